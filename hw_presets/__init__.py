@@ -1,0 +1,1 @@
+"""Hardware presets, one TOML file each; read with importlib.resources."""
