@@ -1,0 +1,50 @@
+"""`analog-samson doctor`: does this installation work, and what is there to compute with?"""
+
+import os
+import platform
+
+import typer
+
+_PACKAGES = ("analog-samson", "torch", "torchvision", "aihwkit")
+
+
+def doctor() -> None:
+    """Print versions, run a compiled analog tile, show threads, CUDA and data; exit with 1 if nothing can run."""
+    from analog_samson.installation import check_installation, installed_version
+
+    _say("python", platform.python_version())
+    for package in _PACKAGES:
+        _say(package, installed_version(package) or "not installed")
+    check_installation()
+    _check_tile()
+    _say_hardware()
+    _say("data without files", "digits (comes with scikit-learn)")
+    _say("data from files", "cifar10:DIR, cifar100:DIR, imagenet:DIR, folder:DIR, npz:FILE")
+    typer.echo("everything needed is there")
+
+
+def _check_tile() -> None:
+    from analog_samson.errors import InstallationError
+    from analog_samson.installation import REMEDY
+
+    try:
+        from analog_samson.tiles.rpu import check_compiled_tile
+    except (ImportError, OSError) as error:
+        raise InstallationError(f"aihwkit cannot be loaded with this torch ({error}); {REMEDY}") from error
+    check_compiled_tile()
+    _say("compiled tile", "works")
+
+
+def _say_hardware() -> None:
+    import torch
+
+    from analog_samson.tiles.rpu import compiled_with_cuda
+
+    _say("threads", f"{torch.get_num_threads()} used by torch, {os.cpu_count()} cores")
+    has_cuda = torch.cuda.is_available()
+    _say("CUDA", torch.cuda.get_device_name() if has_cuda else "none; everything runs on the CPU")
+    _say("CUDA in aihwkit", "yes" if compiled_with_cuda() else "no; its own tiles run on the CPU only")
+
+
+def _say(what: str, value: str) -> None:
+    typer.echo(f"{what:<20}{value}")

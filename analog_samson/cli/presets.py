@@ -1,0 +1,82 @@
+"""`analog-samson presets list | show | check`: look at the hardware presets and test one's own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Look at the hardware presets; check a file of your own.", no_args_is_help=True, add_completion=False
+)
+
+PresetDirs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--preset-dir",
+        metavar="DIR",
+        help="Folder with more preset files; may be repeated. Folders in the environment variable "
+        "ANALOG_SAMSON_PRESETS are searched as well.",
+    ),
+]
+
+
+@app.command("list", epilog="Example: analog-samson presets list --preset-dir my_presets")
+def list_(preset_dir: PresetDirs = None) -> None:
+    """Print one line per preset: name, technology, year, kind of evidence, summary."""
+    from analog_samson.presets.search import list_presets
+
+    rows = [("NAME", "TECHNOLOGY", "YEAR", "EVIDENCE", "SUMMARY")]
+    for preset in list_presets(preset_dir or ()):
+        source = preset.source
+        rows.append((preset.name, preset.device.technology, str(source.year), source.kind, preset.summary))
+    _print_table(rows)
+
+
+@app.command(epilog="Example: analog-samson presets show pcm_nandakumar_2019")
+def show(
+    preset: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a preset, or a .toml file.")],
+    preset_dir: PresetDirs = None,
+) -> None:
+    """Print every value of a preset with its unit and meaning, its source and its fingerprint."""
+    from analog_samson.presets.describe import describe
+    from analog_samson.presets.search import load_preset
+
+    found = load_preset(preset, preset_dir or ())
+    typer.echo(f"{found.name}: {found.summary}\nfingerprint (sha256) {found.fingerprint}\n")
+    table = [("KEY", "VALUE", "UNIT", "MEANING")]
+    for row in describe(found):
+        if row.path.startswith("source."):
+            typer.echo(f"{row.path.removeprefix('source.')}: {row.value}")
+        else:
+            table.append((row.path, row.value, row.unit, row.meaning))
+    typer.echo("")
+    _print_table(table)
+
+
+@app.command(epilog="Example: analog-samson presets check my_pcm.toml")
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Preset files (.toml).")],
+) -> None:
+    """Check preset files; report every fault of every file and exit with 1 if there is any."""
+    from analog_samson.errors import PresetError
+    from analog_samson.presets.search import read_preset
+
+    faults = []
+    for file in files:
+        try:
+            preset = read_preset(file)
+        except PresetError as error:
+            faults.append(str(error))
+        else:
+            typer.echo(f"{file}: ok ({preset.name}, fingerprint {preset.fingerprint[:12]})")
+    if faults:
+        raise PresetError("\n".join(faults))
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Columns padded to their widest cell; the last one runs free."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        typer.echo("  ".join([*cells, row[-1]]).rstrip())

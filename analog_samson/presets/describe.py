@@ -1,0 +1,39 @@
+"""A preset as rows for people: every value with its unit and meaning, taken from the schema itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from analog_samson.presets.fields import Section, show_number
+from analog_samson.presets.schema import Preset
+
+# A field's name ends in its unit; these are how the units are printed.
+_UNITS = {"microsiemens": "uS", "seconds": "s", "bits": "bit"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One value of a preset: its dotted path, the value as text, its unit (may be empty) and its meaning."""
+
+    path: str
+    value: str
+    unit: str
+    meaning: str
+
+
+def describe(preset: Preset) -> list[Row]:
+    """One row per value, in the order of the schema; the preset's own name and summary are left out."""
+    sections = (name for name in Preset.model_fields if isinstance(getattr(preset, name), Section))
+    return [row for name in sections for row in _section_rows(name, getattr(preset, name))]
+
+
+def _section_rows(name: str, section: Section) -> Iterator[Row]:
+    for key, field in type(section).model_fields.items():
+        unit = _UNITS.get(key.rsplit("_", 1)[-1], "")
+        meaning = field.description or (type(section).__doc__ or "").split("\n")[0]
+        yield Row(f"{name}.{key}", _show(getattr(section, key)), unit, meaning)
+
+
+def _show(value: str | float | tuple[float, ...]) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(show_number(item) for item in value)}]"
+    return value if isinstance(value, str) else show_number(value)

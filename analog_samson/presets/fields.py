@@ -1,0 +1,88 @@
+"""The kinds of value a preset can hold, each with the sentence that says what was expected."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an error message says after "expected"; `item` is for one entry of a list."""
+
+    text: str
+    item: str = ""
+
+
+class Section(BaseModel):
+    """One table of a preset file: nothing is converted, nothing unknown is let in, nothing changes later."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or len(text.splitlines()) > 1:
+        raise ValueError("not one line of text")
+    return text
+
+
+def _bits(bits: int) -> int:
+    if bits == 1 or not 0 <= bits <= 24:
+        raise ValueError("0 or 2 to 24")
+    return bits
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _never_negative(coefficients: tuple[float, ...]) -> tuple[float, ...]:
+    """A polynomial in g / g_max that is a standard deviation must not be negative between 0 and 1."""
+    grid = [step / 1000 for step in range(1001)]
+    if min(sum(c * x**power for power, c in enumerate(coefficients)) for x in grid) < 0:
+        raise ValueError("negative standard deviation")
+    return coefficients
+
+
+_FINITE = Field(allow_inf_nan=False)
+Finite = Annotated[float, _FINITE, Expected("a finite number")]
+Positive = Annotated[float, _FINITE, Field(gt=0), Expected("a finite number above 0")]
+NonNegative = Annotated[float, _FINITE, Field(ge=0), Expected("a finite number, 0 or above")]
+Limit = Annotated[int, Field(ge=0), Expected("a whole number, 0 (no limit) or above")]
+Bits = Annotated[int, AfterValidator(_bits), Expected("a whole number, 0 (no quantisation) or 2 to 24")]
+Year = Annotated[int, Field(ge=1900, le=2100), Expected("a year, 1900 to 2100")]
+Line = Annotated[str, AfterValidator(_one_line), Expected("one line of text")]
+SchemaVersion = Annotated[int, Field(ge=1, le=1), Expected("1, the schema this version reads")]
+Text = Annotated[str, Expected("text")]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[a-z][a-z0-9_]*$"),
+    Expected("small letters, digits and _, a letter first"),
+]
+Doi = Annotated[
+    str,
+    Field(pattern=r"^(10\.[0-9]{4,9}/\S+)?$"),
+    Expected("a DOI such as '10.1000/182', or ''"),
+]
+Coefficients = Annotated[
+    tuple[Finite, ...],
+    BeforeValidator(_as_tuple),
+    AfterValidator(_never_negative),
+    Field(min_length=1),
+    Expected(
+        "a list of finite numbers [c0, c1, ...] whose polynomial is nowhere negative between 0 and 1",
+        "a finite number",
+    ),
+]
+OnePair = Annotated[int, Field(ge=1, le=1), Expected("1 (several device pairs per weight cannot be simulated yet)")]
+
+
+def show_number(value: float) -> str:
+    """The shortest text that reads back as the same number; whole numbers keep no trailing zero.
+
+    >>> show_number(25.0), show_number(2.5e-7)
+    ('25', '2.5e-07')
+    """
+    is_whole = math.isfinite(value) and value == int(value) and abs(value) < 1e15
+    return str(int(value)) if is_whole else repr(value)

@@ -1,0 +1,284 @@
+"""What a hardware preset says, section by section; every number the simulation uses is a field here.
+
+Times are seconds, conductances microsiemens [uS]; a field's name has its unit, its description its meaning.
+Sections with a `model` key are tagged unions: the model decides which other keys the section has.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
+from pydantic_core import PydanticCustomError
+
+from analog_samson.errors import PresetError, list_faults
+from analog_samson.presets.faults import describe_faults
+from analog_samson.presets.fields import (
+    Bits,
+    Coefficients,
+    Doi,
+    Finite,
+    Limit,
+    Line,
+    Name,
+    NonNegative,
+    OnePair,
+    Positive,
+    SchemaVersion,
+    Section,
+    Text,
+    Year,
+    show_number,
+)
+
+
+def _expected(text: str) -> PydanticCustomError:
+    """For a check between two keys: `text` says what was expected of the second one."""
+    return PydanticCustomError("two_keys", "{text}", {"text": text})
+
+
+def _not_above(value: float, info: ValidationInfo, other: str) -> float:
+    """For a validator of a lower bound: the upper bound `other`, declared before it, must not be below it."""
+    if other in info.data and value > info.data[other]:
+        raise _expected(f"at most {other} ({show_number(info.data[other])})")
+    return value
+
+
+class Source(Section):
+    """Where the numbers come from and how far to trust them."""
+
+    citation: Line = Field(description="the publication")
+    doi: Doi = Field(description="its DOI; empty where there is none")
+    year: Year = Field(description="year of publication")
+    kind: Literal["measured", "fitted", "illustrative"] = Field(description="kind of evidence")
+    notes: Text = Field(description="what the source does not say, and what was chosen here")
+
+
+class Device(Section):
+    """The memory device; a weight is the difference of the two devices of a pair."""
+
+    technology: Literal["PCM", "ReRAM", "ideal", "generic"] = Field(description="kind of device")
+    g_max_microsiemens: Positive = Field(description="conductance of the largest weight of a tile")
+    g_min_microsiemens: NonNegative = Field(description="conductance of a device that stands for zero")
+    pairs: OnePair = Field(description="device pairs per weight")
+
+    @field_validator("g_min_microsiemens")
+    @classmethod
+    def _below_g_max(cls, value: float, info: ValidationInfo) -> float:
+        g_max = info.data.get("g_max_microsiemens")
+        if g_max is not None and value >= g_max:
+            raise _expected(f"below g_max_microsiemens ({show_number(g_max)})")
+        return value
+
+
+class NoProgrammingNoise(Section):
+    """Every device reaches its target."""
+
+    model: Literal["none"]
+
+
+class PolynomialProgramming(Section):
+    """g = g_target + s * N(0, 1), not below 0, with s a polynomial in g_target / g_max, scaled with g_max."""
+
+    model: Literal["polynomial"]
+    coefficients_microsiemens: Coefficients = Field(description="c0, c1, c2, ... of the standard deviation")
+    reference_g_max_microsiemens: Positive = Field(description="g_max of the devices the fit was made on")
+
+
+class RelativeGaussianProgramming(Section):
+    """g = g_target * delta with delta ~ N(1, sigma_c^2) for each device, not clipped."""
+
+    model: Literal["relative_gaussian"]
+    sigma_c: NonNegative = Field(description="standard deviation relative to the target")
+
+
+class NoDrift(Section):
+    """Conductances stay as programmed."""
+
+    model: Literal["none"]
+
+
+class LogLinearDrift(Section):
+    """g(t) = g * ((t + t0) / t0)^-nu, t from the end of programming; nu = |mean + std * N(0, 1)| per device.
+
+    Mean and std are each slope * ln(g_target / g_max) + intercept, held between min and max.
+    """
+
+    model: Literal["log_linear_exponent"]
+    t0_seconds: Positive = Field(description="time of the first reading, at which drift starts to count")
+    nu_mean_slope: Finite = Field(description="mean of nu: per unit of ln(g / g_max)")
+    nu_mean_intercept: Finite = Field(description="mean of nu: at g_max")
+    nu_mean_max: NonNegative = Field(description="mean of nu: upper bound")
+    nu_mean_min: NonNegative = Field(description="mean of nu: lower bound")
+    nu_std_slope: Finite = Field(description="spread of nu between devices: per unit of ln(g / g_max)")
+    nu_std_intercept: Finite = Field(description="spread of nu: at g_max")
+    nu_std_max: NonNegative = Field(description="spread of nu: upper bound")
+    nu_std_min: NonNegative = Field(description="spread of nu: lower bound")
+
+    @field_validator("nu_mean_min")
+    @classmethod
+    def _mean_bounds(cls, value: float, info: ValidationInfo) -> float:
+        return _not_above(value, info, "nu_mean_max")
+
+    @field_validator("nu_std_min")
+    @classmethod
+    def _std_bounds(cls, value: float, info: ValidationInfo) -> float:
+        return _not_above(value, info, "nu_std_max")
+
+
+class NoReadNoise(Section):
+    """Reading a device gives its conductance."""
+
+    model: Literal["none"]
+
+
+class FlickerReadNoise(Section):
+    """1/f noise added up since programming: std = g * q * sqrt(ln((t + t0 + t_read) / (2 t_read))).
+
+    q = coefficient / max((g / g_max)^exponent, denominator_min), at most q_max.
+    """
+
+    model: Literal["flicker"]
+    t_read_seconds: Positive = Field(description="width of the read pulse")
+    q_coefficient: NonNegative = Field(description="q at g_max")
+    q_exponent: NonNegative = Field(description="how fast q grows towards small conductances")
+    q_denominator_min: Positive = Field(description="keeps the division finite at g = 0")
+    q_max: NonNegative = Field(description="upper bound of q")
+
+
+class Tile(Section):
+    """The crossbar array and how weights are scaled onto it."""
+
+    max_rows: Limit = Field(description="inputs of one tile; 0 = no limit")
+    max_columns: Limit = Field(description="outputs of one tile; 0 = no limit")
+    weight_scaling: Literal["per_layer", "per_column"] = Field(
+        description="whether a tile or each of its columns has its own largest weight at g_max"
+    )
+
+
+class PerfectPeriphery(Section):
+    """Products are exact: only the stored weights are imperfect."""
+
+    model: Literal["perfect"]
+
+
+class Converters(Section):
+    """Inputs pass a DAC, column currents an ADC. Inputs are in units of the input range, weights of g_max."""
+
+    model: Literal["converters"]
+    dac_bits: Bits = Field(description="input resolution, 2^b - 2 steps over the range; 0 = continuous")
+    adc_bits: Bits = Field(description="output resolution, 2^b - 2 steps over the range; 0 = continuous")
+    input_range_std_multiple: Positive = Field(
+        description="input range of a tile in standard deviations of the calibration inputs"
+    )
+    input_noise: NonNegative = Field(description="std of the noise on each input after the DAC")
+    output_noise: NonNegative = Field(description="std of the noise on each output before the ADC")
+    adc_bound: Positive = Field(description="largest output of the ADC; 1 = a full input on a full weight")
+    read_noise_kind: Literal["none", "constant", "pcm"] = Field(
+        description="weight noise of each product: equal for all weights, or growing with g as in PCM"
+    )
+    read_noise: NonNegative = Field(description="scale of that noise, unit g_max; 0 if its kind is none")
+    ir_drop: NonNegative = Field(description="scale of the voltage drop along the wires; 0 = none")
+    ir_drop_g_ratio: Positive = Field(description="conductance of a wire segment over that of a full device")
+    noise_management: Literal["none", "abs_max", "constant"] = Field(
+        description="what each input vector is divided by before the DAC"
+    )
+    noise_management_threshold: NonNegative = Field(
+        description="that divisor for 'constant'; its upper bound for 'abs_max' (0 = none); 0 for 'none'"
+    )
+    bound_management: Literal["none", "iterative"] = Field(
+        description="whether a product that hits the ADC bound is repeated with halved inputs"
+    )
+
+    @field_validator("read_noise")
+    @classmethod
+    def _read_noise_fits_kind(cls, value: float, info: ValidationInfo) -> float:
+        kind = info.data.get("read_noise_kind")
+        if kind is not None and (kind == "none") != (value == 0):
+            raise _expected(f"{'0' if value else 'a number above 0'} for read_noise_kind {kind!r}")
+        return value
+
+    @field_validator("noise_management_threshold")
+    @classmethod
+    def _threshold_fits_kind(cls, value: float, info: ValidationInfo) -> float:
+        kind = info.data.get("noise_management")
+        if (kind == "none" and value != 0) or (kind == "constant" and value == 0):
+            raise _expected(f"{'0' if kind == 'none' else 'a number above 0'} for noise_management {kind!r}")
+        return value
+
+
+class Compensation(Section):
+    """How outputs are rescaled for the conductance that drift took away."""
+
+    kind: Literal["none", "global", "per_column"] = Field(
+        description="no factor, one factor per tile, or one per column, from a reading of the whole tile"
+    )
+
+
+class Validity(Section):
+    """Outside this range the numbers are an extrapolation, and reports say so."""
+
+    max_seconds: Positive = Field(description="longest time after programming that the source covers")
+    max_g_microsiemens: Positive = Field(description="largest conductance that the source covers")
+
+
+Programming = NoProgrammingNoise | PolynomialProgramming | RelativeGaussianProgramming
+Drift = NoDrift | LogLinearDrift
+Read = NoReadNoise | FlickerReadNoise
+Periphery = PerfectPeriphery | Converters
+_BY_MODEL = Field(discriminator="model")
+
+
+class Preset(Section):
+    """One analog hardware, whole: complete without defaults, so the file is all there is to know."""
+
+    schema_version: SchemaVersion = Field(alias="schema")
+    name: Name
+    summary: Line
+    source: Source
+    device: Device
+    programming: Annotated[Programming, _BY_MODEL]
+    drift: Annotated[Drift, _BY_MODEL]
+    read: Annotated[Read, _BY_MODEL]
+    tile: Tile
+    periphery: Annotated[Periphery, _BY_MODEL]
+    compensation: Compensation
+    validity: Validity
+
+    @model_serializer(mode="wrap")
+    def _as_in_the_file(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`model_dump` gives the file's own keys, so `parse_preset` reads what a run folder stored."""
+        fields = handler(self)
+        fields.pop("schema", None)
+        return {"schema": fields.pop("schema_version", self.schema_version), **fields}
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the preset as canonical JSON: equal exactly when every value is equal."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parse_preset(mapping: Mapping[str, Any], where: str, *, file_stem: str | None = None) -> Preset:
+    """The preset in a parsed TOML file or run folder; raises PresetError with all faults at once.
+
+    where: what the message calls the mapping. file_stem: if given, the name the preset must have.
+    """
+    faults = []
+    if file_stem is not None and isinstance(mapping.get("name"), str) and mapping["name"] != file_stem:
+        faults.append(f"name: expected {file_stem!r}, the file's own name, got {mapping['name']!r}")
+    try:
+        preset = Preset.model_validate(dict(mapping))
+    except ValidationError as error:
+        raise PresetError(list_faults(where, faults + describe_faults(error, Preset))) from None
+    if faults:
+        raise PresetError(list_faults(where, faults))
+    return preset

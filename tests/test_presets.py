@@ -1,0 +1,329 @@
+"""Preset files: schema, faults, search."""
+
+import copy
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from analog_samson.errors import PresetError
+from analog_samson.presets import Preset, list_presets, load_preset, parse_preset
+from analog_samson.presets.describe import describe
+from analog_samson.presets.search import ENTRY_POINTS, ENVIRONMENT, find_preset_files
+
+BUILT_IN = sorted(path.stem for path in (Path(__file__).parents[1] / "hw_presets").glob("*.toml"))
+HW_PRESETS = Path(__file__).parents[1] / "hw_presets"
+
+
+@pytest.fixture
+def mapping():
+    """A fresh copy of the richest built-in preset, to be spoiled."""
+    return copy.deepcopy(load_preset("pcm_rasch_2023").model_dump(mode="json"))
+
+
+def preset_text(name, based_on="ideal"):
+    return (HW_PRESETS / f"{based_on}.toml").read_text().replace(f'name = "{based_on}"', f'name = "{name}"')
+
+
+def write_preset(folder, name, based_on="ideal"):
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.toml"
+    path.write_text(preset_text(name, based_on))
+    return path
+
+
+def faults_of(mapping, **keywords):
+    with pytest.raises(PresetError) as caught:
+        parse_preset(mapping, "mine.toml", **keywords)
+    return str(caught.value)
+
+
+def test_list_presets_when_nothing_is_added_gives_the_files_of_the_folder():
+    presets = list_presets()
+    assert [preset.name for preset in presets] == BUILT_IN
+    assert {"ideal", "pcm_nandakumar_2019", "pcm_rasch_2023", "gaussian_joshi_2020"} <= set(BUILT_IN)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_dump_when_parsed_again_gives_an_equal_preset(name):
+    preset = load_preset(name)
+    again = parse_preset(preset.model_dump(mode="json"), "a run folder")
+    assert again == preset
+    assert again.fingerprint == preset.fingerprint
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_preset_when_checked_has_a_source(name):
+    source = load_preset(name).source
+    assert source.doi.startswith("10.")
+    assert len(source.notes) > 50
+
+
+def test_fingerprint_when_one_number_changes_differs(mapping):
+    before = parse_preset(mapping, "x").fingerprint
+    mapping["drift"]["nu_mean_slope"] *= 1.0000001
+    assert parse_preset(mapping, "x").fingerprint != before
+
+
+def test_fingerprint_when_a_number_is_written_as_whole_number_stays(mapping):
+    before = parse_preset(mapping, "x").fingerprint
+    mapping["device"]["g_max_microsiemens"] = 25
+    assert parse_preset(mapping, "x").fingerprint == before
+
+
+def test_preset_when_assigned_to_refuses():
+    preset = load_preset("ideal")
+    with pytest.raises(ValidationError, match="frozen"):
+        preset.device.g_max_microsiemens = 1.0
+    assert hash(preset) == hash(load_preset("ideal"))
+
+
+def test_parse_preset_when_many_keys_are_wrong_reports_all_of_them(mapping):
+    mapping["foo"] = 1
+    mapping["schema"] = True
+    mapping["summary"] = "two\nlines"
+    mapping["source"].update(kind="fited", doi="nature", year=23)
+    mapping["device"].update(g_max_microsiemens=float("nan"), pairs=2)
+    mapping["programming"]["coefficients_microsiemens"] = [0.2, "0.1"]
+    mapping["drift"]["t_0_seconds"] = mapping["drift"].pop("t0_seconds")
+    mapping["drift"]["nu_std_max"] = True
+    mapping["read"] = 3
+    mapping["tile"] = {"max_rows": 512.0, "max_columns": -1}
+    mapping["periphery"]["model"] = "convertors"
+    del mapping["compensation"]["kind"]
+    del mapping["validity"]
+    golden = Path(__file__).parent / "golden" / "preset_faults.txt"
+    assert faults_of(mapping, file_stem="mine") + "\n" == golden.read_text()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("device", "g_min_microsiemens", 25.0, "expected below g_max_microsiemens (25), got 25.0"),
+        ("drift", "nu_mean_min", 0.2, "expected at most nu_mean_max (0.1), got 0.2"),
+        ("drift", "nu_std_min", 0.2, "expected at most nu_std_max (0.045), got 0.2"),
+        ("drift", "nu_mean_slope", float("inf"), "expected a finite number, got inf"),
+        ("read", "q_denominator_min", 0.0, "expected a finite number above 0, got 0.0"),
+        ("periphery", "read_noise", 0.0, "expected a number above 0 for read_noise_kind 'pcm', got 0.0"),
+        (
+            "periphery",
+            "noise_management_threshold",
+            0.0,
+            "expected a number above 0 for noise_management 'constant', got 0.0",
+        ),
+        ("periphery", "dac_bits", 1, "expected a whole number, 0 (no quantisation) or 2 to 24, got 1"),
+        (
+            "programming",
+            "coefficients_microsiemens",
+            [0.1, -1.0],
+            "expected a list of finite numbers [c0, c1, ...] whose polynomial is nowhere negative between 0 and 1, "
+            "got [0.1, -1.0]",
+        ),
+    ],
+)
+def test_parse_preset_when_a_number_is_out_of_range_says_what_was_expected(mapping, section, key, value, message):
+    mapping[section][key] = value
+    assert faults_of(mapping) == f"mine.toml: 1 problem\n  {section}.{key}: {message}"
+
+
+@pytest.mark.parametrize(("kind", "number"), [("read_noise_kind", "read_noise"), ("noise_management", None)])
+def test_parse_preset_when_a_number_belongs_to_no_kind_refuses_it(mapping, kind, number):
+    mapping["periphery"][kind] = "none"
+    number = number or "noise_management_threshold"
+    assert f"periphery.{number}: expected 0 for {kind} 'none', got" in faults_of(mapping)
+    mapping["periphery"][number] = 0.0
+    assert isinstance(parse_preset(mapping, "x"), Preset)
+
+
+def test_parse_preset_when_a_section_has_no_model_says_which_there_are(mapping):
+    mapping["programming"] = {}
+    expected = "programming.model: missing; expected one of 'none', 'polynomial', 'relative_gaussian'"
+    assert expected in faults_of(mapping)
+
+
+def test_parse_preset_when_a_key_belongs_to_another_model_is_unknown(mapping):
+    mapping["drift"] = {"model": "none", "t0_seconds": 20.0}
+    assert "drift.t0_seconds: unknown key; known keys: model" in faults_of(mapping)
+
+
+def leaf_paths(table, path=()):
+    for key, value in table.items():
+        yield from leaf_paths(value, (*path, key)) if isinstance(value, dict) else [(*path, key)]
+
+
+LEAVES = list(leaf_paths(load_preset("pcm_rasch_2023").model_dump(mode="json")))
+
+
+@given(st.sampled_from(LEAVES), st.sampled_from([True, float("nan"), float("-inf"), {}, [], [True], [[]]]))
+def test_parse_preset_when_any_leaf_is_spoiled_names_it(leaf, value):
+    mapping = copy.deepcopy(load_preset("pcm_rasch_2023").model_dump(mode="json"))
+    table = mapping
+    for key in leaf[:-1]:
+        table = table[key]
+    table[leaf[-1]] = value
+    assert f"\n  {'.'.join(leaf)}" in faults_of(mapping)
+
+
+@given(st.sampled_from(LEAVES))
+def test_parse_preset_when_any_leaf_is_missing_names_it(leaf):
+    mapping = copy.deepcopy(load_preset("pcm_rasch_2023").model_dump(mode="json"))
+    table = mapping
+    for key in leaf[:-1]:
+        table = table[key]
+    del table[leaf[-1]]
+    assert faults_of(mapping).startswith(f"mine.toml: 1 problem\n  {'.'.join(leaf)}: missing; expected ")
+
+
+def test_load_preset_when_the_name_is_unknown_names_the_nearest():
+    with pytest.raises(PresetError, match=r"'pcm_nandakumar': no such preset; did you mean 'pcm_nandakumar_2019'\?"):
+        load_preset("pcm_nandakumar")
+    with pytest.raises(PresetError, match="no such preset; `analog-samson presets list` shows all names"):
+        load_preset("zzz")
+
+
+def test_load_preset_when_given_a_path_reads_that_file(tmp_path):
+    path = write_preset(tmp_path, "mine")
+    assert load_preset(path) == load_preset(str(path))
+    assert load_preset(path).name == "mine"
+
+
+def test_load_preset_when_the_file_is_missing_says_so(tmp_path):
+    with pytest.raises(PresetError, match=r"nowhere\.toml: no such file"):
+        load_preset("nowhere.toml")
+    with pytest.raises(PresetError, match="no such file"):
+        load_preset(f"{tmp_path}{os.sep}ideal")
+
+
+def test_load_preset_when_the_path_is_a_folder_says_so(tmp_path):
+    with pytest.raises(PresetError, match="cannot be read: Is a directory"):
+        load_preset(tmp_path)
+
+
+def test_load_preset_when_the_file_is_no_toml_names_the_line(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("schema = 1\nname = mine\n")
+    with pytest.raises(PresetError, match=r"mine\.toml: not valid TOML: .*line 2, column 8"):
+        load_preset(path)
+
+
+def test_load_preset_when_the_file_is_no_text_says_so(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"name = '\xff'")
+    with pytest.raises(PresetError, match=r"not UTF-8 text \(byte 8\)"):
+        load_preset(path)
+
+
+def test_load_preset_when_the_name_is_not_the_files_says_both(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(preset_text("yours"))
+    with pytest.raises(PresetError, match="name: expected 'mine', the file's own name, got 'yours'"):
+        load_preset(path)
+
+
+def test_load_preset_when_the_file_differs_from_a_built_in_of_that_name_refuses(tmp_path):
+    path = tmp_path / "ideal.toml"
+    path.write_text(preset_text("ideal").replace("max_rows = 0", "max_rows = 64"))
+    with pytest.raises(PresetError, match=r"'ideal' is in two files, .*ideal\.toml and .*ideal\.toml; rename one"):
+        load_preset(path)
+
+
+def test_load_preset_when_the_file_is_a_copy_of_the_built_in_reads_it(tmp_path):
+    path = write_preset(tmp_path, "ideal")
+    assert load_preset(path) == load_preset("ideal")
+    assert load_preset(HW_PRESETS / "ideal.toml") == load_preset("ideal")
+
+
+def test_load_preset_when_in_a_preset_folder_is_found_by_name(tmp_path):
+    write_preset(tmp_path, "mine")
+    assert load_preset("mine", [tmp_path]).name == "mine"
+    assert "mine" in find_preset_files([tmp_path, tmp_path])
+    with pytest.raises(PresetError):
+        load_preset("mine")
+
+
+def test_load_preset_when_another_file_of_the_folder_is_faulty_still_works(tmp_path):
+    write_preset(tmp_path, "mine")
+    (tmp_path / "broken.toml").write_text("?")
+    (tmp_path / "notes.txt").write_text("no preset")
+    assert load_preset("mine", [tmp_path]).name == "mine"
+
+
+def test_list_presets_when_files_are_faulty_reports_every_one(tmp_path):
+    (tmp_path / "broken.toml").write_text("?")
+    (tmp_path / "empty.toml").write_text("")
+    with pytest.raises(PresetError) as caught:
+        list_presets([tmp_path])
+    assert "broken.toml: not valid TOML" in str(caught.value)
+    assert "empty.toml: 12 problems" in str(caught.value)
+
+
+def test_find_preset_files_when_a_name_is_there_twice_names_both_files(tmp_path):
+    first, second = write_preset(tmp_path / "a", "mine"), write_preset(tmp_path / "b", "mine")
+    with pytest.raises(PresetError) as caught:
+        find_preset_files([tmp_path / "a", tmp_path / "b"])
+    assert str(first) in str(caught.value)
+    assert str(second) in str(caught.value)
+
+
+def test_find_preset_files_when_a_folder_has_a_built_in_name_refuses(tmp_path):
+    write_preset(tmp_path, "ideal")
+    with pytest.raises(PresetError, match="'ideal' is in two files"):
+        load_preset("ideal", [tmp_path])
+
+
+def test_find_preset_files_when_the_folder_is_missing_says_so(tmp_path, monkeypatch):
+    with pytest.raises(PresetError, match="expected a folder, found nothing there"):
+        find_preset_files([tmp_path / "nowhere"])
+    monkeypatch.setenv(ENVIRONMENT, str(write_preset(tmp_path, "mine")))
+    with pytest.raises(PresetError, match=f"preset folder in {ENVIRONMENT} .* found a file"):
+        find_preset_files()
+
+
+def test_find_preset_files_when_the_environment_names_folders_searches_all(tmp_path, monkeypatch):
+    write_preset(tmp_path / "a", "one")
+    write_preset(tmp_path / "b", "two")
+    monkeypatch.setenv(ENVIRONMENT, os.pathsep.join(["", str(tmp_path / "a"), str(tmp_path / "b")]))
+    assert {"one", "two", *BUILT_IN} == set(find_preset_files())
+
+
+def entry_point(monkeypatch, value):
+    point = metadata.EntryPoint("chips", value, ENTRY_POINTS)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [point] if group == ENTRY_POINTS else [])
+
+
+def test_find_preset_files_when_a_package_brings_presets_finds_them(tmp_path, monkeypatch):
+    write_preset(tmp_path / "chips_for_test", "their_chip")
+    (tmp_path / "chips_for_test" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    entry_point(monkeypatch, "chips_for_test")
+    assert load_preset("their_chip").name == "their_chip"
+
+
+def test_find_preset_files_when_an_entry_point_is_broken_names_it(monkeypatch):
+    entry_point(monkeypatch, "no_such_package_here")
+    with pytest.raises(PresetError, match=r"entry point 'chips' .* names 'no_such_package_here'"):
+        find_preset_files()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_describe_when_given_a_preset_has_a_meaning_for_every_value(name):
+    rows = describe(load_preset(name))
+    assert all(row.value or row.path == "source.doi" for row in rows)
+    assert [row.path for row in rows if not row.meaning] == []
+    assert {row.unit for row in rows if row.path.endswith("_seconds")} <= {"s"}
+
+
+def test_presets_when_imported_load_no_torch():
+    code = "import sys, analog_samson.presets.search, analog_samson.presets.describe; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_readme_when_presets_are_shipped_names_every_file():
+    text = (HW_PRESETS / "README.md").read_text()
+    assert [name for name in BUILT_IN if f"`{name}.toml`" not in text] == []
