@@ -1,0 +1,91 @@
+"""The generic Gaussian conductance model: every device is off by a relative error of strength sigma_c."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from analog_samson import rng
+from analog_samson.drift import DriftResult, Labelled, Progress, Store, measure_cell
+from analog_samson.errors import OptionError, list_faults
+from analog_samson.results.memory import MemoryStore
+from analog_samson.tiles.plan import crossbar_paths, find_layer
+
+GAUSSIAN = "gaussian_joshi_2020"
+
+
+def sweep_conductance_noise(
+    model: nn.Module,
+    data: Labelled,
+    *,
+    sigmas: Sequence[float],
+    instances: int,
+    seed: int,
+    adabs: bool = False,
+    calibration: Labelled | None = None,
+    exclude: Sequence[str] = (),
+    label: str = "model",
+    store: Store | None = None,
+    progress: Progress = lambda text: None,
+) -> DriftResult:
+    """Accuracy under G = G_T * delta, delta ~ N(1, sigma_c^2) per device (SAMSON paper, eq. 7-8), for each sigma_c.
+
+    The mapping to conductances is linear, so the weights of all crossbar layers are multiplied by delta; biases
+    and other digital parameters are not. One instance draws one standard normal per device from a stream named by
+    (seed, instance) and scales it by every sigma_c: neighbouring points differ by sigma_c alone; sigma_c = 0 draws
+    nothing and is measured once. `model` is put back exactly. Raises OptionError.
+    """
+    _check(sigmas, instances)
+    store = store if store is not None else MemoryStore()
+    weights = [find_layer(model, path).weight for path in crossbar_paths(model, exclude)]
+    for cell in _cells(sigmas, instances, adabs):
+        if store.has(**cell):
+            continue
+        with _noisy(weights, cell["sigma_c"], seed, cell["instance"]):
+            names = {"checkpoint": label, "preset": GAUSSIAN}
+            store.commit(measure_cell(model, data, cell | names, calibration if cell["adabs"] else None))
+        progress(f"sigma_c {cell['sigma_c']:g}, instance {cell['instance'] + 1} of {instances}")
+    return DriftResult(tuple(r for r in store.records() if r.stage == "gaussian"))
+
+
+def _cells(sigmas: Sequence[float], instances: int, adabs: bool) -> Iterator[dict[str, Any]]:
+    """Every (instance, sigma_c, adabs); without noise all instances are the same one."""
+    for instance in range(instances):
+        for sigma in sigmas:
+            for adapted in (False, True) if adabs else (False,):
+                if sigma > 0 or instance == 0:
+                    yield {
+                        "stage": "gaussian",
+                        "adabs": adapted,
+                        "instance": instance,
+                        "sigma_c": float(sigma),
+                    }
+
+
+@contextmanager
+def _noisy(weights: Sequence[Tensor], sigma: float, seed: int, instance: int) -> Iterator[None]:
+    """The weights times delta inside, the saved weights after."""
+    saved = [weight.detach().clone() for weight in weights]
+    draws = rng.generator(seed, "gaussian", instance)
+    try:
+        with torch.no_grad():
+            for weight in weights:
+                normal = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
+                weight.mul_(1 + sigma * normal.to(weight.device))
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, copy in zip(weights, saved, strict=True):
+                weight.copy_(copy)
+
+
+def _check(sigmas: Sequence[Any], instances: int) -> None:
+    faults = [f"sigmas: expected finite numbers of 0 or more, got {s}" for s in sigmas if not 0 <= s < float("inf")]
+    if not sigmas:
+        faults.append("sigmas: expected at least one sigma_c, got none")
+    if instances < 1:
+        faults.append(f"instances: expected 1 or more, got {instances}")
+    if faults:
+        raise OptionError(list_faults("sweep_conductance_noise", faults))

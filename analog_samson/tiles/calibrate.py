@@ -1,0 +1,58 @@
+"""Input ranges of the digital-to-analog converters, set once from data."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from analog_samson.errors import DataError
+from analog_samson.presets.schema import Preset
+from analog_samson.tiles.execute import tile_grid
+
+
+def needs_calibration(preset: Preset) -> bool:
+    """Whether the preset's converters have a static input range, which data must set."""
+    return preset.periphery.model == "converters" and preset.periphery.noise_management == "constant"
+
+
+@torch.no_grad()
+def calibrate_input_ranges(
+    model: nn.Module, analog: Any, batches: Iterable[tuple[Tensor, Tensor]] | None, preset: Preset
+) -> dict[str, float]:
+    """Set every tile's input range to the preset's multiple of the standard deviation of its layer's inputs.
+
+    model: the digital model that `analog` was converted from; it sees all `batches` once, in eval mode.
+    Returns the range of each layer path. aihwkit starts its learned ranges from the same statistic; its own
+    calibration takes signed quantiles, which clip inputs that are mostly negative. Raises DataError without data.
+    """
+    layers = {path: layer for path, layer in analog.named_analog_layers()}
+    moments = {path: torch.zeros(3, dtype=torch.float64) for path in layers}
+
+    def watch(path: str) -> Any:
+        def add(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            x = inputs[0].double()
+            moments[path] += torch.stack([torch.tensor(x.numel()), x.sum().cpu(), x.square().sum().cpu()])
+
+        return add
+
+    hooks = [model.get_submodule(path).register_forward_pre_hook(watch(path)) for path in layers]
+    try:
+        for x, _ in batches or ():
+            model.eval()(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if any(count == 0 for count, _, _ in moments.values()):
+        raise DataError("calibration: no images reached the layers; give at least one batch")
+    multiple = preset.periphery.input_range_std_multiple
+    ranges = {path: multiple * _standard_deviation(m) for path, m in moments.items()}
+    for path, layer in layers.items():
+        for tile in (tile for row in tile_grid(layer) for tile in row):
+            tile.set_input_range(ranges[path])
+    return ranges
+
+
+def _standard_deviation(moments: Tensor) -> float:
+    count, total, squares = moments.tolist()
+    return max(squares / count - (total / count) ** 2, 0.0) ** 0.5

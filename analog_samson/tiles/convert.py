@@ -1,0 +1,124 @@
+"""A digital model and a preset become a model of aihwkit tiles, by the plan and by nothing else."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import torch
+from aihwkit.nn.modules.base import AnalogLayerBase
+from aihwkit.nn.modules.container import AnalogWrapper
+from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
+from torch import nn
+
+from analog_samson.errors import OptionError, PlanError, did_you_mean, list_faults
+from analog_samson.presets.schema import Preset
+from analog_samson.tiles.execute import LAYERS
+from analog_samson.tiles.plan import ANALOG, ROOT, ConversionPlan, find_layer, plan_conversion
+from analog_samson.tiles.rpu import rpu_config
+from analog_samson.tiles.rules import same_padding
+
+ENGINES = ("fast", "aihwkit")
+
+
+def convert(
+    model: nn.Module,
+    preset: Preset,
+    *,
+    engine: str = "fast",
+    exclude: Sequence[str] = (),
+    plan: ConversionPlan | None = None,
+) -> Any:
+    """A copy of `model`, in eval mode, whose planned layers hold their weights in aihwkit tiles under `preset`.
+
+    The result answers to aihwkit's ``program_analog_weights()``, ``drift_analog_weights(t)`` and
+    ``analog_tiles()``; nothing is drawn before the first of these. engine="fast" evaluates with our forward where
+    it is exact, engine="aihwkit" with the tile's own. Raises PlanError for layers that cannot be converted and for
+    weights that are not finite.
+
+    >>> from analog_samson import load_preset
+    >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    >>> analog = convert(net, load_preset("ideal"))
+    >>> x = torch.ones(1, 4)
+    >>> bool(torch.allclose(analog(x), net(x), atol=1e-6))
+    True
+    """
+    if engine not in ENGINES:
+        raise OptionError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}{did_you_mean(engine, ENGINES)}")
+    plan = plan or plan_conversion(model, preset, exclude=exclude)
+    plan.check()
+    paths = [row.path for row in plan.with_action(ANALOG)]
+    _check_finite(model, paths)
+    config = rpu_config(preset)
+    fast = engine == "fast" and config.forward.is_perfect
+    analog = _replace(copy.deepcopy(model), paths, _torch_config(config) if fast else config, fast)
+    return _as_root(analog).eval()
+
+
+def _replace(model: nn.Module, paths: Sequence[str], config: InferenceRPUConfig, fast: bool) -> nn.Module:
+    """Put analog layers at `paths`; a layer that stands under several names is converted once."""
+    built: dict[int, nn.Module] = {}
+    for path in paths:
+        layer = find_layer(model, path)
+        if isinstance(layer, AnalogLayerBase):
+            continue
+        if id(layer) not in built:
+            built[id(layer)] = _build(layer, config, fast)
+        if path == ROOT:
+            return built[id(layer)]
+        parent, _, name = path.rpartition(".")
+        setattr(model.get_submodule(parent), name, built[id(layer)])
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoderLayer):
+            # Its fused path reads linear1.weight, which an analog layer does not have; 0 selects the plain path.
+            module.activation_relu_or_gelu = 0
+    return model
+
+
+def _build(layer: nn.Module, config: InferenceRPUConfig, fast: bool) -> nn.Module:
+    analog_type = LAYERS[type(layer)]
+    analog = analog_type.from_digital(_single_block(layer), copy.deepcopy(config))
+    analog.fast = fast
+    if hasattr(layer, "groups"):
+        analog.blocks = layer.groups
+    return analog
+
+
+def _single_block(layer: nn.Module) -> nn.Module:
+    """The layer as aihwkit can build it: one group of the same matrix size, integer padding."""
+    single = copy.copy(layer)
+    if hasattr(layer, "groups"):
+        single.in_channels, single.groups = layer.in_channels // layer.groups, 1
+        if isinstance(layer.padding, str):
+            single.padding = same_padding(layer) if layer.padding == "same" else (0,) * len(layer.kernel_size)
+    return single
+
+
+def _torch_config(config: InferenceRPUConfig) -> TorchInferenceRPUConfig:
+    """The same configuration for aihwkit's torch tile, whose weights are tensors on any device."""
+    kept = {f.name for f in fields(TorchInferenceRPUConfig) if f.init} - {
+        "tile_class",
+        "tile_array_class",
+        "simulator_tile_class",
+    }
+    return TorchInferenceRPUConfig(**{name: getattr(config, name) for name in kept if hasattr(config, name)})
+
+
+def _as_root(model: nn.Module) -> nn.Module:
+    if isinstance(model, AnalogLayerBase):
+        return model
+    # aihwkit keeps its wrapper classes by bare class name: two models called Net would share one forward.
+    AnalogWrapper.SUBCLASSES.pop(f"AnalogWrapper{type(model).__name__}", None)
+    return AnalogWrapper(model)
+
+
+def _check_finite(model: nn.Module, paths: Sequence[str]) -> None:
+    faults = []
+    for path in paths:
+        layer = find_layer(model, path)
+        for name, parameter in layer.named_parameters(recurse=False):
+            bad = int((~torch.isfinite(parameter)).sum())
+            if bad:
+                faults.append(f"{path}.{name}: {bad} of {parameter.numel()} values are NaN or infinite")
+    if faults:
+        raise PlanError(list_faults("weights to be programmed", faults))

@@ -1,0 +1,86 @@
+"""Which layer types can live on a crossbar, and how their weights lie on it.
+
+A rule is looked up by exact type: a subclass may compute something else, so it is named and left to the user.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossbar:
+    """How a layer's weight matrix lies on crossbars: `groups` blocks of (rows, columns) along the diagonal."""
+
+    rows: int
+    columns: int
+    groups: int = 1
+
+    @property
+    def weights(self) -> int:
+        return self.rows * self.columns * self.groups
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`crossbar` gives the layout of a layer; `obstacle` says why a layer of this type cannot be converted."""
+
+    crossbar: Callable[[nn.Module], Crossbar]
+    obstacle: Callable[[nn.Module], str | None]
+
+
+RULES: dict[type[nn.Module], Rule] = {}
+
+
+def register_rule(layer_type: type[nn.Module], rule: Rule) -> None:
+    """Add a rule; a second one for the same type is an error."""
+    if layer_type in RULES:
+        raise ValueError(f"{layer_type.__name__} has a rule already")
+    RULES[layer_type] = rule
+
+
+def analog_types() -> str:
+    """The names of all types that have a rule, for messages."""
+    return ", ".join(sorted(layer_type.__name__ for layer_type in RULES))
+
+
+def same_padding(layer: nn.Module) -> tuple[int, ...] | None:
+    """The integer padding that equals ``padding="same"``, or None where both sides would differ."""
+    totals = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    return tuple(total // 2 for total in totals) if all(total % 2 == 0 for total in totals) else None
+
+
+def _linear_crossbar(layer: nn.Module) -> Crossbar:
+    return Crossbar(rows=layer.in_features, columns=layer.out_features)
+
+
+def _conv_crossbar(layer: nn.Module) -> Crossbar:
+    groups = layer.groups
+    rows = layer.in_channels // groups * prod(layer.kernel_size)
+    return Crossbar(rows=rows, columns=layer.out_channels // groups, groups=groups)
+
+
+def _conv_obstacle(layer: nn.Module) -> str | None:
+    if layer.padding_mode != "zeros":
+        return f"padding_mode={layer.padding_mode!r}: a crossbar convolution pads with zeros"
+    if layer.padding == "same" and same_padding(layer) is None:
+        return "padding='same' with an even kernel pads unequally; pad explicitly before the layer"
+    return None
+
+
+def _indexed_conv_obstacle(layer: nn.Module) -> str | None:
+    if any(step != 1 for step in layer.dilation):
+        return f"dilation={layer.dilation}: aihwkit's layer of this type has none"
+    return _conv_obstacle(layer)
+
+
+def _no_obstacle(layer: nn.Module) -> str | None:
+    return None
+
+
+register_rule(nn.Linear, Rule(_linear_crossbar, _no_obstacle))
+register_rule(nn.Conv1d, Rule(_conv_crossbar, _indexed_conv_obstacle))
+register_rule(nn.Conv2d, Rule(_conv_crossbar, _conv_obstacle))
+register_rule(nn.Conv3d, Rule(_conv_crossbar, _indexed_conv_obstacle))

@@ -1,0 +1,183 @@
+"""Conversion and the two engines."""
+
+import pytest
+import torch
+from aihwkit.nn import AnalogLinear
+from networks import Block, Tied, seeded
+from torch import nn
+
+from analog_samson import rng
+from analog_samson.errors import OptionError, PlanError
+from analog_samson.presets.search import load_preset
+from analog_samson.tiles.convert import convert
+from analog_samson.tiles.error import weight_error
+from analog_samson.tiles.execute import LAYERS, stored_weight
+from analog_samson.tiles.plan import plan_conversion
+
+IDEAL, PCM = load_preset("ideal"), load_preset("pcm_nandakumar_2019")
+YEAR = 31536000.0
+
+
+@pytest.fixture
+def images():
+    return torch.randn(3, 4, 6, 6, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.no_grad():
+        yield
+
+
+@pytest.mark.parametrize("engine", ["fast", "aihwkit"])
+def test_convert_when_ideal_equals_the_digital_model(engine, images):
+    model = seeded(Block)
+    analog = convert(model, IDEAL, engine=engine)
+    analog.program_analog_weights()
+    analog.drift_analog_weights(YEAR)
+    torch.testing.assert_close(analog(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_convert_when_called_leaves_the_model_alone(images):
+    model = seeded(Block).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    convert(model, PCM)
+    assert model.training
+    assert type(model.plain) is nn.Conv2d
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("time", [0.0, 1.0, YEAR])
+def test_engines_when_programmed_by_one_stream_agree(time, images):
+    outputs = []
+    for engine in ("fast", "aihwkit"):
+        analog = convert(seeded(Block), PCM, engine=engine)
+        with rng.stream(3, "chip"):
+            analog.program_analog_weights()
+            if time:
+                analog.drift_analog_weights(time)
+        outputs.append(analog(images))
+    assert (outputs[0] - outputs[1]).abs().max() <= 1e-4 * outputs[1].abs().max()
+
+
+@pytest.mark.parametrize("layer_type", list(LAYERS), ids=lambda layer_type: layer_type.__name__)
+def test_layers_when_row_limited_multiply_by_the_tiles_weights(layer_type):
+    """Each layer type alone, its rows split over tiles, against the layer with the stored weights put back."""
+    preset = PCM.model_copy(update={"tile": PCM.tile.model_copy(update={"max_rows": 7, "max_columns": 2})})
+    digital = {
+        nn.Linear: lambda: nn.Linear(10, 3),
+        nn.Conv1d: lambda: nn.Conv1d(4, 6, 3, stride=2, padding=1, groups=2),
+        nn.Conv2d: lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2),
+        nn.Conv3d: lambda: nn.Conv3d(2, 3, 3, padding=1),
+    }[layer_type]()
+    shapes = {nn.Linear: (5, 10), nn.Conv1d: (5, 4, 9), nn.Conv2d: (5, 4, 9, 9), nn.Conv3d: (2, 2, 4, 4, 4)}
+    x = torch.randn(shapes[layer_type], generator=torch.Generator().manual_seed(2))
+    analog = convert(digital, preset)
+    with rng.stream(0, "chip"):
+        analog.program_analog_weights()
+        analog.drift_analog_weights(YEAR)
+    output = analog(x)
+    assert not torch.allclose(output, digital(x), rtol=1e-2)
+    digital.weight.copy_(stored_weight(analog).view_as(digital.weight))
+    torch.testing.assert_close(output, digital(x))
+    analog.fast = False
+    if layer_type not in (nn.Conv1d, nn.Conv3d):  # aihwkit runs these on its compiled tile only
+        torch.testing.assert_close(output, analog(x), rtol=1e-4, atol=1e-5)
+
+
+def test_convert_when_layer_is_tied_programs_it_once():
+    analog = convert(seeded(Tied), PCM)
+    assert analog.first is analog.again
+    assert len(list(analog.analog_tiles())) == 2
+
+
+def test_convert_when_two_classes_share_a_name_runs_each_ones_own_forward():
+    def build(factor):
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(2, 2, bias=False)
+
+            def forward(self, x):
+                return factor * self.layer(x)
+
+        return Net()
+
+    x = torch.ones(1, 2)
+    for factor in (1.0, 10.0):
+        model = build(factor)
+        torch.testing.assert_close(convert(model, IDEAL)(x), model(x))
+
+
+def test_convert_when_transformer_layer_runs_in_eval_mode():
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2).eval()
+    x = torch.randn(2, 5, 8)
+    analog = convert(model, IDEAL)
+    assert len(list(analog.analog_layers())) == 4
+    torch.testing.assert_close(analog(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_convert_when_model_is_one_layer_gives_an_analog_layer():
+    assert isinstance(convert(nn.Linear(3, 2), IDEAL), AnalogLinear)
+
+
+def test_convert_when_excluded_stays_digital():
+    analog = convert(seeded(Block), PCM, exclude=["head", "line"])
+    assert type(analog.head) is nn.Linear
+    assert type(analog.line) is nn.Conv1d
+
+
+def test_convert_when_weights_are_not_finite_names_every_tensor():
+    model = seeded(Block)
+    model.plain.weight[0, 0, 0, 0] = float("nan")
+    model.head.bias[1] = float("inf")
+    with pytest.raises(PlanError) as caught:
+        convert(model, PCM)
+    assert str(caught.value) == (
+        "weights to be programmed: 2 problems\n"
+        "  plain.weight: 1 of 288 values are NaN or infinite\n"
+        "  head.bias: 1 of 5 values are NaN or infinite"
+    )
+
+
+def test_convert_when_engine_is_unknown_names_the_engines():
+    with pytest.raises(OptionError, match="engine 'fasst': expected one of fast, aihwkit; did you mean 'fast'"):
+        convert(nn.Linear(2, 2), IDEAL, engine="fasst")
+
+
+def test_convert_when_plan_is_given_acts_on_it_alone():
+    model = seeded(Block)
+    plan = plan_conversion(model, IDEAL, exclude=["plain"])
+    assert type(convert(model, IDEAL, plan=plan).plain) is nn.Conv2d
+
+
+def test_weight_error_when_ideal_is_zero_and_grows_with_time_on_pcm():
+    ideal, pcm = convert(seeded(Block), IDEAL), convert(seeded(Block), PCM)
+    ideal.program_analog_weights()
+    assert weight_error(ideal) < 1e-6
+    with rng.stream(0, "chip"):
+        pcm.program_analog_weights()
+        programmed = weight_error(pcm)
+        pcm.drift_analog_weights(YEAR)
+    assert 0.02 < programmed < weight_error(pcm) < 1
+
+
+def test_weight_error_when_weights_are_scaled_ignores_the_scale():
+    layer = convert(nn.Linear(20, 20), IDEAL)
+    layer.program_analog_weights()
+    tile = next(layer.analog_tiles())
+    tile.tile.set_weights(tile.tile.get_weights() * 0.3)
+    assert weight_error(layer) < 1e-6
+
+
+@pytest.mark.gpu
+def test_engines_when_on_cuda_agree_with_the_cpu(images):
+    model = seeded(Block)
+    outputs = []
+    for device in ("cpu", "cuda"):
+        analog = convert(model.to(device), PCM)
+        with rng.stream(3, "chip"):
+            analog.program_analog_weights()
+            analog.drift_analog_weights(YEAR)
+        outputs.append(analog(images.to(device)).cpu())
+    torch.testing.assert_close(*outputs, rtol=1e-3, atol=1e-4)

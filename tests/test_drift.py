@@ -1,0 +1,185 @@
+"""Drift simulation and the Gaussian sweep."""
+
+import math
+
+import pytest
+import torch
+from networks import Block, seeded
+from torch import nn
+
+from analog_samson import rng
+from analog_samson.conductance import sweep_conductance_noise
+from analog_samson.drift import simulate_drift
+from analog_samson.errors import OptionError
+from analog_samson.presets.search import load_preset
+from analog_samson.results.memory import MemoryStore
+from analog_samson.tiles.convert import convert
+from analog_samson.tiles.execute import stored_weight
+
+IDEAL, PCM = load_preset("ideal"), load_preset("pcm_nandakumar_2019")
+TIMES = (1.0, 3600.0, 31536000.0)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randn(120, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def model(images):
+    """A network that tells the images apart: no class has the highest logit on average."""
+    model = seeded(Block)
+    with torch.no_grad():
+        model.head.bias -= model(images).mean(0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def data(model, images):
+    """Images with the labels that the digital network gives them: its accuracy is 100 %."""
+    with torch.no_grad():
+        labels = model(images).argmax(1)
+    return [(images[:60], labels[:60]), (images[60:], labels[60:])]
+
+
+def drift(model, data, **changes):
+    options = {"times": TIMES, "instances": 2, "seed": 0} | changes
+    return simulate_drift(model, changes.pop("preset", PCM), data, **{k: v for k, v in options.items() if k != "preset"})
+
+
+def values(result, metric="accuracy_percent", **cell):
+    return [r.value for r in result.records if r.metric == metric and all(getattr(r, k) == v for k, v in cell.items())]
+
+
+def test_drift_when_ideal_stays_at_the_digital_accuracy(model, data):
+    result = drift(model, data, preset=IDEAL)
+    assert set(values(result)) == {100.0}
+    assert max(values(result, "weight_error")) < 1e-6
+
+
+def test_drift_when_repeated_gives_the_same_records_and_another_seed_does_not(model, data):
+    first = drift(model, data)
+    assert drift(model, data).records == first.records
+    assert drift(model, data, seed=1).records != first.records
+
+
+def test_drift_when_order_or_number_of_cells_changes_keeps_every_number(model, data):
+    whole = set(drift(model, data, instances=3).records)
+    part = drift(model, data, instances=2, times=(TIMES[2], TIMES[0])).records
+    assert set(part) <= whole
+
+
+def test_drift_when_resumed_computes_only_what_is_missing(model, data):
+    whole = drift(model, data)
+    store = MemoryStore()
+    drift(model, data, store=store, instances=1, times=TIMES[:2])
+    steps = []
+    resumed = drift(model, data, store=store, progress=steps.append)
+    assert sorted(map(repr, resumed.records)) == sorted(map(repr, whole.records))
+    assert len(steps) == 4
+
+
+def test_drift_when_two_models_share_a_seed_meets_the_same_devices():
+    """The same layer under another head: its programmed weights are bit for bit the same."""
+    weights = []
+    for outputs in (2, 7):
+        body = nn.Linear(5, 5)
+        with torch.no_grad():
+            body.weight.copy_(torch.arange(25.0).view(5, 5))
+        analog = convert(nn.Sequential(body, nn.Linear(5, outputs)), PCM)
+        with rng.stream(0, "program", 0):
+            analog.program_analog_weights()
+        weights.append(stored_weight(analog[0]))
+    assert torch.equal(*weights)
+
+
+def test_drift_when_time_is_zero_measures_the_weights_as_programmed(model, data):
+    analog = convert(model, PCM)
+    with rng.stream(0, "program", 0):
+        analog.program_analog_weights()
+    with torch.no_grad():
+        correct = sum(int((analog(x).argmax(1) == y).sum()) for x, y in data)
+    result = drift(model, data, times=(0.0,), instances=1)
+    assert values(result, stage="drift") == [pytest.approx(100 * correct / 120)]
+
+
+def test_drift_when_model_is_simulated_leaves_it_alone(model, data):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    drift(model, data, instances=1, adabs=True, calibration=data)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_drift_when_adabs_adds_cells_and_changes_none(model, data):
+    plain = drift(model, data, instances=1)
+    both = drift(model, data, instances=1, adabs=True, calibration=data)
+    assert set(plain.records) < set(both.records)
+    adapted, unadapted = (values(both, "loss", stage="drift", adabs=flag) for flag in (True, False))
+    assert len(adapted) == len(unadapted) == 3
+    assert adapted != unadapted
+
+
+def test_drift_frame_is_tidy(model, data):
+    frame = drift(model, data, instances=1).frame()
+    assert list(frame.columns) == [
+        "checkpoint", "preset", "stage", "adabs", "instance", "time_seconds", "sigma_c", "metric", "value"
+    ]  # fmt: skip
+    assert len(frame) == 2 + 3 * 3
+
+
+def test_drift_when_options_are_wrong_lists_all_faults(model, data):
+    with pytest.raises(OptionError) as caught:
+        drift(model, data, times=(-1.0, math.nan), instances=0, adabs=True)
+    assert str(caught.value).count("\n") == 4
+    assert str(caught.value).startswith("simulate_drift: 4 problems")
+
+
+def test_sweep_when_sigma_is_zero_equals_digital_and_more_noise_loses(model, data):
+    result = sweep_conductance_noise(model, data, sigmas=(0.0, 0.1, 0.5), instances=4, seed=0)
+    assert values(result, sigma_c=0.0) == [100.0]
+    means = [sum(v) / len(v) for v in (values(result, sigma_c=s) for s in (0.0, 0.1, 0.5))]
+    assert means[0] > means[1] > means[2]
+
+
+def test_sweep_when_done_puts_the_weights_back_exactly(model, data):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    sweep_conductance_noise(model, data, sigmas=(0.3,), instances=1, seed=0)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_sweep_when_interrupted_puts_the_weights_back_exactly(model):
+    before = model.head.weight.clone()
+
+    def broken():
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep_conductance_noise(model, broken(), sigmas=(0.3,), instances=1, seed=0)
+    assert torch.equal(model.head.weight, before)
+
+
+def test_sweep_noise_has_the_mean_and_spread_of_equation_8():
+    """10^5 devices, |z| < 4.9 for mean and standard deviation: a false alarm in about 10^6 seeds each."""
+    layer = nn.Linear(400, 250, bias=False)
+    ratio = []
+
+    def spy():
+        ratio.append((layer.weight / clean).flatten())
+        yield torch.zeros(1, 400), torch.zeros(1, dtype=torch.long)
+
+    class Spied:
+        def __iter__(self):
+            return spy()
+
+    clean = layer.weight.detach().clone()
+    sweep_conductance_noise(layer, Spied(), sigmas=(0.2,), instances=1, seed=3)
+    count = ratio[0].numel()
+    z_mean = (ratio[0].mean() - 1) / (0.2 / math.sqrt(count))
+    z_std = (ratio[0].std() - 0.2) / (0.2 / math.sqrt(2 * count))
+    assert abs(z_mean) < 4.9
+    assert abs(z_std) < 4.9
+
+
+def test_sweep_when_options_are_wrong_lists_all_faults(model, data):
+    with pytest.raises(OptionError, match="2 problems"):
+        sweep_conductance_noise(model, data, sigmas=(-0.1,), instances=0, seed=0)

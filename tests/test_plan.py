@@ -1,0 +1,130 @@
+"""The plan of a conversion."""
+
+import pytest
+from networks import Block, Tied, seeded
+from torch import nn
+
+from analog_samson.errors import PlanError
+from analog_samson.presets.search import load_preset
+from analog_samson.tiles.execute import LAYERS
+from analog_samson.tiles.plan import crossbar_paths, plan_conversion
+from analog_samson.tiles.rules import RULES, Crossbar, Rule, register_rule
+
+IDEAL = load_preset("ideal")
+RASCH = load_preset("pcm_rasch_2023")
+
+
+def rows_of(model, preset=IDEAL, **options):
+    return {row.path: row for row in plan_conversion(model, preset, **options).rows}
+
+
+def test_plan_when_every_known_layer_names_each_with_parameters():
+    rows = rows_of(seeded(Block))
+    assert {path for path, row in rows.items() if row.action == "analog"} == {
+        "plain", "same", "grouped", "depthwise", "line", "volume", "head"
+    }  # fmt: skip
+    assert rows["norm"].action == "digital"
+    assert rows["norm"].parameters == 16
+
+
+def test_plan_when_grouped_gives_each_group_its_own_rows_and_columns():
+    row = rows_of(seeded(Block))["grouped"]
+    assert (row.rows, row.columns, row.weights) == (8 * 9, 12, 12 * 2 * 9)
+    assert (row.tiles, row.cells, row.devices) == (1, 72 * 12, 2 * 216)
+
+
+def test_plan_when_rows_are_limited_counts_tiles_and_groups_per_tile():
+    tall = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Conv2d(96, 96, 3, groups=96))
+    rows = rows_of(tall, RASCH)
+    assert (rows["0"].rows, rows["0"].tiles) == (576, 2)
+    assert rows["1"].tiles == 2  # 56 groups of 9 rows fit into 512
+
+
+def test_plan_when_input_shape_is_given_counts_multiply_accumulates():
+    plan = plan_conversion(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 2)), IDEAL, input_shape=(3, 6, 6))
+    assert [row.macs for row in plan.rows] == [16 * 27 * 4, 128]
+    summary = plan.summary()
+    assert summary.macs == 16 * 27 * 4 + 128
+    assert summary.analog_macs_percent == 100
+    assert summary.parameters == 27 * 4 + 4 + 128 + 2
+    assert summary.analog_parameters_percent == pytest.approx(100 * 236 / 242)
+
+
+def test_plan_when_layer_stands_under_two_names_counts_it_once():
+    plan = plan_conversion(seeded(Tied), IDEAL, input_shape=(6,))
+    assert [(row.path, row.shared_with) for row in plan.rows] == [("first", ""), ("again", "first"), ("head", "")]
+    assert plan.summary().devices == 2 * (36 + 18)
+    assert plan.summary().macs == 2 * 36 + 18
+
+
+def test_plan_when_subclass_of_known_type_blocks_and_names_all():
+    class Scaled(nn.Linear):
+        pass
+
+    model = nn.Sequential(Scaled(2, 2), Scaled(2, 2), nn.Linear(2, 2))
+    plan = plan_conversion(model, IDEAL)
+    with pytest.raises(PlanError, match=r"2 problems\n  0 \(Scaled\).*\n  1 \(Scaled\)"):
+        plan.check()
+    plan_conversion(model, IDEAL, exclude=["0", "1"]).check()
+
+
+def test_plan_when_attention_names_it_as_one_digital_layer():
+    rows = rows_of(nn.TransformerEncoderLayer(8, 2, 16))
+    assert rows["self_attn"].action == "digital"
+    assert not any(path.startswith("self_attn.") for path in rows)
+    assert rows["linear1"].action == rows["linear2"].action == "analog"
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), "circular"),
+        (nn.Conv2d(2, 2, 4, padding="same"), "even kernel"),
+        (nn.Conv1d(2, 2, 3, dilation=2), "dilation"),
+        (nn.ConvTranspose2d(2, 2, 3), "no rule"),
+    ],
+)
+def test_plan_when_layer_cannot_be_converted_says_why(layer, reason):
+    row = rows_of(nn.Sequential(layer, nn.Linear(1, 1)))["0"]
+    assert row.action == "digital"
+    assert reason in row.reason
+
+
+def test_plan_when_pattern_fits_nothing_is_refused():
+    with pytest.raises(PlanError, match="'nowhere.*' fits no layer path"):
+        plan_conversion(seeded(Block), IDEAL, exclude=["nowhere.*"])
+
+
+def test_plan_when_shape_does_not_fit_is_refused_and_leaves_the_model_alone():
+    model = seeded(Block).train()
+    with pytest.raises(PlanError, match=r"cannot run on one sample of shape \(3, 6, 6\)"):
+        plan_conversion(model, IDEAL, input_shape=(3, 6, 6))
+    assert model.training
+    assert all(not module._forward_hooks for module in model.modules())
+
+
+def test_plan_when_nothing_is_analog_is_refused():
+    with pytest.raises(PlanError, match="no layer that goes on a crossbar"):
+        plan_conversion(nn.Sequential(nn.BatchNorm1d(2)), IDEAL).check()
+
+
+def test_crossbar_paths_agree_with_the_plan():
+    model = seeded(Block)
+    analog = [row.path for row in plan_conversion(model, IDEAL, exclude=["head"]).with_action("analog")]
+    assert crossbar_paths(model, ["head"]) == analog
+
+
+def test_register_rule_when_type_has_one_is_refused():
+    with pytest.raises(ValueError, match="Linear has a rule already"):
+        register_rule(nn.Linear, Rule(lambda layer: Crossbar(rows=1, columns=1), lambda layer: None))
+
+
+def test_rules_and_layers_cover_the_same_types():
+    assert set(RULES) == set(LAYERS)
+
+
+def test_plan_text_is_one_line_a_layer():
+    text = plan_conversion(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)), IDEAL).text().splitlines()
+    assert text[0].split()[:3] == ["path", "layer_type", "action"]
+    assert text[1].split()[:4] == ["0", "Linear", "analog", "2"]
+    assert text[2].split()[:3] == ["1", "LayerNorm", "digital"]
