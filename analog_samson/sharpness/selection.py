@@ -1,0 +1,147 @@
+"""Which tensors are perturbed, and which of them by the rule T: the three named selection modes.
+
+What a sharpness-aware step does depends as much on this choice as on T. On a trained batch-norm ResNet the `reference`
+rule with p = 2 puts nearly all of ||eps||^2 on biases, although only convolution and linear weights are programmed on
+a crossbar; so the radius rho has to be tuned for each mode, and `share.py` prints where the perturbation went.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from analog_samson.errors import OptionError, did_you_mean
+
+CROSSBAR, NORMALISATION, BIAS, OTHER = "crossbar weight", "normalisation weight", "bias", "other"
+KINDS = (CROSSBAR, NORMALISATION, BIAS, OTHER)  # a tensor with several owners is of the first kind that applies
+CROSSBAR_LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
+_NORMALISATION_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+Role = Literal["scaled", "unscaled", "left out"]  # perturbed with the method's T | with T = 1 | not at all
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """A parameter with what is known of it: its name (None if it came without one) and its kind, one of KINDS."""
+
+    tensor: Tensor
+    name: str | None
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """A named rule: the role of each parameter, and the eta that applies when none is given."""
+
+    summary: str
+    eta: float
+    role: Callable[[Member], Role]
+
+
+def _only_weights(member: Member) -> Role:
+    return "scaled" if member.kind == CROSSBAR else "left out"
+
+
+def _by_name(member: Member) -> Role:
+    if member.name is None:
+        raise OptionError(
+            "selection='reference' tells parameters apart by name, and these came without names; "
+            "pass the model or model.named_parameters() instead of model.parameters()"
+        )
+    return "scaled" if "weight" in member.name else "unscaled"
+
+
+SELECTIONS: dict[str, Selection] = {
+    "weights_only": Selection(
+        summary="convolution and linear weights, the tensors that are programmed on a crossbar; all else stays put",
+        eta=0.01,
+        role=_only_weights,
+    ),
+    "paper": Selection(
+        summary="eq. 6 as written: every tensor with the method's T, and no eta",
+        eta=0.0,
+        role=lambda member: "scaled",
+    ),
+    "reference": Selection(
+        summary="a co-author's public code: T for every name that contains 'weight', T = 1 for all other tensors",
+        eta=0.01,
+        role=_by_name,
+    ),
+}
+
+
+def find_selection(name: str) -> Selection:
+    """The selection mode of that name, or an OptionError with the nearest names.
+
+    >>> find_selection("paper").eta
+    0.0
+    """
+    if name not in SELECTIONS:
+        known = ", ".join(SELECTIONS)
+        raise OptionError(f"selection: expected one of {known}, got {name!r}{did_you_mean(str(name), SELECTIONS)}")
+    return SELECTIONS[name]
+
+
+def members_of(
+    tensors: Sequence[Tensor], names: Sequence[str] | None = None, model: nn.Module | None = None
+) -> list[Member]:
+    """What is known of each tensor: from the model's layers if one is given, else from its name and shape.
+
+    Without a model a tensor of two or more dimensions counts as a crossbar weight (an embedding table too: give the
+    model to tell them apart); a flat one is told by its name: bias, normalisation weight, or other. A flat tensor
+    without a name counts as other.
+
+    >>> [member.kind for member in members_of(list(nn.Linear(2, 3).parameters()))]
+    ['crossbar weight', 'other']
+    """
+    known = {} if model is None else {id(member.tensor): member for member in members(model)}
+    labels = [None] * len(tensors) if names is None else names
+    return [
+        known.get(id(tensor)) or Member(tensor, name, _kind_by_shape(tensor, name))
+        for tensor, name in zip(tensors, labels, strict=True)
+    ]
+
+
+def members(model: nn.Module) -> list[Member]:
+    """Every parameter of a model once, in the model's order, under its first name.
+
+    >>> [(member.name, member.kind) for member in members(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))][::2]
+    [('0.weight', 'crossbar weight'), ('1.weight', 'normalisation weight')]
+    """
+    kinds: dict[int, str] = {}
+    for tensor, kind in _owned(model):
+        kinds[id(tensor)] = min(kind, kinds.get(id(tensor), OTHER), key=KINDS.index)
+    return [Member(tensor, name, kinds[id(tensor)]) for name, tensor in model.named_parameters()]
+
+
+def crossbar_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The convolution and linear weights of a model by name, each tensor once.
+
+    >>> list(crossbar_weights(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))))
+    ['0.weight', '2.weight']
+    """
+    wanted = {id(member.tensor) for member in members(model) if member.kind == CROSSBAR}
+    return {name: tensor for name, tensor in model.named_parameters() if id(tensor) in wanted}
+
+
+def _owned(model: nn.Module) -> Iterator[tuple[Tensor, str]]:
+    """Each parameter with its kind, once for every layer that owns it (tied layers share one)."""
+    for module in model.modules():
+        for name, tensor in module.named_parameters(recurse=False):
+            yield tensor, _kind_in_layer(module, name)
+
+
+def _kind_in_layer(module: nn.Module, name: str) -> str:
+    if name == "weight" and isinstance(module, CROSSBAR_LAYERS):
+        return CROSSBAR
+    if name == "weight" and isinstance(module, _NORMALISATION_LAYERS):
+        return NORMALISATION
+    return BIAS if "bias" in name else OTHER
+
+
+def _kind_by_shape(tensor: Tensor, name: str | None) -> str:
+    if tensor.ndim >= 2:
+        return CROSSBAR
+    label = (name or "").rpartition(".")[2]
+    return BIAS if "bias" in label else NORMALISATION if label == "weight" else OTHER
