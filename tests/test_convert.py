@@ -11,8 +11,9 @@ from analog_samson.errors import OptionError, PlanError
 from analog_samson.presets.search import load_preset
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.error import weight_error
-from analog_samson.tiles.execute import LAYERS, stored_weight
+from analog_samson.tiles.layers import LAYERS
 from analog_samson.tiles.plan import plan_conversion
+from analog_samson.tiles.state import stored_weight
 
 IDEAL, PCM = load_preset("ideal"), load_preset("pcm_nandakumar_2019")
 YEAR = 31536000.0
@@ -78,7 +79,7 @@ def test_layers_when_row_limited_multiply_by_the_tiles_weights(layer_type):
         analog.drift_analog_weights(YEAR)
     output = analog(x)
     assert not torch.allclose(output, digital(x), rtol=1e-2)
-    digital.weight.copy_(stored_weight(analog).view_as(digital.weight))
+    digital.weight.copy_(stored_weight(analog.analog_module).view_as(digital.weight))
     torch.testing.assert_close(output, digital(x))
     analog.fast = False
     if layer_type not in (nn.Conv1d, nn.Conv3d):  # aihwkit runs these on its compiled tile only

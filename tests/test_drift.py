@@ -14,7 +14,7 @@ from analog_samson.errors import OptionError
 from analog_samson.presets.search import load_preset
 from analog_samson.results.memory import MemoryStore
 from analog_samson.tiles.convert import convert
-from analog_samson.tiles.execute import stored_weight
+from analog_samson.tiles.state import stored_weight
 
 IDEAL, PCM = load_preset("ideal"), load_preset("pcm_nandakumar_2019")
 TIMES = (1.0, 3600.0, 31536000.0)
@@ -44,7 +44,9 @@ def data(model, images):
 
 def drift(model, data, **changes):
     options = {"times": TIMES, "instances": 2, "seed": 0} | changes
-    return simulate_drift(model, changes.pop("preset", PCM), data, **{k: v for k, v in options.items() if k != "preset"})
+    return simulate_drift(
+        model, changes.pop("preset", PCM), data, **{k: v for k, v in options.items() if k != "preset"}
+    )
 
 
 def values(result, metric="accuracy_percent", **cell):
@@ -89,7 +91,7 @@ def test_drift_when_two_models_share_a_seed_meets_the_same_devices():
         analog = convert(nn.Sequential(body, nn.Linear(5, outputs)), PCM)
         with rng.stream(0, "program", 0):
             analog.program_analog_weights()
-        weights.append(stored_weight(analog[0]))
+        weights.append(stored_weight(analog[0].analog_module))
     assert torch.equal(*weights)
 
 

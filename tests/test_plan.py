@@ -6,7 +6,7 @@ from torch import nn
 
 from analog_samson.errors import PlanError
 from analog_samson.presets.search import load_preset
-from analog_samson.tiles.execute import LAYERS
+from analog_samson.tiles.layers import LAYERS
 from analog_samson.tiles.plan import crossbar_paths, plan_conversion
 from analog_samson.tiles.rules import RULES, Crossbar, Rule, register_rule
 
@@ -41,7 +41,9 @@ def test_plan_when_rows_are_limited_counts_tiles_and_groups_per_tile():
 
 
 def test_plan_when_input_shape_is_given_counts_multiply_accumulates():
-    plan = plan_conversion(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 2)), IDEAL, input_shape=(3, 6, 6))
+    plan = plan_conversion(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 2)), IDEAL, input_shape=(3, 6, 6)
+    )
     assert [row.macs for row in plan.rows] == [16 * 27 * 4, 128]
     summary = plan.summary()
     assert summary.macs == 16 * 27 * 4 + 128

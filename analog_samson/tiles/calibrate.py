@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from analog_samson.errors import DataError
 from analog_samson.presets.schema import Preset
-from analog_samson.tiles.execute import tile_grid
+from analog_samson.tiles.state import tile_grid
 
 
 def needs_calibration(preset: Preset) -> bool:
@@ -48,7 +48,7 @@ def calibrate_input_ranges(
     multiple = preset.periphery.input_range_std_multiple
     ranges = {path: multiple * _standard_deviation(m) for path, m in moments.items()}
     for path, layer in layers.items():
-        for tile in (tile for row in tile_grid(layer) for tile in row):
+        for tile in (tile for row in tile_grid(layer.analog_module) for tile in row):
             tile.set_input_range(ranges[path])
     return ranges
 

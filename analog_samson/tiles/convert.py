@@ -2,21 +2,22 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import torch
 from aihwkit.nn.modules.base import AnalogLayerBase
 from aihwkit.nn.modules.container import AnalogWrapper
-from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
+from aihwkit.simulator.configs import InferenceRPUConfig
 from torch import nn
 
 from analog_samson.errors import OptionError, PlanError, did_you_mean, list_faults
 from analog_samson.presets.schema import Preset
-from analog_samson.tiles.execute import LAYERS
+from analog_samson.tiles.layers import LAYERS
 from analog_samson.tiles.plan import ANALOG, ROOT, ConversionPlan, find_layer, plan_conversion
+from analog_samson.tiles.product import covers
 from analog_samson.tiles.rpu import rpu_config
 from analog_samson.tiles.rules import same_padding
+from analog_samson.tiles.tile import crossbar_config
 
 ENGINES = ("fast", "aihwkit")
 
@@ -50,8 +51,8 @@ def convert(
     paths = [row.path for row in plan.with_action(ANALOG)]
     _check_finite(model, paths)
     config = rpu_config(preset)
-    fast = engine == "fast" and config.forward.is_perfect
-    analog = _replace(copy.deepcopy(model), paths, _torch_config(config) if fast else config, fast)
+    fast = engine == "fast" and covers(config.forward)
+    analog = _replace(copy.deepcopy(model), paths, crossbar_config(config) if fast else config, fast)
     return _as_root(analog).eval()
 
 
@@ -92,16 +93,6 @@ def _single_block(layer: nn.Module) -> nn.Module:
         if isinstance(layer.padding, str):
             single.padding = same_padding(layer) if layer.padding == "same" else (0,) * len(layer.kernel_size)
     return single
-
-
-def _torch_config(config: InferenceRPUConfig) -> TorchInferenceRPUConfig:
-    """The same configuration for aihwkit's torch tile, whose weights are tensors on any device."""
-    kept = {f.name for f in fields(TorchInferenceRPUConfig) if f.init} - {
-        "tile_class",
-        "tile_array_class",
-        "simulator_tile_class",
-    }
-    return TorchInferenceRPUConfig(**{name: getattr(config, name) for name in kept if hasattr(config, name)})
 
 
 def _as_root(model: nn.Module) -> nn.Module:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analog_samson.tiles.execute import tile_grid
+from analog_samson.tiles.state import tile_grid
 
 
 def weight_error(analog: Any) -> float:
@@ -22,7 +22,7 @@ def weight_error(analog: Any) -> float:
 def _layer_error(layer: Any) -> Tensor:
     """One layer's relative error; the tiles' own scales weigh them against each other."""
     target, stored = [], []
-    for tile in (tile for row in tile_grid(layer) for tile in row):
+    for tile in (tile for row in tile_grid(layer.analog_module) for tile in row):
         scale = tile.get_scales().detach().cpu().reshape(-1, 1)
         target.append((tile.reference_combined_weights.cpu() * scale).flatten())
         stored.append((torch.as_tensor(tile.tile.get_weights()).cpu() * scale).flatten())

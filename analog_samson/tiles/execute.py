@@ -1,107 +1,153 @@
-"""Analog layers that run at the speed of digital ones.
+"""The evaluation forward of a layer on its tiles.
 
-aihwkit's layers cut a feature map into one vector per position (im2col) and send each through the tile. With perfect
-converters a tile multiplies every vector by the same drifted matrix, so the whole layer is one convolution.
+With perfect converters a layer is one product with the stored matrix. With static converters the DAC acts on the
+map, ADC and noise on the result, and IR drop and PCM read noise are products with |w|: a few products for each slice
+of rows. Otherwise every vector is made and sent through the tile. In formulas: u the step of the DAC, codes = z / u.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from aihwkit.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
-from torch import Tensor, nn
-from torch.nn import functional
+from aihwkit.simulator.parameters.enums import NoiseManagementType, WeightNoiseType
+from torch import Tensor
+
+from analog_samson.tiles.product import is_static, step, vector_product, wire_factor, wire_profile
+from analog_samson.tiles.state import output_scale, stored_weight, tile_grid
 
 
-class _CrossbarLayer:
-    """`fast` picks our evaluation forward; training, and every other engine, runs the tile's own forward."""
+@dataclass(frozen=True)
+class Operator:
+    """A layer's linear map. multiply: (x, weight (out, rows), bias) -> y with channels in dimension 1.
 
-    fast = True
+    windows: (N, C, ...) -> (N, positions..., blocks, rows). positions: kernel positions a channel.
+    """
 
-
-class CrossbarLinear(_CrossbarLayer, AnalogLinear):
-    """A linear layer on aihwkit tiles; x (..., in) -> (..., out)."""
-
-    def forward(self, x_input: Tensor) -> Tensor:
-        if self.training or not self.fast:
-            return super().forward(x_input)
-        return functional.linear(x_input, stored_weight(self), stored_bias(self))
+    multiply: Callable[..., Tensor]
+    windows: Callable[[Tensor], Tensor]
+    blocks: int
+    positions: int
 
 
-class _CrossbarConv(_CrossbarLayer):
-    """Shared by the convolutions; `blocks` is the number of groups, each on rows and columns of its own."""
+def execute(module: Any, x: Tensor, operator: Operator) -> Tensor:
+    """The output of a layer's ``analog_module`` for x (N, C, ...); noise is drawn from torch's stream.
 
-    blocks = 1
-    convolve: Callable[..., Tensor]
-
-    def forward(self, x_input: Tensor) -> Tensor:
-        if self.training or not self.fast:
-            return self._tile_forward(x_input)
-        weight = stored_weight(self).view(self.out_channels, self.in_channels, *self.kernel_size)
-        return self.convolve(x_input, weight, stored_bias(self), self.stride, self.padding, self.dilation, self.blocks)
-
-    def _tile_forward(self, x_input: Tensor) -> Tensor:
-        """aihwkit's forward; it knows one group, so each block sees its own inputs and keeps its own outputs."""
-        if self.blocks == 1:
-            return super().forward(x_input)
-        width = self.out_channels // self.blocks
-        inputs = x_input.split(self.in_channels, dim=1)
-        outputs = [super(_CrossbarConv, self).forward(x)[:, i * width :][:, :width] for i, x in enumerate(inputs)]
-        return torch.cat(outputs, dim=1)
+    Several tiles along the rows are added after their own converters, several along the columns stand side by side.
+    """
+    io = module_config(module).forward
+    if io.is_perfect:
+        return operator.multiply(x, stored_weight(module), module.bias)
+    product = _static_product if is_static(io) else _windowed_product
+    total, start = None, 0
+    for row in tile_grid(module):
+        rows = row[0].in_size
+        part = torch.cat([product(tile, x, start, operator, io) for tile in row], dim=1)
+        total = part if total is None else total.add_(part)
+        start += rows
+    return total if module.bias is None else total.add_(_by_channel(module.bias, total))
 
 
-class CrossbarConv1d(_CrossbarConv, AnalogConv1d):
-    """A 1-d convolution on aihwkit tiles."""
-
-    convolve = staticmethod(functional.conv1d)
-
-
-class CrossbarConv2d(_CrossbarConv, AnalogConv2d):
-    """A 2-d convolution on aihwkit tiles."""
-
-    convolve = staticmethod(functional.conv2d)
+def module_config(module: Any) -> Any:
+    """The configuration of a layer's tiles."""
+    return tile_grid(module)[0][0].rpu_config
 
 
-class CrossbarConv3d(_CrossbarConv, AnalogConv3d):
-    """A 3-d convolution on aihwkit tiles."""
-
-    convolve = staticmethod(functional.conv3d)
-
-
-LAYERS: dict[type[nn.Module], type[nn.Module]] = {
-    nn.Linear: CrossbarLinear,
-    nn.Conv1d: CrossbarConv1d,
-    nn.Conv2d: CrossbarConv2d,
-    nn.Conv3d: CrossbarConv3d,
-}
-
-
-def tile_grid(layer: Any) -> list[list[Any]]:
-    """The aihwkit tiles of a layer: a list over slices of its inputs of lists over slices of its outputs."""
-    module = layer.analog_module
-    return [list(row) for row in module.array] if hasattr(module, "array") else [[module]]
-
-
-def stored_weight(layer: Any) -> Tensor:
-    """The (out, in) matrix a layer multiplies by now: tile weights, mapping scales and drift compensation."""
-    slices = [torch.cat([_scaled(tile) for tile in row]) for row in tile_grid(layer)]
-    return slices[0] if len(slices) == 1 else torch.cat(slices, dim=1)
+def _static_product(tile: Any, x: Tensor, start: int, operator: Operator, io: Any) -> Tensor:
+    """One tile, whose rows begin at `start`, on the whole map at once."""
+    x, weight = _slice(x, tile.tile.weight, start, operator)
+    divisor = io.nm_thres if io.noise_management == NoiseManagementType.CONSTANT and io.nm_thres > 0 else 1.0
+    unit = step(io.inp_res, io.inp_bound) or 1.0
+    codes = _codes(x, tile, divisor, unit, io)
+    lsb = step(io.out_res, io.out_bound) or 1.0
+    output = operator.multiply(codes, weight * (unit / lsb))
+    if io.ir_drop > 0:
+        output = _drop(output, codes, weight, tile.in_size, unit, lsb, operator, start, io)
+    output = _add_noise(output, codes, weight, unit, lsb, operator, io)
+    if step(io.out_res, io.out_bound):
+        output.round_()
+    output.clamp_(-io.out_bound / lsb, io.out_bound / lsb)
+    scale = output_scale(tile) * (lsb * divisor)
+    if tile.input_range is not None:
+        scale = scale * tile.input_range
+    return output.mul_(_by_channel(scale, output))
 
 
-def stored_bias(layer: Any) -> Tensor | None:
-    """The digital bias, added after the tiles."""
-    return layer.analog_module.bias
+def _codes(x: Tensor, tile: Any, divisor: float, unit: float, io: Any) -> Tensor:
+    """Inputs after the DAC, in its steps: cut at the input range and at the DAC's bound, rounded half to even."""
+    reach = io.inp_bound if io.inp_bound > 0 else float("inf")
+    if tile.input_range is not None:
+        x, reach = x / tile.input_range, min(reach, 1 / divisor)
+    codes = x / (divisor * unit)
+    codes.clamp_(-reach / unit, reach / unit)
+    return codes.round_() if io.inp_res > 0 else codes
 
 
-def output_scale(tile: Any) -> Tensor:
-    """The digital factor on a tile's outputs, (1,) or (out,): mapping, learned scale, drift compensation."""
-    scale = tile.get_scales()
-    if scale is None:
-        scale = torch.ones(1, device=tile.device)
-    if tile.rpu_config.drift_compensation is not None:
-        scale = scale * tile.alpha.to(scale.device)
-    return scale.reshape(-1)
+def _drop(
+    output: Tensor,
+    codes: Tensor,
+    weight: Tensor,
+    rows: int,
+    unit: float,
+    lsb: float,
+    operator: Operator,
+    start: int,
+    io: Any,
+) -> Tensor:
+    """Take off what the wires lose: a cubic of the total current times the product with the wire profile."""
+    profile = _place(wire_profile(rows, device=weight.device), start, weight.shape[1], operator)
+    current = operator.multiply(codes.abs(), weight.abs() * unit)
+    profiled = operator.multiply(codes, weight * profile * (unit / lsb))
+    return output.addcmul_(wire_factor(current, rows, io), profiled, value=-1)
 
 
-def _scaled(tile: Any) -> Tensor:
-    return tile.tile.weight * output_scale(tile)[:, None]
+def _add_noise(
+    output: Tensor, codes: Tensor, weight: Tensor, unit: float, lsb: float, operator: Operator, io: Any
+) -> Tensor:
+    """Weight noise and output noise, both Gaussian and independent: one draw of their summed variance."""
+    if io.w_noise_type == WeightNoiseType.NONE or io.w_noise <= 0:
+        return output.add_(torch.randn_like(output), alpha=io.out_noise / lsb) if io.out_noise > 0 else output
+    pcm = io.w_noise_type == WeightNoiseType.PCM_READ
+    strength = weight.abs() if pcm else (weight != 0).to(weight.dtype)
+    variance = operator.multiply(codes.square(), strength * (io.w_noise * unit / lsb) ** 2)
+    return output.addcmul_(torch.randn_like(output), variance.add_((io.out_noise / lsb) ** 2).sqrt_())
+
+
+def _windowed_product(tile: Any, x: Tensor, start: int, operator: Operator, io: Any) -> Tensor:
+    """One tile on every vector of the map; each block of vectors meets its own columns."""
+    windows = operator.windows(x)[..., start : start + tile.in_size]
+    if tile.input_range is not None:
+        windows = windows.clamp(-tile.input_range, tile.input_range) / tile.input_range
+    blocks = tile.tile.weight.chunk(operator.blocks)
+    parts = [
+        vector_product(weight, windows[..., i, :].reshape(-1, tile.in_size), io) for i, weight in enumerate(blocks)
+    ]
+    output = torch.cat(parts, dim=1).view(*windows.shape[:-2], -1).movedim(-1, 1)
+    scale = output_scale(tile) * (1.0 if tile.input_range is None else tile.input_range)
+    return output * _by_channel(scale, output)
+
+
+def _slice(x: Tensor, weight: Tensor, start: int, operator: Operator) -> tuple[Tensor, Tensor]:
+    """The channels that a tile's rows belong to, and its weights over all their kernel positions."""
+    positions, blocks = operator.positions, operator.blocks
+    channels = x.shape[1] // blocks
+    if weight.shape[1] == channels * positions:
+        return x, weight
+    first, last = start // positions, -(-(start + weight.shape[1]) // positions)
+    grouped = x.view(len(x), blocks, channels, *x.shape[2:])[:, :, first:last]
+    padded = weight.new_zeros(len(weight), (last - first) * positions)
+    padded[:, start - first * positions :][:, : weight.shape[1]] = weight
+    return grouped.flatten(1, 2), padded
+
+
+def _place(profile: Tensor, start: int, width: int, operator: Operator) -> Tensor:
+    """A tile's profile over the columns of its padded weights."""
+    offset = start % operator.positions if width != len(profile) else 0
+    placed = profile.new_zeros(width)
+    placed[offset : offset + len(profile)] = profile
+    return placed
+
+
+def _by_channel(values: Tensor, like: Tensor) -> Tensor:
+    """(1,) or (channels,) shaped to scale or shift `like` (N, channels, ...)."""
+    return values.view(1, -1, *[1] * (like.ndim - 2))

@@ -1,0 +1,103 @@
+"""results.sqlite: the tables of a run folder and how they are opened."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from analog_samson.errors import RunError
+
+DATABASE = "results.sqlite"
+SCHEMA = 1
+_WAIT_SECONDS = 30.0
+# Expressions in the index: in SQL two NULLs differ, so a plain UNIQUE would let a cell in twice.
+_TABLES = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE record (
+        checkpoint TEXT NOT NULL, preset TEXT NOT NULL, stage TEXT NOT NULL, adabs INTEGER NOT NULL,
+        instance INTEGER NOT NULL, time_seconds REAL, sigma_c REAL, metric TEXT NOT NULL, value REAL)""",
+    """CREATE UNIQUE INDEX cell ON record (stage, adabs, instance,
+        ifnull(time_seconds, -1), ifnull(sigma_c, -1), checkpoint, preset, metric)""",
+)
+
+
+def open_writable(folder: Path) -> sqlite3.Connection:
+    """Open or make the database of a run folder; a new one gets its tables in one transaction.
+
+    Rollback journal, flushed to the disk at each commit: a cell is in the file or it is not.
+    """
+    with reported(folder):
+        connection = sqlite3.connect(folder / DATABASE, timeout=_WAIT_SECONDS, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA synchronous = EXTRA")
+        with transaction(connection):
+            if not _tables(connection):
+                for statement in _TABLES:
+                    connection.execute(statement)
+                connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
+        _check_schema(connection, folder)
+    return connection
+
+
+def open_readable(folder: Path) -> sqlite3.Connection:
+    """Open the database of a run folder for reading, also while another process writes to it.
+
+    Where the folder may be written it is opened so: what a killed process left must be rolled back first.
+    """
+    writable = os.access(folder, os.W_OK) and os.access(folder / DATABASE, os.W_OK)
+    address = f"{(folder / DATABASE).resolve().as_uri()}?mode={'rw' if writable else 'ro'}"
+    with reported(folder):
+        connection = sqlite3.connect(address, timeout=_WAIT_SECONDS, isolation_level=None, uri=True)
+        connection.execute("PRAGMA query_only = ON")
+        _check_schema(connection, folder)
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All that is written in the block, or none of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has rolled back by itself where the disk is full
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def reported(folder: Path) -> Iterator[None]:
+    """Turn what SQLite says about the file (full disk, damage, lock) into a RunError that names it."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise RunError(f"{folder / DATABASE}: {error}; {_remedy(error)}") from error
+
+
+def _remedy(error: sqlite3.DatabaseError) -> str:
+    text = str(error)
+    if "locked" in text:
+        return "another process holds it; wait for it to end"
+    if "readonly" in text or "unable to open" in text:
+        return "make the folder writable or copy it to a place that is"
+    if "full" in text:
+        return "free some space and run the same command again"
+    return "the file is damaged or not of analog-samson; simulate again into another folder"
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _check_schema(connection: sqlite3.Connection, folder: Path) -> None:
+    if not {"meta", "record"} <= _tables(connection):
+        raise RunError(f"{folder / DATABASE}: not a results file of analog-samson (no tables meta and record)")
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    found = row[0] if row else "none"
+    if found != str(SCHEMA):
+        raise RunError(
+            f"{folder / DATABASE}: schema {found}, this version reads schema {SCHEMA}; read it with the "
+            "analog-samson that wrote it, or simulate again with --config run.toml and another output folder"
+        )

@@ -1,0 +1,41 @@
+"""One writer per run folder, for as long as that process lives."""
+
+import fcntl
+import os
+import weakref
+from pathlib import Path
+
+from analog_samson.errors import RunError
+
+LOCK_NAME = ".lock"
+
+
+class FolderLock:
+    """An exclusive lock on a folder, held until `release`, garbage collection or the end of the process.
+
+    A POSIX record lock: the kernel drops it when the process dies in any way; forked children do not hold it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another output folder") from error
+        self._close = weakref.finalize(self, os.close, descriptor)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            self._close()
+            raise RunError(_locked_message(folder, owner)) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let other processes write; safe to call twice."""
+        self._close()
+
+
+def _locked_message(folder: Path, owner: str) -> str:
+    who = f"process {owner}" if owner else "another process"
+    return f"{folder}: {who} is writing to this run; wait for it to end or choose another output folder"

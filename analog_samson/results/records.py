@@ -1,0 +1,80 @@
+"""One measured number and what it belongs to: the only thing that simulations hand to results and reports."""
+
+from dataclasses import astuple, dataclass, fields
+from math import isfinite
+from typing import Any
+
+STAGES = ("digital", "programmed", "drift", "gaussian")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One value of one metric of one simulated cell.
+
+    checkpoint and preset are labels; `stage` is one of STAGES: the digital network, the network right after
+    programming, the programmed network at `time_seconds` [s], or the generic Gaussian model at `sigma_c`
+    [relative]. `adabs`: batch-norm statistics were adapted. `instance` counts simulated chips from 0.
+
+    >>> Record(checkpoint="net", preset="ideal", stage="drift", adabs=False, instance=0, time_seconds=3600.0,
+    ...        sigma_c=None, metric="accuracy_percent", value=91.5).value
+    91.5
+    """
+
+    checkpoint: str
+    preset: str
+    stage: str
+    adabs: bool
+    instance: int
+    time_seconds: float | None
+    sigma_c: float | None
+    metric: str
+    value: float
+
+    def __post_init__(self) -> None:
+        faults = [fault for fault in (*_stage_faults(self), *_number_faults(self)) if fault]
+        if faults:
+            raise ValueError(f"record: {'; '.join(faults)}")
+
+
+COLUMNS = tuple(field.name for field in fields(Record))
+
+
+def _stage_faults(record: Record) -> list[str]:
+    if record.stage not in STAGES:
+        return [f"stage {record.stage!r}: expected one of {', '.join(STAGES)}"]
+    faults = []
+    if (record.time_seconds is not None) != (record.stage == "drift"):
+        faults.append(f"time_seconds {record.time_seconds!r} does not go with stage {record.stage!r}")
+    if (record.sigma_c is not None) != (record.stage == "gaussian"):
+        faults.append(f"sigma_c {record.sigma_c!r} does not go with stage {record.stage!r}")
+    return faults
+
+
+def _number_faults(record: Record) -> list[str]:
+    faults = [] if record.instance >= 0 else [f"instance {record.instance}: expected 0 or more"]
+    for name, number in (("time_seconds", record.time_seconds), ("sigma_c", record.sigma_c)):
+        if number is not None and not (isfinite(number) and number >= 0):
+            faults.append(f"{name} {number!r}: expected a finite number, 0 or more")
+    return faults
+
+
+def to_row(record: Record) -> tuple[Any, ...]:
+    """The values of COLUMNS as plain Python numbers (numpy and torch scalars become int and float)."""
+    checkpoint, preset, stage, adabs, instance, time, sigma, metric, value = astuple(record)
+    numbers = (None if time is None else float(time), None if sigma is None else float(sigma))
+    return (checkpoint, preset, stage, bool(adabs), int(instance), *numbers, metric, float(value))
+
+
+def from_row(row: tuple[Any, ...]) -> Record:
+    """The record of one row of COLUMNS; an absent value is not-a-number (SQLite stores NaN as NULL)."""
+    named = dict(zip(COLUMNS, row, strict=True))
+    value = float("nan") if named["value"] is None else named["value"]
+    return Record(**(named | {"adabs": bool(named["adabs"]), "value": value}))
+
+
+def sort_key(record: Record) -> tuple[Any, ...]:
+    """Order of records everywhere: by what they belong to, never by when they were made."""
+    time = -1.0 if record.time_seconds is None else record.time_seconds
+    sigma = -1.0 if record.sigma_c is None else record.sigma_c
+    place = (record.checkpoint, record.preset, STAGES.index(record.stage), record.adabs)
+    return (*place, time, sigma, record.instance, record.metric)

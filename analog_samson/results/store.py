@@ -1,0 +1,166 @@
+"""A run is a folder: run.toml says what was asked, results.sqlite holds every value that was measured."""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from analog_samson.errors import RunError
+from analog_samson.results.atomic import is_leftover, write_atomically
+from analog_samson.results.database import DATABASE, open_readable, open_writable, reported, transaction
+from analog_samson.results.lock import LOCK_NAME, FolderLock
+from analog_samson.results.records import COLUMNS, Record, from_row, sort_key, to_row
+from analog_samson.results.runfile import (
+    RUN_FILE,
+    check_same_options,
+    plain_options,
+    read_options,
+    render_options,
+)
+
+_INSERT = f"INSERT INTO record VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT DO NOTHING"
+_SAME = f"SELECT 1 FROM record WHERE {' AND '.join(f'{name} IS ?' for name in COLUMNS)}"
+_CELL = (
+    "SELECT 1 FROM record WHERE stage = ? AND adabs = ? AND instance = ?"
+    " AND ifnull(time_seconds, -1) = ifnull(?, -1) AND ifnull(sigma_c, -1) = ifnull(?, -1) LIMIT 1"
+)
+
+
+class RunFolder:
+    """One run on disk. Make or continue one with `RunFolder.create`, read one with `open_run`.
+
+    A context manager; `close` releases the folder for other processes.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        options: Mapping[str, Any],
+        connection: sqlite3.Connection,
+        lock: FolderLock | None = None,
+    ) -> None:
+        self.path = path
+        self.options = dict(options)
+        self._connection = connection
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: str | Path, options: Mapping[str, Any], *, volatile: Collection[str] = ()) -> "RunFolder":
+        """Make a run folder, or continue the run there if its options are the same.
+
+        options: every option of the run, resolved; None values are left out of run.toml. Options named in
+        `volatile` (such as the device) may differ when a run is continued; run.toml keeps the first values.
+        Raises RunError, before anything is written, for a folder that holds another run or other files.
+        """
+        folder, asked = Path(path), plain_options(options)
+        stored = _stored_options(folder)
+        if stored is not None:
+            check_same_options(folder, stored, asked, volatile)
+        _make_folder(folder)
+        lock = FolderLock(folder)
+        stored = _stored_options(folder)  # again: now no other process can be making the run
+        if stored is None:
+            write_atomically(folder / RUN_FILE, render_options(asked))
+        else:
+            check_same_options(folder, stored, asked, volatile)
+        return cls(folder, read_options(folder), open_writable(folder), lock)
+
+    def commit(self, records: Iterable[Record]) -> None:
+        """Store the records of one finished cell in one transaction: after a crash all are there or none.
+
+        Storing a record again does nothing; another value for a stored record raises RunError.
+        """
+        rows = [to_row(record) for record in records]
+        with reported(self.path), transaction(self._connection) as connection:
+            for row in rows:
+                if connection.execute(_INSERT, row).rowcount == 0 and not connection.execute(_SAME, row).fetchone():
+                    raise RunError(f"{self.path}: already holds another value for {from_row(row)}")
+
+    def has(
+        self,
+        *,
+        stage: str,
+        adabs: bool,
+        instance: int,
+        time_seconds: float | None = None,
+        sigma_c: float | None = None,
+    ) -> bool:
+        """Whether the cell was committed."""
+        place = (None if at is None else float(at) for at in (time_seconds, sigma_c))
+        cell = (stage, bool(adabs), int(instance), *place)
+        with reported(self.path):
+            return self._connection.execute(_CELL, cell).fetchone() is not None
+
+    def records(self) -> list[Record]:
+        """Every record, in an order that does not depend on the order in which they were stored."""
+        with reported(self.path):
+            rows = self._connection.execute(f"SELECT {', '.join(COLUMNS)} FROM record").fetchall()
+        return sorted((from_row(row) for row in rows), key=sort_key)
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Store a JSON value (environment, preset, plan, ...) under `key`, in place of an earlier one."""
+        row = (key, json.dumps(value))
+        with reported(self.path), transaction(self._connection) as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
+
+    def meta(self, key: str) -> Any:
+        """The JSON value stored under `key`; None where there is none."""
+        with reported(self.path):
+            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def close(self) -> None:
+        """Close the files and let other processes write; safe to call twice."""
+        self._connection.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_run(path: str | Path) -> RunFolder:
+    """Open a run folder for reading; RunError says what was looked for where it is none."""
+    folder = Path(path)
+    missing = [name for name in (RUN_FILE, DATABASE) if not (folder / name).is_file()]
+    if missing:
+        raise RunError(_not_a_run(folder, missing))
+    return RunFolder(folder, read_options(folder), open_readable(folder))
+
+
+def _not_a_run(folder: Path, missing: list[str]) -> str:
+    if not folder.exists():
+        return f"{folder}: no such folder; expected a run folder made by `analog-samson simulate --out`"
+    looked = f"{folder}: not a run folder: looked for {RUN_FILE} and {DATABASE}, missing {' and '.join(missing)}"
+    if not folder.is_dir():
+        return f"{looked} (it is a file)"
+    runs = sorted(str(child.parent) for child in folder.glob(f"*/{RUN_FILE}"))
+    return f"{looked}; runs inside it: {', '.join(runs)}" if runs else looked
+
+
+def _stored_options(folder: Path) -> dict[str, Any] | None:
+    """The options of the run in `folder`, None where a run can be made; RunError where neither holds."""
+    try:
+        names = sorted(child.name for child in folder.iterdir())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be a run folder ({error.strerror}); choose another") from error
+    if RUN_FILE in names:
+        return read_options(folder)
+    foreign = [name for name in names if name != LOCK_NAME and not is_leftover(name, RUN_FILE)]
+    if foreign:
+        listed = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
+        raise RunError(f"{folder}: holds other files ({listed}) and no {RUN_FILE}; choose a new or empty output folder")
+    return None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another output folder") from error

@@ -1,0 +1,94 @@
+"""Analog layers that run at the speed of digital ones.
+
+aihwkit's layers cut a feature map into one vector per position (im2col) and send each through the tile. Ours do so
+only where the vectors differ in more than their values; everywhere else a tile is a few convolutions.
+"""
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+from aihwkit.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
+from torch import Tensor, nn
+from torch.nn import functional
+
+from analog_samson.tiles.execute import Operator, execute
+from analog_samson.tiles.im2col import split_windows
+
+
+class _CrossbarLayer:
+    """`fast` picks our evaluation forward; training, and the engine of aihwkit, run the tile's own forward."""
+
+    fast = True
+
+
+class CrossbarLinear(_CrossbarLayer, AnalogLinear):
+    """A linear layer on aihwkit tiles; x (..., in) -> (..., out)."""
+
+    def forward(self, x_input: Tensor) -> Tensor:
+        if self.training or not self.fast:
+            return super().forward(x_input)
+        flat = x_input.reshape(-1, x_input.shape[-1])
+        return execute(self.analog_module, flat, _LINEAR).view(*x_input.shape[:-1], -1)
+
+
+class _CrossbarConv(_CrossbarLayer):
+    """Shared by the convolutions; `blocks` is the number of groups, each on rows and columns of its own."""
+
+    blocks = 1
+    convolve: Callable[..., Tensor]
+
+    def forward(self, x_input: Tensor) -> Tensor:
+        if self.training or not self.fast:
+            return self._tile_forward(x_input)
+        return execute(self.analog_module, x_input, self._operator())
+
+    def _operator(self) -> Operator:
+        """This convolution on weights (out, channels * kernel) for the channels that `x` has."""
+        kernel = self.kernel_size
+
+        def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+            shaped = weight.view(len(weight), -1, *kernel)
+            return self.convolve(x, shaped, bias, self.stride, self.padding, self.dilation, self.blocks)
+
+        def windows(x: Tensor) -> Tensor:
+            return split_windows(x, kernel, self.stride, self.padding, self.dilation, self.blocks)
+
+        return Operator(multiply, windows, blocks=self.blocks, positions=prod(kernel))
+
+    def _tile_forward(self, x_input: Tensor) -> Tensor:
+        """aihwkit's forward; it knows one group, so each block sees its own inputs and keeps its own outputs."""
+        if self.blocks == 1:
+            return super().forward(x_input)
+        width = self.out_channels // self.blocks
+        inputs = x_input.split(self.in_channels, dim=1)
+        outputs = [super(_CrossbarConv, self).forward(x)[:, i * width :][:, :width] for i, x in enumerate(inputs)]
+        return torch.cat(outputs, dim=1)
+
+
+class CrossbarConv1d(_CrossbarConv, AnalogConv1d):
+    """A 1-d convolution on aihwkit tiles."""
+
+    convolve = staticmethod(functional.conv1d)
+
+
+class CrossbarConv2d(_CrossbarConv, AnalogConv2d):
+    """A 2-d convolution on aihwkit tiles."""
+
+    convolve = staticmethod(functional.conv2d)
+
+
+class CrossbarConv3d(_CrossbarConv, AnalogConv3d):
+    """A 3-d convolution on aihwkit tiles."""
+
+    convolve = staticmethod(functional.conv3d)
+
+
+LAYERS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: CrossbarLinear,
+    nn.Conv1d: CrossbarConv1d,
+    nn.Conv2d: CrossbarConv2d,
+    nn.Conv3d: CrossbarConv3d,
+}
+
+_LINEAR = Operator(functional.linear, lambda x: x[:, None], blocks=1, positions=1)
