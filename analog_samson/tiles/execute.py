@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from aihwkit.simulator.parameters.enums import NoiseManagementType, WeightNoiseType
 from torch import Tensor
@@ -79,7 +80,8 @@ def _codes(x: Tensor, tile: Any, divisor: float, unit: float, io: Any) -> Tensor
     if tile.input_range is not None:
         x, reach = x / tile.input_range, min(reach, 1 / divisor)
     codes = x / (divisor * unit)
-    codes.clamp_(-reach / unit, reach / unit)
+    edge = float(np.float32(reach) / np.float32(unit))  # the tile divides in single precision; an edge can be a tie
+    codes.clamp_(-edge, edge)
     return codes.round_() if io.inp_res > 0 else codes
 
 

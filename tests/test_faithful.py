@@ -1,0 +1,177 @@
+"""The fast forward against aihwkit's compiled tile on the same programmed weights: option by layer type.
+
+Deterministic options agree to fp32 rounding; where a value lies on the edge of a converter step, rounding may fall on
+the other side. Random options are compared by mean, variance, covariance and a two-sample KS test over at least 10^5
+draws, with |z| < 4.9 (a false alarm in about 10^6 comparisons). aihwkit's compiled tile draws its normals from a fixed
+table of 2^15 numbers, so the sampling error of that table counts as well.
+"""
+
+import math
+
+import pytest
+import torch
+from scipy.stats import ks_2samp
+from torch import nn
+
+from analog_samson import rng
+from analog_samson.presets.search import load_preset
+from analog_samson.tiles.convert import convert
+from analog_samson.tiles.state import tile_grid
+
+RASCH = load_preset("pcm_rasch_2023")
+OFF = {
+    "dac_bits": 0, "adc_bits": 0, "input_noise": 0.0, "output_noise": 0.0, "read_noise_kind": "none",
+    "read_noise": 0.0, "ir_drop": 0.0, "adc_bound": 100.0,
+}  # fmt: skip
+DETERMINISTIC = {
+    "continuous": {},
+    "dac 8 bit": {"dac_bits": 8},
+    "dac 3 bit": {"dac_bits": 3},
+    "adc 8 bit": {"adc_bits": 8, "adc_bound": 10.0},
+    "adc cut": {"adc_bits": 6, "adc_bound": 0.3},
+    "ir drop": {"ir_drop": 1.0},
+    "strong ir drop": {"ir_drop": 2.0, "ir_drop_g_ratio": 500.0},
+    "divisor 2": {"dac_bits": 4, "noise_management_threshold": 2.0},
+    "divisor 0.5": {"dac_bits": 4, "noise_management_threshold": 0.5},
+    "no management": {"dac_bits": 6, "noise_management": "none", "noise_management_threshold": 0.0},
+    "abs max": {"dac_bits": 6, "noise_management": "abs_max", "noise_management_threshold": 0.0},
+    "abs max, threshold": {"dac_bits": 6, "noise_management": "abs_max", "noise_management_threshold": 0.4},
+    "bound management": {"dac_bits": 8, "adc_bits": 8, "adc_bound": 0.3, "bound_management": "iterative"},
+    "all converters": {"dac_bits": 7, "adc_bits": 9, "adc_bound": 5.0, "ir_drop": 1.0},
+}
+RANDOM = {
+    "output noise": {"output_noise": 0.1},
+    "constant weight noise": {"read_noise_kind": "constant", "read_noise": 0.05},
+    "pcm read noise": {"read_noise_kind": "pcm", "read_noise": 0.05},
+    "input noise": {"input_noise": 0.1},
+    "input noise, ir drop": {"input_noise": 0.1, "ir_drop": 2.0, "ir_drop_g_ratio": 500.0},
+    "noise before the adc": {"output_noise": 0.1, "adc_bits": 6, "adc_bound": 4.0},
+    "abs max, noise": {"output_noise": 0.1, "noise_management": "abs_max", "noise_management_threshold": 0.0},
+    "everything": RASCH.periphery.model_dump(exclude={"model"}),
+}
+LAYERS = {
+    "linear": lambda: (nn.Linear(12, 4), (12,)),
+    "conv1d": lambda: (nn.Conv1d(3, 4, 3, stride=2, padding=1), (3, 7)),
+    "conv2d": lambda: (nn.Conv2d(3, 4, 3, stride=2, padding=2, dilation=2), (3, 6, 6)),
+    "conv3d": lambda: (nn.Conv3d(2, 3, 2, padding=1), (2, 2, 2, 2)),
+    "grouped": lambda: (nn.Conv2d(4, 6, 3, padding=1, groups=2), (4, 4, 4)),
+    "depthwise": lambda: (nn.Conv2d(3, 3, 3, groups=3), (3, 4, 4)),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.no_grad():
+        yield
+
+
+def build_pair(layer, periphery, *, max_rows=0, max_columns=0, input_range=1.0):
+    """The layer on our tile and on aihwkit's compiled one, programmed alike, without compensation."""
+    preset = RASCH.model_copy(
+        update={
+            "periphery": RASCH.periphery.model_copy(update=OFF | periphery),
+            "tile": RASCH.tile.model_copy(update={"max_rows": max_rows, "max_columns": max_columns}),
+            "compensation": RASCH.compensation.model_copy(update={"kind": "none"}),
+        }
+    )
+    pair = []
+    for engine in ("fast", "aihwkit"):
+        analog = convert(layer, preset, engine=engine)
+        with rng.stream(0, "chip"):
+            analog.program_analog_weights()
+        for tile in (tile for row in tile_grid(analog.analog_module) for tile in row):
+            tile.set_input_range(input_range)
+        pair.append(analog)
+    return pair
+
+
+def make(name, seed=0):
+    with rng.stream(seed, "layer"):
+        layer, shape = LAYERS[name]()
+        return layer, torch.randn(40, *shape)
+
+
+def lsb(analog, periphery):
+    """The largest change that one step of DAC or ADC can make in an output."""
+    tiles = [tile for row in tile_grid(analog.analog_module) for tile in row]
+    scale = max(float(tile.get_scales().max()) for tile in tiles)
+    bits = OFF | periphery
+    steps = [2 / (2 ** bits["dac_bits"] - 2) if bits["dac_bits"] else 0.0]
+    steps.append(2 * bits["adc_bound"] / (2 ** bits["adc_bits"] - 2) if bits["adc_bits"] else 0.0)
+    return 1.01 * scale * max(steps) * max(1.0, bits.get("noise_management_threshold", 1.0)) + 1e-5
+
+
+@pytest.mark.parametrize("layer_name", LAYERS)
+@pytest.mark.parametrize("option", DETERMINISTIC)
+def test_deterministic_option_equals_the_compiled_tile(option, layer_name):
+    layer, x = make(layer_name)
+    ours, theirs = build_pair(layer, DETERMINISTIC[option], input_range=1.7)
+    if option == "bound management" and layer_name in ("grouped", "depthwise"):
+        pytest.skip("the compiled tile repeats a vector for outputs of other groups, which sit on rows of their own")
+    got, expected = ours(x), theirs(x)
+    scale = expected.abs().max()
+    off = (got - expected).abs() > 1e-5 * scale
+    assert off.float().mean() <= 2e-3
+    assert (got - expected).abs().max() <= lsb(ours, DETERMINISTIC[option])
+
+
+@pytest.mark.parametrize("layer_name", LAYERS)
+@pytest.mark.parametrize("limits", [(5, 0), (0, 2), (7, 3)], ids=str)
+def test_split_layer_equals_the_compiled_tiles(limits, layer_name):
+    layer, x = make(layer_name)
+    if layer_name in ("grouped", "depthwise") and limits[1]:
+        pytest.skip("the compiled tiles split the columns of all groups together")
+    if layer_name in ("conv1d", "conv3d"):
+        pytest.skip("aihwkit cannot split these layers over tiles; test_convert compares them with the stored weights")
+    periphery = {"dac_bits": 7, "adc_bits": 9, "adc_bound": 5.0, "ir_drop": 2.0, "ir_drop_g_ratio": 500.0}
+    ours, theirs = build_pair(layer, periphery, max_rows=limits[0], max_columns=limits[1], input_range=1.7)
+    got, expected = ours(x), theirs(x)
+    off = (got - expected).abs() > 1e-5 * expected.abs().max()
+    assert off.float().mean() <= 5e-3
+    assert (got - expected).abs().max() <= 3 * lsb(ours, periphery)
+
+
+TABLE = 2**15  # numbers in the compiled tile's table of normals
+DRAWS = 120_000
+
+
+@pytest.mark.parametrize("layer_name", LAYERS)
+@pytest.mark.parametrize("option", RANDOM)
+def test_random_option_has_the_distribution_of_the_compiled_tile(option, layer_name):
+    layer, x = make(layer_name)
+    ours, theirs = build_pair(layer, RANDOM[option], input_range=1.7)
+    torch.manual_seed(1)
+    outputs = ours(x[:1]).numel()
+    repeats = -(-DRAWS // outputs) if layer_name == "linear" else max(2500, -(-DRAWS // outputs))
+    many = x[:1].expand(repeats, *x.shape[1:])
+    got, expected = ours(many).flatten(1).double(), theirs(many).flatten(1).double()
+    spread = expected.std(0).clamp(min=1e-12)
+    error = math.sqrt(2 / repeats + 1 / TABLE)
+    assert ((got.mean(0) - expected.mean(0)) / spread).abs().max() < 4.9 * error + 1e-3
+    kurtosis = 3.0
+    ratio = got.std(0) / spread
+    assert (ratio - 1).abs().max() < 4.9 * math.sqrt((kurtosis - 1) / 4) * error + 1e-3
+    # The ADC leaves few values, equal up to rounding: compared as such.
+    flat = [((y - expected.mean(0)) / spread).flatten().numpy().round(3) for y in (got, expected)]
+    assert ks_2samp(*flat).statistic < 2.7 * math.sqrt(2 / min(len(flat[0]), TABLE))
+
+
+@pytest.mark.parametrize("layer_name", ["linear", "conv2d"])
+def test_input_noise_makes_outputs_of_one_vector_covary_as_on_the_compiled_tile(layer_name):
+    layer, x = make(layer_name)
+    ours, theirs = build_pair(layer, {"input_noise": 0.3}, input_range=1.7)
+    many = x[:1].expand(8000, *x.shape[1:])
+    covariance = [torch.cov(model(many).flatten(1).T.double()) for model in (ours, theirs)]
+    power = covariance[1].diag().outer(covariance[1].diag()).sqrt()
+    assert ((covariance[0] - covariance[1]) / power).abs().max() < 4.9 * math.sqrt(2 * (1 / 8000 + 1 / TABLE)) + 0.02
+    assert (covariance[1] / power).abs().fill_diagonal_(0).max() > 0.3  # there is something to get right
+
+
+def test_forward_noise_when_seeded_repeats_and_differs_between_calls():
+    layer, x = make("conv2d")
+    ours, _ = build_pair(layer, RANDOM["everything"])
+    torch.manual_seed(3)
+    first, second = ours(x), ours(x)
+    torch.manual_seed(3)
+    assert torch.equal(ours(x), first)
+    assert not torch.equal(first, second)
