@@ -1,0 +1,224 @@
+"""Read and write digital checkpoints without ever running code from a file.
+
+Own format: safetensors, with one JSON text (model name, data, normalisation, method, versions) in the header.
+Foreign `.pt`, `.pth` and `.th` files are read with `torch.load(weights_only=True)` only.
+"""
+
+import hashlib
+import json
+import pickle
+import pickletools
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+import analog_samson
+from analog_samson.errors import CheckpointError
+from analog_samson.results.atomic import write_atomically
+from analog_samson.state_check import state_faults
+
+SCHEMA = 1
+_METADATA_KEY = "analog_samson"  # one key only: safetensors writes several in no fixed order
+# Where training scripts put the weights inside a checkpoint, most specific first.
+_NESTINGS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
+# What DataParallel and torch.compile put before every name.
+_WRAPPERS = ("module.", "_orig_mod.")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The digital weights of a network and what is known about them.
+
+    state: tensors on the CPU by parameter name, wrapper prefixes removed. metadata: plain JSON values; of a file
+    from elsewhere only {"foreign": {...}} with the numbers and texts found beside the weights. sha256: of the
+    file's bytes.
+    """
+
+    path: Path
+    state: dict[str, Tensor]
+    metadata: dict[str, Any]
+    sha256: str
+
+
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint of any known format; the format is told by the content, not by the file's name."""
+    path = Path(path)
+    content = _read(path)
+    if content[8:9] == b"{":  # safetensors: length of the header (8 bytes), then JSON
+        state, metadata = _read_safetensors(path)
+    elif content[:2] == b"PK" or content[:1] == b"\x80":  # torch: zip archive, or the older bare pickle
+        state, metadata = _read_torch(path, content)
+    else:
+        raise CheckpointError(f"{path}: not a checkpoint (its first bytes are {content[:8]!r}); {_EXPECTED}")
+    return Checkpoint(path, _without_wrappers(state), metadata, hashlib.sha256(content).hexdigest())
+
+
+def save_checkpoint(
+    path: Path | str, model_or_state: nn.Module | Mapping[str, Tensor], metadata: Mapping[str, Any]
+) -> None:
+    """Write weights and plain metadata as safetensors, whole or not at all; equal input gives equal bytes.
+
+    `schema` and `versions` are added to the metadata, which must hold JSON values. The folder is made.
+    """
+    path = Path(path)
+    state = model_or_state.state_dict() if isinstance(model_or_state, nn.Module) else model_or_state
+    versions = {"analog_samson": analog_samson.__version__, "torch": torch.__version__}
+    described = {"versions": versions, **metadata, "schema": SCHEMA}
+    text = json.dumps(described, sort_keys=True, allow_nan=False)
+    # A tensor under two names (tied layers) is written twice: safetensors takes no shared memory.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
+    write_atomically(path, save(tensors, {_METADATA_KEY: text}))
+
+
+def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Copy the checkpoint's weights into `model` (changed in place), or raise with every reason why they do not fit.
+
+    Nothing is copied unless everything fits. `num_batches_tracked` may be absent (old files lack it).
+    """
+    faults = state_faults(checkpoint.state, model)
+    if faults:
+        raise CheckpointError(f"{checkpoint.path}: does not fit the model\n  " + "\n  ".join(faults))
+    model.load_state_dict(checkpoint.state, strict=False)
+
+
+_EXPECTED = (
+    "expected a .safetensors file written by analog-samson, or a .pt, .pth or .th file written by "
+    "torch.save(model.state_dict(), ...)"
+)
+
+
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        inside = path / "checkpoint.safetensors"
+        hint = f"; did you mean {inside}?" if inside.is_file() else f"; {_EXPECTED}"
+        raise CheckpointError(f"{path}: is a folder, not a checkpoint{hint}")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file; {_EXPECTED}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); {_EXPECTED}") from error
+    if not content:
+        raise CheckpointError(f"{path}: the file is empty; copy or download it again")
+    return content
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            text = (file.metadata() or {}).get(_METADATA_KEY)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: damaged safetensors file ({error}); copy or download it again") from error
+    return state, {} if text is None else _parse_metadata(path, text)
+
+
+def _parse_metadata(path: Path, text: str) -> dict[str, Any]:
+    try:
+        metadata = json.loads(text)
+        schema = metadata["schema"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path}: the metadata in its header is damaged; copy the file again") from error
+    if schema != SCHEMA:
+        raise CheckpointError(
+            f"{path}: metadata of schema {schema!r}, this version reads schema {SCHEMA}; "
+            "read it with the version of analog-samson that wrote it, named in the file's header"
+        )
+    return metadata
+
+
+def _read_torch(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is raised
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a parser on foreign bytes may raise anything; nothing of ours runs in there
+        asked = _asked_for(str(error), content) if isinstance(error, pickle.UnpicklingError) else None
+        raise CheckpointError(_refusal(path, asked) if asked else _damaged(path, error)) from error
+    return _find_state(path, loaded)
+
+
+def _asked_for(reason: str, content: bytes) -> str | None:
+    """The code that a refused pickle asked for, by its name; None if it is merely damaged. Executes nothing."""
+    if match := re.search(r"GLOBAL (\S+)", reason):
+        return match[1]
+    names: list[str] = []
+    try:
+        for opcode, argument, _ in pickletools.genops(content):
+            if opcode.name in ("GLOBAL", "INST"):
+                return str(argument).replace(" ", ".")
+            if opcode.name == "STACK_GLOBAL":
+                return ".".join(names[-2:])
+            if isinstance(argument, str):
+                names.append(argument)
+    except ValueError:
+        pass
+    return None
+
+
+def _refusal(path: Path, asked: str) -> str:
+    return (
+        f"{path}: refused, nothing in it was executed: beside weights it asks for {asked}, and running what a file "
+        "asks for can do anything\n  If you trust its source, open it there and keep the weights alone:\n"
+        "  torch.save(model.state_dict(), 'weights.pt')"
+    )
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    lines = [] if isinstance(error, pickle.UnpicklingError) else str(error).splitlines()
+    return f"{path}: damaged or not a checkpoint ({lines[0] if lines else 'unreadable'}); {_EXPECTED}"
+
+
+def _find_state(path: Path, content: object) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The mapping of tensors in a loaded file, one level deep at most, and the plain values beside it."""
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a mapping of weights; {_EXPECTED}")
+    for name in _NESTINGS:
+        if isinstance(content.get(name), Mapping) and _tensors(content[name]):
+            return _only_tensors(path, content[name], name), _plain(content, without=name)
+    if _tensors(content):
+        return _only_tensors(path, content, ""), {}
+    keys = ", ".join(map(str, list(content)[:10])) or "none"
+    raise CheckpointError(
+        f"{path}: no weights found (keys: {keys}); expected them at the top or under {', '.join(_NESTINGS)}"
+    )
+
+
+def _tensors(mapping: Mapping) -> bool:
+    return any(isinstance(value, Tensor) for value in mapping.values())
+
+
+def _only_tensors(path: Path, mapping: Mapping, where: str) -> dict[str, Tensor]:
+    others = [f"{name} ({type(value).__name__})" for name, value in mapping.items() if not isinstance(value, Tensor)]
+    if others:
+        inside = f" under {where!r}" if where else ""
+        raise CheckpointError(f"{path}: entries{inside} that are no tensors: {', '.join(others[:10])}; {_EXPECTED}")
+    return {str(name): value for name, value in mapping.items()}
+
+
+def _plain(content: Mapping, *, without: str) -> dict[str, Any]:
+    kept = {
+        str(name): value
+        for name, value in content.items()
+        if name != without and isinstance(value, str | int | float | bool)
+    }
+    return {"foreign": kept} if kept else {}
+
+
+def _without_wrappers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names as the bare network has them; a prefix is removed where every name carries it."""
+    for prefix in _WRAPPERS * 2:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state

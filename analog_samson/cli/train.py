@@ -1,0 +1,200 @@
+"""`analog-samson train`: a network from scratch or from a checkpoint, with SGD, SAM, ASAM or SAMSON."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from analog_samson.training import TrainResult
+    from analog_samson.training_job import PreparedTraining, TrainJob
+
+EXAMPLE = """Example:
+
+analog-samson train --model digits_cnn --data digits --method samson --rho 0.5 --clip 0.2 --out runs/digits
+"""
+
+
+def _option(*flags: str, help: str, default: str | None = None, **limits: Any) -> Any:
+    """An option; `default` says what None, its default in the code, stands for."""
+    return typer.Option(*flags, help=help, show_default=True if default is None else default, **limits)
+
+
+def _by_data(digits: object, scratch: object, tuning: object) -> str:
+    return f"by data: digits {digits}; from scratch {scratch}; from a checkpoint {tuning}"
+
+
+Text = str | None
+Number = float | None
+Count = int | None
+Model = Annotated[
+    Text, _option(help="NAME, torchvision:NAME, timm:NAME or module:callable.", default="the checkpoint's")
+]
+Data = Annotated[str, _option(help="digits, cifar10:DIR, cifar100:DIR, folder:DIR, npz:FILE or module:callable.")]
+Out = Annotated[Path, _option(help="Folder of this training; the same command continues one that was stopped.")]
+TestData = Annotated[Text, _option(help="Test images, named as --data.", default="the test part of --data")]
+HoldOut = Annotated[
+    Number,
+    _option(
+        help="Share of the training images to test on instead.", default="0.1 if --data has one part", min=0, max=1
+    ),
+]
+Limit = Annotated[Count, _option(help="Use the first N training images.", default="all", min=1)]
+Method = Annotated[str, _option(help="sgd, sam, asam or samson.")]
+Rho = Annotated[Number, _option(help="Radius of the neighbourhood, dimensionless.", default="sam 0.05, others 0.5")]
+P = Annotated[Number, _option(help="Norm of SAMSON: a number of 1 or more, or inf.", default="inf")]
+Eta = Annotated[Number, _option(help="Added to |w| in the scale of ASAM and SAMSON.", default="by --selection")]
+Selection = Annotated[
+    Text, _option(help="What is perturbed: weights_only, paper or reference.", default="weights_only")
+]
+Clip = Annotated[Number, _option(help="Cut weights to +-c after each update (the paper: 0.2).", default="off")]
+ClipStd = Annotated[
+    Number, _option(help="Cut weights to so many standard deviations of their layer (the paper: 2).", default="off")
+]
+Noise = Annotated[
+    Text, _option(help="Weight noise sigma_G / G_max in every forward (the paper: 0.94/25).", default="off")
+]
+Epochs = Annotated[Count, _option(help="Passes over the images.", default=_by_data(30, 200, 10))]
+BatchSize = Annotated[Count, _option(help="Images a step.", default=_by_data(64, 128, 128))]
+Rate = Annotated[Number, _option("--lr", help="Highest learning rate.", default=_by_data(0.05, 0.1, 0.02))]
+Schedule = Annotated[
+    Text, _option(help="constant, step, cosine or onecycle.", default=_by_data("cosine", "step", "onecycle"))
+]
+Warmup = Annotated[float, _option(help="Epochs of linear rise before the schedule.")]
+StepEpochs = Annotated[int, _option(help="Step schedule: epochs between steps.")]
+StepFactor = Annotated[float, _option(help="Step schedule: factor of a step.")]
+Momentum = Annotated[float, _option(help="Of SGD.")]
+Nesterov = Annotated[bool, _option("--nesterov/--no-nesterov", help="Nesterov momentum.")]
+Decay = Annotated[float, _option(help="Weight decay of SGD, on every parameter.")]
+Smoothing = Annotated[float, _option(help="Label smoothing, from 0 (off) to 1.")]
+Augment = Annotated[bool, _option("--augment/--no-augment", help="Random crops and flips (colour images only).")]
+Seed = Annotated[int, _option(help="Names every random draw: initial weights, order, augmentation, noise.")]
+Start = Annotated[
+    Path | None, _option(help="Begin at these weights: .safetensors, .pt, .pth or .th.", default="random weights")
+]
+Norm = Annotated[
+    Text,
+    _option(
+        help="Of the input: imagenet, cifar10, cifar100, digits, unit, half, rgb255 or m1,m2,m3/s1,s2,s3.",
+        default="the checkpoint's, the model's or the data's",
+    ),
+]
+Bf16 = Annotated[bool, _option("--bf16/--no-bf16", help="Compute in bfloat16 (autocast).")]
+ChannelsLast = Annotated[bool, _option("--channels-last/--no-channels-last", help="Memory layout; faster with --bf16.")]
+Device = Annotated[str, _option(help="cpu, cuda, cuda:N or auto.")]
+Threads = Annotated[Count, _option(help="CPU threads.", default="torch's own choice", min=1)]
+
+
+def train(
+    model: Model = None,
+    data: Data = "digits",
+    out: Out = Path("runs/train"),
+    test_data: TestData = None,
+    holdout: HoldOut = None,
+    limit: Limit = None,
+    method: Method = "samson",
+    rho: Rho = None,
+    p: P = None,
+    eta: Eta = None,
+    selection: Selection = None,
+    clip: Clip = None,
+    clip_std: ClipStd = None,
+    noise: Noise = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: Rate = None,
+    schedule: Schedule = None,
+    warmup_epochs: Warmup = 0.0,
+    step_epochs: StepEpochs = 50,
+    step_factor: StepFactor = 0.1,
+    momentum: Momentum = 0.9,
+    nesterov: Nesterov = False,
+    weight_decay: Decay = 5e-4,
+    label_smoothing: Smoothing = 0.0,
+    augment: Augment = True,
+    seed: Seed = 0,
+    from_checkpoint: Start = None,
+    normalization: Norm = None,
+    bf16: Bf16 = False,
+    channels_last: ChannelsLast = False,
+    device: Device = "cpu",
+    threads: Threads = None,
+) -> None:
+    given = {name: value for name, value in locals().items() if value is not None}  # every option by its name
+    from analog_samson.training_job import prepare_training
+
+    _run(prepare_training(_job(given)), out)
+
+
+train.__doc__ = f"Train a network from scratch, or fine-tune a checkpoint.\n\n{EXAMPLE}"
+
+
+def _job(given: dict[str, Any]) -> "TrainJob":
+    """Divide the options into those of the training itself and those that name models, data and machine."""
+    from dataclasses import fields
+
+    from analog_samson.training_job import TrainJob
+    from analog_samson.training_options import TrainOptions, parse_ratio
+
+    if "noise" in given:
+        given["noise"] = parse_ratio(given["noise"])
+    own = {field.name for field in fields(TrainJob)} - {"options"}
+    options = {field.name for field in fields(TrainOptions)} - own
+    chosen = {name: value for name, value in given.items() if name in options}
+    return TrainJob(options=chosen, **{name: value for name, value in given.items() if name in own})
+
+
+def _run(prepared: "PreparedTraining", out: Path) -> None:
+    from analog_samson.cli.train_progress import training_progress
+    from analog_samson.training_folder import finished_epochs
+
+    epochs = prepared.options.epochs
+    print(_heading(prepared))
+    try:
+        with training_progress(epochs) as show:
+            result = prepared.run(out, show)
+    except KeyboardInterrupt:
+        done = finished_epochs(out)
+        print(
+            f"\nstopped after epoch {done} of {epochs}, which is kept in {out}; the same command resumes",
+            file=sys.stderr,
+        )
+        raise
+    print(_summary(result))
+
+
+def _heading(prepared: "PreparedTraining") -> str:
+    """What is going to be trained, with everything that was decided for the user."""
+    options = {name: value for name, value in prepared.options.resolved().items() if value is not None}
+    del options["normalization"]  # among the notes, with its origin
+    parameters = sum(parameter.numel() for parameter in prepared.model.parameters())
+    lines = [
+        f"{prepared.metadata['model']}: {parameters:,} parameters, {len(prepared.train_set):,} training images of "
+        f"{prepared.train_set.name}, {prepared.train_set.num_classes} classes",
+        *prepared.notes,
+        "options: " + ", ".join(f"{name} {_text(value)}" for name, value in options.items()),
+    ]
+    return "\n".join(lines)
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _summary(result: "TrainResult") -> str:
+    from analog_samson.sharpness.share import format_share
+
+    evaluation, best = result.evaluation, result.best
+    lines = (
+        [f"the training in that folder was continued after epoch {result.resumed_after}"]
+        if result.resumed_after
+        else []
+    )
+    lines += [
+        f"test accuracy {evaluation.accuracy_percent:.2f} % of {evaluation.count} images, loss {evaluation.loss:.4f} "
+        f"after epoch {len(result.history)} (highest: {best.test_accuracy_percent:.2f} % after epoch {best.epoch})"
+    ]
+    if result.perturbation_share is not None:
+        lines.append(f"first step, {format_share(result.perturbation_share)}")
+    return "\n".join([*lines, f"checkpoint: {result.checkpoint}"])

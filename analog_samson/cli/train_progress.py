@@ -1,0 +1,43 @@
+"""How a training looks on the terminal: a bar with loss, accuracy and time left, and a line for each epoch."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analog_samson.training import EpochRecord, TrainProgress
+
+
+@contextmanager
+def training_progress(epochs: int) -> Iterator[Callable[["TrainProgress"], None]]:
+    """Yields a function for `fit(progress=...)`; where the output is no terminal there is no bar, only the lines."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(file=sys.stderr, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(now: "TrainProgress") -> None:
+            done = (now.epoch - 1) * now.steps + now.step
+            text = f"epoch {now.epoch}/{epochs}  loss {now.loss:.4f}  accuracy {now.accuracy_percent:.1f} %"
+            bar.update(task, completed=done, total=epochs * now.steps, description=text)
+            if now.record is not None:
+                console.print(epoch_line(now.record, epochs), markup=False, soft_wrap=True)
+
+        yield show
+
+
+def epoch_line(record: "EpochRecord", epochs: int) -> str:
+    """One finished epoch in one line: loss in nats and accuracy on the training and the test images."""
+    width = len(str(epochs))
+    return (
+        f"epoch {record.epoch:>{width}}/{epochs}  "
+        f"train {record.train_loss:.4f} {record.train_accuracy_percent:6.2f} %  "
+        f"test {record.test_loss:.4f} {record.test_accuracy_percent:6.2f} %  "
+        f"lr {record.learning_rate:.2g}  {record.seconds:.1f} s"
+    )

@@ -1,0 +1,63 @@
+"""Arrays from an npz file or from a function of the user's."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analog_samson.data.image_set import ImageSet, image_set
+from analog_samson.errors import DataError
+from analog_samson.models.imported import call_with_known, import_callable
+
+_LAYOUT = (
+    "expected arrays `images` (uint8, (N, H, W) or (N, H, W, C)) and `labels` (integers, (N,)), or the pairs "
+    "train_images, train_labels and test_images, test_labels; `num_classes` is optional"
+)
+
+
+def load_npz(path: Path, split: str, options: Mapping[str, int | None], limit: int | None) -> ImageSet:
+    """`images` and `labels` of a file, or its pair for the split; options: classes (else the highest label + 1)."""
+    with _open(path) as arrays:
+        prefix = f"{split}_" if f"{split}_images" in arrays else ""
+        missing = [name for name in (f"{prefix}images", f"{prefix}labels") if name not in arrays]
+        if missing:
+            found = ", ".join(arrays) or "none"
+            raise DataError(f"{path}: no array {' or '.join(missing)} (it has {found}); {_LAYOUT}")
+        try:
+            images, labels = arrays[f"{prefix}images"], arrays[f"{prefix}labels"]
+            stated = int(arrays["num_classes"]) if "num_classes" in arrays else None
+        except (ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); {_LAYOUT}") from error
+    classes = options["classes"] or stated
+    return image_set(images, labels, name=f"npz:{path.name}", where=str(path), num_classes=classes)
+
+
+def load_callable(spec: str, split: str) -> ImageSet:
+    """What a function of the user's returns for split="train" or "test".
+
+    An ImageSet, or (images, labels) or (images, labels, num_classes) with arrays as in an npz file.
+    """
+    loaded: Any = call_with_known(spec, import_callable(spec, DataError), {"split": split}, DataError)
+    if isinstance(loaded, ImageSet):
+        return loaded
+    if not isinstance(loaded, tuple) or len(loaded) not in (2, 3):
+        raise DataError(
+            f"{spec}: expected an ImageSet, (images, labels) or (images, labels, num_classes), "
+            f"got a {type(loaded).__name__}"
+        )
+    classes = loaded[2] if len(loaded) == 3 else None
+    return image_set(loaded[0], loaded[1], name=spec, where=spec, num_classes=classes)
+
+
+def _open(path: Path) -> Any:
+    try:
+        arrays = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; {_LAYOUT}") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not an npz file ({error}); {_LAYOUT}") from error
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise DataError(f"{path}: a single array, not an npz file; write it with numpy.savez(FILE, images=, labels=)")
+    return arrays

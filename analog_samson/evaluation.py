@@ -1,0 +1,166 @@
+"""Accuracy and loss of any module on labelled images."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from analog_samson.data import ImageSet, Normalization
+from analog_samson.errors import DataError, OptionError
+
+_KEPT_ON_DEVICE = 2**31  # bytes of 8-bit images that are moved to the device once instead of batch by batch
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """accuracy_percent: top-1. loss: mean cross-entropy in nats. count: images."""
+
+    accuracy_percent: float
+    loss: float
+    count: int
+
+
+class Batches:
+    """Normalised batches of an image set, in its order; can be iterated again and again.
+
+    Gives (x, y): x float32 (B, C, H, W) and y int64 (B,), both on `device`. Pixels stay 8-bit until a batch is due.
+    """
+
+    def __init__(
+        self,
+        image_set: ImageSet,
+        normalization: Normalization,
+        *,
+        batch_size: int,
+        device: torch.device | str,
+        channels_last: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise OptionError(f"batch_size: expected at least 1, got {batch_size}")
+        self.image_set = image_set
+        self.batch_size = batch_size
+        self.device = torch.device(device)
+        self.normalize = Normalizer(normalization, image_set.channels, device=self.device, channels_last=channels_last)
+        self._images = on_device_if_small(image_set.images, self.device)
+        self._labels = image_set.labels.to(self.device)
+
+    def __len__(self) -> int:
+        return -(-len(self.image_set) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(self.image_set), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            yield self.normalize(self._images[part]), self._labels[part]
+
+
+def on_device_if_small(images: Tensor, device: torch.device) -> Tensor:
+    """8-bit images moved to the device once; large sets stay where they are and go batch by batch."""
+    return images.to(device) if images.nbytes <= _KEPT_ON_DEVICE else images
+
+
+class Normalizer:
+    """8-bit images (B, C, H, W) to normalised float32 on a device; does not change its input."""
+
+    def __init__(
+        self,
+        normalization: Normalization,
+        channels: int,
+        *,
+        device: torch.device | str,
+        channels_last: bool = False,
+    ) -> None:
+        if not normalization.fits(channels):
+            raise DataError(
+                f"images of {channels} channels, normalization of {len(normalization.mean)}: {normalization}"
+            )
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        std = torch.tensor(normalization.std, dtype=torch.float64).view(1, -1, 1, 1)
+        mean = torch.tensor(normalization.mean, dtype=torch.float64).view(1, -1, 1, 1)
+        # (x / 255 - mean) / std, as one multiplication and one addition in place
+        self._scale = (1 / (255 * std)).float().to(device)
+        self._shift = (-mean / std).float().to(device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        x = images.to(self._scale.device, torch.float32, memory_format=self._format, copy=True)
+        return x.mul_(self._scale).add_(self._shift)
+
+
+def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, bf16: bool = False) -> Evaluation:
+    """Measure a classifier in eval mode; the mode of every submodule is restored.
+
+    batches: (x, y) pairs on the model's device; those of `Batches` are also checked against the number of outputs.
+    bf16: run the network under bfloat16 autocast. Draws nothing itself. Raises DataError for data that does not
+    fit the network.
+    """
+    classes = batches.image_set.num_classes if isinstance(batches, Batches) else None
+    loss: Tensor | float = 0.0
+    correct: Tensor | int = 0
+    count = 0
+    with eval_mode(model), torch.no_grad():
+        for x, y in batches:
+            logits = _forward(model, x, bf16) if count else _first_forward(model, x, y, bf16, classes)
+            loss = loss + F.cross_entropy(logits, y, reduction="sum").double()
+            correct = correct + (logits.argmax(1) == y).sum()
+            count += len(y)
+    if count == 0:
+        raise DataError("nothing to evaluate: the data has no batches")
+    return Evaluation(100 * int(correct) / count, float(loss) / count, count)
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode for the whole model; afterwards every submodule has the mode that it had."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def check_fit(logits: object, labels: Tensor, num_classes: int | None) -> None:
+    """Raise DataError unless `logits` (B, classes) suit the labels (B,) and the number of classes."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(labels):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise DataError(f"the network returns {shape} for {len(labels)} images; expected logits (images, classes)")
+    outputs = logits.shape[1]
+    if num_classes is not None and outputs != num_classes:
+        raise DataError(
+            f"the network tells {outputs} classes apart, the data has {num_classes}; use a network with {num_classes} "
+            "outputs, or state the data's number of classes if it holds only some (npz:FILE,classes=N)"
+        )
+    if int(labels.max()) >= outputs:
+        raise DataError(
+            f"label {int(labels.max())} in the data, the network has {outputs} outputs (0 to {outputs - 1})"
+        )
+
+
+def explain_channels(model: nn.Module, x: Tensor, error: RuntimeError) -> None:
+    """Raise DataError if a failed forward is due to a wrong number of input channels, else return."""
+    first = next((module for module in model.modules() if isinstance(module, _ConvNd)), None)
+    if first is not None and x.ndim == 4 and x.shape[1] != first.in_channels:
+        raise DataError(
+            f"the data has images of {x.shape[1]} channels, the network takes {first.in_channels}; "
+            "use other data, or a network built for these channels"
+        ) from error
+
+
+def _first_forward(model: nn.Module, x: Tensor, y: Tensor, bf16: bool, classes: int | None) -> Tensor:
+    try:
+        logits = _forward(model, x, bf16)
+    except RuntimeError as error:
+        explain_channels(model, x, error)
+        raise
+    check_fit(logits, y, classes)
+    return logits
+
+
+def _forward(model: nn.Module, x: Tensor, bf16: bool) -> Tensor:
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+        logits = model(x)
+    return logits.float() if isinstance(logits, Tensor) else logits

@@ -1,0 +1,33 @@
+"""The network that a checkpoint belongs to, with its weights."""
+
+from torch import nn
+
+from analog_samson.checkpoint import Checkpoint, load_into
+from analog_samson.errors import ModelError
+from analog_samson.models.build import build_model
+
+
+def restore_model(
+    checkpoint: Checkpoint,
+    name: str | None = None,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+) -> nn.Module:
+    """Build the network and load the checkpoint's weights; arguments win over the checkpoint's metadata.
+
+    name: needed for checkpoints from elsewhere, which do not say what they belong to.
+    """
+    known = checkpoint.metadata
+    name = name or known.get("model")
+    if name is None:
+        raise ModelError(
+            f"{checkpoint.path}: does not say which network it belongs to; name it, for example --model resnet20"
+        )
+    model = build_model(
+        name,
+        num_classes=num_classes or known.get("num_classes"),
+        in_channels=in_channels or known.get("in_channels"),
+    )
+    load_into(model, checkpoint)
+    return model

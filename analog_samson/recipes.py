@@ -1,0 +1,36 @@
+"""Training options that suit a dataset; what the user gives wins over them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from analog_samson.data import ImageSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A name for messages, and the `TrainOptions` it stands for."""
+
+    name: str
+    options: dict[str, Any]
+
+
+DIGITS = Recipe(
+    name="digits, seconds on one core",
+    options={"epochs": 30, "batch_size": 64, "learning_rate": 0.05, "schedule": "cosine"},
+)
+# Section 5 of the SAMSON paper: 0.1, divided by 10 every 50 epochs (the defaults of the step schedule).
+FROM_SCRATCH = Recipe(
+    name="from scratch, as the paper trains on CIFAR",
+    options={"epochs": 200, "batch_size": 128, "learning_rate": 0.1, "schedule": "step"},
+)
+FINE_TUNING = Recipe(
+    name="fine-tuning",
+    options={"epochs": 10, "batch_size": 128, "learning_rate": 0.02, "schedule": "onecycle"},
+)
+
+
+def recipe_for(train_set: ImageSet, *, fine_tuning: bool) -> Recipe:
+    """The recipe of a dataset; with `fine_tuning` the training begins at a checkpoint."""
+    if train_set.name == "digits":
+        return DIGITS
+    return FINE_TUNING if fine_tuning else FROM_SCRATCH

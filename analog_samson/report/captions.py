@@ -1,0 +1,187 @@
+"""The words around the figures: headline, captions, and what a screen reader says instead of a picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analog_samson.report.comparison import Comparison, Step, compare
+from analog_samson.report.digest import Result, Run, State
+from analog_samson.report.equivalent import Verdict
+from analog_samson.report.wording import (
+    duration_words,
+    instance_count,
+    interval,
+    mean_and_std,
+    series_labels,
+    sigma_value,
+    signed,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The answer in parts, so that a page can set names and score apart; `second` is what follows it.
+
+    series: place of the result that is spoken of, for its colour.
+    """
+
+    preset: str
+    network: str
+    score: str
+    after: str
+    extrapolated: bool = False
+    second: str = ""
+    series: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """The whole answer."""
+        place = f"On {self.preset}, " if self.preset else ""
+        return f"{place}{self.network} scores {self.score} {self.after}"
+
+
+def headline(runs: Sequence[Run]) -> Headline:
+    """What the best network scores at its last time; with several presets, what the first one does."""
+    results = [result for run in runs for result in run.results]
+    simulated = [result for result in results if result.states]
+    if not simulated:
+        digital = results[0].digital
+        score = "" if digital is None else f"{digital.accuracy.mean:.1f} %"
+        after = "digital; it has not been simulated over time yet."
+        return Headline(preset="", network=results[0].checkpoint, score=score, after=after)
+    best = simulated[0]
+    if len({result.preset for result in simulated}) == 1:
+        best = max(simulated, key=lambda result: result.states[-1].accuracy.mean)
+    last = best.states[-1]
+    return Headline(
+        preset=best.preset,
+        network=best.checkpoint + (" with AdaBS" if best.adabs else ""),
+        score=f"{mean_and_std(last.accuracy)} %",
+        after=f"{moment(last)}.",
+        extrapolated=last.extrapolated,
+        second=_second_sentence(best, last, compare(runs)),
+        series=results.index(best),
+    )
+
+
+def moment(state: State) -> str:
+    """When, in words: "after 1 year" or "right after programming"."""
+    if state.time_seconds is None:
+        return "right after programming"
+    return f"after {duration_words(state.time_seconds)}"
+
+
+def over_time_caption(runs: Sequence[Run]) -> str:
+    """How to read accuracy over time."""
+    results = [result for run in runs for result in run.results if result.states]
+    parts = [f"Accuracy since programming, {chips(results)}. Line: mean; dots: single chips"]
+    parts[0] += f"; {_band(results)}; dotted: digital accuracy, no hardware."
+    limits = sorted({run.max_seconds for run in runs if run.max_seconds})
+    if any(state.extrapolated for result in results for state in result.states):
+        parts.append(f"Hollow markers lie beyond the {duration_words(limits[0])} that the preset covers: extrapolated.")
+    parts.append("Each time has its own read noise, so the points of one chip are not one trajectory.")
+    return " ".join(parts)
+
+
+def gaussian_caption(runs: Sequence[Run]) -> str:
+    """How to read the Gaussian curve."""
+    results = [result for run in runs for result in run.results if result.sweep]
+    points = [point.accuracy.n for result in results for point in result.sweep if point.sigma_c > 0]
+    text = f"Generic Gaussian model, {_chip_range(points)} at each strength."
+    text += f" Line: mean; dots: single chips; {_band(results)}."
+    if any(state.equivalent for result in results for state in result.times):
+        text += " Markers: the drift times, where the curve has their mean accuracy; bars: 95 % bootstrap interval"
+        text += "; hollow: extrapolated." if _any_extrapolated(results) else "."
+        equivalents = [state.equivalent for result in results for state in result.times if state.equivalent]
+        beyond = any(equivalent.verdict is Verdict.BEYOND for equivalent in equivalents)
+        text += " Arrows: worse than the strongest noise of the sweep." if beyond else ""
+    return text
+
+
+def differences_caption(comparisons: Sequence[Comparison]) -> str:
+    """How to read the paired differences."""
+    counts = [step.difference.n for comparison in comparisons for step in comparison.steps if step.stage != "digital"]
+    text = "Difference on the same simulated chips, with its 95 % t interval"
+    text += f" ({_chip_range(counts)}). An interval that covers zero means: no difference seen."
+    hollow = any(step.extrapolated for comparison in comparisons for step in comparison.steps)
+    return text + (" Hollow: extrapolated." if hollow else "")
+
+
+def over_time_alternative(results: Sequence[Result]) -> str:
+    """Accuracy over time in words."""
+    lines = [
+        f"{label}: {', '.join(f'{s.label} {s.accuracy.mean:.1f}' for s in result.states)} percent"
+        for label, result in zip(series_labels(results), results, strict=True)
+        if result.states
+    ]
+    return f"Line chart of accuracy over time since programming. {'; '.join(lines)}."
+
+
+def gaussian_alternative(results: Sequence[Result]) -> str:
+    """The Gaussian curve in words."""
+    lines = []
+    for label, result in zip(series_labels(results), results, strict=True):
+        if result.sweep:
+            first, last = result.sweep[0], result.sweep[-1]
+            ends = " to ".join(f"{p.accuracy.mean:.1f} percent at {p.sigma_c:g}" for p in (first, last))
+            marks = ", ".join(f"{s.label} at {sigma_value(s.equivalent)}" for s in result.times if s.equivalent)
+            lines.append(f"{label} from {ends}" + (f", drift times: {marks}" if marks else ""))
+    return f"Line chart of accuracy over sigma_c of the generic Gaussian model. {'; '.join(lines)}."
+
+
+def differences_alternative(comparisons: Sequence[Comparison], labels: dict[int, str]) -> str:
+    """The paired differences in words."""
+    lines = []
+    for comparison in comparisons:
+        steps = ", ".join(f"{s.label} {signed(s.difference.mean)}" for s in comparison.steps if s.stage != "digital")
+        lines.append(f"{labels[id(comparison.second)]} minus {labels[id(comparison.first)]}: {steps} points")
+    return f"Chart of paired accuracy differences over time. {'; '.join(lines)}."
+
+
+def chips(results: Sequence[Result]) -> str:
+    """How many instances the states of the results have."""
+    return _chip_range([state.accuracy.n for result in results for state in result.states])
+
+
+def _chip_range(counts: Sequence[int]) -> str:
+    least, most = min(counts, default=0), max(counts, default=0)
+    if least == most:
+        return "one simulated chip" if most == 1 else f"n = {most} simulated chips"
+    return f"n = {least} to {most} simulated chips"
+
+
+def _band(results: Sequence[Result]) -> str:
+    counts = [state.accuracy.n for result in results for state in result.states]
+    counts += [point.accuracy.n for result in results for point in result.sweep]
+    return (
+        "no band, since one chip shows no spread"
+        if max(counts, default=1) == 1
+        else "band: 95 % t interval of the mean"
+    )
+
+
+def _any_extrapolated(results: Sequence[Result]) -> bool:
+    return any(state.extrapolated for result in results for state in result.states)
+
+
+def _second_sentence(best: Result, last: State, comparisons: Sequence[Comparison]) -> str:
+    parts = [] if best.digital is None else [f"digital {best.digital.accuracy.mean:.1f} %"]
+    parts.append(instance_count(last.accuracy.n))
+    facts = "; ".join(parts)
+    sentences = [f"{facts[0].upper()}{facts[1:]}."]
+    for comparison in comparisons:
+        steps = [
+            step for step in comparison.steps if (step.stage, step.time_seconds) == (last.stage, last.time_seconds)
+        ]
+        if comparison.second is best and steps:
+            sentences.append(_against(comparison.first.checkpoint, steps[0]))
+    return " ".join(sentences)
+
+
+def _against(other: str, step: Step) -> str:
+    difference, mark = step.difference, ", extrapolated" if step.extrapolated else ""
+    if difference.seen is False:
+        between = interval(difference.low, difference.high)
+        return f"No difference to {other} seen (95 % interval {between} points{mark})."
+    change = f"{abs(difference.mean):.1f} points {'above' if difference.mean > 0 else 'below'} {other}"
+    known = "one chip" if difference.low is None else f"95 % interval {interval(difference.low, difference.high)}"
+    return f"It is {change} on the same chips ({known}{mark})."

@@ -1,0 +1,223 @@
+"""What the runs say, as plain data: the one thing that tables, figures and the page are made from."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analog_samson.errors import RunError
+from analog_samson.report.equivalent import EquivalentSigma, GaussianCurve, equivalent_sigma_c, gaussian_curve
+from analog_samson.report.statistics import Summary, summarize
+from analog_samson.results.records import Record
+from analog_samson.results.store import RunFolder
+from analog_samson.units import format_duration
+
+META_KEYS = (
+    "command",
+    "environment",
+    "preset",
+    "preset_sha256",
+    "checkpoint",
+    "data",
+    "hardware",
+    "plan",
+    "seed",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The network at one moment of its life: digital, just programmed, or after a time.
+
+    accuracies: [%] by instance; drop: digital minus this [points]; weight_error as the run measured it.
+    extrapolated: later than the preset is valid.
+    """
+
+    label: str
+    stage: str
+    time_seconds: float | None
+    accuracies: Mapping[int, float]
+    accuracy: Summary
+    drop: float | None
+    equivalent: EquivalentSigma | None
+    weight_error: Summary | None
+    extrapolated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaussianPoint:
+    """One sigma_c of the Gaussian sweep; accuracies [%] by instance."""
+
+    sigma_c: float
+    accuracies: Mapping[int, float]
+    accuracy: Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One checkpoint on one preset, with or without AdaBS: one row of the overview, one line of a figure.
+
+    states: programmed (if measured), then every time in order. sweep: the Gaussian points in order.
+    """
+
+    checkpoint: str
+    preset: str
+    adabs: bool
+    digital: State | None
+    states: tuple[State, ...]
+    sweep: tuple[GaussianPoint, ...]
+
+    @property
+    def times(self) -> tuple[State, ...]:
+        """The states that have a time."""
+        return tuple(state for state in self.states if state.time_seconds is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run folder, read: its results, its raw records, and what it stored about itself."""
+
+    name: str
+    options: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    records: tuple[Record, ...]
+    results: tuple[Result, ...]
+
+    @property
+    def max_seconds(self) -> float | None:
+        """Time up to which the preset is valid; None where it does not say."""
+        return _max_seconds(self.meta)
+
+
+def digest(folders: Sequence[RunFolder]) -> tuple[Run, ...]:
+    """Read run folders, in the order given.
+
+    A checkpoint label that several runs share on one preset gets the name of its run.
+    """
+    if not folders:
+        raise RunError("no run folder given")
+    paths = Counter(folder.path.resolve() for folder in folders)
+    twice = [str(path) for path, times in paths.items() if times > 1]
+    if twice:
+        raise RunError(f"{twice[0]}: given twice; name each run folder once")
+    records = [folder.records() for folder in folders]
+    for folder, found in zip(folders, records, strict=True):
+        if not found:
+            raise RunError(f"{folder.path}: holds no result yet; run the same command again to continue it")
+    names = distinct_names([folder.path.resolve() for folder in folders])
+    labelled = _distinct_labels(names, records)
+    return tuple(_read(*each) for each in zip(folders, names, labelled, strict=True))
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The last part of each path, or as many as it takes to tell all of them apart.
+
+    >>> distinct_names([Path("demo/sgd/run"), Path("demo/samson/run")])
+    ['sgd/run', 'samson/run']
+    """
+    for count in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-count:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _distinct_labels(names: Sequence[str], records: Sequence[list[Record]]) -> list[list[Record]]:
+    """Checkpoint labels that two runs share on one preset get the run's name; all records of a label alike."""
+    places = [{(r.checkpoint, r.preset) for r in found if r.stage != "gaussian"} for found in records]
+    owners = Counter(place for own in places for place in own)
+    shared = [{checkpoint for checkpoint, preset in own if owners[checkpoint, preset] > 1} for own in places]
+    return [
+        [replace(r, checkpoint=f"{r.checkpoint} ({name})") if r.checkpoint in tagged else r for r in found]
+        for name, found, tagged in zip(names, records, shared, strict=True)
+    ]
+
+
+def _read(folder: RunFolder, name: str, records: list[Record]) -> Run:
+    meta = {key: folder.meta(key) for key in META_KEYS}
+    results = results_of(records, _max_seconds(meta))
+    return Run(name=name, options=folder.options, meta=meta, records=tuple(records), results=results)
+
+
+def results_of(records: Sequence[Record], max_seconds: float | None = None) -> tuple[Result, ...]:
+    """One result per checkpoint, preset and AdaBS setting; later than `max_seconds` [s] counts as extrapolated."""
+    return tuple(_result(key, records, max_seconds) for key in _result_keys(records))
+
+
+def _max_seconds(meta: Mapping[str, Any]) -> float | None:
+    validity = (meta["preset"] or {}).get("validity") or {}
+    return validity.get("max_seconds")
+
+
+def _result_keys(records: Sequence[Record]) -> list[tuple[str, str, bool]]:
+    """(checkpoint, preset, adabs) of each result; a lone sweep or digital value makes one only if needed."""
+    keys = {_key(record) for record in records if record.stage in ("programmed", "drift")}
+    simulated = {(checkpoint, adabs) for checkpoint, _, adabs in keys}
+    swept = {_key(record) for record in records if record.stage == "gaussian"}
+    keys |= {key for key in swept if (key[0], key[2]) not in simulated}
+    known = {checkpoint for checkpoint, _, _ in keys}
+    keys |= {_key(r) for r in records if r.stage == "digital" and r.checkpoint not in known}
+    return sorted(keys)
+
+
+def _key(record: Record) -> tuple[str, str, bool]:
+    return record.checkpoint, record.preset, record.adabs
+
+
+def _result(key: tuple[str, str, bool], records: Sequence[Record], max_seconds: float | None) -> Result:
+    checkpoint, preset, adabs = key
+    own = [record for record in records if record.checkpoint == checkpoint]
+    digital = _digital(own, adabs)
+    same = [record for record in own if record.adabs == adabs]
+    sweep = _sweep(same)
+    curve = gaussian_curve({point.sigma_c: point.accuracies for point in sweep}) if len(sweep) > 1 else None
+    here = [record for record in same if record.preset == preset and record.stage in ("programmed", "drift")]
+    moments = sorted({record.time_seconds for record in here}, key=lambda t: -1.0 if t is None else t)
+    found = (_state([r for r in here if r.time_seconds == t], digital, curve, max_seconds) for t in moments)
+    states = tuple(state for state in found if state is not None)
+    return Result(checkpoint=checkpoint, preset=preset, adabs=adabs, digital=digital, states=states, sweep=sweep)
+
+
+def _digital(records: Sequence[Record], adabs: bool) -> State | None:
+    """The digital network as it was trained; with AdaBS only where it was measured in no other way."""
+    plain = [record for record in records if record.stage == "digital" and not record.adabs]
+    adapted = [record for record in records if record.stage == "digital" and record.adabs and adabs]
+    return _state(plain or adapted, None, None, None)
+
+
+def _state(
+    records: Sequence[Record], digital: State | None, curve: GaussianCurve | None, max_seconds: float | None
+) -> State | None:
+    accuracies = _by_instance(records, "accuracy_percent")
+    if not accuracies:
+        return None
+    accuracy = summarize(list(accuracies.values()))
+    errors = _by_instance(records, "weight_error")
+    time = records[0].time_seconds
+    return State(
+        label=records[0].stage if time is None else format_duration(time),
+        stage=records[0].stage,
+        time_seconds=time,
+        accuracies=accuracies,
+        accuracy=accuracy,
+        drop=None if digital is None else digital.accuracy.mean - accuracy.mean,
+        equivalent=None if curve is None else equivalent_sigma_c(list(accuracies.values()), curve),
+        weight_error=summarize(list(errors.values())) if errors else None,
+        extrapolated=time is not None and max_seconds is not None and time > max_seconds,
+    )
+
+
+def _sweep(records: Sequence[Record]) -> tuple[GaussianPoint, ...]:
+    swept = [record for record in records if record.stage == "gaussian"]
+    points = []
+    for sigma in sorted({record.sigma_c for record in swept if record.sigma_c is not None}):
+        accuracies = _by_instance([r for r in swept if r.sigma_c == sigma], "accuracy_percent")
+        if accuracies:
+            summary = summarize(list(accuracies.values()))
+            points.append(GaussianPoint(sigma_c=sigma, accuracies=accuracies, accuracy=summary))
+    return tuple(points)
+
+
+def _by_instance(records: Iterable[Record], metric: str) -> dict[int, float]:
+    return {record.instance: record.value for record in records if record.metric == metric}

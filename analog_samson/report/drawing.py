@@ -1,0 +1,94 @@
+"""What all figures share: size, fonts, axes, and turning a drawing into SVG or PNG bytes without a date."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analog_samson.report.palette import LIGHT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Size of a figure [inches]; narrow ones are drawn anew for a phone, not shrunk, so text keeps its size."""
+
+    width: float
+    height: float
+    narrow: bool
+
+
+WIDE = Layout(width=7.6, height=4.1, narrow=False)
+NARROW = Layout(width=3.7, height=3.6, narrow=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """A function that draws onto axes, and how high the figure is as a share of the layout's height."""
+
+    draw: Callable[[Axes, Layout], None]
+    height: float = 1.0
+
+
+_STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "svg.hashsalt": "analog-samson",  # ids would be random; equal data must give equal bytes
+    "text.color": LIGHT["ink"],
+    "axes.labelcolor": LIGHT["muted"],
+    "axes.edgecolor": LIGHT["muted"],
+    "axes.linewidth": 0.8,
+    "axes.facecolor": "none",
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "grid.color": LIGHT["rule"],
+    "grid.linewidth": 0.8,
+    "xtick.color": LIGHT["muted"],
+    "ytick.color": LIGHT["muted"],
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 6,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+def svg(drawing: Drawing, layout: Layout, *, text: bool) -> bytes:
+    """The drawing as SVG; `text` keeps letters as text for the page's own font, else they are outlines."""
+    fonts = {"svg.fonttype": "none" if text else "path"}
+    return _render(drawing, layout, fonts, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def png(drawing: Drawing, layout: Layout, *, dots_per_inch: int = 200) -> bytes:
+    """The drawing as PNG on a white ground."""
+    return _render(drawing, layout, {}, format="png", dpi=dots_per_inch, facecolor="white", metadata={"Software": None})
+
+
+def make_figure(drawing: Drawing, layout: Layout) -> Figure:
+    """The drawing as a matplotlib figure that belongs to no window."""
+    settings: Any = _STYLE
+    with matplotlib.rc_context(settings):
+        return _draw(drawing, layout)
+
+
+def _render(drawing: Drawing, layout: Layout, style: dict[str, Any], **options: Any) -> bytes:
+    settings: Any = _STYLE | style
+    with matplotlib.rc_context(settings):
+        file = io.BytesIO()
+        _draw(drawing, layout).savefig(file, **options)
+    return file.getvalue()
+
+
+def _draw(drawing: Drawing, layout: Layout) -> Figure:
+    figure = Figure(figsize=(layout.width, drawing.height * layout.height), layout="constrained")
+    drawing.draw(figure.add_subplot(), layout)
+    return figure

@@ -1,0 +1,183 @@
+"""The parts of a page that tell where the numbers come from: hardware, preset, settings, commands."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analog_samson.report.citations import doi_url
+from analog_samson.report.digest import Run
+from analog_samson.report.wording import duration_words
+
+_ABSENT = "not given"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigitalLayers:
+    """Layers of one type that stay digital for one reason, and their parameters together."""
+
+    layer_type: str
+    reason: str
+    paths: tuple[str, ...]
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """What a network takes on the tiles; `runs` names the runs that share it."""
+
+    runs: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    shares: tuple[tuple[str, float], ...]
+    digital_layers: tuple[DigitalLayers, ...]
+    plan: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetView:
+    """A preset as shown: its source and its sections of (name, value)."""
+
+    name: str
+    summary: str
+    source: Mapping[str, Any]
+    url: str | None
+    sections: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One option with its value in each run; `differs` where the runs do not agree."""
+
+    name: str
+    values: tuple[str, ...]
+    differs: bool
+
+
+def hardware(runs: Sequence[Run]) -> list[Hardware]:
+    """One entry per distinct hardware summary and plan, for the runs that recorded one."""
+    distinct: list[tuple[Any, Any, list[str]]] = []
+    for run in runs:
+        summary, plan = run.meta["hardware"], run.meta["plan"]
+        same = [names for other, rows, names in distinct if (other, rows) == (summary, plan)]
+        if same:
+            same[0].append(run.name)
+        elif summary or plan:
+            distinct.append((summary, plan, [run.name]))
+    return [_hardware(summary or {}, plan or [], names) for summary, plan, names in distinct]
+
+
+def presets(runs: Sequence[Run]) -> list[Mapping[str, Any]]:
+    """The distinct presets of the runs, as stored, in the order of the runs."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for run in runs:
+        if run.meta["preset"]:
+            found.setdefault(str(run.meta["preset_sha256"]), run.meta["preset"])
+    return list(found.values())
+
+
+def preset_views(runs: Sequence[Run]) -> list[PresetView]:
+    """The distinct presets of the runs, ready to show."""
+    hashes = {run.meta["preset"]["name"]: run.meta["preset_sha256"] for run in runs if run.meta["preset"]}
+    return [
+        PresetView(
+            name=preset["name"],
+            summary=preset.get("summary", ""),
+            source=preset.get("source") or {},
+            url=doi_url((preset.get("source") or {}).get("doi")),
+            sections=tuple(
+                (section, tuple((key, _preset_value(key, value)) for key, value in values.items()))
+                for section, values in preset.items()
+                if isinstance(values, Mapping) and section != "source"
+            ),
+            fingerprint=str(hashes[preset["name"]]),
+        )
+        for preset in presets(runs)
+    ]
+
+
+def settings(runs: Sequence[Run]) -> list[Setting]:
+    """Every option of every run, and what else decides a number: data, checkpoint and versions."""
+    columns = [_flat(_sources(run)) for run in runs]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    rows = [(name, tuple(column.get(name, _ABSENT) for column in columns)) for name in names]
+    return [Setting(name=name, values=values, differs=len(set(values)) > 1) for name, values in rows]
+
+
+def show(value: Any) -> str:
+    """A value as a reader wants it: lists with commas, floats short but exact, whole numbers in groups.
+
+    >>> show([1.0, 86400.0]), show(True), show(6752), show(None)
+    ('1, 86400', 'yes', '6752', 'none')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    if isinstance(value, list | tuple):
+        return ", ".join(show(item) for item in value) or "none"
+    return str(value)
+
+
+def _preset_value(key: str, value: Any) -> str:
+    """A value of a preset; long times also in words, and 0 rows or columns as what it means."""
+    if key in ("max_rows", "max_columns") and value == 0:
+        return "no limit"
+    long = key.endswith("_seconds") and isinstance(value, int | float) and value >= 60
+    return f"{show(value)} ({duration_words(float(value))})" if long else show(value)
+
+
+def _sources(run: Run) -> dict[str, Any]:
+    checkpoint = run.meta["checkpoint"] or {}
+    return {
+        **run.options,
+        "data fingerprint": (run.meta["data"] or {}).get("fingerprint"),
+        "test images": (run.meta["data"] or {}).get("count"),
+        "checkpoint sha256": checkpoint.get("sha256"),
+        "training": checkpoint.get("metadata") or {},
+        "environment": run.meta["environment"] or {},
+    }
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            flat[f"{prefix}{key}"] = show(value)
+    return flat
+
+
+def _hardware(summary: Mapping[str, Any], plan: Sequence[Mapping[str, Any]], names: Iterable[str]) -> Hardware:
+    counted = ("tiles", "devices", "macs", "parameters")
+    words = {"macs": "MACs per image", "tiles": "crossbar tiles"}
+    percents = {
+        "utilisation_percent": "device utilisation",
+        "analog_macs_percent": "MACs on analog tiles",
+        "analog_parameters_percent": "parameters on analog tiles",
+    }
+    return Hardware(
+        runs=tuple(names),
+        facts=tuple((words.get(key, key), f"{summary[key]:,}") for key in counted if key in summary),
+        shares=tuple((words, float(summary[key])) for key, words in percents.items() if key in summary),
+        digital_layers=tuple(_digital_layers(plan)),
+        plan=tuple(plan),
+    )
+
+
+def _digital_layers(plan: Sequence[Mapping[str, Any]]) -> list[DigitalLayers]:
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in plan:
+        if row["action"] != "analog":
+            groups.setdefault((row["layer_type"], row["reason"]), []).append(row)
+    return [
+        DigitalLayers(
+            layer_type=layer_type,
+            reason=reason,
+            paths=tuple(row["path"] for row in rows),
+            parameters=sum(row["parameters"] for row in rows),
+        )
+        for (layer_type, reason), rows in groups.items()
+    ]

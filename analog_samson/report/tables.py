@@ -1,0 +1,181 @@
+"""The tables of one or several runs: answer, overview, details, Gaussian sweep, comparison."""
+
+from collections.abc import Sequence
+
+from analog_samson.report.comparison import Comparison, Step, compare
+from analog_samson.report.digest import Result, Run, State
+from analog_samson.report.grid import Block, Grid
+from analog_samson.report.statistics import binomial_half_width
+from analog_samson.report.wording import (
+    NONE,
+    answer,
+    interval,
+    mean_and_std,
+    optional,
+    series_labels,
+    sigma_interval,
+    sigma_value,
+    signed,
+    state_label,
+    verdict,
+)
+
+SPREAD_NOTE = (
+    "± is the sample standard deviation over the n instances (simulated chips); intervals are 95 %: "
+    "Student's t for accuracies and differences, bootstrap over instances for sigma_c."
+)
+SIGMA_NOTE = (
+    "Equivalent sigma_c: the strength of the generic Gaussian conductance noise at which this network has "
+    "the same mean accuracy."
+)
+
+
+def report_blocks(runs: Sequence[Run]) -> list[Block]:
+    """Everything that the text, Markdown and LaTeX reports say, in order."""
+    results = [result for run in runs for result in run.results]
+    blocks: list[Block] = [answer(result) for result in results]
+    if len(results) > 1:
+        blocks.append(overview_grid(results))
+    blocks += [detail_grid(result) for result in results]
+    blocks += [sweep_grid(results)] if any(result.sweep for result in results) else []
+    for comparison in compare(runs):
+        blocks.append(comparison_block(comparison, results))
+    return blocks + notes(runs)
+
+
+def overview_grid(results: Sequence[Result]) -> Grid:
+    """One row per checkpoint, preset and AdaBS: mean and std at every moment that any of them has."""
+    moments = _moments(results)
+    headers = ("checkpoint", "preset", "AdaBS", "n", *(label for label, _ in moments))
+    rows = tuple(_overview_row(result, [key for _, key in moments]) for result in results)
+    return Grid(title="Accuracy %", headers=headers, rows=rows, align="lll" + "r" * (1 + len(moments)))
+
+
+def detail_grid(result: Result) -> Grid:
+    """One row per moment with everything that is known about it."""
+    headers = (
+        "state",
+        "accuracy %",
+        "std",
+        "n",
+        "95 % interval",
+        "drop",
+        "equivalent sigma_c",
+        "95 % interval",
+        "weight error",
+    )
+    rows = tuple(_detail_row(state) for state in all_states(result))
+    adabs = " with AdaBS" if result.adabs else ""
+    title = f"{result.checkpoint} on {result.preset}{adabs}"
+    return Grid(title=title, headers=headers, rows=rows, align="lrrrrrrrr")
+
+
+def sweep_grid(results: Sequence[Result]) -> Grid:
+    """Accuracy of every result over the sigma_c of the generic Gaussian model."""
+    swept = [result for result in results if result.sweep]
+    sigmas = sorted({point.sigma_c for result in swept for point in result.sweep})
+    rows = tuple((f"{sigma:g}", *(_sweep_cell(result, sigma) for result in swept)) for sigma in sigmas)
+    headers = ("sigma_c", *series_labels(swept))
+    title = "Accuracy % with generic Gaussian conductance noise (n)"
+    return Grid(title=title, headers=headers, rows=rows, align="r" * len(headers))
+
+
+def comparison_block(comparison: Comparison, results: Sequence[Result]) -> Block:
+    """Paired differences of two results over their moments, or the reason why there are none."""
+    labels = dict(zip(map(id, results), series_labels(results), strict=True))
+    first, second = labels[id(comparison.first)], labels[id(comparison.second)]
+    if comparison.obstacles:
+        return f"{second} and {first} are not compared: {'; '.join(comparison.obstacles)}."
+    headers = ("state", "difference", "95 % interval", "n", "what it says")
+    rows = tuple(comparison_row(step, first, second) for step in comparison.steps)
+    title = f"{second} minus {first}, points, same instances"
+    return Grid(title=title, headers=headers, rows=rows, align="lrrrl")
+
+
+def comparison_row(step: Step, first: str, second: str) -> tuple[str, ...]:
+    """Cells of one moment of a comparison."""
+    difference = step.difference
+    label = f"{step.label} (extrapolated)" if step.extrapolated else step.label
+    says = verdict(difference, second, first) if step.stage != "digital" else "one network, no instances"
+    between = interval(difference.low, difference.high)
+    return label, signed(difference.mean), between, str(difference.n), says
+
+
+def notes(runs: Sequence[Run]) -> list[Block]:
+    """What a reader must know to read the numbers."""
+    results = [result for run in runs for result in run.results]
+    lines: list[Block] = [SPREAD_NOTE]
+    if any(state.equivalent for result in results for state in result.states):
+        lines.append(SIGMA_NOTE)
+    return lines + [note for run in runs for note in _run_notes(run, named=len(runs) > 1)]
+
+
+def all_states(result: Result) -> tuple[State, ...]:
+    """Digital, if measured, and then the states in order."""
+    return ((result.digital,) if result.digital else ()) + result.states
+
+
+def _run_notes(run: Run, *, named: bool) -> list[str]:
+    where = f"{run.name}: " if named else ""
+    notes = [] if (unfinished := missing_instances(run)) is None else [f"{where}{unfinished}"]
+    count = (run.meta["data"] or {}).get("count")
+    last = [result.states[-1] for result in run.results if result.states]
+    if count and last:
+        width = binomial_half_width(last[0].accuracy.mean, count)
+        notes.append(f"{where}{count} test images; their own sampling error of ±{width:.1f} points comes on top.")
+    return notes
+
+
+def missing_instances(run: Run) -> str | None:
+    """A warning where moments have fewer instances than were asked for; None where nothing is missing."""
+    states = [state for result in run.results for state in result.states]
+    asked = run.options.get("instances")
+    wanted = asked if isinstance(asked, int) else max((state.accuracy.n for state in states), default=0)
+    short = list(dict.fromkeys(f"{s.label} has {s.accuracy.n}" for s in states if s.accuracy.n < wanted))
+    if not short and (states or not wanted):
+        return None
+    return f"not finished: {wanted} instances asked, {', '.join(short) or 'none simulated yet'}."
+
+
+def _moments(results: Sequence[Result]) -> list[tuple[str, tuple[str, float | None]]]:
+    """(label, key) of every moment: digital, programmed, then the times in order."""
+    found = {(s.stage, s.time_seconds): s.label for result in results for s in all_states(result)}
+    order = {"digital": -2.0, "programmed": -1.0}
+    keys = sorted(found, key=lambda key: order.get(key[0], 0.0) if key[1] is None else key[1])
+    return [(found[key], key) for key in keys]
+
+
+def _overview_row(result: Result, keys: Sequence[tuple[str, float | None]]) -> tuple[str, ...]:
+    by_key = {(state.stage, state.time_seconds): state for state in all_states(result)}
+    counts = sorted({state.accuracy.n for state in result.states})
+    n = NONE if not counts else "-".join(str(count) for count in {counts[0]: 0, counts[-1]: 0})
+    cells = (_overview_cell(by_key.get(key)) for key in keys)
+    return (result.checkpoint, result.preset, "yes" if result.adabs else "no", n, *cells)
+
+
+def _overview_cell(state: State | None) -> str:
+    if state is None:
+        return NONE
+    return mean_and_std(state.accuracy) + (" (extrapolated)" if state.extrapolated else "")
+
+
+def _detail_row(state: State) -> tuple[str, ...]:
+    accuracy = state.accuracy
+    return (
+        state_label(state),
+        f"{accuracy.mean:.1f}",
+        optional(accuracy.std),
+        str(accuracy.n),
+        interval(accuracy.low, accuracy.high),
+        optional(state.drop),
+        sigma_value(state.equivalent),
+        sigma_interval(state.equivalent),
+        NONE if state.weight_error is None else f"{state.weight_error.mean:.3f}",
+    )
+
+
+def _sweep_cell(result: Result, sigma: float) -> str:
+    point = next((point for point in result.sweep if point.sigma_c == sigma), None)
+    if point is None:
+        return NONE
+    return f"{mean_and_std(point.accuracy)} ({point.accuracy.n})"

@@ -1,0 +1,135 @@
+"""How numbers are written, and the sentence that answers the question. "±" becomes "+-" in plain text."""
+
+from collections.abc import Sequence
+
+from analog_samson.report.digest import Result, State
+from analog_samson.report.equivalent import EquivalentSigma, Verdict
+from analog_samson.report.statistics import Difference, Summary
+from analog_samson.units import SECONDS
+
+NONE = "-"
+_UNIT_WORDS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "y": "year"}
+
+
+def mean_and_std(summary: Summary, digits: int = 1) -> str:
+    """The mean with the standard deviation, or alone where n = 1.
+
+    >>> mean_and_std(Summary(mean=80.21, std=3.42, n=5, low=76.0, high=84.4))
+    '80.2 ± 3.4'
+    """
+    mean = f"{summary.mean:.{digits}f}"
+    return mean if summary.std is None else f"{mean} ± {summary.std:.{digits}f}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 1) -> str:
+    """An interval in brackets, or a dash where n = 1 allows none."""
+    return NONE if low is None or high is None else f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def optional(value: float | None, digits: int = 1) -> str:
+    """A number, or a dash."""
+    return NONE if value is None else f"{_without_minus_zero(value, digits)}"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign; zero has none.
+
+    >>> signed(-0.01), signed(7.36)
+    ('0.0', '+7.4')
+    """
+    text = _without_minus_zero(value, digits)
+    return text if text.startswith("-") or float(text) == 0 else f"+{text}"
+
+
+def sigma_value(equivalent: EquivalentSigma | None) -> str:
+    """The equivalent sigma_c with its verdict in words where it is not on the curve."""
+    if equivalent is None:
+        return NONE
+    if equivalent.verdict is Verdict.BEYOND:
+        return f">{equivalent.largest:g}"
+    value = f"{equivalent.value:.3f}"
+    return f"{equivalent.value:g} (above the curve)" if equivalent.verdict is Verdict.ABOVE else value
+
+
+def sigma_interval(equivalent: EquivalentSigma | None) -> str:
+    """Its bootstrap interval; an end outside the sweep is written as ">largest"."""
+    if equivalent is None or equivalent.low is None or equivalent.high is None:
+        return NONE
+    ends = (equivalent.low, equivalent.high)
+    low, high = (f"{end:.3f}" if end < float("inf") else f">{equivalent.largest:g}" for end in ends)
+    return low if low == high and low.startswith(">") else f"[{low}, {high}]"
+
+
+def duration_words(seconds: float) -> str:
+    """A duration in words.
+
+    >>> duration_words(31536000.0), duration_words(7200.0), duration_words(0.0)
+    ('1 year', '2 hours', '0 seconds')
+    """
+    whole = [u for u, size in SECONDS.items() if seconds >= size and (seconds / size).is_integer()]
+    unit = whole[-1] if whole else "s"
+    count = seconds / SECONDS[unit]
+    return f"{count:g} {_UNIT_WORDS[unit]}{'' if count == 1 else 's'}"
+
+
+def state_label(state: State) -> str:
+    """The state's name, marked where it lies beyond the preset's validity."""
+    return f"{state.label} (extrapolated)" if state.extrapolated else state.label
+
+
+def series_labels(results: Sequence[Result]) -> list[str]:
+    """The shortest labels that tell the results apart: checkpoint, and preset or AdaBS where they differ."""
+    presets = {result.preset for result in results}
+    adabs = {result.adabs for result in results}
+    return [
+        result.checkpoint
+        + (f" on {result.preset}" if len(presets) > 1 else "")
+        + (" + AdaBS" if result.adabs and len(adabs) > 1 else "")
+        for result in results
+    ]
+
+
+def answer(result: Result) -> str:
+    """One sentence: what the network scores on this hardware at the last time simulated."""
+    place = f"On {result.preset}, {result.checkpoint}{' with AdaBS' if result.adabs else ''}"
+    if not result.states:
+        return f"{place} has not been simulated over time yet{_digital_clause(result)}."
+    last = result.states[-1]
+    score = f"scores {mean_and_std(last.accuracy)} % {moment_words(last)}"
+    return f"{place} {score}{_digital_clause(result, last)}."
+
+
+def moment_words(state: State) -> str:
+    """When the state was, in a sentence."""
+    if state.time_seconds is None:
+        return "right after programming"
+    return f"after {state.label}" + (", extrapolated" if state.extrapolated else "")
+
+
+def verdict(difference: Difference, better: str, other: str) -> str:
+    """Which of two is better, or that no difference was seen. `better` is the one subtracted from."""
+    if difference.seen is None:
+        return "n = 1: no interval"
+    if not difference.seen:
+        return "no difference seen"
+    return f"{better if difference.mean > 0 else other} is higher"
+
+
+def instance_count(n: int) -> str:
+    """n with its unit.
+
+    >>> instance_count(1), instance_count(5)
+    ('one instance: no spread', 'n = 5 instances')
+    """
+    return "one instance: no spread" if n == 1 else f"n = {n} instances"
+
+
+def _digital_clause(result: Result, last: State | None = None) -> str:
+    parts = [] if result.digital is None else [f"digital {result.digital.accuracy.mean:.1f} %"]
+    parts += [] if last is None else [instance_count(last.accuracy.n)]
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _without_minus_zero(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text

@@ -1,0 +1,121 @@
+"""A training on disk: what was asked, the state after the last finished epoch, and what it gave.
+
+`train.toml` every option; `resume.pt` the state to go on from, written whole after each epoch; made from it again at
+every opening: `checkpoint.safetensors` and `history.csv`.
+"""
+
+import csv
+import io
+import tomllib
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import tomli_w
+import torch
+
+from analog_samson.errors import RunError
+from analog_samson.results.atomic import is_leftover, write_atomically
+from analog_samson.results.lock import LOCK_NAME, FolderLock
+from analog_samson.results.runfile import check_same_options, plain_options
+
+TRAIN_FILE, STATE_FILE = "train.toml", "resume.pt"
+CHECKPOINT_FILE, HISTORY_FILE = "checkpoint.safetensors", "history.csv"
+SCHEMA = 1
+_HEADER = "# analog-samson training: every option as it was used; one that is not listed was not given.\n\n"
+
+
+class TrainingFolder:
+    """The folder of one training, locked for this process; a context manager."""
+
+    def __init__(self, path: Path, lock: FolderLock) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: Path | str, options: Mapping[str, Any]) -> "TrainingFolder":
+        """Make the folder, or go on with the training there if its options are the same.
+
+        Raises RunError, before anything is written, for another training (naming the options that differ), other
+        files, or a folder that cannot be written.
+        """
+        folder, asked = Path(path), plain_options(options)
+        _check_free(folder, asked)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another output folder") from error
+        lock = FolderLock(folder)
+        if _check_free(folder, asked):  # again: now no other process can be making it
+            write_atomically(folder / TRAIN_FILE, (_HEADER + tomli_w.dumps(asked)).encode())
+        return cls(folder, lock)
+
+    def load_state(self) -> dict[str, Any] | None:
+        """What `save_state` stored last; None before the first epoch is finished."""
+        path = self.path / STATE_FILE
+        if not path.exists():
+            return None
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is raised
+                state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a parser on damaged bytes may raise anything; nothing of ours runs in there
+            raise RunError(f"{path}: damaged ({type(error).__name__}); delete {self.path} to train anew") from error
+        if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+            raise RunError(f"{path}: written by another version of analog-samson; choose another output folder")
+        return state
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Store tensors and plain containers; a kill at any moment leaves the old state or this one."""
+        buffer = io.BytesIO()
+        torch.save({"schema": SCHEMA, **state}, buffer)
+        write_atomically(self.path / STATE_FILE, buffer.getvalue())
+
+    def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """history.csv, one row an epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.path / HISTORY_FILE, text.getvalue().encode())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def finished_epochs(path: Path | str) -> int:
+    """Epochs that a training folder holds; 0 where there is none."""
+    history = Path(path) / HISTORY_FILE
+    return max(len(history.read_text().splitlines()) - 1, 0) if history.is_file() else 0
+
+
+def _check_free(folder: Path, asked: Mapping[str, Any]) -> bool:
+    """True where a training can begin, False where this one can go on; RunError where neither holds."""
+    try:
+        names = sorted(child.name for child in folder.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be an output folder ({error.strerror}); choose another") from error
+    if TRAIN_FILE in names:
+        check_same_options(folder, _read(folder / TRAIN_FILE), asked, volatile=())
+        return False
+    foreign = [name for name in names if name != LOCK_NAME and not is_leftover(name, TRAIN_FILE)]
+    if foreign:
+        listed = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
+        raise RunError(f"{folder}: holds other files ({listed}) and no {TRAIN_FILE}; choose a new or empty folder")
+    return True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RunError(f"{path}: cannot be read ({_first_line(error)}); choose another output folder") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,242 @@
+"""Figures: equal data gives equal bytes, nothing global changes, colours suit everyone and every page."""
+
+import io
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from synthetic_runs import PRESET, synthetic_records, synthetic_run
+
+from analog_samson.report.digest import Run, digest
+from analog_samson.report.drawing import NARROW, WIDE, Drawing, make_figure, png, svg
+from analog_samson.report.figures import accuracy_over_time, figures
+from analog_samson.report.inline import colour_css, inline_svg
+from analog_samson.report.palette import DARK, DASHES, LIGHT, MARKERS, SERIES
+from analog_samson.report.timeaxis import spread, time_axis
+from analog_samson.results.records import Record
+from analog_samson.results.store import open_run
+
+ALL = ["accuracy_over_time", "gaussian_equivalent", "difference_over_time"]
+# Linear RGB as seen without red, green or blue cones (Machado, Oliveira and Fernandes 2009, severity 1).
+VISION = {
+    "normal": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def run_of(tmp_path: Path, name: str = "run", records: list[Record] | None = None, **numbers: float) -> Run:
+    (run,) = digest([open_run(synthetic_run(tmp_path / name, name, records=records, **numbers))])
+    return run
+
+
+def texts(drawing: Drawing) -> list[str]:
+    root = ET.fromstring(svg(drawing, WIDE, text=True))
+    return ["".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Run, ...]:
+    paths = [synthetic_run(tmp_path / "sgd", "sgd"), synthetic_run(tmp_path / "samson", "samson", fall=4.0)]
+    return digest([open_run(path) for path in paths])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_figure_is_byte_identical_when_drawn_twice(pair: tuple[Run, ...], name: str) -> None:
+    first, second = figures(pair)[name], figures(pair)[name]
+    for text in (True, False):
+        assert svg(first, WIDE, text=text) == svg(second, WIDE, text=text)
+    assert png(first, NARROW) == png(second, NARROW)
+
+
+def test_figure_differs_when_one_value_does(tmp_path: Path) -> None:
+    records = synthetic_records("run")
+    place = next(i for i, r in enumerate(records) if r.stage == "drift" and r.metric == "accuracy_percent")
+    changed = [*records[:place], replace(records[place], value=records[place].value - 1), *records[place + 1 :]]
+    first, second = run_of(tmp_path / "a", records=records), run_of(tmp_path / "b", records=changed)
+    name = "accuracy_over_time"
+    assert svg(figures([first])[name], WIDE, text=True) != svg(figures([second])[name], WIDE, text=True)
+
+
+def test_figure_holds_no_date_and_png_has_the_asked_size(pair: tuple[Run, ...]) -> None:
+    drawing = figures(pair)["accuracy_over_time"]
+    assert not re.search(rb"dc:date|dc:creator|20\d\d-\d\d-\d\d", svg(drawing, WIDE, text=True))
+    image = Image.open(io.BytesIO(png(drawing, WIDE, dots_per_inch=100)))
+    assert image.size == (760, 410)
+    assert image.text == {}  # type: ignore[attr-defined]
+
+
+def test_settings_of_matplotlib_are_as_before_when_figures_were_drawn(pair: tuple[Run, ...]) -> None:
+    before = dict(matplotlib.rcParams)
+    for drawing in figures(pair).values():
+        png(drawing, WIDE)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_pyplot_and_torch_are_not_loaded_when_figures_are() -> None:
+    code = "import sys, analog_samson.report.page; print({'matplotlib.pyplot', 'torch'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\n"
+
+
+def test_figures_exist_for_what_was_measured_only(tmp_path: Path, pair: tuple[Run, ...]) -> None:
+    assert list(figures(pair)) == ALL
+    assert list(figures(pair[:1])) == ALL[:2]
+    records = synthetic_records("run")
+    for stages, expected in (({"gaussian"}, ALL[1:2]), ({"drift"}, ALL[:1]), ({"digital", "programmed"}, [])):
+        some = [record for record in records if record.stage in stages]
+        assert list(figures([run_of(tmp_path, "-".join(sorted(stages)), some)])) == expected
+
+
+def test_accuracy_figure_names_times_values_digital_and_extrapolation(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    shown = texts(figures([run])["accuracy_over_time"])
+    means = [f"{state.accuracy.mean:.1f}" for state in run.results[0].states]
+    assert {"programmed", "1s", "1h", "1d", "1y", "digital 91.7 %", "extrapolated", *means} <= set(shown)
+
+
+def test_accuracy_figure_is_not_shaded_when_the_preset_covers_all_times(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run", meta={"preset": PRESET | {"validity": {"max_seconds": 1e9}}})
+    assert "extrapolated" not in texts(figures(digest([open_run(path)]))["accuracy_over_time"])
+
+
+def test_gaussian_figure_marks_every_drift_time_at_its_equivalent(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    axes = make_figure(figures([run])["gaussian_equivalent"], WIDE).axes[0]
+    marked = {float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == MARKERS[0]}  # type: ignore[index]
+    assert marked == {state.equivalent.value for state in run.results[0].times if state.equivalent}
+    assert {"1s", "1h", "1d", "1y"} <= set(texts(figures([run])["gaussian_equivalent"]))
+
+
+def test_difference_figure_shows_the_paired_differences(pair: tuple[Run, ...]) -> None:
+    assert {"+7.6", "+5.5"} & set(texts(figures(pair)["difference_over_time"]))
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW])
+def test_labels_of_times_do_not_overlap_when_equivalents_are_equal(tmp_path: Path, layout: object) -> None:
+    run = run_of(tmp_path, fall=0.0)
+    figure = make_figure(figures([run])["gaussian_equivalent"], layout)  # type: ignore[arg-type]
+    figure.draw_without_rendering()
+    labels = [text for text in figure.axes[0].texts if text.get_text() in ("1s", "1h", "1d", "1y")]
+    boxes = [text.get_window_extent() for text in labels]
+    assert len(boxes) == 4
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_many_series_can_be_drawn(tmp_path: Path) -> None:
+    runs = digest([open_run(synthetic_run(tmp_path / str(i), f"net{i}", fall=2.0 + i)) for i in range(8)])
+    for drawing in figures(runs).values():
+        assert len(svg(drawing, NARROW, text=True)) > 10_000
+
+
+def test_figure_of_raw_records_is_a_matplotlib_figure() -> None:
+    figure = accuracy_over_time(synthetic_records())
+    assert isinstance(figure, Figure)
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["programmed", "1s", "1h", "1d", "1y"]
+
+
+def test_time_axis_sets_apart_what_has_no_logarithm() -> None:
+    records = [replace(r, time_seconds=0.0) if r.time_seconds == 1.0 else r for r in synthetic_records()]
+    figure = accuracy_over_time(records)
+    ticks = dict(
+        zip([t.get_text() for t in figure.axes[0].get_xticklabels()], figure.axes[0].get_xticks(), strict=True)
+    )
+    assert list(ticks) == ["programmed", "0s", "1h", "1d", "1y"]
+    assert ticks["1h"] == pytest.approx(np.log10(3600))
+    assert ticks["programmed"] < ticks["0s"] < ticks["1h"]
+
+
+def test_time_axis_has_room_when_there_is_one_time() -> None:
+    axis = time_axis([])
+    assert axis.span == 1.0
+
+
+def test_labels_keep_their_distance_and_stay_inside_when_spread() -> None:
+    centres = spread([0.0, 0.0, 0.9, 1.0], [0.2] * 4, 0.0, 1.0)
+    assert np.diff(centres).min() >= 0.2 - 1e-12
+    assert centres[0] >= 0.1 - 1e-12
+    assert centres[-1] <= 0.9 + 1e-12
+
+
+def draw_everything(axes: Axes, _: object) -> None:
+    """One mark in each colour of the palette."""
+    for place, colour in enumerate(LIGHT.values()):
+        axes.plot([0, 1], [place, place], color=colour)
+
+
+def test_inline_figure_has_no_fixed_colour_or_font() -> None:
+    text = inline_svg(svg(Drawing(draw=draw_everything), WIDE, text=True), name="x", title="All <colours>")
+    assert {role for role in LIGHT if f"var(--{role})" in text} == set(LIGHT)
+    assert not [colour for colour in LIGHT.values() if colour in text.lower()]
+    assert "DejaVu" not in text
+    assert "All &lt;colours&gt;" in text
+
+
+def test_ids_of_inline_figures_are_unique_and_references_hold(pair: tuple[Run, ...]) -> None:
+    drawings = figures(pair)
+    parts = [
+        inline_svg(svg(drawing, layout, text=True), name=f"{name}-{layout.narrow}", title=name)
+        for name, drawing in drawings.items()
+        for layout in (WIDE, NARROW)
+    ]
+    page = "".join(parts)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    references = re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', page)
+    assert len(ids) == len(set(ids))
+    assert references
+    assert set(references) <= set(ids)
+    for part in parts:
+        ET.fromstring(part)
+
+
+def test_every_role_has_a_light_and_a_dark_value() -> None:
+    assert list(LIGHT) == list(DARK)
+    assert len(set(LIGHT.values())) == len(LIGHT)
+    assert colour_css().count("--series-1:") == 2
+    assert len(MARKERS) == len(DASHES) == len(SERIES)
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+def test_letters_can_be_read_on_the_surface(colours: dict[str, str]) -> None:
+    for role in ("ink", "muted", *SERIES):
+        assert contrast(colours[role], colours["surface"]) >= 4.5, role
+
+
+@pytest.mark.parametrize("vision", list(VISION))
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+def test_first_four_series_differ_for_every_kind_of_vision(colours: dict[str, str], vision: str) -> None:
+    seen = [lab(np.array(VISION[vision]) @ linear(colours[role])) for role in SERIES[:4]]
+    # CIE76: a difference of 2.3 is just noticeable; thin lines need several times that.
+    assert min(float(np.linalg.norm(one - other)) for one, other in combinations(seen, 2)) > 15
+
+
+def linear(colour: str) -> NDArray[np.float64]:
+    """Linear RGB of "#rrggbb" (IEC 61966-2-1)."""
+    value = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of WCAG 2."""
+    bright, dark = sorted((float(linear(c) @ [0.2126, 0.7152, 0.0722]) for c in (first, second)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def lab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
+    """CIE L*a*b* (D65) of linear RGB."""
+    matrix = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x = np.array(matrix) @ np.clip(rgb, 0, 1) / [0.9505, 1.0, 1.089]
+    f = np.where(x > 216 / 24389, np.cbrt(x), (24389 / 27 * x + 16) / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])

@@ -1,0 +1,204 @@
+"""Summaries against scipy, and the equivalent sigma_c against slow obvious twins, known curves and coverage."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.optimize import isotonic_regression
+
+from analog_samson.report.equivalent import (
+    EquivalentSigma,
+    Verdict,
+    decreasing_fit,
+    equivalent_sigma_c,
+    gaussian_curve,
+    inverse,
+)
+from analog_samson.report.statistics import binomial_half_width, paired_difference, summarize
+
+ACCURACIES = st.lists(st.floats(0, 100), min_size=2, max_size=12)
+
+
+def line(slope: float = -100.0, spread: float = 1.0, instances: int = 5) -> dict[float, dict[int, float]]:
+    """A sweep with accuracy 90 + slope * sigma_c, the same spread around it at each point."""
+    luck = np.linspace(-spread, spread, instances) if instances > 1 else np.zeros(1)
+    sigmas = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+    return {
+        at: {i: 90 + slope * at + float(one) * (at > 0) for i, one in enumerate(luck if at else luck[:1])}
+        for at in sigmas
+    }
+
+
+def equivalent(accuracies: list[float], sweep: dict[float, dict[int, float]] | None = None) -> EquivalentSigma:
+    return equivalent_sigma_c(accuracies, gaussian_curve(sweep or line()))
+
+
+@given(ACCURACIES)
+def test_summary_agrees_with_scipy(values: list[float]) -> None:
+    summary = summarize(values)
+    assert summary.mean == pytest.approx(np.mean(values))
+    assert summary.std == pytest.approx(np.std(values, ddof=1))
+    assert summary.n == len(values)
+    assert summary.low is not None
+    assert summary.high is not None
+    if summary.std:
+        low, high = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+        assert (summary.low, summary.high) == (pytest.approx(low), pytest.approx(high))
+    else:
+        assert summary.low == summary.high == summary.mean
+
+
+def test_summary_has_no_interval_when_there_is_one_value() -> None:
+    summary = summarize([80.0])
+    assert (summary.mean, summary.n) == (80.0, 1)
+    assert summary.std is summary.low is summary.high is None
+
+
+def test_summary_is_refused_when_there_is_no_value() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        summarize([])
+
+
+def test_difference_is_seen_when_instances_agree_though_their_spread_is_larger() -> None:
+    luck = {0: -5.0, 1: 0.0, 2: 5.0}
+    difference = paired_difference(luck, {i: value + 1 + 0.1 * i for i, value in luck.items()})
+    assert difference is not None
+    assert difference.seen is True
+    assert difference.mean == pytest.approx(1.1)
+    low, high = stats.ttest_rel([-4.0, 1.1, 6.2], [-5.0, 0.0, 5.0]).confidence_interval(0.95)
+    assert (difference.low, difference.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_difference_is_not_seen_when_its_interval_covers_zero() -> None:
+    difference = paired_difference({0: 80.0, 1: 81.0, 2: 82.0}, {0: 81.0, 1: 80.0, 2: 82.5})
+    assert difference is not None
+    assert difference.seen is False
+
+
+def test_difference_is_not_seen_when_values_differ_in_the_last_bit_only() -> None:
+    first = {i: 91.7 for i in range(5)}
+    difference = paired_difference(first, {i: math.nextafter(value, 100) for i, value in first.items()})
+    assert difference is not None
+    assert difference.seen is False
+
+
+def test_difference_takes_shared_instances_only() -> None:
+    difference = paired_difference({0: 1.0, 1: 2.0, 2: 3.0}, {1: 4.0, 2: 6.0, 9: 100.0})
+    assert difference is not None
+    assert (difference.n, difference.mean) == (2, 2.5)
+
+
+def test_difference_is_unknown_when_there_is_one_instance_and_absent_when_none() -> None:
+    alone = paired_difference({0: 1.0}, {0: 2.0})
+    assert alone is not None
+    assert (alone.mean, alone.low, alone.seen) == (1.0, None, None)
+    assert paired_difference({0: 1.0}, {1: 2.0}) is None
+
+
+def test_sampling_error_of_the_test_set_agrees_with_the_binomial() -> None:
+    exact = stats.binom(2000, 0.9).std() / 2000 * 100 * stats.norm.ppf(0.975)
+    assert binomial_half_width(90.0, 2000) == pytest.approx(exact)
+
+
+@given(st.lists(ACCURACIES, min_size=1, max_size=4).filter(lambda rows: len({len(row) for row in rows}) == 1))
+def test_fit_agrees_with_isotonic_regression_of_scipy(rows: list[list[float]]) -> None:
+    fit = decreasing_fit(np.array(rows))
+    for row, fitted in zip(rows, fit, strict=True):
+        assert fitted == pytest.approx(isotonic_regression(row, increasing=False).x, abs=1e-9)
+
+
+@given(ACCURACIES, st.floats(0, 100))
+def test_inverse_is_the_first_place_as_low_as_the_accuracy(values: list[float], accuracy: float) -> None:
+    fit = np.sort(np.array(values))[::-1]
+    sigma = np.linspace(0, 0.5, len(fit))
+    found = inverse(sigma, fit[None, :], np.array([accuracy]))[0]
+    if math.isinf(found):
+        assert fit[-1] > accuracy
+        return
+    assert np.interp(found, sigma, fit) == pytest.approx(accuracy, abs=1e-6) or (found == 0 and fit[0] <= accuracy)
+    before = sigma[sigma < found - 1e-6]
+    assert (np.interp(before, sigma, fit) > accuracy - 1e-6).all()
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.05, 0.1, 0.234, 0.5])
+def test_equivalent_is_the_noise_that_was_put_in_when_the_curve_is_known(sigma: float) -> None:
+    found = equivalent([90 - 100 * sigma - 0.5, 90 - 100 * sigma + 0.5])
+    assert found.verdict is Verdict.ON_CURVE
+    assert found.value == pytest.approx(sigma, abs=1e-9)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.value <= found.high
+
+
+def test_equivalent_is_marked_when_the_accuracy_is_above_the_curve() -> None:
+    found = equivalent([90.5, 91.5])
+    assert (found.verdict, found.value, found.low) == (Verdict.ABOVE, 0.0, 0.0)
+
+
+def test_equivalent_is_a_bound_when_the_accuracy_is_below_the_sweep() -> None:
+    found = equivalent([20.0, 21.0])
+    assert (found.verdict, found.value, found.largest) == (Verdict.BEYOND, 0.5, 0.5)
+    assert found.high == math.inf
+
+
+def test_interval_leaves_the_sweep_when_only_some_resamples_do() -> None:
+    found = equivalent([35.0, 41.5, 45.0])
+    assert found.verdict is Verdict.ON_CURVE
+    assert found.low is not None
+    assert found.low < 0.5
+    assert found.high == math.inf
+
+
+def test_equivalent_is_zero_on_the_curve_when_nothing_is_lost() -> None:
+    found = equivalent([90.0] * 5)
+    assert (found.verdict, found.value, found.low, found.high) == (Verdict.ON_CURVE, 0.0, 0.0, 0.0)
+
+
+def test_equivalent_takes_the_smallest_sigma_when_the_curve_is_flat() -> None:
+    flat = {0.0: {0: 90.0}, 0.1: {0: 80.0, 1: 80.0}, 0.2: {0: 80.0, 1: 80.0}, 0.3: {0: 70.0, 1: 70.0}}
+    assert equivalent([80.0, 80.0], flat).value == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("alone", ["drift", "sweep"])
+def test_equivalent_has_no_interval_when_either_side_has_one_instance(alone: str) -> None:
+    found = equivalent([80.0], line()) if alone == "drift" else equivalent([79.0, 81.0], line(instances=1))
+    assert found.value == pytest.approx(0.1)
+    assert found.low is found.high is None
+
+
+def test_equivalent_is_the_same_at_each_call_and_whatever_was_drawn_before() -> None:
+    first = equivalent([79.0, 80.5, 81.0])
+    np.random.default_rng(0).normal()
+    assert equivalent([79.0, 80.5, 81.0]) == first
+
+
+def test_interval_is_wider_when_the_instances_spread_more() -> None:
+    narrow, wide = equivalent([79.9, 80.0, 80.1]), equivalent([77.0, 80.0, 83.0])
+    assert None not in (narrow.low, narrow.high, wide.low, wide.high)
+    assert wide.high - wide.low > narrow.high - narrow.low  # type: ignore[operator]
+
+
+def test_luck_of_an_instance_cancels_in_the_curve_only_when_points_share_instances() -> None:
+    shared = gaussian_curve(line())
+    apart = gaussian_curve({at: {i + round(1000 * at): v for i, v in row.items()} for at, row in line().items()})
+    assert shared.resampled is not None
+    assert apart.resampled is not None
+    slopes = [np.std(np.diff(curve.resampled[:, 1:], axis=1)) for curve in (shared, apart)]
+    assert slopes[0] < 1e-9 < slopes[1]
+
+
+def test_interval_holds_the_true_sigma_as_often_as_it_says() -> None:
+    generator, hits, trials = np.random.default_rng(7), 0, 150
+    for _ in range(trials):
+        luck = generator.normal(size=5)
+        sweep = {at: {i: 90 - 100 * at + 10 * at * float(luck[i]) for i in range(5)} for at in (0.1, 0.2, 0.3)}
+        found = equivalent_sigma_c(list(70 + generator.normal(size=5)), gaussian_curve({0.0: {0: 90.0}, **sweep}))
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= 0.2 <= found.high
+    # 95 % is promised. 150 trials: fewer than 132 hits (88 %) happens once in about 5,000 tries with a right interval.
+    assert hits >= 132
+    assert hits < trials  # an interval that never misses is too wide

@@ -1,0 +1,327 @@
+"""Run folders: one transaction a cell, resumable, safe against kill -9, and never mixed up with other files."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import pytest
+from golden_files import assert_golden
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_runs import OPTIONS, synthetic_records, synthetic_run
+
+from analog_samson.errors import RunError
+from analog_samson.report.exports import render_csv
+from analog_samson.results.store import RunFolder, open_run
+
+HERE = Path(__file__).parent
+CELL = synthetic_records()[:2]
+
+
+def start(code: str, *arguments: object) -> "subprocess.Popen[str]":
+    """Another Python process that can import the helpers of this folder."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=environment)
+
+
+def test_folder_holds_every_option_when_it_is_created(tmp_path: Path) -> None:
+    options = {"times": (1.0, 60.0), "limit": None, "checkpoint": Path("a/b.pt"), "nested": {"rho": 0.5, "p": None}}
+    RunFolder.create(tmp_path / "run", options).close()
+    stored = tomllib.loads((tmp_path / "run" / "run.toml").read_text())
+    assert stored == {"times": [1.0, 60.0], "checkpoint": "a/b.pt", "nested": {"rho": 0.5}}
+    assert open_run(tmp_path / "run").options == stored
+
+
+def test_option_that_no_file_can_hold_is_our_own_mistake(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="option 'model': object cannot be stored"):
+        RunFolder.create(tmp_path / "run", {"model": object()})
+    assert not (tmp_path / "run").exists()
+
+
+def test_records_come_back_exactly_when_stored_and_read_by_another(tmp_path: Path) -> None:
+    records = synthetic_records()
+    path = synthetic_run(tmp_path / "run", records=records)
+    assert open_run(path).records() == records
+
+
+def test_not_a_number_comes_back_when_a_loss_diverged(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run", records=[replace(CELL[1], value=float("nan"))])
+    assert isnan(open_run(path).records()[0].value)
+
+
+@settings(max_examples=10, deadline=None)
+@given(order=st.permutations(range(8)))
+def test_csv_is_byte_identical_when_cells_were_stored_in_any_order(order: list[int]) -> None:
+    records = synthetic_records(instances=2)
+    cells = [records[place::8] for place in range(8)]
+    with tempfile.TemporaryDirectory() as folder, RunFolder.create(Path(folder) / "run", {}) as run:
+        for place in order:
+            run.commit(cells[place])
+        assert render_csv(run.records()) == render_csv(records)
+
+
+def test_cell_is_known_when_committed_and_only_then(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path / "run", OPTIONS) as run:
+        run.commit([r for r in synthetic_records() if r.time_seconds == 3600.0 and r.instance == 1])
+        known = {"stage": "drift", "adabs": False, "instance": 1, "time_seconds": 3600.0}
+        assert run.has(**known)
+        others: list[dict[str, Any]] = [{"instance": 2}, {"adabs": True}, {"time_seconds": 3601.0}]
+        assert not any(run.has(**(known | other)) for other in others)
+        assert not run.has(stage="gaussian", adabs=False, instance=1, sigma_c=0.1)
+
+
+def test_commit_twice_changes_nothing_when_values_are_equal(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path / "run", OPTIONS) as run:
+        run.commit(CELL)
+        run.commit(CELL)
+        assert run.records() == CELL
+
+
+def test_commit_is_refused_whole_when_one_value_differs(tmp_path: Path) -> None:
+    other = replace(CELL[0], value=1.0)
+    new = replace(CELL[0], instance=7)
+    with RunFolder.create(tmp_path / "run", OPTIONS) as run:
+        run.commit(CELL)
+        with pytest.raises(RunError, match="already holds another value"):
+            run.commit([new, other])
+        assert run.records() == CELL
+
+
+def test_meta_is_replaced_when_set_again_and_none_when_never(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path / "run", OPTIONS) as run:
+        run.set_meta("data", {"name": "digits", "count": 3})
+        run.set_meta("data", {"name": "digits", "count": 4})
+        assert run.meta("data") == {"name": "digits", "count": 4}
+        assert run.meta("plan") is None
+
+
+def test_run_continues_when_options_are_equal_or_volatile(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path / "run", OPTIONS | {"device": "cpu"}) as run:
+        run.commit(CELL)
+    with RunFolder.create(tmp_path / "run", OPTIONS | {"device": "cuda"}, volatile=["device"]) as run:
+        assert run.records() == CELL
+        assert run.options["device"] == "cpu"
+
+
+def test_run_is_refused_with_every_difference_when_another_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    synthetic_run(Path("runs/sgd"))
+    before = {path.name: path.read_bytes() for path in Path("runs/sgd").iterdir()}
+    with pytest.raises(RunError) as caught:
+        RunFolder.create("runs/sgd", OPTIONS | {"checkpoint": "sgd.safetensors", "seed": 1, "limit": 500})
+    assert_golden("run_differs.txt", f"{caught.value}\n")
+    assert {path.name: path.read_bytes() for path in Path("runs/sgd").iterdir()} == before
+
+
+def test_folder_is_refused_untouched_when_it_holds_other_files(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(RunError, match=r"holds other files \(thesis.tex\) and no run.toml; choose a new or empty"):
+        RunFolder.create(tmp_path, OPTIONS)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_folder_is_refused_when_run_toml_is_of_another_program(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text("[something]\nelse = 1\n")
+    with pytest.raises(RunError, match="not written by analog-samson"):
+        RunFolder.create(tmp_path, OPTIONS)
+
+
+def test_folder_is_refused_when_run_toml_is_damaged(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run")
+    (path / "run.toml").write_text("seed = ")
+    with pytest.raises(RunError, match="cannot be read as TOML"):
+        open_run(path)
+
+
+def test_folder_is_refused_when_a_file_is_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(RunError, match=str(path)):
+            RunFolder.create(path, OPTIONS)
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder that this process may not write, also where the tests run as root."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    folder.chmod(0o555)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield folder
+    finally:
+        os.seteuid(user)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", [".", "new"])
+def test_folder_is_refused_when_it_is_read_only(read_only: Path, name: str) -> None:
+    with pytest.raises(RunError, match=r"Permission denied\); choose another output folder"):
+        RunFolder.create(read_only / name, OPTIONS)
+    assert list(read_only.iterdir()) == []
+
+
+def test_folder_that_a_kill_left_empty_is_taken_up(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("123\n")
+    (tmp_path / ".run.toml.123.part").write_text("half a fi")
+    RunFolder.create(tmp_path, OPTIONS).close()
+    assert open_run(tmp_path).records() == []
+
+
+def test_folder_that_a_kill_left_without_tables_is_taken_up(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run", OPTIONS).close()
+    (tmp_path / "run" / "results.sqlite").write_bytes(b"")
+    with RunFolder.create(tmp_path / "run", OPTIONS) as run:
+        run.commit(CELL)
+    assert open_run(tmp_path / "run").records() == CELL
+
+
+def test_run_is_refused_when_another_live_process_writes_to_it(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run")
+    code = """if True:
+        import sys
+        from synthetic_runs import OPTIONS
+        from analog_samson.results.store import RunFolder
+        run = RunFolder.create(sys.argv[1], OPTIONS | {"checkpoint": "sgd.safetensors"})
+        print("open", flush=True)
+        sys.stdin.read()
+    """
+    with start(code, path) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(RunError, match=f"process {other.pid} is writing to this run; wait for it to end"):
+            RunFolder.create(path, OPTIONS | {"checkpoint": "sgd.safetensors"})
+        assert len(open_run(path).records()) == len(synthetic_records())  # reading is allowed meanwhile
+        other.kill()
+    RunFolder.create(path, OPTIONS | {"checkpoint": "sgd.safetensors"}).close()
+
+
+def test_cells_are_whole_when_the_writer_is_killed_at_any_moment(tmp_path: Path) -> None:
+    code = """if True:
+        import sys
+        from dataclasses import replace
+        from synthetic_runs import synthetic_records
+        from analog_samson.results.store import RunFolder
+        run = RunFolder.create(sys.argv[1], {"seed": 0})
+        cell = synthetic_records()[:2]
+        for instance in range(int(sys.argv[2]), 100000):
+            run.commit([replace(record, instance=instance) for record in cell])
+            print(instance, flush=True)
+    """
+    acknowledged = -1
+    for lines in (1, 20, 57):
+        with start(code, tmp_path / "run", acknowledged + 1) as writer:
+            assert writer.stdout is not None
+            for _ in range(lines):
+                acknowledged = int(writer.stdout.readline())
+            writer.send_signal(signal.SIGKILL)
+            acknowledged = max([acknowledged, *(int(line) for line in writer.stdout if line.endswith("\n"))])
+        counts: dict[int, int] = {}
+        for record in open_run(tmp_path / "run").records():
+            counts[record.instance] = counts.get(record.instance, 0) + 1
+        assert set(counts.values()) == {2}
+        assert set(range(acknowledged + 1)) <= set(counts)
+        acknowledged = max(counts)
+
+
+def test_half_written_cell_is_rolled_back_when_the_writer_is_killed_inside_it(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run")
+    # A cache of one page makes SQLite write into the file itself before the commit: a hot journal stays behind.
+    code = """if True:
+        import os, signal, sqlite3, sys
+        database = sqlite3.connect(sys.argv[1], isolation_level=None)
+        database.execute("PRAGMA cache_size = 1")
+        database.execute("BEGIN IMMEDIATE")
+        rows = [("net", "p", "drift", 0, i, 1.0, None, "m" * 500, 0.0) for i in range(2000)]
+        database.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    before = (path / "results.sqlite").stat().st_size
+    with start(code, path / "results.sqlite") as writer:
+        assert writer.wait() == -signal.SIGKILL
+    assert (path / "results.sqlite-journal").exists()
+    assert (path / "results.sqlite").stat().st_size > before
+    assert open_run(path).records() == synthetic_records()
+
+
+def test_reading_changes_no_file_when_a_run_is_opened(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run")
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    run = open_run(path)
+    run.records()
+    with pytest.raises(RunError, match="make the folder writable"):
+        run.commit([replace(CELL[0], instance=99)])
+    run.close()
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+
+
+def test_run_of_another_schema_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run")
+    database = sqlite3.connect(path / "results.sqlite")
+    with database:
+        database.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
+    database.close()
+    with pytest.raises(RunError, match="schema 99, this version reads schema 1; read it with the analog-samson that"):
+        open_run(path)
+    with pytest.raises(RunError, match="schema 99"):
+        RunFolder.create(path, OPTIONS | {"checkpoint": "sgd.safetensors"})
+
+
+def test_damaged_database_is_named_when_opened(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run")
+    (path / "results.sqlite").write_bytes(b"not a database, but long enough to look at" * 100)
+    with pytest.raises(RunError, match=r"results.sqlite: file is not a database; the file is damaged"):
+        open_run(path)
+
+
+def test_full_disk_is_told_in_one_message_and_keeps_what_is_there(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path / "run", OPTIONS) as run:
+        run.commit(CELL)
+        pages = run._connection.execute("PRAGMA page_count").fetchone()[0]
+        run._connection.execute(f"PRAGMA max_page_count = {pages}")
+        many = [replace(CELL[0], instance=i) for i in range(1, 2000)]
+        with pytest.raises(RunError, match="full; free some space and run the same command again"):
+            run.commit(many)
+        assert run.records() == CELL
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no such folder; expected a run folder made by `analog-samson simulate --out`"),
+        (lambda path: path.mkdir(), "looked for run.toml and results.sqlite, missing run.toml and results.sqlite"),
+        (lambda path: path.write_text(""), r"missing run.toml and results.sqlite \(it is a file\)"),
+        (lambda path: synthetic_run(path / "sgd"), "runs inside it: .*sgd"),
+    ],
+)
+def test_opening_says_what_was_looked_for_when_it_is_no_run(tmp_path: Path, make: Any, message: str) -> None:
+    make(tmp_path / "here")
+    with pytest.raises(RunError, match=message):
+        open_run(tmp_path / "here")
+
+
+def test_folder_is_free_again_when_a_run_is_forgotten_without_close(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", OPTIONS)
+    del run
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from analog_samson.results.lock import FolderLock
+        FolderLock(Path(sys.argv[1]))
+    """
+    with start(code, tmp_path / "run") as other:
+        assert other.wait() == 0
