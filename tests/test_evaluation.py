@@ -1,0 +1,184 @@
+"""Accuracy and loss: against the obvious formula, against real networks, and on data that does not fit."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from analog_samson.checkpoint import load_checkpoint
+from analog_samson.data import Normalization, choose_normalization, image_set, open_data
+from analog_samson.errors import DataError, OptionError
+from analog_samson.evaluation import Batches, Evaluation, Normalizer, eval_mode, evaluate
+from analog_samson.models import build_model, restore_model
+
+HALF = Normalization((0.5,), (0.5,))
+
+
+def made_set(count=10, channels=3, classes=10, size=8):
+    generator = np.random.default_rng(1)
+    pixels = generator.integers(0, 256, (count, size, size, channels), dtype=np.uint8)
+    return image_set(pixels, np.arange(count) % classes, name="made", where="made", num_classes=classes)
+
+
+def batches(data, **options) -> Batches:
+    return Batches(data, HALF, **{"batch_size": 4, "device": "cpu"} | options)
+
+
+def test_normaliser_equals_the_formula_and_leaves_pixels_alone():
+    data = made_set()
+    before = data.images.clone()
+    normalization = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    x = Normalizer(normalization, 3, device="cpu")(data.images)
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (normalization.mean, normalization.std))
+    torch.testing.assert_close(x.double(), (data.images.double() / 255 - mean) / std, rtol=0, atol=1e-6)
+    assert x.dtype == torch.float32
+    assert torch.equal(data.images, before)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_batches_can_be_iterated_again_and_keep_the_order(channels_last):
+    data = made_set(10)
+    source = batches(data, channels_last=channels_last)
+    first, second = list(source), list(source)
+    assert len(source) == len(first) == 3
+    assert [len(y) for _, y in first] == [4, 4, 2]
+    assert torch.equal(torch.cat([y for _, y in first]), data.labels)
+    assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, second, strict=True))
+    assert first[0][0].is_contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def test_evaluation_equals_the_formula_whatever_the_batch_size():
+    data, model = made_set(11), build_model("digits_cnn", in_channels=3).eval()
+    with torch.no_grad():
+        logits = model(Normalizer(HALF, 3, device="cpu")(data.images)).double()
+    loss = F.cross_entropy(logits, data.labels).item()
+    accuracy = 100 * (logits.argmax(1) == data.labels).double().mean().item()
+    for size in (1, 4, 11, 100):
+        found = evaluate(model, batches(data, batch_size=size))
+        assert found.count == 11
+        assert found.loss == pytest.approx(loss, rel=1e-6)
+        assert found.accuracy_percent == pytest.approx(accuracy)
+
+
+def test_any_iterable_of_pairs_can_be_evaluated():
+    model = nn.Linear(2, 2)
+    with torch.no_grad():
+        model.weight.copy_(torch.eye(2))
+        model.bias.zero_()
+    pairs = [(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1, 1, 0]))]
+    assert evaluate(model, pairs).accuracy_percent == 75.0
+
+
+def test_modes_of_all_submodules_are_restored_also_after_an_error():
+    model = build_model("digits_cnn", in_channels=3).train()
+    model.block1[1].eval()
+    modes = [module.training for module in model.modules()]
+    evaluate(model, batches(made_set()))
+    assert [module.training for module in model.modules()] == modes
+    with eval_mode(model):
+        assert not any(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == modes
+    with pytest.raises(ZeroDivisionError), eval_mode(model):
+        raise ZeroDivisionError
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_evaluation_draws_nothing_and_keeps_no_graph():
+    model, state = build_model("digits_cnn", in_channels=3), torch.get_rng_state()
+    evaluate(model, batches(made_set()))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_bf16_changes_the_arithmetic_and_not_the_result_much():
+    model, data = build_model("digits_cnn").eval(), open_data("digits", "test", limit=200)
+    exact = evaluate(model, batches(data, batch_size=100))
+    coarse = evaluate(model, batches(data, batch_size=100), bf16=True)
+    assert coarse.loss != exact.loss
+    assert coarse.loss == pytest.approx(exact.loss, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("classes", "outputs", "expected"),
+    [
+        (10, 100, "the network tells 100 classes apart, the data has 10; use a network with 10 outputs"),
+        (10, 5, "the network tells 5 classes apart, the data has 10"),
+    ],
+)
+def test_class_count_that_disagrees_with_the_head_is_refused(classes, outputs, expected):
+    model = build_model("digits_cnn", in_channels=3, num_classes=outputs)
+    with pytest.raises(DataError, match=expected):
+        evaluate(model, batches(made_set(classes=classes)))
+
+
+def test_label_beyond_the_outputs_is_refused_for_any_iterable():
+    with pytest.raises(DataError, match=r"label 7 in the data, the network has 2 outputs \(0 to 1\)"):
+        evaluate(nn.Linear(3, 2), [(torch.zeros(1, 3), torch.tensor([7]))])
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet8_mlperf", "torchvision:resnet18"])
+def test_one_channel_data_into_a_three_channel_network_is_refused(name):
+    model = build_model(name, num_classes=10)
+    with pytest.raises(DataError, match="images of 1 channels, the network takes 3"):
+        evaluate(model, batches(made_set(channels=1, size=32)))
+
+
+def test_failure_inside_a_network_that_takes_the_channels_is_not_disguised():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(5, 10))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        evaluate(model, batches(made_set()))
+
+
+@pytest.mark.parametrize(("model", "shape"), [(nn.Identity(), r"\(4, 3, 8, 8\)"), (nn.Flatten(0), r"\(768,\)")])
+def test_output_that_is_no_logits_is_refused(model, shape):
+    with pytest.raises(DataError, match=rf"returns {shape} for 4 images; expected logits"):
+        evaluate(model, batches(made_set()))
+
+
+def test_nothing_to_evaluate_is_refused():
+    with pytest.raises(DataError, match="no batches"):
+        evaluate(nn.Linear(2, 2), [])
+    with pytest.raises(OptionError, match="batch_size: expected at least 1, got 0"):
+        batches(made_set(), batch_size=0)
+    with pytest.raises(DataError, match="images of 1 channels, normalization of 3"):
+        Batches(made_set(channels=1), Normalization((0.1,) * 3, (1.0,) * 3), batch_size=4, device="cpu")
+
+
+def real_evaluation(shared, model: str, file: str, limit: int | None) -> Evaluation:
+    """As the command line does it without a normalisation option."""
+    checkpoint = load_checkpoint(shared / "checkpoints" / file)
+    data = open_data(f"npz:{shared}/data/cifar10_test.npz", "test", limit=limit)
+    normalization, origin = choose_normalization(
+        metadata=checkpoint.metadata, model_name=model, data_spec=data.name, channels=data.channels
+    )
+    assert origin == f"stated by the model {model}"
+    network = restore_model(checkpoint, model).to(memory_format=torch.channels_last)
+    return evaluate(network, Batches(data, normalization, batch_size=250, device="cpu", channels_last=True))
+
+
+@pytest.mark.parametrize(
+    ("model", "file", "correct"),
+    [
+        ("resnet20", "resnet20-12fca82f.th", 455),
+        ("resnet8_mlperf", "mlperf_tiny_resnet8.pt", 445),
+    ],
+)
+def test_real_checkpoint_scores_on_the_first_500_images(shared, model, file, correct):
+    found = real_evaluation(shared, model, file, 500)
+    assert found.count == 500
+    assert abs(round(found.accuracy_percent * 5) - correct) <= 1  # another processor may round one image's tie away
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "file", "accuracy"),
+    [
+        ("resnet20", "resnet20-12fca82f.th", 91.73),
+        ("resnet32", "resnet32-d509ac18.th", 92.63),
+        ("resnet8_mlperf", "mlperf_tiny_resnet8.pt", 87.19),
+    ],
+)
+def test_real_checkpoint_scores_what_is_published_on_the_whole_test_set(shared, model, file, accuracy):
+    found = real_evaluation(shared, model, file, None)
+    assert (found.count, round(found.accuracy_percent, 2)) == (10_000, accuracy)
