@@ -18,11 +18,12 @@ _HOME = {
     "simulate_drift": "drift",
     "sweep_conductance_noise": "conductance",
     "adapt_batchnorm": "batchnorm",
+    "measure_sharpness": "sharpness.measure",
     "load_checkpoint": "checkpoint",
     "save_checkpoint": "checkpoint",
     "open_run": "results.store",
 }
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:

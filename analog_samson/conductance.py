@@ -11,7 +11,7 @@ from analog_samson import rng
 from analog_samson.drift import DriftResult, Labelled, Progress, Store, measure_cell
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.results.memory import MemoryStore
-from analog_samson.tiles.plan import crossbar_paths, find_layer
+from analog_samson.tiles.plan import crossbar_paths, weight_of
 
 GAUSSIAN = "gaussian_joshi_2020"
 
@@ -38,16 +38,16 @@ def sweep_conductance_noise(
     nothing and is measured once. `model` is put back exactly. Raises OptionError.
     """
     _check(sigmas, instances)
-    store = store if store is not None else MemoryStore()
-    weights = [find_layer(model, path).weight for path in crossbar_paths(model, exclude)]
+    kept: Store = MemoryStore() if store is None else store
+    weights = [weight_of(model, path) for path in crossbar_paths(model, exclude)]
     for cell in _cells(sigmas, instances, adabs):
-        if store.has(**cell):
+        if kept.has(**cell):
             continue
         with _noisy(weights, cell["sigma_c"], seed, cell["instance"]):
             names = {"checkpoint": label, "preset": GAUSSIAN}
-            store.commit(measure_cell(model, data, cell | names, calibration if cell["adabs"] else None))
+            kept.commit(measure_cell(model, data, cell | names, calibration if cell["adabs"] else None))
         progress(f"sigma_c {cell['sigma_c']:g}, instance {cell['instance'] + 1} of {instances}")
-    return DriftResult(tuple(r for r in store.records() if r.stage == "gaussian"))
+    return DriftResult(tuple(r for r in kept.records() if r.stage == "gaussian"))
 
 
 def _cells(sigmas: Sequence[float], instances: int, adabs: bool) -> Iterator[dict[str, Any]]:

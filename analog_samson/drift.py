@@ -31,8 +31,16 @@ Progress = Callable[[str], None]
 class Store(Protocol):
     """Where finished cells go: a run folder or memory."""
 
-    def commit(self, records: Sequence[Record]) -> None: ...
-    def has(self, **cell: Any) -> bool: ...
+    def commit(self, records: Iterable[Record]) -> None: ...
+    def has(
+        self,
+        *,
+        stage: str,
+        adabs: bool,
+        instance: int,
+        time_seconds: float | None = None,
+        sigma_c: float | None = None,
+    ) -> bool: ...
     def records(self) -> list[Record]: ...
 
 
@@ -81,25 +89,25 @@ def simulate_drift(
     changed. `store` keeps finished cells and is asked which are done. Raises OptionError, PlanError.
     """
     _check(times, instances, adabs, calibration, preset)
-    store = store if store is not None else MemoryStore()
-    context = {"checkpoint": label, "preset": preset.name}
-    if not store.has(stage="digital", adabs=False, instance=0):
-        store.commit(measure_cell(model, data, context | {"stage": "digital", "instance": 0}))
+    kept: Store = MemoryStore() if store is None else store
+    context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
+    if not kept.has(stage="digital", adabs=False, instance=0):
+        kept.commit(measure_cell(model, data, context | {"stage": "digital", "instance": 0}))
     analog = convert(model, preset, engine=engine, exclude=exclude)
     if needs_calibration(preset):
         calibrate_input_ranges(model, analog, calibration, preset)
     states = (False, True) if adabs else (False,)
     for instance in range(instances):
-        cells = [
+        cells: list[dict[str, Any]] = [
             {"stage": "drift", "adabs": adapted, "instance": instance, "time_seconds": float(time)}
             for time in times
             for adapted in states
         ]
-        missing = [cell for cell in cells if not store.has(**cell)]
+        missing = [cell for cell in cells if not kept.has(**cell)]
         for cell, records in _run_instance(analog, data, missing, seed, context, calibration):
-            store.commit(records)
+            kept.commit(records)
             progress(f"instance {instance + 1} of {instances}, {format_duration(cell['time_seconds'])}")
-    return DriftResult(tuple(r for r in store.records() if r.stage in ("digital", "drift")))
+    return DriftResult(tuple(r for r in kept.records() if r.stage in ("digital", "drift")))
 
 
 def _run_instance(
@@ -107,7 +115,7 @@ def _run_instance(
     data: Labelled,
     cells: Sequence[dict[str, Any]],
     seed: int,
-    context: dict[str, str],
+    context: dict[str, Any],
     calibration: Labelled | None,
 ) -> Iterator[tuple[dict[str, Any], list[Record]]]:
     """Program one chip, then let it drift to the time of each cell, always from the programmed state."""

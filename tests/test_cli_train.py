@@ -53,7 +53,7 @@ def test_help_shows_defaults_an_example_and_every_option():
 
 
 def test_stated_defaults_are_those_of_the_recipes():
-    from analog_samson.recipes import DIGITS, FINE_TUNING, FROM_SCRATCH
+    from analog_samson.training.recipes import DIGITS, FINE_TUNING, FROM_SCRATCH
 
     text = help_text()
     for field in ("epochs", "batch_size", "learning_rate", "schedule"):
@@ -100,7 +100,7 @@ def test_other_command_in_the_folder_is_refused_with_what_differs(tmp_path):
 
 def test_interrupted_command_says_what_is_kept_and_resumes(tmp_path, monkeypatch):
     from analog_samson.training import fit
-    from analog_samson.training_records import TrainProgress
+    from analog_samson.training.records import TrainProgress
 
     def interrupted(*arguments, progress, **options):
         def stop(now: TrainProgress) -> None:
@@ -110,7 +110,7 @@ def test_interrupted_command_says_what_is_kept_and_resumes(tmp_path, monkeypatch
 
         return fit(*arguments, progress=stop, **options)
 
-    monkeypatch.setattr("analog_samson.training_job.fit", interrupted)
+    monkeypatch.setattr("analog_samson.training.job.fit", interrupted)
     text = CliRunner().invoke(app, [*SHORT, "--out", str(tmp_path / "run")]).output
     assert f"stopped after epoch 1 of 2, which is kept in {tmp_path / 'run'}; the same command resumes" in text
     monkeypatch.undo()

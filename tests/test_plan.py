@@ -93,7 +93,7 @@ def test_plan_when_layer_cannot_be_converted_says_why(layer, reason):
 
 
 def test_plan_when_pattern_fits_nothing_is_refused():
-    with pytest.raises(PlanError, match="'nowhere.*' fits no layer path"):
+    with pytest.raises(PlanError, match=r"'nowhere\.\*' fits no layer path"):
         plan_conversion(seeded(Block), IDEAL, exclude=["nowhere.*"])
 
 

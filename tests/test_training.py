@@ -21,12 +21,12 @@ from analog_samson.data import NORMALIZATIONS, ImageSet, Normalization, image_se
 from analog_samson.errors import DataError, OptionError, RunError
 from analog_samson.evaluation import Batches, evaluate
 from analog_samson.models import build_model, restore_model
-from analog_samson.recipes import DIGITS, FINE_TUNING, FROM_SCRATCH, recipe_for
-from analog_samson.schedule import SCHEDULES, Schedule
 from analog_samson.sharpness.selection import crossbar_weights
 from analog_samson.training import TrainingError, TrainOptions, TrainProgress, fit
-from analog_samson.training_folder import finished_epochs
-from analog_samson.training_options import METHODS, parse_ratio
+from analog_samson.training.folder import finished_epochs
+from analog_samson.training.options import METHODS, parse_ratio
+from analog_samson.training.recipes import DIGITS, FINE_TUNING, FROM_SCRATCH, recipe_for
+from analog_samson.training.schedule import SCHEDULES, Schedule
 
 HALF = Normalization((0.5,), (0.5,))
 FILES = ("checkpoint.safetensors", "history.csv", "resume.pt", "train.toml")
@@ -365,7 +365,7 @@ def test_folder_that_cannot_be_made_is_explained(tmp_path):
 def test_folder_in_use_is_refused(tmp_path):
     path = tmp_path / "run"
     command = (
-        "import sys, tomllib; from analog_samson.training_folder import TrainingFolder\n"
+        "import sys, tomllib; from analog_samson.training.folder import TrainingFolder\n"
         "TrainingFolder.open(sys.argv[1], tomllib.load(open(sys.argv[1] + '/train.toml', 'rb')))"
     )
     messages: list[str] = []

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from analog_samson.training import TrainResult
-    from analog_samson.training_job import PreparedTraining, TrainJob
+    from analog_samson.training.job import PreparedTraining, TrainJob
 
 EXAMPLE = """Example:
 
@@ -122,7 +122,7 @@ def train(
     threads: Threads = None,
 ) -> None:
     given = {name: value for name, value in locals().items() if value is not None}  # every option by its name
-    from analog_samson.training_job import prepare_training
+    from analog_samson.training.job import prepare_training
 
     _run(prepare_training(_job(given)), out)
 
@@ -134,8 +134,8 @@ def _job(given: dict[str, Any]) -> "TrainJob":
     """Divide the options into those of the training itself and those that name models, data and machine."""
     from dataclasses import fields
 
-    from analog_samson.training_job import TrainJob
-    from analog_samson.training_options import TrainOptions, parse_ratio
+    from analog_samson.training.job import TrainJob
+    from analog_samson.training.options import TrainOptions, parse_ratio
 
     if "noise" in given:
         given["noise"] = parse_ratio(given["noise"])
@@ -147,7 +147,7 @@ def _job(given: dict[str, Any]) -> "TrainJob":
 
 def _run(prepared: "PreparedTraining", out: Path) -> None:
     from analog_samson.cli.train_progress import training_progress
-    from analog_samson.training_folder import finished_epochs
+    from analog_samson.training.folder import finished_epochs
 
     epochs = prepared.options.epochs
     print(_heading(prepared))

@@ -16,7 +16,8 @@ def restore_model(
 ) -> nn.Module:
     """Build the network and load the checkpoint's weights; arguments win over the checkpoint's metadata.
 
-    name: needed for checkpoints from elsewhere, which do not say what they belong to.
+    name: needed for checkpoints from elsewhere, which do not say what they belong to. Where neither says how many
+    classes and channels there are, the shapes of the first and last weights do.
     """
     known = checkpoint.metadata
     name = name or known.get("model")
@@ -26,8 +27,20 @@ def restore_model(
         )
     model = build_model(
         name,
-        num_classes=num_classes or known.get("num_classes"),
-        in_channels=in_channels or known.get("in_channels"),
+        num_classes=num_classes or known.get("num_classes") or _last_rows(checkpoint),
+        in_channels=in_channels or known.get("in_channels") or _first_channels(checkpoint),
     )
     load_into(model, checkpoint)
     return model
+
+
+def _last_rows(checkpoint: Checkpoint) -> int | None:
+    """Outputs of the last linear layer of a foreign checkpoint."""
+    matrices = [value for value in checkpoint.state.values() if value.ndim == 2]
+    return len(matrices[-1]) if matrices else None
+
+
+def _first_channels(checkpoint: Checkpoint) -> int | None:
+    """Input channels of the first convolution of a foreign checkpoint."""
+    kernels = [value for value in checkpoint.state.values() if value.ndim == 4]
+    return kernels[0].shape[1] if kernels else None

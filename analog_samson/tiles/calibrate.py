@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson.errors import DataError
-from analog_samson.presets.schema import Preset
+from analog_samson.presets.schema import Converters, Preset
 from analog_samson.tiles.state import tile_grid
 
 
 def needs_calibration(preset: Preset) -> bool:
-    """Whether the preset's converters have a static input range, which data must set."""
-    return preset.periphery.model == "converters" and preset.periphery.noise_management == "constant"
+    """Whether the preset has converters, whose input ranges data must set."""
+    return isinstance(preset.periphery, Converters)
 
 
 @torch.no_grad()
@@ -45,6 +45,7 @@ def calibrate_input_ranges(
             hook.remove()
     if any(count == 0 for count, _, _ in moments.values()):
         raise DataError("calibration: no images reached the layers; give at least one batch")
+    assert isinstance(preset.periphery, Converters)
     multiple = preset.periphery.input_range_std_multiple
     ranges = {path: multiple * _standard_deviation(m) for path, m in moments.items()}
     for path, layer in layers.items():

@@ -76,8 +76,8 @@ def _replace(model: nn.Module, paths: Sequence[str], config: InferenceRPUConfig,
     return model
 
 
-def _build(layer: nn.Module, config: InferenceRPUConfig, fast: bool) -> nn.Module:
-    analog_type = LAYERS[type(layer)]
+def _build(layer: Any, config: InferenceRPUConfig, fast: bool) -> nn.Module:
+    analog_type: Any = LAYERS[type(layer)]
     analog = analog_type.from_digital(_single_block(layer), copy.deepcopy(config))
     analog.fast = fast
     if hasattr(layer, "groups"):
@@ -85,7 +85,7 @@ def _build(layer: nn.Module, config: InferenceRPUConfig, fast: bool) -> nn.Modul
     return analog
 
 
-def _single_block(layer: nn.Module) -> nn.Module:
+def _single_block(layer: Any) -> Any:
     """The layer as aihwkit can build it: one group of the same matrix size, integer padding."""
     single = copy.copy(layer)
     if hasattr(layer, "groups"):

@@ -1,21 +1,22 @@
 """The evaluation forward of a layer on its tiles.
 
-With perfect converters a layer is one product with the stored matrix. With static converters the DAC acts on the
-map, ADC and noise on the result, and IR drop and PCM read noise are products with |w|: a few products for each slice
-of rows. Otherwise every vector is made and sent through the tile. In formulas: u the step of the DAC, codes = z / u.
+With perfect converters a layer is one product with the stored matrix. With static converters the DAC acts on the map,
+ADC and noise on the result, and IR drop and PCM read noise are products with |w|: a few products for each slice of
+rows (`static`). Otherwise every vector is made and sent through the tile.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from aihwkit.simulator.parameters.enums import NoiseManagementType, WeightNoiseType
 from torch import Tensor
 
-from analog_samson.tiles.product import is_static, step, vector_product, wire_factor, wire_profile
+from analog_samson.tiles.product import is_static, vector_product
 from analog_samson.tiles.state import output_scale, stored_weight, tile_grid
+from analog_samson.tiles.static import prepare_static
+
+_CPU_CHUNK = 2**18  # numbers of the input handled at a time, so that what a step writes is in cache for the next
 
 
 @dataclass(frozen=True)
@@ -36,120 +37,86 @@ def execute(module: Any, x: Tensor, operator: Operator) -> Tensor:
 
     Several tiles along the rows are added after their own converters, several along the columns stand side by side.
     """
-    io = module_config(module).forward
+    io = tile_grid(module)[0][0].rpu_config.forward
     if io.is_perfect:
         return operator.multiply(x, stored_weight(module), module.bias)
-    product = _static_product if is_static(io) else _windowed_product
-    total, start = None, 0
+    products = _prepare(module, x.shape[1], operator, io)
+    output: Tensor | None = None
+    for begin, part in _chunks(x):
+        result = _add_up(products, part, module.bias)
+        if len(part) == len(x):
+            return result
+        if output is None:
+            output = _empty_like(result, len(x))
+        output[begin : begin + len(part)] = result
+    assert output is not None
+    return output
+
+
+Product = Callable[[Tensor], tuple[Tensor, Tensor]]  # a map to (converter output, digital scale by channel)
+
+
+def _prepare(module: Any, channels: int, operator: Operator, io: Any) -> list[list[Product]]:
+    """The products of a layer's tiles: over slices of its inputs, each over slices of its outputs."""
+    prepare = prepare_static if is_static(io) else _prepare_windowed
+    products, start = [], 0
     for row in tile_grid(module):
-        rows = row[0].in_size
-        part = torch.cat([product(tile, x, start, operator, io) for tile in row], dim=1)
-        total = part if total is None else total.add_(part)
-        start += rows
-    return total if module.bias is None else total.add_(_by_channel(module.bias, total))
+        products.append([prepare(tile, start, channels, operator, io) for tile in row])
+        start += row[0].in_size
+    return products
 
 
-def module_config(module: Any) -> Any:
-    """The configuration of a layer's tiles."""
-    return tile_grid(module)[0][0].rpu_config
+def _add_up(products: list[list[Product]], x: Tensor, bias: Tensor | None) -> Tensor:
+    total: Tensor | None = None
+    for row in products:
+        values, scale = _side_by_side([product(x) for product in row])
+        if total is not None:
+            total.addcmul_(values, scale)
+        elif bias is not None:
+            total = torch.addcmul(by_channel(bias, values), values, scale)
+        else:
+            total = values.mul_(scale)
+    assert total is not None
+    return total
 
 
-def _static_product(tile: Any, x: Tensor, start: int, operator: Operator, io: Any) -> Tensor:
-    """One tile, whose rows begin at `start`, on the whole map at once."""
-    x, weight = _slice(x, tile.tile.weight, start, operator)
-    divisor = io.nm_thres if io.noise_management == NoiseManagementType.CONSTANT and io.nm_thres > 0 else 1.0
-    unit = step(io.inp_res, io.inp_bound) or 1.0
-    codes = _codes(x, tile, divisor, unit, io)
-    lsb = step(io.out_res, io.out_bound) or 1.0
-    output = operator.multiply(codes, weight * (unit / lsb))
-    if io.ir_drop > 0:
-        output = _drop(output, codes, weight, tile.in_size, unit, lsb, operator, start, io)
-    output = _add_noise(output, codes, weight, unit, lsb, operator, io)
-    if step(io.out_res, io.out_bound):
-        output.round_()
-    output.clamp_(-io.out_bound / lsb, io.out_bound / lsb)
-    scale = output_scale(tile) * (lsb * divisor)
-    if tile.input_range is not None:
-        scale = scale * tile.input_range
-    return output.mul_(_by_channel(scale, output))
+def _side_by_side(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The outputs of tiles with the same inputs, and their scales shaped to multiply them."""
+    values = parts[0][0] if len(parts) == 1 else torch.cat([value for value, _ in parts], dim=1)
+    scale = torch.cat([scale.expand(value.shape[1]) for value, scale in parts])
+    return values, by_channel(scale, values)
 
 
-def _codes(x: Tensor, tile: Any, divisor: float, unit: float, io: Any) -> Tensor:
-    """Inputs after the DAC, in its steps: cut at the input range and at the DAC's bound, rounded half to even."""
-    reach = io.inp_bound if io.inp_bound > 0 else float("inf")
-    if tile.input_range is not None:
-        x, reach = x / tile.input_range, min(reach, 1 / divisor)
-    codes = x / (divisor * unit)
-    edge = float(np.float32(reach) / np.float32(unit))  # the tile divides in single precision; an edge can be a tie
-    codes.clamp_(-edge, edge)
-    return codes.round_() if io.inp_res > 0 else codes
+def _chunks(x: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Parts of the batch that stay in a CPU's cache; elsewhere the whole batch."""
+    size = max(1, _CPU_CHUNK * len(x) // max(1, x.numel())) if x.device.type == "cpu" else len(x)
+    begin = 0
+    for part in x.split(max(1, size)):
+        yield begin, part
+        begin += len(part)
 
 
-def _drop(
-    output: Tensor,
-    codes: Tensor,
-    weight: Tensor,
-    rows: int,
-    unit: float,
-    lsb: float,
-    operator: Operator,
-    start: int,
-    io: Any,
-) -> Tensor:
-    """Take off what the wires lose: a cubic of the total current times the product with the wire profile."""
-    profile = _place(wire_profile(rows, device=weight.device), start, weight.shape[1], operator)
-    current = operator.multiply(codes.abs(), weight.abs() * unit)
-    profiled = operator.multiply(codes, weight * profile * (unit / lsb))
-    return output.addcmul_(wire_factor(current, rows, io), profiled, value=-1)
+def _empty_like(part: Tensor, count: int) -> Tensor:
+    """Room for `count` samples in the memory layout of `part`."""
+    layout = torch.channels_last if part.ndim == 4 and part.stride(1) == 1 else torch.contiguous_format
+    return torch.empty((count, *part.shape[1:]), dtype=part.dtype, device=part.device, memory_format=layout)
 
 
-def _add_noise(
-    output: Tensor, codes: Tensor, weight: Tensor, unit: float, lsb: float, operator: Operator, io: Any
-) -> Tensor:
-    """Weight noise and output noise, both Gaussian and independent: one draw of their summed variance."""
-    if io.w_noise_type == WeightNoiseType.NONE or io.w_noise <= 0:
-        return output.add_(torch.randn_like(output), alpha=io.out_noise / lsb) if io.out_noise > 0 else output
-    pcm = io.w_noise_type == WeightNoiseType.PCM_READ
-    strength = weight.abs() if pcm else (weight != 0).to(weight.dtype)
-    variance = operator.multiply(codes.square(), strength * (io.w_noise * unit / lsb) ** 2)
-    return output.addcmul_(torch.randn_like(output), variance.add_((io.out_noise / lsb) ** 2).sqrt_())
-
-
-def _windowed_product(tile: Any, x: Tensor, start: int, operator: Operator, io: Any) -> Tensor:
+def _prepare_windowed(tile: Any, start: int, channels: int, operator: Operator, io: Any) -> Product:
     """One tile on every vector of the map; each block of vectors meets its own columns."""
-    windows = operator.windows(x)[..., start : start + tile.in_size]
-    if tile.input_range is not None:
-        windows = windows.clamp(-tile.input_range, tile.input_range) / tile.input_range
     blocks = tile.tile.weight.chunk(operator.blocks)
-    parts = [
-        vector_product(weight, windows[..., i, :].reshape(-1, tile.in_size), io) for i, weight in enumerate(blocks)
-    ]
-    output = torch.cat(parts, dim=1).view(*windows.shape[:-2], -1).movedim(-1, 1)
     scale = output_scale(tile) * (1.0 if tile.input_range is None else tile.input_range)
-    return output * _by_channel(scale, output)
+
+    def product(x: Tensor) -> tuple[Tensor, Tensor]:
+        windows = operator.windows(x)[..., start : start + tile.in_size]
+        if tile.input_range is not None:
+            windows = windows.clamp(-tile.input_range, tile.input_range) / tile.input_range
+        parts = [vector_product(w, windows[..., i, :].reshape(-1, tile.in_size), io) for i, w in enumerate(blocks)]
+        return torch.cat(parts, dim=1).view(*windows.shape[:-2], -1).movedim(-1, 1).contiguous(), scale
+
+    return product
 
 
-def _slice(x: Tensor, weight: Tensor, start: int, operator: Operator) -> tuple[Tensor, Tensor]:
-    """The channels that a tile's rows belong to, and its weights over all their kernel positions."""
-    positions, blocks = operator.positions, operator.blocks
-    channels = x.shape[1] // blocks
-    if weight.shape[1] == channels * positions:
-        return x, weight
-    first, last = start // positions, -(-(start + weight.shape[1]) // positions)
-    grouped = x.view(len(x), blocks, channels, *x.shape[2:])[:, :, first:last]
-    padded = weight.new_zeros(len(weight), (last - first) * positions)
-    padded[:, start - first * positions :][:, : weight.shape[1]] = weight
-    return grouped.flatten(1, 2), padded
-
-
-def _place(profile: Tensor, start: int, width: int, operator: Operator) -> Tensor:
-    """A tile's profile over the columns of its padded weights."""
-    offset = start % operator.positions if width != len(profile) else 0
-    placed = profile.new_zeros(width)
-    placed[offset : offset + len(profile)] = profile
-    return placed
-
-
-def _by_channel(values: Tensor, like: Tensor) -> Tensor:
-    """(1,) or (channels,) shaped to scale or shift `like` (N, channels, ...)."""
+def by_channel(values: Tensor, like: Tensor) -> Tensor:
+    """(channels,) shaped to scale or shift `like` (N, channels, ...)."""
     return values.view(1, -1, *[1] * (like.ndim - 2))

@@ -9,6 +9,7 @@ from math import prod
 
 import torch
 from aihwkit.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
+from aihwkit.nn.modules.conv import _AnalogConvNd
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,7 +33,7 @@ class CrossbarLinear(_CrossbarLayer, AnalogLinear):
         return execute(self.analog_module, flat, _LINEAR).view(*x_input.shape[:-1], -1)
 
 
-class _CrossbarConv(_CrossbarLayer):
+class _CrossbarConv(_CrossbarLayer, _AnalogConvNd):
     """Shared by the convolutions; `blocks` is the number of groups, each on rows and columns of its own."""
 
     blocks = 1

@@ -144,6 +144,11 @@ def find_layer(model: nn.Module, path: str) -> nn.Module:
     return model if path == ROOT else model.get_submodule(path)
 
 
+def weight_of(model: nn.Module, path: str) -> torch.Tensor:
+    """The weight of the layer at a plan's path."""
+    return find_layer(model, path).get_parameter("weight")
+
+
 def _plan_layer(
     path: str,
     module: nn.Module,

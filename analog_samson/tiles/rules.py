@@ -6,6 +6,7 @@ A rule is looked up by exact type: a subclass may compute something else, so it 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from torch import nn
 
@@ -27,8 +28,8 @@ class Crossbar:
 class Rule:
     """`crossbar` gives the layout of a layer; `obstacle` says why a layer of this type cannot be converted."""
 
-    crossbar: Callable[[nn.Module], Crossbar]
-    obstacle: Callable[[nn.Module], str | None]
+    crossbar: Callable[[Any], Crossbar]
+    obstacle: Callable[[Any], str | None]
 
 
 RULES: dict[type[nn.Module], Rule] = {}
@@ -46,23 +47,23 @@ def analog_types() -> str:
     return ", ".join(sorted(layer_type.__name__ for layer_type in RULES))
 
 
-def same_padding(layer: nn.Module) -> tuple[int, ...] | None:
+def same_padding(layer: Any) -> tuple[int, ...] | None:
     """The integer padding that equals ``padding="same"``, or None where both sides would differ."""
     totals = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
     return tuple(total // 2 for total in totals) if all(total % 2 == 0 for total in totals) else None
 
 
-def _linear_crossbar(layer: nn.Module) -> Crossbar:
+def _linear_crossbar(layer: Any) -> Crossbar:
     return Crossbar(rows=layer.in_features, columns=layer.out_features)
 
 
-def _conv_crossbar(layer: nn.Module) -> Crossbar:
+def _conv_crossbar(layer: Any) -> Crossbar:
     groups = layer.groups
     rows = layer.in_channels // groups * prod(layer.kernel_size)
     return Crossbar(rows=rows, columns=layer.out_channels // groups, groups=groups)
 
 
-def _conv_obstacle(layer: nn.Module) -> str | None:
+def _conv_obstacle(layer: Any) -> str | None:
     if layer.padding_mode != "zeros":
         return f"padding_mode={layer.padding_mode!r}: a crossbar convolution pads with zeros"
     if layer.padding == "same" and same_padding(layer) is None:
@@ -70,13 +71,13 @@ def _conv_obstacle(layer: nn.Module) -> str | None:
     return None
 
 
-def _indexed_conv_obstacle(layer: nn.Module) -> str | None:
+def _indexed_conv_obstacle(layer: Any) -> str | None:
     if any(step != 1 for step in layer.dilation):
         return f"dilation={layer.dilation}: aihwkit's layer of this type has none"
     return _conv_obstacle(layer)
 
 
-def _no_obstacle(layer: nn.Module) -> str | None:
+def _no_obstacle(layer: Any) -> str | None:
     return None
 
 

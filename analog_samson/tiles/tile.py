@@ -34,7 +34,7 @@ class _Simulator(TorchSimulatorTile):
     """Tensor-held weights with the product above."""
 
     def __init__(self, x_size: int, d_size: int, rpu_config: Any, bias: bool = False) -> None:
-        super().__init__(x_size, d_size, rpu_config, bias, analog_mvm=_Product)  # type: ignore[arg-type]
+        super().__init__(x_size, d_size, rpu_config, bias, analog_mvm=_Product)
         self.weight.requires_grad_(False)
 
     @classmethod

@@ -15,12 +15,11 @@ from analog_samson.checkpoint import save_checkpoint
 from analog_samson.data import ImageSet, Normalization, choose_normalization
 from analog_samson.errors import DataError, ModelError
 from analog_samson.evaluation import Batches, Evaluation, Normalizer, evaluate, on_device_if_small
-from analog_samson.training_epoch import Run, run_epoch
-from analog_samson.training_folder import CHECKPOINT_FILE, TrainingFolder
-from analog_samson.training_options import TrainOptions
-from analog_samson.training_records import EpochRecord, Progress, TrainingError, TrainProgress, TrainResult
+from analog_samson.training.epoch import Run, run_epoch
+from analog_samson.training.folder import CHECKPOINT_FILE, TrainingFolder
+from analog_samson.training.options import TrainOptions
+from analog_samson.training.records import EpochRecord, Progress, TrainResult
 
-__all__ = ["EpochRecord", "TrainOptions", "TrainProgress", "TrainResult", "TrainingError", "fit"]
 _EVALUATION_BATCH = 500
 
 

@@ -9,10 +9,10 @@ from torch import nn
 
 from analog_samson.data import Normalization
 from analog_samson.errors import OptionError, did_you_mean, list_faults
-from analog_samson.schedule import SCHEDULES, Schedule
 from analog_samson.sharpness.perturb import Ascent, plan_ascent
 from analog_samson.sharpness.scale import DEFAULT_RHO
 from analog_samson.sharpness.selection import SELECTIONS
+from analog_samson.training.schedule import SCHEDULES, Schedule
 
 METHODS = ("sgd", *DEFAULT_RHO)
 

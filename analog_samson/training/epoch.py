@@ -17,8 +17,8 @@ from analog_samson.evaluation import Batches, Evaluation, Normalizer, evaluate
 from analog_samson.robust import additive_noise, clip_to_std, clip_weights
 from analog_samson.sharpness.perturb import Ascent, perturbed
 from analog_samson.sharpness.share import format_share, perturbation_share
-from analog_samson.training_options import TrainOptions
-from analog_samson.training_records import EpochRecord, Progress, TrainingError, TrainProgress
+from analog_samson.training.options import TrainOptions
+from analog_samson.training.records import EpochRecord, Progress, TrainingError, TrainProgress
 
 _logger = logging.getLogger(__name__)
 

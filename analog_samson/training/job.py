@@ -14,8 +14,10 @@ from analog_samson.data import ImageSet, choose_normalization, open_data
 from analog_samson.devices import find_device
 from analog_samson.errors import OptionError
 from analog_samson.models import build_model
-from analog_samson.recipes import recipe_for
-from analog_samson.training import Progress, TrainOptions, TrainResult, fit
+from analog_samson.training.fit import fit
+from analog_samson.training.options import TrainOptions
+from analog_samson.training.recipes import recipe_for
+from analog_samson.training.records import Progress, TrainResult
 
 HOLDOUT = 0.1
 _HOLDOUT_SEED = 0  # one split for all training seeds, so that their accuracies are of the same images

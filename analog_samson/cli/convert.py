@@ -1,0 +1,41 @@
+"""`analog-samson convert`: what a model becomes on a preset's hardware."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analog_samson.errors import OptionError
+
+EXAMPLE = "Example:\n\nanalog-samson convert --model resnet20 --preset pcm_rasch_2023 --input-shape 3,32,32"
+
+
+def convert(
+    model: Annotated[str | None, typer.Option(help="Model name, if the checkpoint does not say it.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint, to check its weights too.")] = None,
+    preset: Annotated[str, typer.Option(help="Hardware preset, by name or TOML file.")] = "pcm_nandakumar_2019",
+    exclude: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
+    input_shape: Annotated[
+        str | None, typer.Option(help="C,H,W of one sample, to count multiply-accumulates (MACs).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write plan and summary as JSON.")] = None,
+) -> None:
+    from analog_samson.conversion import describe_conversion
+
+    if model is None and checkpoint is None:
+        raise OptionError("convert: give --model NAME, --checkpoint FILE, or both")
+    shape = _parse_shape(input_shape)
+    print(describe_conversion(model, checkpoint, preset, exclude=tuple(exclude or ()), input_shape=shape, out=out))
+
+
+convert.__doc__ = f"Show which layers go on analog tiles, and the hardware they need.\n\n{EXAMPLE}"
+
+
+def _parse_shape(text: str | None) -> tuple[int, ...] | None:
+    try:
+        shape = None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if shape is not None and (not shape or min(shape) < 1):
+        raise OptionError(f"--input-shape {text!r}: expected whole numbers above 0 such as 3,32,32")
+    return shape

@@ -1,0 +1,62 @@
+"""The `analog-samson` command: its subcommands, and the one place that turns errors into messages."""
+
+import sys
+import traceback
+
+import typer
+from typer.exceptions import TyperException
+
+from analog_samson import __version__
+from analog_samson.cli import convert, demo, doctor, presets, report, simulate, train
+from analog_samson.errors import AnalogSamsonError
+
+USER_FAULT, USAGE, BUG, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="analog-samson",
+    help="Train with SAMSON, put the network on simulated analog hardware, read its accuracy after a year.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo.demo, train.train, convert.convert, simulate.simulate, report.report, doctor.doctor):
+    app.command()(command)
+app.add_typer(presets.app, name="presets")
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    if version:
+        print(f"analog-samson {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns 0 ok, 1 the user's fault, 2 usage, 3 a bug, 130 interrupted."""
+    try:
+        return app(arguments, standalone_mode=False) or 0
+    except typer.Exit as stop:
+        return stop.exit_code
+    except TyperException as error:
+        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
+        return USAGE
+    except AnalogSamsonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_FAULT
+    except (KeyboardInterrupt, typer.Abort):
+        print("\ninterrupted: what was finished is kept; the same command continues", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return USER_FAULT
+    except Exception:
+        traceback.print_exc()
+        print("this is a bug in analog-samson; please report it with the lines above", file=sys.stderr)
+        return BUG
+
+
+def run() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())

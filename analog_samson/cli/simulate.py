@@ -1,0 +1,122 @@
+"""`analog-samson simulate`: accuracy of a checkpoint over time on a hardware preset."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analog_samson.errors import OptionError
+from analog_samson.units import parse_times
+
+if TYPE_CHECKING:
+    from analog_samson.simulation import SimulateOptions
+
+EXAMPLE = """Example:
+
+analog-samson simulate --model resnet20 --checkpoint resnet20.th --data cifar10:DIR \
+--preset pcm_nandakumar_2019 --times 1s,1h,1d,1y --instances 10 --out runs/r20
+"""
+
+
+def simulate(
+    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint file: .safetensors, .pt, .pth or .th.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Test data: digits, cifar10:DIR, cifar100:DIR, npz:FILE, folder:DIR.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Hardware preset, by name or TOML file.")] = "pcm_nandakumar_2019",
+    model: Annotated[
+        str | None, typer.Option(help="Model name, if the checkpoint does not say it.", show_default=False)
+    ] = None,
+    times: Annotated[str, typer.Option(help="Times after programming (units s m h d w y).")] = "1s,1h,1d,1y",
+    instances: Annotated[int, typer.Option(help="Simulated chips, each programmed once.")] = 10,
+    seed: Annotated[int, typer.Option(help="Equal seeds meet equal devices, for every checkpoint.")] = 0,
+    sigmas: Annotated[
+        str, typer.Option(help="Gaussian conductance model: values of sigma_c, or `none`.")
+    ] = "0,0.1,0.2,0.3,0.4,0.5",
+    limit: Annotated[int | None, typer.Option(help="Use the first N test images.")] = None,
+    adabs: Annotated[bool, typer.Option("--adabs", help="Also with batch-norm statistics adapted (AdaBS).")] = False,
+    calibration_data: Annotated[
+        str | None, typer.Option(help="Images for AdaBS and input ranges; default: training split of --data.")
+    ] = None,
+    calibration_limit: Annotated[int, typer.Option(help="Use the first N calibration images.")] = 1000,
+    normalization: Annotated[
+        str | None,
+        typer.Option(help="imagenet, cifar10, unit or m1,m2,m3/s1,s2,s3; default: the checkpoint's."),
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
+    engine: Annotated[str, typer.Option(help="fast, or aihwkit: the tile's own forward.")] = "fast",
+    batch_size: Annotated[int, typer.Option(help="Images a batch.")] = 250,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: torch's own choice.")] = None,
+    label: Annotated[str | None, typer.Option(help="Name of this checkpoint in tables and figures.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Take every option from the run.toml of another run.")] = None,
+    out: Annotated[Path, typer.Option(help="Run folder; the same command continues a run that was stopped.")] = Path(
+        "runs/simulate"
+    ),
+    html: Annotated[bool, typer.Option("--html/--no-html", help="Write report.html into the run folder.")] = True,
+) -> None:
+    given = {
+        "checkpoint": checkpoint,
+        "data": data,
+        "preset": preset,
+        "model": model,
+        "times": parse_times(times),
+        "instances": instances,
+        "seed": seed,
+        "sigmas": _parse_sigmas(sigmas),
+        "limit": limit,
+        "adabs": adabs,
+        "calibration_data": calibration_data,
+        "calibration_limit": calibration_limit,
+        "normalization": normalization,
+        "exclude": tuple(exclude or ()),
+        "engine": engine,
+        "batch_size": batch_size,
+        "device": device,
+        "threads": threads,
+        "label": label,
+    }
+    from analog_samson.installation import check_installation
+
+    check_installation()
+    _run(_options(given, config), out, html=html)
+
+
+simulate.__doc__ = f"Accuracy of a checkpoint over time on a hardware preset, with a report.\n\n{EXAMPLE}"
+
+
+def _run(options: "SimulateOptions", out: Path, *, html: bool) -> None:
+    """Simulate with a progress bar, then print the table and write the page."""
+    from analog_samson.cli.progress import cell_progress
+    from analog_samson.report.command import make_report
+    from analog_samson.simulation import count_cells, run_simulation
+
+    command = shlex.join(["analog-samson", *sys.argv[1:]])
+    with (
+        cell_progress(count_cells(options)) as progress,
+        run_simulation(options, out, command=command, progress=progress),
+    ):
+        pass
+    print(make_report([out], "text", out=None, html=html, say=print), end="")
+
+
+def _options(given: dict[str, Any], config: Path | None) -> "SimulateOptions":
+    from analog_samson.simulation import SimulateOptions, read_config
+
+    if config is not None:
+        return read_config(config)
+    missing = [f"--{name}" for name in ("checkpoint", "data") if given[name] is None]
+    if missing:
+        raise OptionError(f"simulate: missing {' and '.join(missing)} (or give --config RUN/run.toml)")
+    return SimulateOptions(**given)
+
+
+def _parse_sigmas(text: str) -> tuple[float, ...]:
+    if text.strip() in ("", "none"):
+        return ()
+    try:
+        return tuple(sorted({float(part) for part in text.split(",")}))
+    except ValueError:
+        raise OptionError(f"--sigmas {text!r}: expected numbers such as 0,0.1,0.2 or `none`") from None

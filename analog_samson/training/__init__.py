@@ -1,0 +1,7 @@
+"""Training: the loop, its options and schedules, and folders that make it resumable."""
+
+from analog_samson.training.fit import fit
+from analog_samson.training.options import TrainOptions
+from analog_samson.training.records import EpochRecord, Progress, TrainingError, TrainProgress, TrainResult
+
+__all__ = ["EpochRecord", "Progress", "TrainOptions", "TrainProgress", "TrainResult", "TrainingError", "fit"]
