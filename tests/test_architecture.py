@@ -1,0 +1,142 @@
+"""The house: who may import whom, what the front door loads, and that the package list matches the tree."""
+
+import ast
+import configparser
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import analog_samson
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "analog_samson"
+# A module imports its own room and rooms above it in this list only; names on one line are one room.
+ROOMS = [
+    ["errors", "units"],
+    ["installation"],
+    ["presets"],
+    ["results"],
+    ["report"],
+    ["rng", "devices"],
+    ["batchnorm"],
+    ["sharpness"],
+    ["robust"],
+    ["checkpoint", "state_check"],
+    ["models"],
+    ["data"],
+    ["evaluation"],
+    ["training"],
+    ["tiles"],
+    ["drift"],
+    ["conductance"],
+    ["simulation", "conversion"],
+    ["demonstration"],
+    ["sweep"],
+    ["experiments"],
+    ["cli"],
+]
+ORDER = {name: place for place, names in enumerate(ROOMS) for name in names}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+LIGHT = ("errors", "units", "presets", "results", "report")
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms that a file imports anywhere, also inside functions."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module]
+            if node.module == "analog_samson":
+                names = [f"analog_samson.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "analog_samson" and len(parts) > 1 and parts[1] in ORDER:
+                rooms.add(parts[1])
+    return rooms
+
+
+def external_imports(path: Path) -> set[str]:
+    tops = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            tops.add(node.module.split(".")[0])
+        elif isinstance(node, ast.Import):
+            tops |= {alias.name.split(".")[0] for alias in node.names}
+    return tops
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_module_imports_only_rooms_above_its_own(path):
+    room = room_of(path)
+    if room in ("__init__", "__main__"):
+        return
+    assert room in ORDER, f"{room} has no place in the order of rooms"
+    below = {other for other in imported_rooms(path) if ORDER[other] > ORDER[room]}
+    assert not below, f"{path.relative_to(PACKAGE)} imports {sorted(below)}, which stand below {room}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_aihwkit_is_imported_by_tiles_alone(path):
+    if room_of(path) != "tiles":
+        assert "aihwkit" not in external_imports(path)
+
+
+@pytest.mark.parametrize("room", LIGHT)
+def test_light_rooms_do_not_import_torch(room):
+    for path in [p for p in MODULES if room_of(p) == room]:
+        assert "torch" not in external_imports(path), path
+
+
+def test_import_loads_no_torch():
+    code = "import sys, analog_samson, analog_samson.cli.main; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_public_names_are_all_found():
+    for name in analog_samson.__all__:
+        assert getattr(analog_samson, name) is not None
+    assert set(analog_samson.__all__) <= set(dir(analog_samson))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = analog_samson.nothing
+
+
+def test_packages_in_setup_cfg_match_the_tree():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in PACKAGE.rglob("__init__.py")
+        if "__pycache__" not in path.parts
+    }
+    assert listed == found | {"analog_samson.hw_presets"}
+
+
+def function_lengths() -> list[tuple[int, str]]:
+    found = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                length = (node.end_lineno - body[0].lineno + 1) if body else 1
+                found.append((length, f"{path.relative_to(PACKAGE)}:{node.name}"))
+    return found
+
+
+def test_functions_and_modules_are_short():
+    lengths = sorted(function_lengths())
+    assert lengths[len(lengths) // 2][0] <= 10
+    assert lengths[int(0.9 * len(lengths))][0] <= 30
+    assert lengths[-1][0] <= 60, lengths[-1]
+    long = [str(path.relative_to(PACKAGE)) for path in MODULES if len(path.read_text().splitlines()) > 300]
+    assert not long

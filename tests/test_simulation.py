@@ -1,0 +1,189 @@
+"""A run from end to end: folder, resumption, repetition."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from networks import seeded
+from torch import nn
+
+from analog_samson.checkpoint import save_checkpoint
+from analog_samson.errors import AnalogSamsonError, DataError, RunError
+from analog_samson.report.command import make_report
+from analog_samson.results.store import open_run
+from analog_samson.simulation import SimulateOptions, count_cells, read_config, run_simulation
+
+
+class Small(nn.Module):
+    """Three classes of 1 x 4 x 4 images."""
+
+    def __init__(self, num_classes: int = 3, in_channels: int = 1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(in_channels, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.head = nn.Linear(64, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x).reshape(len(x), -1))
+
+
+@pytest.fixture
+def options(tmp_path):
+    """A checkpoint and two npz files; the labels are what the network says, so that it is right digitally."""
+    model = seeded(Small)
+    pixels = np.random.default_rng(0).integers(0, 256, (240, 4, 4), dtype=np.uint8)
+    with torch.no_grad():
+        logits = model((torch.from_numpy(pixels)[:, None] / 255 - 0.5) / 0.5)
+        model.head.bias -= logits.mean(0)
+        labels = (logits - logits.mean(0)).argmax(1).numpy()
+    np.savez(tmp_path / "test.npz", images=pixels[:150], labels=labels[:150])
+    np.savez(tmp_path / "train.npz", images=pixels[150:], labels=labels[150:])
+    save_checkpoint(tmp_path / "net.safetensors", model, {"model": "test_simulation:Small"})
+    return SimulateOptions(
+        checkpoint=str(tmp_path / "net.safetensors"),
+        data=f"npz:{tmp_path / 'test.npz'}",
+        calibration_data=f"npz:{tmp_path / 'train.npz'}",
+        preset="pcm_nandakumar_2019",
+        times=(1.0, 31536000.0),
+        sigmas=(0.0, 0.2),
+        instances=2,
+        batch_size=50,
+        threads=1,
+    )
+
+
+def csv(folder: Path) -> str:
+    return make_report([folder], "csv", out=None, html=False, say=lambda text: None)
+
+
+def test_run_when_finished_holds_every_cell_and_describes_itself(options, tmp_path):
+    with run_simulation(options, tmp_path / "run", command="analog-samson simulate ...") as run:
+        accuracies = [r for r in run.records() if r.metric == "accuracy_percent"]
+        assert len(accuracies) == 1 + 4 + 3
+        assert [r.value for r in accuracies if r.stage == "digital"] == [100.0]
+        assert run.meta("hardware")["analog_parameters_percent"] == pytest.approx(100 * 228 / 243)
+        assert [row["action"] for row in run.meta("plan")] == ["analog", "digital", "analog"]
+        assert run.meta("data")["count"] == 150
+        assert run.meta("preset")["name"] == "pcm_nandakumar_2019"
+        assert run.meta("checkpoint")["normalization"].startswith("half")
+
+
+def test_run_when_repeated_elsewhere_exports_the_same_bytes(options, tmp_path):
+    for name in ("a", "b"):
+        run_simulation(options, tmp_path / name).close()
+    run_simulation(read_config(tmp_path / "a" / "run.toml"), tmp_path / "c").close()
+    assert csv(tmp_path / "a") == csv(tmp_path / "b") == csv(tmp_path / "c")
+
+
+def test_run_when_interrupted_anywhere_continues_to_the_same_bytes(options, tmp_path):
+    run_simulation(options, tmp_path / "whole").close()
+    for stop in range(count_cells(options)):
+        steps = iter(range(stop))
+
+        def progress(text, steps=steps):
+            if next(steps, None) is None:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run_simulation(options, tmp_path / f"stopped{stop}", progress=progress)
+        run_simulation(options, tmp_path / f"stopped{stop}").close()
+        assert csv(tmp_path / f"stopped{stop}") == csv(tmp_path / "whole")
+
+
+def test_simulate_when_killed_continues_to_the_same_bytes(options, tmp_path):
+    options = replace(options, instances=60)
+    run_simulation(options, tmp_path / "whole").close()
+    code = (
+        "import sys; from pathlib import Path; from analog_samson.simulation import *; "
+        f"run_simulation({options!r}, Path({str(tmp_path / 'killed')!r}))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline and not _has_drift(tmp_path / "killed"):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it finished before it could be killed"
+    with open_run(tmp_path / "killed") as run:
+        assert len(run.records()) < 60 * 2 * 3
+    run_simulation(options, tmp_path / "killed").close()
+    assert csv(tmp_path / "killed") == csv(tmp_path / "whole")
+
+
+def _has_drift(folder: Path) -> bool:
+    try:
+        with open_run(folder) as run:
+            return any(record.stage == "drift" for record in run.records())
+    except AnalogSamsonError:
+        return False
+
+
+def test_run_when_folder_holds_another_run_names_the_difference(options, tmp_path):
+    run_simulation(options, tmp_path / "run").close()
+    with pytest.raises(RunError, match="seed"):
+        run_simulation(replace(options, seed=1), tmp_path / "run")
+
+
+@pytest.mark.parametrize("preset", ["pcm_rasch_2023", "gaussian_joshi_2020", "ideal"])
+def test_run_when_other_preset_repeats_bit_for_bit(preset, options, tmp_path):
+    options = replace(options, preset=preset, sigmas=(), adabs=True)
+    for name in ("a", "b"):
+        run_simulation(options, tmp_path / name).close()
+    assert csv(tmp_path / "a") == csv(tmp_path / "b")
+
+
+def test_run_when_engine_is_aihwkit_agrees_within_sampling_error(options, tmp_path):
+    """Perfect converters: the same programmed weights, so the same predictions up to rounding."""
+    means = []
+    for engine in ("fast", "aihwkit"):
+        with run_simulation(replace(options, engine=engine, sigmas=()), tmp_path / engine) as run:
+            means.append([r.value for r in run.records() if r.metric == "loss"])
+    assert means[0] == pytest.approx(means[1], rel=1e-4)
+
+
+def test_run_when_data_does_not_fit_leaves_nothing_behind(options, tmp_path):
+    images = np.zeros((4, 4, 4, 3), np.uint8)
+    np.savez(tmp_path / "colour.npz", images=images, labels=np.array([0, 1, 2, 0]))
+    with pytest.raises(DataError, match="3 channels"):
+        run_simulation(replace(options, data=f"npz:{tmp_path / 'colour.npz'}"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_when_class_count_disagrees_is_refused(options, tmp_path):
+    np.savez(tmp_path / "many.npz", images=np.zeros((4, 4, 4), np.uint8), labels=np.array([0, 1, 2, 6]))
+    with pytest.raises(DataError, match="3 classes apart, the data has 7"):
+        run_simulation(replace(options, data=f"npz:{tmp_path / 'many.npz'}"), tmp_path / "run")
+
+
+def test_run_when_options_are_wrong_lists_all_faults(options):
+    with pytest.raises(AnalogSamsonError, match="2 problems"):
+        replace(options, instances=0, batch_size=0)
+
+
+def test_read_config_when_not_a_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match="cannot be read"):
+        read_config(tmp_path / "run.toml")
+
+
+def test_real_resnet20_when_simulated_scores_as_published_and_falls_over_a_year(shared, tmp_path):
+    """The published checkpoint on 300 real images, one chip: digital near 91.7 %, below it after a year."""
+    options = SimulateOptions(
+        checkpoint=str(shared / "checkpoints/resnet20-12fca82f.th"),
+        model="resnet20",
+        data=f"npz:{shared / 'data/cifar10_test.npz'}",
+        preset="pcm_nandakumar_2019",
+        times=(31536000.0,),
+        instances=1,
+        limit=300,
+        threads=1,
+    )
+    with run_simulation(options, tmp_path / "run") as run:
+        accuracy = {r.stage: r.value for r in run.records() if r.metric == "accuracy_percent"}
+    assert accuracy["digital"] == pytest.approx(91.7, abs=3)
+    assert 60 < accuracy["drift"] < accuracy["digital"]
