@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from analog_samson.presets.search import load_preset
 from analog_samson.results.runfile import RUN_FILE, read_options
 from analog_samson.results.store import RunFolder
 from analog_samson.tiles.calibrate import needs_calibration
+from analog_samson.tiles.convert import ENGINES
 from analog_samson.tiles.plan import plan_conversion
 
 PACKAGES = ("torch", "torchvision", "aihwkit", "numpy")
@@ -63,6 +65,10 @@ class SimulateOptions:
         counts = {"instances": self.instances, "batch_size": self.batch_size, "limit": self.limit}
         counts |= {"calibration_limit": self.calibration_limit, "threads": self.threads}
         faults = [f"{name}: expected 1 or more, got {n}" for name, n in counts.items() if n is not None and n < 1]
+        for name, values in (("times", self.times), ("sigmas", self.sigmas)):
+            faults += [f"{name}: expected finite numbers of 0 or more, got {v}" for v in values if not 0 <= v < inf]
+        if self.engine not in ENGINES:
+            faults.append(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
         if faults:
             raise OptionError(list_faults("simulate", faults))
 

@@ -47,8 +47,9 @@ def _one(contender: "Contender", out: Path, preset: str, instances: int, seed: i
         return run.path
 
 
-demo.__doc__ = f"""Train a small network on handwritten digits with SGD and with SAMSON, put both on simulated PCM for a
-year, and write a report. Nothing is downloaded.
+demo.__doc__ = f"""Train a digits network with SGD and with SAMSON, age both on simulated PCM for a year, and report.
+
+Takes under a minute on two cores; nothing is downloaded.
 
 {EXAMPLE}
 """

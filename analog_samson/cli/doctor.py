@@ -2,14 +2,22 @@
 
 import os
 import platform
+from typing import Annotated
 
 import typer
 
 _PACKAGES = ("analog-samson", "torch", "torchvision", "aihwkit")
 
 
-def doctor() -> None:
-    """Print versions, run a compiled analog tile, show threads, CUDA and data; exit with 1 if nothing can run."""
+def doctor(
+    data: Annotated[
+        list[str] | None, typer.Option(help="Also open this data, named as in `simulate --data`.", show_default=False)
+    ] = None,
+) -> None:
+    """Check the installation: versions, a compiled analog tile, threads, CUDA, data.
+
+    Example: analog-samson doctor --data cifar10:DIR
+    """
     from analog_samson.installation import check_installation, installed_version
 
     _say("python", platform.python_version())
@@ -20,7 +28,17 @@ def doctor() -> None:
     _say_hardware()
     _say("data without files", "digits (comes with scikit-learn)")
     _say("data from files", "cifar10:DIR, cifar100:DIR, imagenet:DIR, folder:DIR, npz:FILE")
+    for spec in data or ():
+        _say_data(spec)
     typer.echo("everything needed is there")
+
+
+def _say_data(spec: str) -> None:
+    from analog_samson.data import open_data
+
+    images = open_data(spec, "test")
+    shape = "x".join(str(size) for size in images.images.shape[1:])
+    _say(spec, f"{len(images):,} test images of {shape}, {images.num_classes} classes")
 
 
 def _check_tile() -> None:

@@ -1,0 +1,196 @@
+"""The command line as a user meets it: exit codes, messages, help."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from networks import seeded
+from test_simulation import Small
+
+from analog_samson.checkpoint import save_checkpoint
+from analog_samson.cli.main import app, main
+from analog_samson.presets.search import load_preset
+
+COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A working directory with a checkpoint and test data."""
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint(tmp_path / "net.safetensors", seeded(Small), {"model": "test_simulation:Small"})
+    images = np.random.default_rng(0).integers(0, 256, (30, 4, 4), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", images=images, labels=np.arange(30) % 3)
+    return tmp_path
+
+
+SIMULATE = ["simulate", "--checkpoint", "net.safetensors", "--data", "npz:data.npz", "--instances", "1", "--no-html"]
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output and standard error of one command."""
+    code = main(list(arguments))
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_simulate_when_right_prints_the_answer_and_exits_0(files, capsys):
+    code, out, err = run(capsys, *SIMULATE, "--times", "1s", "--sigmas", "none", "--out", "run")
+    assert (code, err) == (0, "")
+    assert out.startswith("On pcm_nandakumar_2019, net scores ")
+    assert (files / "run" / "results.sqlite").is_file()
+
+
+def test_report_when_csv_prints_rows_only(files, capsys):
+    run(capsys, *SIMULATE, "--times", "1s", "--sigmas", "none", "--out", "run")
+    code, out, _ = run(capsys, "report", "run", "--format", "csv")
+    assert code == 0
+    assert out.splitlines()[0] == "checkpoint,preset,stage,adabs,instance,time_seconds,sigma_c,metric,value"
+    assert len(out.splitlines()) == 1 + 2 + 3
+
+
+# Options of `simulate` and what the one message must hold.
+WRONG = {
+    "unknown preset": (["--preset", "pcm_nandakumar"], ["pcm_nandakumar_2019"]),
+    "preset file missing": (["--preset", "./nowhere.toml"], ["nowhere.toml", "no such file"]),
+    "time without a unit it knows": (["--times", "1x"], ["'1x'", "expected a number and a unit"]),
+    "negative time": (["--times", "-1s"], ["'-1s'", "expected a number and a unit"]),
+    "sigmas": (["--sigmas", "a,b"], ["'a,b'", "expected numbers"]),
+    "engine": (["--engine", "slow"], ["'slow'", "fast, aihwkit"]),
+    "device": (["--device", "tpu"], ["'tpu'", "cpu, cuda"]),
+    "no such checkpoint": (["--checkpoint", "none.pt"], ["none.pt", "no such file"]),
+    "no such data": (["--data", "npz:none.npz"], ["none.npz"]),
+    "unknown data": (["--data", "cifar9:x"], ["cifar9"]),
+    "no instances": (["--instances", "0"], ["instances", "expected 1 or more"]),
+    "excluded nothing": (["--exclude", "tail.*"], ["'tail.*' fits no layer path"]),
+    "normalization": (["--normalization", "imagent"], ["imagenet"]),
+    "adabs without calibration data": (["--adabs", "--calibration-data", "npz:no.npz"], ["no.npz"]),
+    "config missing": (["--config", "none/run.toml"], ["run.toml"]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_simulate_when_wrong_says_so_once_and_leaves_nothing(case, files, capsys):
+    options, expected = WRONG[case]
+    code, out, err = run(capsys, *SIMULATE, *options, "--out", "run")
+    assert code in (1, 2)
+    assert out == ""
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    for text in expected:
+        assert text in err
+    assert not (files / "run").exists()
+
+
+def test_simulate_when_preset_has_three_faults_lists_all(files, capsys):
+    text = (load_preset.__globals__["resources"].files("analog_samson.hw_presets") / "ideal.toml").read_text()
+    text = text.replace('name = "ideal"', 'name = "mine"').replace("g_max_microsiemens = ", "g_max = ")
+    (files / "mine.toml").write_text(text.replace("pairs = 1", "pairs = true"))
+    code, _, err = run(capsys, *SIMULATE, "--preset", "./mine.toml", "--out", "run")
+    assert code == 1
+    assert "3 problems" in err
+    for fault in ("device.g_max_microsiemens", "device.g_max: unknown key", "device.pairs"):
+        assert fault in err
+
+
+def test_simulate_when_weights_are_not_finite_names_them(files, capsys):
+    model = seeded(Small)
+    with torch.no_grad():
+        model.head.weight[0, 0] = float("nan")
+    save_checkpoint(files / "net.safetensors", model, {"model": "test_simulation:Small"})
+    code, _, err = run(capsys, *SIMULATE, "--out", "run")
+    assert code == 1
+    assert "head.weight" in err
+    assert not (files / "run").exists()
+
+
+def test_simulate_when_checkpoint_is_code_refuses_without_running_it(files, capsys):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(files / "exploded"), "w"))
+
+    torch.save({"state_dict": Bomb()}, files / "bomb.pt")
+    code, _, err = run(capsys, *SIMULATE, "--checkpoint", "bomb.pt", "--out", "run")
+    assert code == 1
+    assert "refused" in err
+    assert not (files / "exploded").exists()
+
+
+def test_simulate_when_folder_holds_another_run_is_refused(files, capsys):
+    run(capsys, *SIMULATE, "--times", "1s", "--sigmas", "none", "--out", "run")
+    code, _, err = run(capsys, *SIMULATE, "--times", "1s", "--sigmas", "none", "--seed", "5", "--out", "run")
+    assert code == 1
+    assert "seed" in err
+
+
+def test_simulate_when_installed_pair_does_not_fit_names_the_remedy(files, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "analog_samson.installation.installed_version", lambda name: {"torch": "2.13.0"}.get(name, "0.0")
+    )
+    code, _, err = run(capsys, *SIMULATE, "--out", "run")
+    assert code == 1
+    assert "2.13.0" in err
+    assert "torch==2.10.0" in err
+
+
+def test_simulate_when_interrupted_says_how_to_go_on(files, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("analog_samson.drift.weight_error", interrupted)
+    code, _, err = run(capsys, *SIMULATE, "--times", "1s", "--sigmas", "none", "--out", "run")
+    assert code == 130
+    assert "Traceback" not in err
+
+
+def test_convert_when_run_prints_plan_and_hardware(capsys, tmp_path):
+    arguments = ("--model", "resnet20", "--preset", "pcm_rasch_2023", "--input-shape", "3,32,32")
+    code, out, _ = run(capsys, "convert", *arguments, "--out", str(tmp_path / "plan.json"))
+    assert code == 0
+    assert "40,551,040 a sample, 100.0 % on analog tiles" in out
+    assert (tmp_path / "plan.json").read_text().startswith('{\n "preset": "pcm_rasch_2023"')
+
+
+def test_convert_when_shape_is_wrong_says_so(capsys):
+    code, _, err = run(capsys, "convert", "--model", "resnet20", "--input-shape", "3,x")
+    assert (code, err) == (1, "error: --input-shape '3,x': expected whole numbers above 0 such as 3,32,32\n")
+
+
+def test_bug_when_it_happens_exits_with_3(capsys, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("analog_samson.conversion.describe_conversion", broken)
+    code, _, err = run(capsys, "convert", "--model", "resnet20")
+    assert code == 3
+    assert "please report" in err
+
+
+def test_usage_error_exits_with_2(capsys):
+    code, _, err = run(capsys, "simulate", "--no-such-option")
+    assert code == 2
+    assert "--no-such-option" in err
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "presets list", "presets show", "presets check"])
+def test_help_shows_an_example(command, capsys):
+    code, out, _ = run(capsys, *command.split(), "--help")
+    assert code == 0
+    assert f"analog-samson {command}" in out
+
+
+def test_help_starts_in_half_a_second():
+    """Best of three, so that a busy machine does not decide."""
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "analog_samson", "--help"], check=True, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - begin)
+    assert min(times) < 0.5
+
+
+def test_version_is_printed(capsys):
+    assert run(capsys, "--version")[1].startswith("analog-samson 0.")
