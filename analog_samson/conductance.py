@@ -25,6 +25,7 @@ def sweep_conductance_noise(
     seed: int,
     adabs: bool = False,
     calibration: Labelled | None = None,
+    bf16: bool = False,
     exclude: Sequence[str] = (),
     label: str = "model",
     store: Store | None = None,
@@ -36,6 +37,12 @@ def sweep_conductance_noise(
     and other digital parameters are not. One instance draws one standard normal per device from a stream named by
     (seed, instance) and scales it by every sigma_c: neighbouring points differ by sigma_c alone; sigma_c = 0 draws
     nothing and is measured once. `model` is put back exactly. Raises OptionError.
+
+    >>> model, data = nn.Linear(2, 2, bias=False), [(torch.eye(2), torch.tensor([0, 1]))]
+    >>> _ = nn.init.eye_(model.weight)
+    >>> result = sweep_conductance_noise(model, data, sigmas=[0.0, 0.1], instances=2, seed=0)
+    >>> [(r.sigma_c, r.instance, r.value) for r in result.records if r.metric == "accuracy_percent"]
+    [(0.0, 0, 100.0), (0.1, 0, 100.0), (0.1, 1, 100.0)]
     """
     _check(sigmas, instances)
     kept: Store = MemoryStore() if store is None else store
@@ -45,7 +52,7 @@ def sweep_conductance_noise(
             continue
         with _noisy(weights, cell["sigma_c"], seed, cell["instance"]):
             names = {"checkpoint": label, "preset": GAUSSIAN}
-            kept.commit(measure_cell(model, data, cell | names, calibration if cell["adabs"] else None))
+            kept.commit(measure_cell(model, data, cell | names, calibration if cell["adabs"] else None, bf16=bf16))
         progress(f"sigma_c {cell['sigma_c']:g}, instance {cell['instance'] + 1} of {instances}")
     return DriftResult(tuple(r for r in kept.records() if r.stage == "gaussian"))
 

@@ -13,6 +13,7 @@ from analog_samson.batchnorm import adapt_batchnorm, restored_statistics
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.evaluation import evaluate
 from analog_samson.presets.schema import Preset
+from analog_samson.report.stopping import stein_total
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.records import COLUMNS, Record, to_row
 from analog_samson.tiles.calibrate import calibrate_input_ranges, needs_calibration
@@ -71,9 +72,12 @@ def simulate_drift(
     times: Sequence[float],
     instances: int,
     seed: int,
+    target_halfwidth: float | None = None,
+    max_instances: int = 100,
     adabs: bool = False,
     calibration: Labelled | None = None,
     engine: str = "fast",
+    bf16: bool = False,
     exclude: Sequence[str] = (),
     label: str = "model",
     store: Store | None = None,
@@ -82,32 +86,57 @@ def simulate_drift(
     """Program `instances` chips with `model` and evaluate each at `times` [s] after programming.
 
     data: (x, y) batches that can be iterated more than once. A time of 0 means the weights as programmed, unread.
+    target_halfwidth [% points]: after the first `instances`, add as many, up to `max_instances` in all, as the 95 %
+    interval of every time point needs to be that narrow (Stein's two-stage rule, see `report.stopping`).
     adabs: also evaluate each cell with batch-norm statistics recomputed on `calibration` (Joshi et al. 2020).
+    bf16: evaluate under bfloat16 autocast; converters and noise stay in float32.
     Every cell draws from a stream of its own, named by (seed, instance, time): order, resumption and other cells
     do not change it, and two models simulated with one seed meet the same noise. Read noise at each time is drawn
     independently (aihwkit): the points of an instance share its programming and drift exponents. `model` is not
     changed. `store` keeps finished cells and is asked which are done. Raises OptionError, PlanError.
+
+    >>> import torch
+    >>> from analog_samson import load_preset
+    >>> model, data = nn.Linear(2, 2, bias=False), [(torch.eye(2), torch.tensor([0, 1]))]
+    >>> _ = nn.init.eye_(model.weight)
+    >>> pcm = load_preset("pcm_nandakumar_2019")
+    >>> result = simulate_drift(model, pcm, data, times=[1.0, 3600.0], instances=2, seed=0)
+    >>> [record.value for record in result.records if record.metric == "accuracy_percent"]
+    [100.0, 100.0, 100.0, 100.0, 100.0]
     """
-    _check(times, instances, adabs, calibration, preset)
+    _check(times, instances, adabs, calibration, preset, target_halfwidth, max_instances)
     kept: Store = MemoryStore() if store is None else store
     context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
     if not kept.has(stage="digital", adabs=False, instance=0):
-        kept.commit(measure_cell(model, data, context | {"stage": "digital", "instance": 0}))
+        kept.commit(measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16))
     analog = convert(model, preset, engine=engine, exclude=exclude)
     if needs_calibration(preset):
         calibrate_input_ranges(model, analog, calibration, preset)
     states = (False, True) if adabs else (False,)
-    for instance in range(instances):
+    stop, instance = instances, 0
+    while instance < stop:
         cells: list[dict[str, Any]] = [
             {"stage": "drift", "adabs": adapted, "instance": instance, "time_seconds": float(time)}
             for time in times
             for adapted in states
         ]
         missing = [cell for cell in cells if not kept.has(**cell)]
-        for cell, records in _run_instance(analog, data, missing, seed, context, calibration):
+        for cell, records in _run_instance(analog, data, missing, seed, context, calibration, bf16):
             kept.commit(records)
-            progress(f"instance {instance + 1} of {instances}, {format_duration(cell['time_seconds'])}")
+            progress(f"instance {instance + 1} of {stop}, {format_duration(cell['time_seconds'])}")
+        instance += 1
+        if instance == instances and target_halfwidth is not None:
+            stop = min(max_instances, needed_instances(kept.records(), instances, target_halfwidth))
     return DriftResult(tuple(r for r in kept.records() if r.stage in ("digital", "drift")))
+
+
+def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float) -> int:
+    """Instances in all that the widest cell needs after the first `pilot` of them, by Stein's rule."""
+    cells: dict[tuple[float | None, bool], list[float]] = {}
+    for record in records:
+        if record.stage == "drift" and record.metric == "accuracy_percent" and record.instance < pilot:
+            cells.setdefault((record.time_seconds, record.adabs), []).append(record.value)
+    return max(stein_total(values, halfwidth) for values in cells.values())
 
 
 def _run_instance(
@@ -117,6 +146,7 @@ def _run_instance(
     seed: int,
     context: dict[str, Any],
     calibration: Labelled | None,
+    bf16: bool,
 ) -> Iterator[tuple[dict[str, Any], list[Record]]]:
     """Program one chip, then let it drift to the time of each cell, always from the programmed state."""
     if cells:
@@ -127,20 +157,25 @@ def _run_instance(
         with rng.stream(seed, "drift", cell["instance"], time):
             if time > 0:
                 analog.drift_analog_weights(time)
-            records = measure_cell(analog, data, cell | context, calibration if cell["adabs"] else None)
+            records = measure_cell(analog, data, cell | context, calibration if cell["adabs"] else None, bf16=bf16)
         error = Record(metric="weight_error", value=weight_error(analog), sigma_c=None, **cell, **context)
         yield cell, [*records, error]
 
 
 def measure_cell(
-    model: nn.Module, data: Labelled, cell: dict[str, Any], calibration: Labelled | None = None
+    model: nn.Module,
+    data: Labelled,
+    cell: dict[str, Any],
+    calibration: Labelled | None = None,
+    *,
+    bf16: bool = False,
 ) -> list[Record]:
     """Accuracy and loss of one cell; with `calibration`, under AdaBS statistics that are taken back after."""
     borrowed: AbstractContextManager[Any] = restored_statistics(model) if calibration is not None else nullcontext()
     with borrowed:
         if calibration is not None:
             adapt_batchnorm(model, calibration)
-        evaluation = evaluate(model, data)
+        evaluation = evaluate(model, data, bf16=bf16)
     full = {"adabs": False, "time_seconds": None, "sigma_c": None} | cell
     return [
         Record(metric="accuracy_percent", value=evaluation.accuracy_percent, **full),
@@ -148,12 +183,25 @@ def measure_cell(
     ]
 
 
-def _check(times: Sequence[float], instances: int, adabs: bool, calibration: Labelled | None, preset: Preset) -> None:
+def _check(
+    times: Sequence[float],
+    instances: int,
+    adabs: bool,
+    calibration: Labelled | None,
+    preset: Preset,
+    target_halfwidth: float | None,
+    max_instances: int,
+) -> None:
     faults = [f"times: expected finite seconds of 0 or more, got {t}" for t in times if not 0 <= t < math.inf]
     if not times:
         faults.append("times: expected at least one time in seconds, got none")
     if instances < 1:
         faults.append(f"instances: expected 1 or more, got {instances}")
+    if target_halfwidth is not None:
+        if not 0 < target_halfwidth < math.inf:
+            faults.append(f"target_halfwidth: expected percentage points above 0, got {target_halfwidth}")
+        if not 2 <= instances <= max_instances:
+            faults.append(f"instances: a pilot of 2 to max_instances ({max_instances}) is needed, got {instances}")
     if calibration is None and adabs:
         faults.append("calibration: AdaBS recomputes statistics on calibration batches, got none")
     if calibration is None and needs_calibration(preset):

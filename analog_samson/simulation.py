@@ -15,7 +15,7 @@ from torch import nn
 from analog_samson import __version__
 from analog_samson.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.conductance import sweep_conductance_noise
-from analog_samson.data import ImageSet, Normalization, choose_normalization, open_data
+from analog_samson.data import ImageSet, Normalization, choose_normalization, open_data, refuse_overlap
 from analog_samson.devices import find_device
 from analog_samson.drift import Progress, simulate_drift
 from analog_samson.errors import OptionError, RunError, did_you_mean, list_faults
@@ -48,6 +48,8 @@ class SimulateOptions:
     model: str | None = None
     label: str | None = None
     instances: int = 10
+    target_halfwidth: float | None = None
+    max_instances: int = 100
     seed: int = 0
     sigmas: tuple[float, ...] = ()
     limit: int | None = None
@@ -57,13 +59,18 @@ class SimulateOptions:
     normalization: str | None = None
     exclude: tuple[str, ...] = ()
     engine: str = "fast"
+    bf16: bool = False
     batch_size: int = 250
     device: str = "cpu"
     threads: int | None = None
 
     def __post_init__(self) -> None:
         counts = {"instances": self.instances, "batch_size": self.batch_size, "limit": self.limit}
-        counts |= {"calibration_limit": self.calibration_limit, "threads": self.threads}
+        counts |= {
+            "max_instances": self.max_instances,
+            "calibration_limit": self.calibration_limit,
+            "threads": self.threads,
+        }
         faults = [f"{name}: expected 1 or more, got {n}" for name, n in counts.items() if n is not None and n < 1]
         for name, values in (("times", self.times), ("sigmas", self.sigmas)):
             faults += [f"{name}: expected finite numbers of 0 or more, got {v}" for v in values if not 0 <= v < inf]
@@ -118,13 +125,23 @@ def run_simulation(
             "seed": options.seed,
             "adabs": options.adabs,
             "exclude": options.exclude,
+            "bf16": options.bf16,
             "calibration": inputs.calibration
             and inputs.batches(inputs.calibration, options, channels_last=channels_last),
             "label": options.label or _label(options),
             "store": run,
             "progress": progress,
         }
-        simulate_drift(inputs.model, inputs.preset, data, times=options.times, engine=options.engine, **shared)
+        simulate_drift(
+            inputs.model,
+            inputs.preset,
+            data,
+            times=options.times,
+            engine=options.engine,
+            target_halfwidth=options.target_halfwidth,
+            max_instances=options.max_instances,
+            **shared,
+        )
         if options.sigmas:
             sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **shared)
     return run
@@ -156,7 +173,7 @@ def _load(options: SimulateOptions) -> _Inputs:
         checkpoint=checkpoint,
         preset=preset,
         images=images,
-        calibration=_calibration(options, preset),
+        calibration=_calibration(options, preset, images),
         normalization=normalization,
         normalization_origin=origin,
     )
@@ -176,11 +193,17 @@ def _check_fit(inputs: _Inputs, options: SimulateOptions) -> bool:
     return True
 
 
-def _calibration(options: SimulateOptions, preset: Preset) -> ImageSet | None:
-    """Images for AdaBS and input ranges: `calibration_data`, or else the data's own training split."""
+def _calibration(options: SimulateOptions, preset: Preset, test: ImageSet) -> ImageSet | None:
+    """Images for AdaBS and input ranges: `calibration_data`, or else the data's own training split.
+
+    Raises DataError where test images are among them.
+    """
     if not options.adabs and not needs_calibration(preset):
         return None
-    return open_data(options.calibration_data or options.data, "train", limit=options.calibration_limit)
+    source = options.calibration_data or options.data
+    images = open_data(source, "train", limit=options.calibration_limit)
+    refuse_overlap(images, test, chosen=options.calibration_data is not None)
+    return images
 
 
 def _label(options: SimulateOptions) -> str:

@@ -22,6 +22,7 @@ ROOMS = [
     ["rng", "devices"],
     ["batchnorm"],
     ["sharpness"],
+    ["device_noise"],
     ["robust"],
     ["checkpoint", "state_check"],
     ["models"],

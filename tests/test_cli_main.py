@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -182,14 +181,14 @@ def test_help_shows_an_example(command, capsys):
     assert f"analog-samson {command}" in out
 
 
-def test_help_starts_in_half_a_second():
-    """Best of three, so that a busy machine does not decide."""
-    times = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "analog_samson", "--help"], check=True, stdout=subprocess.DEVNULL)
-        times.append(time.perf_counter() - begin)
-    assert min(times) < 0.5
+def test_help_loads_no_heavy_library():
+    """torch, pandas and matplotlib cost seconds; `--help` needs none of them."""
+    code = (
+        "import sys; from analog_samson.cli.main import main; main(['--help']); "
+        "print(sorted({'torch', 'pandas', 'matplotlib', 'scipy', 'aihwkit'} & set(sys.modules)), file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stderr.strip() == "[]"
 
 
 def test_version_is_printed(capsys):

@@ -9,7 +9,7 @@ from torch import nn
 
 from analog_samson import rng
 from analog_samson.conductance import sweep_conductance_noise
-from analog_samson.drift import simulate_drift
+from analog_samson.drift import needed_instances, simulate_drift
 from analog_samson.errors import OptionError
 from analog_samson.presets.search import load_preset
 from analog_samson.results.memory import MemoryStore
@@ -118,6 +118,17 @@ def test_drift_when_adabs_adds_cells_and_changes_none(model, data):
     adapted, unadapted = (values(both, "loss", stage="drift", adabs=flag) for flag in (True, False))
     assert len(adapted) == len(unadapted) == 3
     assert adapted != unadapted
+
+
+def test_drift_when_interval_is_asked_for_adds_the_instances_that_steins_rule_needs(model, data):
+    plain = drift(model, data, instances=3)
+    needed = needed_instances(plain.records, 3, 2.0)
+    assert needed > 3
+    asked = drift(model, data, instances=3, target_halfwidth=2.0)
+    assert max(r.instance for r in asked.records) + 1 == min(100, needed)
+    assert set(plain.records) <= set(asked.records)
+    capped = drift(model, data, instances=3, target_halfwidth=2.0, max_instances=4)
+    assert max(r.instance for r in capped.records) + 1 == 4
 
 
 def test_drift_frame_is_tidy(model, data):

@@ -65,4 +65,4 @@ def _say_hardware() -> None:
 
 
 def _say(what: str, value: str) -> None:
-    typer.echo(f"{what:<20}{value}")
+    typer.echo(f"{what:<19} {value}")

@@ -31,6 +31,11 @@ def simulate(
     ] = None,
     times: Annotated[str, typer.Option(help="Times after programming (units s m h d w y).")] = "1s,1h,1d,1y",
     instances: Annotated[int, typer.Option(help="Simulated chips, each programmed once.")] = 10,
+    target_halfwidth: Annotated[
+        float | None,
+        typer.Option(help="Add chips until the 95 % interval of every time is this narrow (points of accuracy)."),
+    ] = None,
+    max_instances: Annotated[int, typer.Option(help="With --target-halfwidth: never more chips than this.")] = 100,
     seed: Annotated[int, typer.Option(help="Equal seeds meet equal devices, for every checkpoint.")] = 0,
     sigmas: Annotated[
         str, typer.Option(help="Gaussian conductance model: values of sigma_c, or `none`.")
@@ -47,6 +52,9 @@ def simulate(
     ] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
     engine: Annotated[str, typer.Option(help="fast, or aihwkit: the tile's own forward.")] = "fast",
+    bf16: Annotated[
+        bool, typer.Option("--bf16/--no-bf16", help="Products of perfect converters in bfloat16: half the time.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(help="Images a batch.")] = 250,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: torch's own choice.")] = None,
@@ -64,6 +72,8 @@ def simulate(
         "model": model,
         "times": parse_times(times),
         "instances": instances,
+        "target_halfwidth": target_halfwidth,
+        "max_instances": max_instances,
         "seed": seed,
         "sigmas": _parse_sigmas(sigmas),
         "limit": limit,
@@ -73,6 +83,7 @@ def simulate(
         "normalization": normalization,
         "exclude": tuple(exclude or ()),
         "engine": engine,
+        "bf16": bf16,
         "batch_size": batch_size,
         "device": device,
         "threads": threads,

@@ -6,6 +6,7 @@ from analog_samson.report.comparison import Comparison, Step, compare
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.grid import Block, Grid
 from analog_samson.report.statistics import binomial_half_width
+from analog_samson.report.stopping import stein_halfwidth
 from analog_samson.report.wording import (
     NONE,
     answer,
@@ -118,12 +119,32 @@ def all_states(result: Result) -> tuple[State, ...]:
 def _run_notes(run: Run, *, named: bool) -> list[str]:
     where = f"{run.name}: " if named else ""
     notes = [] if (unfinished := missing_instances(run)) is None else [f"{where}{unfinished}"]
+    if (stopping := _stopping_note(run)) is not None:
+        notes.append(f"{where}{stopping}")
     count = (run.meta["data"] or {}).get("count")
     last = [result.states[-1] for result in run.results if result.states]
     if count and last:
         width = binomial_half_width(last[0].accuracy.mean, count)
         notes.append(f"{where}{count} test images; their own sampling error of ±{width:.1f} points comes on top.")
     return notes
+
+
+def _stopping_note(run: Run) -> str | None:
+    """How the number of instances was decided, and the half-width that the rule guarantees for the widest moment."""
+    pilot, target = run.options.get("instances"), run.options.get("target_halfwidth")
+    if pilot is None or target is None:
+        return None
+    widths = [
+        stein_halfwidth([state.accuracies[i] for i in range(pilot)], len(state.accuracies))
+        for result in run.results
+        for state in result.times
+        if len(state.accuracies) >= pilot
+    ]
+    reached = f"; 95 % intervals by that rule are at most ±{max(widths):.2f} points wide" if widths else ""
+    return (
+        f"instances added to a pilot of {pilot} until every interval is ±{target:g} points (Stein's two-stage rule, "
+        f"at most {run.options['max_instances']}){reached}."
+    )
 
 
 def missing_instances(run: Run) -> str | None:

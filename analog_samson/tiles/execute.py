@@ -36,10 +36,16 @@ def execute(module: Any, x: Tensor, operator: Operator) -> Tensor:
     """The output of a layer's ``analog_module`` for x (N, C, ...); noise is drawn from torch's stream.
 
     Several tiles along the rows are added after their own converters, several along the columns stand side by side.
+    Under autocast, products of perfect converters run in the lower precision; everything else stays in float32.
     """
     io = tile_grid(module)[0][0].rpu_config.forward
     if io.is_perfect:
         return operator.multiply(x, stored_weight(module), module.bias)
+    with torch.autocast(x.device.type, enabled=False):  # converters and noise need single precision
+        return _execute_converters(module, x.float(), operator, io)
+
+
+def _execute_converters(module: Any, x: Tensor, operator: Operator, io: Any) -> Tensor:
     products = _prepare(module, x.shape[1], operator, io)
     output: Tensor | None = None
     for begin, part in _chunks(x):

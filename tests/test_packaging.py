@@ -1,0 +1,72 @@
+"""The wheel and the source archive hold presets and templates, and the wheel works from another folder."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NEEDED = ("hw_presets/pcm_nandakumar_2019.toml", "report/templates/report.html")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of what is packaged, so that building leaves nothing in the repository."""
+    copy = tmp_path_factory.mktemp("source")
+    for name in ("analog_samson", "hw_presets"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, copy)
+    return copy
+
+
+def build(source: Path, kind: str, target: Path) -> Path:
+    """Run the build backend (setuptools) of this environment; nothing is fetched."""
+    code = f"import setuptools.build_meta as backend; print(backend.build_{kind}({str(target)!r}))"
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
+    return next(target.iterdir())
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory):
+    return build(source, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def test_wheel_holds_presets_and_templates(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for path in NEEDED:
+        assert f"analog_samson/{path}" in names
+    assert "analog_samson/py.typed" in names
+
+
+def test_source_archive_holds_presets_and_templates(source, tmp_path):
+    names = tarfile.open(build(source, "sdist", tmp_path)).getnames()
+    for path in ("hw_presets/pcm_nandakumar_2019.toml", "analog_samson/report/templates/report.html"):
+        assert any(name.endswith(path) for name in names)
+
+
+def test_wheel_when_installed_lists_presets_from_another_folder(wheel, tmp_path):
+    """A fresh folder of packages, without dependencies; those come from this environment."""
+    target = tmp_path / "packages"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
+    subprocess.run([*command, str(wheel)], check=True, capture_output=True)
+    code = (
+        "import sys, analog_samson.cli.main as command; "
+        f"assert command.__file__.startswith({str(target)!r}), command.__file__; "
+        "sys.exit(command.main(['presets', 'list']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(target)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "pcm_nandakumar_2019" in result.stdout
