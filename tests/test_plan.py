@@ -40,6 +40,28 @@ def test_plan_when_rows_are_limited_counts_tiles_and_groups_per_tile():
     assert rows["1"].tiles == 2  # 56 groups of 9 rows fit into 512
 
 
+DEPTHWISE, GROUPED, DENSE = nn.Conv2d(192, 192, 3, groups=192), nn.Conv2d(1800, 21, 1, groups=3), nn.Linear(600, 7)
+
+
+@pytest.mark.parametrize(
+    ("layer", "limits", "tiles", "cells"),
+    [
+        (DEPTHWISE, (512, 0), 4, 512 * 192),  # three tiles of 56 groups, one of 24
+        (DEPTHWISE, (0, 64), 3, 9 * 192 * 64),
+        (DEPTHWISE, (512, 512), 4, 4 * 512 * 512),
+        (DEPTHWISE, (0, 0), 1, 9 * 192 * 192),
+        (GROUPED, (512, 0), 6, 2 * 512 * 21),  # two tiles a group
+        (GROUPED, (512, 4), 12, 12 * 512 * 4),
+        (DENSE, (0, 4), 2, 600 * 8),
+        (DENSE, (512, 0), 2, 2 * 512 * 7),
+    ],
+)
+def test_plan_when_a_side_has_no_limit_counts_the_cells_that_exist(layer, limits, tiles, cells):
+    tile = IDEAL.tile.model_copy(update={"max_rows": limits[0], "max_columns": limits[1]})
+    row = rows_of(nn.Sequential(layer), IDEAL.model_copy(update={"tile": tile}))["0"]
+    assert (row.tiles, row.cells) == (tiles, cells)
+
+
 def test_plan_when_input_shape_is_given_counts_multiply_accumulates():
     plan = plan_conversion(
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 2)), IDEAL, input_shape=(3, 6, 6)

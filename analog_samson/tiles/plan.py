@@ -190,24 +190,28 @@ def _decide(path: str, module: nn.Module, exclude: Sequence[str]) -> tuple[str, 
         if isinstance(module, known):
             remedy = f"exclude {path!r}, or register a rule for {type(module).__name__}"
             return BLOCKED, f"a subclass of {known.__name__} may compute something else; {remedy}"
-    return DIGITAL, "not a matrix multiplication with fixed weights, or no rule for this type"
+    return DIGITAL, "no rule for this type: computed digitally"
 
 
 def _occupy(layout: Crossbar, preset: Preset) -> dict[str, int]:
-    """Tiles, cells and devices; groups that share a tile take rows and columns of their own."""
+    """Tiles, cells and devices; groups that share a tile take rows and columns of their own.
+
+    A side of a tile without a limit is as long as what lies on it.
+    """
     row_limit, column_limit = preset.tile.max_rows, preset.tile.max_columns
     row_parts = ceil(layout.rows / row_limit) if row_limit else 1
     column_parts = ceil(layout.columns / column_limit) if column_limit else 1
     fitting = [limit // size for limit, size in ((row_limit, layout.rows), (column_limit, layout.columns)) if limit]
     groups_a_tile = max(1, min([layout.groups, *fitting]))
-    tiles = row_parts * column_parts * ceil(layout.groups / groups_a_tile)
-    used_rows, used_columns = layout.rows * groups_a_tile, layout.columns * groups_a_tile
-    cells = tiles * (row_limit or used_rows) * (column_limit or ceil(used_columns / column_parts))
+    bundles = ceil(layout.groups / groups_a_tile)
+    rows, columns = layout.rows * layout.groups, layout.columns * layout.groups
+    width = bundles * column_parts * column_limit or columns  # of all bundles side by side
+    cells = row_parts * row_limit * width if row_limit else rows * (column_parts * column_limit or columns)
     return {
         "weights": layout.weights,
-        "rows": layout.rows * layout.groups,
-        "columns": layout.columns * layout.groups,
-        "tiles": tiles,
+        "rows": rows,
+        "columns": columns,
+        "tiles": bundles * row_parts * column_parts,
         "cells": cells,
         "devices": layout.weights * 2 * preset.device.pairs,
     }
