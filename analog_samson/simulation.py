@@ -28,6 +28,7 @@ from analog_samson.results.store import RunFolder
 from analog_samson.tiles.calibrate import needs_calibration
 from analog_samson.tiles.convert import ENGINES
 from analog_samson.tiles.plan import plan_conversion
+from analog_samson.tiles.rpu import compiled_with_cuda
 
 PACKAGES = ("torch", "torchvision", "aihwkit", "numpy")
 VOLATILE = ("device", "threads")
@@ -155,6 +156,9 @@ def count_cells(options: SimulateOptions) -> int:
 
 
 def _load(options: SimulateOptions) -> _Inputs:
+    device = find_device(options.device)
+    if options.engine == "aihwkit" and device.type == "cuda" and not compiled_with_cuda():
+        raise OptionError("engine aihwkit: the installed aihwkit has no CUDA tiles; use --device cpu or --engine fast")
     preset = load_preset(options.preset)
     checkpoint = load_checkpoint(options.checkpoint)
     images = open_data(options.data, "test", limit=options.limit)
@@ -168,7 +172,7 @@ def _load(options: SimulateOptions) -> _Inputs:
         channels=images.channels,
     )
     return _Inputs(
-        model=model.to(find_device(options.device)).eval(),
+        model=model.to(device).eval(),
         model_name=name,
         checkpoint=checkpoint,
         preset=preset,
