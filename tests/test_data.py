@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch import nn
 
 from analog_samson import data as data_module
 from analog_samson.data import (
@@ -25,6 +26,8 @@ from analog_samson.data import (
 )
 from analog_samson.data.image_set import stratified
 from analog_samson.errors import CheckpointError, DataError, OptionError
+from analog_samson.training.fit import fit
+from analog_samson.training.options import TrainOptions
 
 
 def make_set(count: int = 12, *, channels: int = 3, size: int = 8, classes: int = 3) -> ImageSet:
@@ -120,13 +123,16 @@ def test_take_gives_the_first_images():
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.floats(0, 1), st.integers(0, 9))
 def test_stratified_choice_has_the_exact_size_and_keeps_proportions(labels, fraction, seed):
+    """A class has its count within 1/2 of its size times the quantile of the cut; the cut keeps the total."""
     labels = torch.tensor(labels)
     chosen = stratified(labels, fraction, seed)
     assert len(chosen) == round(fraction * len(labels))
     assert chosen.tolist() == sorted(set(chosen.tolist()))
-    for value in labels.unique():
-        expected = fraction * (labels == value).sum().item()
-        assert abs((labels[chosen] == value).sum().item() - expected) <= 1 + 1e-9
+    classes = labels.unique()
+    for value in classes:
+        size = (labels == value).sum().item()
+        allowed = 0.5 + size * (len(classes) + 1) / (2 * len(labels))
+        assert abs((labels[chosen] == value).sum().item() - fraction * size) <= allowed + 1e-9
 
 
 def test_split_is_disjoint_complete_and_named_by_its_seed():
@@ -509,6 +515,39 @@ def test_augmentation_shifts_by_up_to_four_of_32_and_flips_half():
     assert sorted(columns.unique().tolist()) == [*range(6, 15), *range(17, 26)]
     flipped = (columns >= 17).double().mean().item()
     assert abs(flipped - 0.5) < 4.9 * 0.5 / 4000**0.5  # false alarm: one in a million
+
+
+def test_augmentation_cuts_windows_out_of_larger_images():
+    """What is at 16 of 40 lies, in windows of 32, at 8 to 16, or mirrored at 15 to 23; no black comes in."""
+    images = torch.full((4000, 1, 40, 40), 1, dtype=torch.uint8)
+    images[:, 0, 16, 16] = 255
+    moved = augment(images, generator=torch.Generator().manual_seed(0), window=(32, 32))
+    assert moved.shape == (4000, 1, 32, 32)
+    assert moved.min() == 1
+    places = moved[:, 0].flatten(1).argmax(1)
+    assert sorted((places // 32).unique().tolist()) == list(range(8, 17))
+    assert sorted((places % 32).unique().tolist()) == list(range(8, 24))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(8, 20), st.integers(8, 20), st.integers(1, 24), st.integers(1, 24), st.integers(0, 1000))
+def test_augmentation_window_holds_for_each_side_alone(height, width, rows, columns, seed):
+    images = torch.randint(0, 256, (3, 2, height, width), dtype=torch.uint8)
+    window = augment(images, generator=torch.Generator().manual_seed(seed), window=(rows, columns))
+    assert window.shape == (3, 2, min(rows, height), min(columns, width))
+    if rows >= height and columns >= width:
+        assert torch.equal(window, augment(images, generator=torch.Generator().manual_seed(seed)))
+
+
+def test_training_cuts_larger_images_to_the_size_that_is_tested():
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3))
+    seen = []
+    model[0].register_forward_hook(lambda module, inputs, output: seen.append((model.training, *inputs[0].shape[2:])))
+    train, test = make_set(size=12), make_set(size=8)
+    fit(model, train, test, TrainOptions(seed=0, epochs=1, batch_size=6))
+    fit(model, train, test, TrainOptions(seed=0, epochs=1, batch_size=6, augment=False))
+    assert [size for training, *size in seen if training] == [[8, 8]] * 2 + [[12, 12]] * 2
+    assert seen[-1] == (False, 8, 8)
 
 
 def test_public_names_exist():

@@ -13,8 +13,14 @@ from analog_samson.errors import ModelError
 from analog_samson.models import MODELS, build_model, register, restore_model, stated_normalization
 from analog_samson.models.cifar_resnet import PadShortcut
 
-PARAMETERS = {  # of the CIFAR networks: counted in the widespread implementation of He et al.'s networks
+PARAMETERS = {  # with 10 classes; the sources of the published counts stand in the networks' modules
+    "densenet40": 1_019_722,
     "digits_cnn": 15_418,
+    "mobilenetv2_cifar": 2_296_922,
+    "resnet18_cifar": 11_173_962,
+    "resnet34_cifar": 21_282_122,
+    "resnet50_cifar": 23_520_842,
+    "vgg13_bn": 9_416_010,
     "resnet20": 269_722,
     "resnet32": 464_154,
     "resnet44": 658_586,
@@ -52,6 +58,40 @@ def test_weights_follow_the_stream_they_are_built_in():
 
     assert torch.equal(weights(0), weights(0))
     assert not torch.equal(weights(0), weights(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "side"),
+    [
+        ("resnet18_cifar", "layer4.1.conv2", 4),
+        ("resnet50_cifar", "layer4.2.conv3", 4),
+        ("vgg13_bn", "features.30", 2),
+        ("mobilenetv2_cifar", "conv2", 4),
+        ("densenet40", "norm", 8),
+    ],
+)
+def test_last_map_of_a_32_pixel_image_has_the_published_size(name, last, side):
+    model, shapes = build_model(name).eval(), []
+    model.get_submodule(last).register_forward_hook(lambda module, inputs, output: shapes.append(output.shape[2:]))
+    with torch.no_grad():
+        model(torch.zeros(1, 3, 32, 32))
+    assert shapes == [(side, side)]
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet18_cifar", "densenet40"])
+def test_initial_convolutions_have_the_spread_of_he_et_al(name):
+    """Mean of the variances in units of 2 / fan_out: n weights scatter by sqrt(2 / n); seed fixed, 4.9 of those."""
+    with rng.stream(0, "initial weights"):
+        model = build_model(name)
+    weights = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
+    relative = torch.cat([w.flatten().double() * (len(w) * w[0, 0].numel() / 2) ** 0.5 for w in weights])
+    assert abs(relative.square().mean().item() - 1) < 4.9 * (2 / len(relative)) ** 0.5
+
+
+def test_mobilenet_filters_each_channel_by_itself():
+    filters = [m for m in build_model("mobilenetv2_cifar").modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert len(filters) == 17
+    assert all(module.groups == module.in_channels == module.out_channels for module in filters)
 
 
 def test_pad_shortcut_takes_every_second_pixel_and_pads_channels_with_zeros():

@@ -10,6 +10,7 @@ from analog_samson.data.normalization import (
     normalization_for,
     parse_normalization,
 )
+from analog_samson.data.overlap import count_overlap, refuse_overlap
 from analog_samson.data.sources import open_data
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "Normalization",
     "augment",
     "choose_normalization",
+    "count_overlap",
     "default_normalization",
     "image_set",
     "normalization_for",
     "open_data",
     "parse_normalization",
+    "refuse_overlap",
 ]

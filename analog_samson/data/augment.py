@@ -1,4 +1,11 @@
-"""Random crops and flips of whole batches, driven by a generator."""
+"""Random crops and flips of whole batches, driven by a generator.
+
+Images are decoded once and kept in one size, so what varies at random is the place of the crop, not its scale: for
+photographs of objects, decode more than the network takes (imagenet:DIR,crop=256) and let training cut windows of the
+test images' size (224) out of it.
+"""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,15 +19,19 @@ def suits_augmentation(data: ImageSet) -> bool:
     return data.channels == 3
 
 
-def augment(images: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Crop each image at random after padding with black by an eighth of its size (4 of 32), flip half of them.
+def augment(images: Tensor, *, generator: torch.Generator, window: Sequence[int] | None = None) -> Tensor:
+    """Crop each image at random, flip half of them.
 
-    images: (N, C, H, W) of any type and device, not changed. Draws 3 N numbers on the generator's device.
+    images: (N, C, H, W) of any type and device, not changed. window: (rows, columns) of the result; a side that is
+    not smaller than the image's, or all with None, keeps the image's length and moves by up to an eighth of it (4 of
+    32), with black moving in. Draws 3 N numbers on the generator's device.
     """
     count, _, height, width = images.shape
-    pad_rows, pad_columns = height // 8, width // 8
-    rows = _starts(count, 2 * pad_rows + 1, generator) + torch.arange(height)
-    columns = _starts(count, 2 * pad_columns + 1, generator) + torch.arange(width)
+    wanted_rows, wanted_columns = window or (height, width)
+    kept_rows, pad_rows = _side(height, wanted_rows)
+    kept_columns, pad_columns = _side(width, wanted_columns)
+    rows = _starts(count, height + 2 * pad_rows - kept_rows, generator) + torch.arange(kept_rows)
+    columns = _starts(count, width + 2 * pad_columns - kept_columns, generator) + torch.arange(kept_columns)
     flipped = torch.rand(count, generator=generator) < 0.5
     columns = torch.where(flipped[:, None], columns.flip(1), columns)
     padded = F.pad(images, (pad_columns, pad_columns, pad_rows, pad_rows))
@@ -29,5 +40,11 @@ def augment(images: Tensor, *, generator: torch.Generator) -> Tensor:
     return picked.permute(0, 3, 1, 2)  # indexing puts (N, H, W) before the channels
 
 
-def _starts(count: int, choices: int, generator: torch.Generator) -> Tensor:
-    return torch.randint(choices, (count, 1), generator=generator)
+def _side(length: int, wanted: int) -> tuple[int, int]:
+    """How much of a side is kept, and the black added at either end first."""
+    return (wanted, 0) if wanted < length else (length, length // 8)
+
+
+def _starts(count: int, room: int, generator: torch.Generator) -> Tensor:
+    """(count, 1) first positions, from 0 to `room`."""
+    return torch.randint(room + 1, (count, 1), generator=generator)

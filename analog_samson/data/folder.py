@@ -21,6 +21,7 @@ def load_folder(path: Path, split: str, options: Mapping[str, int | None], limit
     """Decode a folder; RGB, or grey where all files are grey. Classes are numbered in the order of their names.
 
     options: resize scales the shorter side to so many pixels (bilinear, antialiased); crop cuts the middle square.
+    For training on photographs decode more than is tested on: imagenet:DIR,crop=256 (see `augment`).
     The images come in a fixed shuffled order, so that the first `limit` hold every class.
     """
     root, parts = _part(path, split)

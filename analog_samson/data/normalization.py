@@ -58,7 +58,7 @@ class Normalization:
         return cls(mean, std, str(stored.get("name", "")))
 
 
-# cifar10, cifar100 and digits: mean and deviation over all pixels of the training images, measured.
+# cifar10, cifar100, fashion_mnist and digits: mean and deviation over all pixels of the training images, measured.
 # rgb255 leaves pixels in 0..255; half maps [0, 1] to [-1, 1].
 NORMALIZATIONS: dict[str, Normalization] = {
     name: Normalization(mean, std, name)
@@ -66,6 +66,7 @@ NORMALIZATIONS: dict[str, Normalization] = {
         ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ("cifar10", (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
         ("cifar100", (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+        ("fashion_mnist", (0.2860,), (0.3530,)),
         ("digits", (0.3052,), (0.3761,)),
         ("unit", (0.0,), (1.0,)),
         ("half", (0.5,), (0.5,)),
@@ -77,6 +78,7 @@ _BY_SCHEME = {
     "digits": "digits",
     "cifar10": "cifar10",
     "cifar100": "cifar100",
+    "fashion_mnist": "fashion_mnist",
     "folder": "imagenet",
     "imagenet": "imagenet",
 }

@@ -1,4 +1,4 @@
-"""Data by name: `digits`, `npz:FILE`, `cifar10:DIR`, `cifar100:DIR`, `folder:DIR`, `imagenet:DIR`, module:callable."""
+"""Data by name: `digits`, a kind and a path such as `cifar10:DIR` (the kinds stand in `SOURCES`), module:callable."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ from analog_samson.data.arrays import load_callable, load_npz
 from analog_samson.data.cifar import load_cifar10, load_cifar100
 from analog_samson.data.digits import load_digits_set
 from analog_samson.data.folder import load_folder
+from analog_samson.data.idx import load_fashion_mnist, load_idx
 from analog_samson.data.image_set import ImageSet
 from analog_samson.errors import DataError, OptionError, did_you_mean
 
@@ -29,6 +30,8 @@ SOURCES: dict[str, _Source] = {
     "npz": _Source(load_npz, {"classes": None}),
     "cifar10": _Source(load_cifar10, {}),
     "cifar100": _Source(load_cifar100, {}),
+    "fashion_mnist": _Source(load_fashion_mnist, {}),
+    "idx": _Source(load_idx, {"classes": None}),
     "folder": _Source(load_folder, {"resize": None, "crop": None}),
     "imagenet": _Source(load_folder, {"resize": 256, "crop": 224}),
 }

@@ -4,8 +4,12 @@ from torch import nn
 
 # Imported for the networks that they enter in the table.
 import analog_samson.models.cifar_resnet
+import analog_samson.models.densenet40
 import analog_samson.models.digits_cnn
-import analog_samson.models.mlperf_resnet8  # noqa: F401
+import analog_samson.models.imagenet_resnet
+import analog_samson.models.mlperf_resnet8
+import analog_samson.models.mobilenetv2
+import analog_samson.models.vgg13  # noqa: F401
 from analog_samson.errors import ModelError, did_you_mean
 from analog_samson.models.imported import call_with_known, import_callable
 from analog_samson.models.libraries import build_timm, build_torchvision, timm_normalization

@@ -8,6 +8,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from analog_samson.models.initialization import he_initialize
 from analog_samson.models.registry import register
 
 
@@ -53,9 +54,7 @@ class CifarResNet(nn.Module):
         self.layer2 = _stage(blocks, 16, 32)
         self.layer3 = _stage(blocks, 32, 64)
         self.linear = nn.Linear(64, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        he_initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
