@@ -49,7 +49,15 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint of any known format; the format is told by the content, not by the file's name."""
+    """Read a checkpoint of any known format; the format is told by the content, not by the file's name.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     save_checkpoint(f"{folder}/net.safetensors", nn.Linear(2, 1), {"model": "mine"})
+    ...     checkpoint = load_checkpoint(f"{folder}/net.safetensors")
+    >>> sorted(checkpoint.state), checkpoint.metadata["model"]
+    (['bias', 'weight'], 'mine')
+    """
     path = Path(path)
     content = _read(path)
     if content[8:9] == b"{":  # safetensors: length of the header (8 bytes), then JSON
@@ -67,6 +75,14 @@ def save_checkpoint(
     """Write weights and plain metadata as safetensors, whole or not at all; equal input gives equal bytes.
 
     `schema` and `versions` are added to the metadata, which must hold JSON values. The folder is made.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     files = [Path(folder) / name for name in ("a.safetensors", "b.safetensors")]
+    ...     for file in files:
+    ...         save_checkpoint(file, {"weight": torch.ones(2)}, {"model": "mine"})
+    ...     files[0].read_bytes() == files[1].read_bytes()
+    True
     """
     path = Path(path)
     state = model_or_state.state_dict() if isinstance(model_or_state, nn.Module) else model_or_state

@@ -124,7 +124,15 @@ class RunFolder:
 
 
 def open_run(path: str | Path) -> RunFolder:
-    """Open a run folder for reading; RunError says what was looked for where it is none."""
+    """Open a run folder for reading; RunError says what was looked for where it is none.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     RunFolder.create(folder, {"instances": 2}).close()
+    ...     with open_run(folder) as run:
+    ...         run.options, run.records()
+    ({'instances': 2}, [])
+    """
     folder = Path(path)
     missing = [name for name in (RUN_FILE, DATABASE) if not (folder / name).is_file()]
     if missing:
