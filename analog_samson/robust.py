@@ -1,4 +1,4 @@
-"""Robustness during training without sharpness: weight clipping, additive weight noise, random weight perturbation.
+"""Robustness during training without sharpness: weight clipping, weight noise, random weight perturbation.
 
 All of it acts on the convolution and linear weights, the tensors that are programmed on a crossbar, unless a function
 says otherwise. Clipping belongs after each update (Algorithm 1); noise is held for one forward and backward pass and
@@ -12,10 +12,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from analog_samson.device_noise import weight_on_chip
 from analog_samson.errors import OptionError
+from analog_samson.presets.schema import Preset
 from analog_samson.sharpness.perturb import moving_members, plan_ascent
 from analog_samson.sharpness.scale import global_norm
 from analog_samson.sharpness.selection import crossbar_weights
+from analog_samson.sharpness.shift import shifted
 
 
 @torch.no_grad()
@@ -75,8 +78,35 @@ def additive_noise(model: nn.Module, sigma_ratio: float, *, generator: torch.Gen
     noise = [_normal(weight, generator) for weight in weights]
     for one, top in zip(noise, torch._foreach_norm(weights, math.inf), strict=True):
         one.mul_(top.float() * sigma_ratio)
-    with _shifted(weights, noise):
+    with shifted(weights, noise):
         del noise
+        yield
+
+
+@contextmanager
+def preset_noise(model: nn.Module, preset: Preset, t_seconds: float, *, generator: torch.Generator) -> Iterator[None]:
+    """Every convolution and linear weight as a chip of `preset` holds it `t_seconds` after programming.
+
+    For one forward and backward pass; each entry programs another chip. See `device_noise.weight_on_chip` for what is
+    simulated: the stored weights, not the converters. The gradient is that of the noisy point and is used for the
+    clean weights as it is (straight through), which come back exactly, also on an exception. Draws from `generator`,
+    which has to be on the device of the weights, layer by layer in the order of the model's parameters.
+
+    >>> from analog_samson.presets import load_preset
+    >>> layer = nn.Linear(2, 1)
+    >>> clean = layer.weight.detach().clone()
+    >>> with preset_noise(layer, load_preset("pcm_nandakumar_2019"), 86400.0, generator=torch.Generator()):
+    ...     moved = not torch.equal(layer.weight, clean)
+    >>> moved, torch.equal(layer.weight, clean)
+    (True, True)
+    """
+    _expect_not_negative("the time after programming [s]", t_seconds)
+    weights = _weights(model)
+    for weight in weights:
+        _expect_same_device(generator, weight)
+    steps = [weight_on_chip(weight, preset, t_seconds, generator=generator).sub_(weight) for weight in weights]
+    with shifted(weights, steps):
+        del steps
         yield
 
 
@@ -122,7 +152,7 @@ def random_perturbation(
     factor = size if rho is None else size / global_norm(noise)
     steps = list(torch._foreach_mul(torch._foreach_mul(noise, scales), factor))
     del noise, scales
-    with _shifted(weights, steps):
+    with shifted(weights, steps):
         del steps
         yield
 
@@ -137,28 +167,16 @@ def _weights(model: nn.Module) -> list[Tensor]:
 @torch.no_grad()
 def _normal(weight: Tensor, generator: torch.Generator) -> Tensor:
     """Standard normal numbers in the shape of a weight, float32."""
+    _expect_same_device(generator, weight)
+    return torch.empty(weight.shape, dtype=torch.float32, device=weight.device).normal_(generator=generator)
+
+
+def _expect_same_device(generator: torch.Generator, weight: Tensor) -> None:
     if generator.device.type != weight.device.type:
         raise OptionError(
             f"the random generator is on {generator.device} but the weights are on {weight.device}; "
             f"make it with torch.Generator(device={str(weight.device)!r})"
         )
-    return torch.empty(weight.shape, dtype=torch.float32, device=weight.device).normal_(generator=generator)
-
-
-@contextmanager
-def _shifted(weights: list[Tensor], steps: list[Tensor]) -> Iterator[None]:
-    """Add the steps for a block, then copy the saved weights back."""
-    saved = [weight.detach().clone() for weight in weights]
-    try:
-        with torch.no_grad():
-            torch._foreach_add_(weights, steps)
-        del steps
-        torch.clear_autocast_cache()  # it may hold the weights of an earlier pass
-        yield
-    finally:
-        with torch.no_grad():
-            torch._foreach_copy_(weights, saved)
-        torch.clear_autocast_cache()
 
 
 def _expect_positive(what: str, value: float) -> None:

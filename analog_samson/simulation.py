@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from math import inf
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from analog_samson import __version__
+from analog_samson import __version__, rng
 from analog_samson.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.conductance import sweep_conductance_noise
-from analog_samson.data import ImageSet, Normalization, choose_normalization, open_data, refuse_overlap
+from analog_samson.data import ImageSet, Normalization, augment, choose_normalization, open_data, refuse_overlap
+from analog_samson.data.augment import suits_augmentation
 from analog_samson.devices import find_device
 from analog_samson.drift import Progress, simulate_drift
 from analog_samson.errors import OptionError, RunError, did_you_mean, list_faults
@@ -39,7 +40,9 @@ class SimulateOptions:
     """Everything that decides a run's numbers; stored whole in its run.toml.
 
     times are seconds after programming, sigmas relative conductance errors; an empty `sigmas` skips the Gaussian
-    model. `limit` and `calibration_limit` take the first so many images, None takes all.
+    model. `limit` and `calibration_limit` take the first so many images, None takes all. calibration_augment: colour
+    images for calibration are cropped and flipped as in training: the network's own statistics are of such images, and
+    AdaBS on plain ones costs points.
     """
 
     checkpoint: str
@@ -57,6 +60,7 @@ class SimulateOptions:
     adabs: bool = False
     calibration_data: str | None = None
     calibration_limit: int | None = 1000
+    calibration_augment: bool = True
     normalization: str | None = None
     exclude: tuple[str, ...] = ()
     engine: str = "fast"
@@ -82,7 +86,7 @@ class SimulateOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
+class Inputs:
     """What the options name, loaded and checked against each other."""
 
     model: nn.Module
@@ -113,9 +117,9 @@ def run_simulation(
     same records. Returns the folder, opened. Raises an AnalogSamsonError before anything is written where an
     option, file or combination is wrong.
     """
-    with _threads(options.threads):
-        inputs = _load(options)
-        channels_last = _check_fit(inputs, options)
+    with limited_threads(options.threads):
+        inputs = load_inputs(options)
+        channels_last = takes_channels_last(inputs, options)
         description = _describe(inputs, options, command) | {"channels_last": channels_last}
         run = RunFolder.create(out, asdict(options), volatile=VOLATILE)
         for key, value in description.items():
@@ -129,7 +133,7 @@ def run_simulation(
             "bf16": options.bf16,
             "calibration": inputs.calibration
             and inputs.batches(inputs.calibration, options, channels_last=channels_last),
-            "label": options.label or _label(options),
+            "label": options.label or checkpoint_label(options),
             "store": run,
             "progress": progress,
         }
@@ -155,7 +159,8 @@ def count_cells(options: SimulateOptions) -> int:
     return states * (options.instances * len(options.times) + noisy)
 
 
-def _load(options: SimulateOptions) -> _Inputs:
+def load_inputs(options: SimulateOptions) -> Inputs:
+    """Everything that the options name; raises an AnalogSamsonError for whatever is missing or does not fit."""
     device = find_device(options.device)
     if options.engine == "aihwkit" and device.type == "cuda" and not compiled_with_cuda():
         raise OptionError("engine aihwkit: the installed aihwkit has no CUDA tiles; use --device cpu or --engine fast")
@@ -171,7 +176,7 @@ def _load(options: SimulateOptions) -> _Inputs:
         data_spec=options.data,
         channels=images.channels,
     )
-    return _Inputs(
+    return Inputs(
         model=model.to(device).eval(),
         model_name=name,
         checkpoint=checkpoint,
@@ -183,7 +188,7 @@ def _load(options: SimulateOptions) -> _Inputs:
     )
 
 
-def _check_fit(inputs: _Inputs, options: SimulateOptions) -> bool:
+def takes_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
     """Raise DataError unless data and network fit; returns whether the network takes the faster memory layout.
 
     A network that calls ``view`` on a feature map runs on contiguous maps only.
@@ -207,15 +212,19 @@ def _calibration(options: SimulateOptions, preset: Preset, test: ImageSet) -> Im
     source = options.calibration_data or options.data
     images = open_data(source, "train", limit=options.calibration_limit)
     refuse_overlap(images, test, chosen=options.calibration_data is not None)
-    return images
+    if not (options.calibration_augment and suits_augmentation(images)):
+        return images
+    draws = rng.generator(options.seed, "calibration")
+    return replace(images, images=augment(images.images, generator=draws))
 
 
-def _label(options: SimulateOptions) -> str:
+def checkpoint_label(options: SimulateOptions) -> str:
+    """The checkpoint's name in tables where no label is given: its file, or its folder if that says more."""
     path = Path(options.checkpoint)
     return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
 
 
-def _describe(inputs: _Inputs, options: SimulateOptions, command: str) -> dict[str, Any]:
+def _describe(inputs: Inputs, options: SimulateOptions, command: str) -> dict[str, Any]:
     """What the report says about a run besides its numbers."""
     shape = inputs.images.images.shape[1:]
     plan = plan_conversion(inputs.model, inputs.preset, exclude=options.exclude, input_shape=shape)
@@ -266,7 +275,8 @@ def read_config(path: Path) -> SimulateOptions:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def limited_threads(count: int | None) -> Iterator[None]:
+    """So many CPU threads inside, as many as before after; None changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

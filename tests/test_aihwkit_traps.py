@@ -232,7 +232,7 @@ def test_converted_transformer_layer_fails_in_eval_mode():
 
 def test_two_models_of_one_class_name_share_a_forward():
     def make(factor):
-        class Net(nn.Module):
+        class Namesake(nn.Module):
             def __init__(self):
                 super().__init__()
                 self.layer = nn.Linear(2, 2)
@@ -240,7 +240,7 @@ def test_two_models_of_one_class_name_share_a_forward():
             def forward(self, x):
                 return factor * self.layer(x)
 
-        return Net().eval()
+        return Namesake().eval()
 
     digital, x = [make(1.0), make(2.0)], torch.ones(1, 2)
     theirs = [convert_to_analog(model, perfect()).eval() for model in digital]

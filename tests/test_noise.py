@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analog_samson import rng
-from analog_samson.presets import load_preset, parse_preset
+from analog_samson.presets import list_presets, load_preset, parse_preset
 from analog_samson.tiles.noise import DeviceNoise, noise_model
 
 YEAR = 31536000.0
+NAMES = [preset.name for preset in list_presets()]
 TIMES = (0.0, 1e-7, 1.0, 20.0, 3600.0, 86400.0, YEAR)
 
 
@@ -147,14 +148,14 @@ def test_noise_when_the_time_is_negative_refuses():
         model.apply_drift_noise(weights(), [None, None], -1.0)
 
 
-@pytest.mark.parametrize("name", ["ideal", "pcm_nandakumar_2019", "pcm_rasch_2023", "gaussian_joshi_2020"])
+@pytest.mark.parametrize("name", NAMES)
 def test_noise_when_weights_live_on_another_device_stays_there(name):
     programmed, _, (later,) = aged(noise_model(load_preset(name)), torch.ones(3, 2, device="meta"), (YEAR,))
     assert programmed.device.type == later.device.type == "meta"
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["ideal", "pcm_nandakumar_2019", "gaussian_joshi_2020"])
+@pytest.mark.parametrize("name", NAMES)
 def test_noise_when_on_cuda_has_the_spread_of_the_cpu(name):
     model, matrix = noise_model(load_preset(name)), weights(400, 400)
     _, _, (expected,) = aged(model, matrix, (86400.0,))

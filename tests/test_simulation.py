@@ -187,3 +187,31 @@ def test_real_resnet20_when_simulated_scores_as_published_and_falls_over_a_year(
         accuracy = {r.stage: r.value for r in run.records() if r.metric == "accuracy_percent"}
     assert accuracy["digital"] == pytest.approx(91.7, abs=3)
     assert 60 < accuracy["drift"] < accuracy["digital"]
+
+
+def test_run_when_calibration_is_coloured_sees_it_as_training_does(tmp_path):
+    """Augmented by default, the same way each time; plain on demand; and it changes what AdaBS finds."""
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "test.npz", images=pixels[:30], labels=np.arange(30) % 3)
+    np.savez(tmp_path / "train.npz", images=pixels[30:], labels=np.arange(60) % 3)
+    save_checkpoint(tmp_path / "net.safetensors", seeded(Coloured), {"model": "test_simulation:Coloured"})
+    options = SimulateOptions(
+        checkpoint=str(tmp_path / "net.safetensors"),
+        data=f"npz:{tmp_path / 'test.npz'}",
+        calibration_data=f"npz:{tmp_path / 'train.npz'}",
+        preset="ideal",
+        times=(1.0,),
+        instances=1,
+        adabs=True,
+    )
+    for name, changes in (("a", {}), ("b", {}), ("plain", {"calibration_augment": False})):
+        run_simulation(replace(options, **changes), tmp_path / name).close()
+    assert csv(tmp_path / "a") == csv(tmp_path / "b") != csv(tmp_path / "plain")
+
+
+class Coloured(Small):
+    """Three classes of 3 x 8 x 8 images."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+        self.head = nn.Linear(256, 3)

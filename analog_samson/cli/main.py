@@ -1,15 +1,18 @@
 """The `analog-samson` command: its subcommands, and the one place that turns errors into messages."""
 
+import os
 import sys
+import time
 import traceback
 
 import typer
 from typer.exceptions import TyperException
 
 from analog_samson import __version__
-from analog_samson.cli import convert, demo, doctor, presets, report, simulate, train
+from analog_samson.cli import convert, demo, doctor, presets, report, reproduce, sharpness, simulate, sweep, train
 from analog_samson.errors import AnalogSamsonError
 
+_LET_THE_FIRST_SPEAK = 0.5  # seconds; torchrun ends all processes at once when one has failed
 USER_FAULT, USAGE, BUG, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
@@ -21,7 +24,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo.demo, train.train, convert.convert, simulate.simulate, report.report, doctor.doctor):
+for command in (
+    demo.demo,
+    train.train,
+    convert.convert,
+    simulate.simulate,
+    report.report,
+    sharpness.sharpness,
+    sweep.sweep,
+    reproduce.reproduce,
+    doctor.doctor,
+):
     app.command()(command)
 app.add_typer(presets.app, name="presets")
 
@@ -40,13 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except TyperException as error:
-        print(f"error: {error.format_message()} (see --help)", file=sys.stderr)
+        _tell(f"error: {error.format_message()} (see --help)")
         return USAGE
     except AnalogSamsonError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
         return USER_FAULT
     except (KeyboardInterrupt, typer.Abort):
-        print("\ninterrupted: what was finished is kept; the same command continues", file=sys.stderr)
+        _tell("\ninterrupted: what was finished is kept; the same command continues")
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -55,6 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
         print("this is a bug in analog-samson; please report it with the lines above", file=sys.stderr)
         return BUG
+
+
+def _tell(message: str) -> None:
+    """Print an error; where torchrun started the command in several processes, in the first of them."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0":
+        print(message, file=sys.stderr)
+    else:
+        time.sleep(_LET_THE_FIRST_SPEAK)
 
 
 def run() -> None:

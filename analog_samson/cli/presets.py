@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from analog_samson.presets import Preset
 
 app = typer.Typer(
     help="Look at the hardware presets; check a file of your own.", no_args_is_help=True, add_completion=False
@@ -33,16 +36,28 @@ def list_(preset_dir: PresetDirs = None) -> None:
     _print_table(rows)
 
 
-@app.command(epilog="Example: analog-samson presets show pcm_nandakumar_2019")
+@app.command(epilog="Example: analog-samson presets show pcm_nandakumar_2019 --plot error.svg")
 def show(
     preset: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a preset, or a .toml file.")],
     preset_dir: PresetDirs = None,
+    times: Annotated[str, typer.Option(help="Times after programming at which devices are drawn.")] = "1s,1h,1d,1y",
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the errors of its devices as a picture too, .svg or .png."),
+    ] = None,
 ) -> None:
-    """Print every value of a preset with its unit and meaning, its source and its fingerprint."""
-    from analog_samson.presets.describe import describe
+    """Print every value of a preset with its unit and meaning, its source, and how far its devices are from target."""
     from analog_samson.presets.search import load_preset
+    from analog_samson.units import parse_times
 
-    found = load_preset(preset, preset_dir or ())
+    moments, found = parse_times(times), load_preset(preset, preset_dir or ())
+    _print_values(found)
+    _print_errors(found, moments, plot)
+
+
+def _print_values(found: "Preset") -> None:
+    from analog_samson.presets.describe import describe
+
     typer.echo(f"{found.name}: {found.summary}\nfingerprint (sha256) {found.fingerprint}\n")
     table = [("KEY", "VALUE", "UNIT", "MEANING")]
     for row in describe(found):
@@ -52,6 +67,21 @@ def show(
             table.append((row.path, row.value, row.unit, row.meaning))
     typer.echo("")
     _print_table(table)
+
+
+def _print_errors(found: "Preset", times: Sequence[float], plot: Path | None) -> None:
+    from analog_samson.device_noise.error import conductance_error
+    from analog_samson.report.device_error import error_picture, error_table
+    from analog_samson.results.atomic import write_atomically
+
+    draws = 2000
+    curves = conductance_error(found, times, seed=0, draws=draws)
+    if plot is not None:
+        write_atomically(plot, error_picture(curves, found.validity, plot.suffix.removeprefix(".")))
+    typer.echo(f"\ng - g_target [uS] of one device, mean +- standard deviation of {draws:,} draws, not compensated:\n")
+    _print_table(error_table(curves, found.validity))
+    if plot is not None:
+        typer.echo(f"\nwrote {plot}")
 
 
 @app.command(epilog="Example: analog-samson presets check my_pcm.toml")

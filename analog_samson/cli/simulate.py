@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analog_samson.errors import OptionError
-from analog_samson.units import parse_times
+from analog_samson.units import parse_duration, parse_times
 
 if TYPE_CHECKING:
+    from analog_samson.explanation.run import ExplainOptions
     from analog_samson.simulation import SimulateOptions
 
 EXAMPLE = """Example:
@@ -46,6 +47,12 @@ def simulate(
         str | None, typer.Option(help="Images for AdaBS and input ranges; default: training split of --data.")
     ] = None,
     calibration_limit: Annotated[int, typer.Option(help="Use the first N calibration images.")] = 1000,
+    calibration_augment: Annotated[
+        bool,
+        typer.Option(
+            "--augment-calibration/--plain-calibration", help="Crop and flip colour calibration images, as in training."
+        ),
+    ] = True,
     normalization: Annotated[
         str | None,
         typer.Option(help="imagenet, cifar10, unit or m1,m2,m3/s1,s2,s3; default: the checkpoint's."),
@@ -64,6 +71,18 @@ def simulate(
         "runs/simulate"
     ),
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write report.html into the run folder.")] = True,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Accuracy in percent for lifetime and yield.", show_default="1, 2, 5, 10 below digital"),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also evaluate what hurts, where, and what helps, at one time.")
+    ] = False,
+    explain_time: Annotated[
+        str | None, typer.Option(help="With --explain: the time.", show_default="the last of --times")
+    ] = None,
+    explain_instances: Annotated[int, typer.Option(help="With --explain: at most so many chips.")] = 5,
+    explain_limit: Annotated[int, typer.Option(help="With --explain: at most so many test images.")] = 2000,
 ) -> None:
     given = {
         "checkpoint": checkpoint,
@@ -80,6 +99,7 @@ def simulate(
         "adabs": adabs,
         "calibration_data": calibration_data,
         "calibration_limit": calibration_limit,
+        "calibration_augment": calibration_augment,
         "normalization": normalization,
         "exclude": tuple(exclude or ()),
         "engine": engine,
@@ -89,19 +109,27 @@ def simulate(
         "threads": threads,
         "label": label,
     }
+    from analog_samson.explanation.run import ExplainOptions
     from analog_samson.installation import check_installation
+    from analog_samson.report.command import check_threshold, make_report
 
     check_installation()
-    _run(_options(given, config), out, html=html)
+    check_threshold(threshold)
+    options = _options(given, config)
+    at = None if explain_time is None else parse_duration(explain_time)
+    settings = ExplainOptions(time_seconds=at, instances=explain_instances, limit=explain_limit)
+    _simulate(options, out)
+    if explain:
+        _explain(options, out, settings)
+    print(make_report([out], "text", out=None, html=html, say=print, threshold=threshold), end="")
 
 
 simulate.__doc__ = f"Accuracy of a checkpoint over time on a hardware preset, with a report.\n\n{EXAMPLE}"
 
 
-def _run(options: "SimulateOptions", out: Path, *, html: bool) -> None:
-    """Simulate with a progress bar, then print the table and write the page."""
+def _simulate(options: "SimulateOptions", out: Path) -> None:
+    """Simulate with a progress bar."""
     from analog_samson.cli.progress import cell_progress
-    from analog_samson.report.command import make_report
     from analog_samson.simulation import count_cells, run_simulation
 
     command = shlex.join(["analog-samson", *sys.argv[1:]])
@@ -110,7 +138,17 @@ def _run(options: "SimulateOptions", out: Path, *, html: bool) -> None:
         run_simulation(options, out, command=command, progress=progress),
     ):
         pass
-    print(make_report([out], "text", out=None, html=html, say=print), end="")
+
+
+def _explain(options: "SimulateOptions", out: Path, settings: "ExplainOptions") -> None:
+    """Say what it will cost, then evaluate the variants of the run with a progress bar."""
+    from analog_samson.cli.progress import cell_progress
+    from analog_samson.explanation.run import open_explanation
+
+    with open_explanation(options, out, settings) as explainer:
+        typer.echo(explainer.cost(), err=True)
+        with cell_progress(explainer.missing) as progress:
+            explainer.explain(progress)
 
 
 def _options(given: dict[str, Any], config: Path | None) -> "SimulateOptions":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from analog_samson.presets.fields import Section, show_number
 from analog_samson.presets.schema import Preset
@@ -33,7 +34,7 @@ def _section_rows(name: str, section: Section) -> Iterator[Row]:
         yield Row(f"{name}.{key}", _show(getattr(section, key)), unit, meaning)
 
 
-def _show(value: str | float | tuple[float, ...]) -> str:
+def _show(value: str | float | tuple[Any, ...]) -> str:
     if isinstance(value, tuple):
-        return f"[{', '.join(show_number(item) for item in value)}]"
+        return f"[{', '.join(_show(item) for item in value)}]"
     return value if isinstance(value, str) else show_number(value)

@@ -16,12 +16,12 @@ _LONGEST_SHOWN = 60
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an error is: its dotted path, the table around it, and the field, if that table knows it."""
+    """Where an error is: its dotted path, the table around it, the field if that table knows it, lists it is in."""
 
     path: str
     table: type[BaseModel]
     field: FieldInfo | None
-    is_item: bool
+    depth: int
 
 
 def describe_faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -55,17 +55,17 @@ def _mismatch(path: str, got: Any, choices: list[str]) -> str:
 
 def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> _Place:
     """Follow an error's location through sections and tagged unions (a tag is no part of the file's path)."""
-    path, table, field, is_item = "", model, None, False
+    path, table, field, depth = "", model, None, 0
     parts = iter(loc)
     for part in parts:
         if isinstance(part, int):
-            path, is_item = f"{path}[{part}]", True
+            path, depth = f"{path}[{part}]", depth + 1
             continue
         path, field = f"{path}.{part}" if path else part, _by_key(table).get(part)
         if field is not None and _tables(field):
             inner = _inner_table(field, parts)
             table = inner or table
-    return _Place(path, table, field, is_item)
+    return _Place(path, table, field, depth)
 
 
 def _inner_table(field: FieldInfo, parts: Iterator[int | str]) -> type[BaseModel] | None:
@@ -104,7 +104,7 @@ def _expected(place: _Place) -> str:
         return "a known key"
     marker = _marker(place.field)
     if marker is not None:
-        return marker.item if place.is_item and marker.item else marker.text
+        return next(text for text in (marker.text, marker.item, marker.inner)[place.depth :: -1] if text)
     return "a table" if _tables(place.field) else _one_of(_choices(place.field))
 
 

@@ -1,24 +1,57 @@
 """The kinds of value a preset can hold, each with the sentence that says what was expected."""
 
+import itertools
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What an error message says after "expected"; `item` is for one entry of a list."""
+    """What an error message says after "expected"; `item` is for one entry of a list, `inner` for one of its own."""
 
     text: str
     item: str = ""
+    inner: str = ""
+
+
+class Piecewise(NamedTuple):
+    """A function of x in two pieces: from `knee` on the polynomial, below it linear in ln x, held between bounds."""
+
+    knee: float
+    slope: float
+    intercept: float
+    minimum: float
+    maximum: float
+    coefficients: tuple[float, ...]
 
 
 class Section(BaseModel):
     """One table of a preset file: nothing is converted, nothing unknown is let in, nothing changes later."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def expected(text: str) -> PydanticCustomError:
+    """For a check between two keys: `text` says what was expected of the second one."""
+    return PydanticCustomError("two_keys", "{text}", {"text": text})
+
+
+def not_above(value: float, info: ValidationInfo, other: str) -> float:
+    """For a validator of a lower bound: the upper bound `other`, declared before it, must not be below it."""
+    if other in info.data and value > info.data[other]:
+        raise expected(f"at most {other} ({show_number(info.data[other])})")
+    return value
+
+
+def as_many_as(values: tuple[Any, ...], info: ValidationInfo, other: str) -> tuple[Any, ...]:
+    """For a validator of a list: it must be as long as the list `other`, declared before it."""
+    if other in info.data and len(values) != len(info.data[other]):
+        raise expected(f"as many entries as {other} has ({len(info.data[other])})")
+    return values
 
 
 def _one_line(text: str) -> str:
@@ -34,7 +67,13 @@ def _bits(bits: int) -> int:
 
 
 def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value
+
+
+def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
+    if any(later <= earlier for earlier, later in itertools.pairwise(values)):
+        raise ValueError("not strictly increasing")
+    return values
 
 
 def _never_negative(coefficients: tuple[float, ...]) -> tuple[float, ...]:
@@ -65,17 +104,45 @@ Doi = Annotated[
     Field(pattern=r"^(10\.[0-9]{4,9}/\S+)?$"),
     Expected("a DOI such as '10.1000/182', or ''"),
 ]
+_POLYNOMIAL = "a list of finite numbers [c0, c1, ...] whose polynomial is nowhere negative between 0 and 1"
 Coefficients = Annotated[
     tuple[Finite, ...],
     BeforeValidator(_as_tuple),
     AfterValidator(_never_negative),
     Field(min_length=1),
-    Expected(
-        "a list of finite numbers [c0, c1, ...] whose polynomial is nowhere negative between 0 and 1",
-        "a finite number",
-    ),
+    Expected(_POLYNOMIAL, "a finite number"),
 ]
-OnePair = Annotated[int, Field(ge=1, le=1), Expected("1 (several device pairs per weight cannot be simulated yet)")]
+Polynomials = Annotated[
+    tuple[Coefficients, ...],
+    BeforeValidator(_as_tuple),
+    Field(min_length=1),
+    Expected("a list of lists, one polynomial each", _POLYNOMIAL, "a finite number"),
+]
+NonNegatives = Annotated[
+    tuple[NonNegative, ...],
+    BeforeValidator(_as_tuple),
+    Expected("a list of finite numbers, 0 or above", "a finite number, 0 or above"),
+]
+Positives = Annotated[
+    tuple[Positive, ...],
+    BeforeValidator(_as_tuple),
+    Expected("a list of finite numbers above 0", "a finite number above 0"),
+]
+Grid = Annotated[
+    tuple[NonNegative, ...],
+    BeforeValidator(_as_tuple),
+    AfterValidator(_increasing),
+    Field(min_length=2),
+    Expected("a list of at least two rising finite numbers, 0 or above", "a finite number, 0 or above"),
+]
+Times = Annotated[
+    tuple[Positive, ...],
+    BeforeValidator(_as_tuple),
+    AfterValidator(_increasing),
+    Expected("a list of rising finite numbers above 0", "a finite number above 0"),
+]
+Pairs = Annotated[int, Field(ge=0, le=16), Expected("a whole number, 0 (a single device) to 16")]
+Reads = Annotated[int, Field(ge=1), Expected("a whole number above 0")]
 
 
 def show_number(value: float) -> str:

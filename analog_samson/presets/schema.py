@@ -1,7 +1,8 @@
 """What a hardware preset says, section by section; every number the simulation uses is a field here.
 
 Times are seconds, conductances microsiemens [uS]; a field's name has its unit, its description its meaning.
-Sections with a `model` key are tagged unions: the model decides which other keys the section has.
+Sections with a `model` key are tagged unions: the model decides which other keys the section has. Those of the
+device are in `device` and `drift`.
 """
 
 import hashlib
@@ -17,39 +18,27 @@ from pydantic import (
     field_validator,
     model_serializer,
 )
-from pydantic_core import PydanticCustomError
 
 from analog_samson.errors import PresetError, list_faults
+from analog_samson.presets.device import Device, Programming, Read
+from analog_samson.presets.drift import Drift
 from analog_samson.presets.faults import describe_faults
 from analog_samson.presets.fields import (
     Bits,
-    Coefficients,
     Doi,
-    Finite,
     Limit,
     Line,
     Name,
     NonNegative,
-    OnePair,
     Positive,
+    Reads,
     SchemaVersion,
     Section,
     Text,
+    Times,
     Year,
-    show_number,
+    expected,
 )
-
-
-def _expected(text: str) -> PydanticCustomError:
-    """For a check between two keys: `text` says what was expected of the second one."""
-    return PydanticCustomError("two_keys", "{text}", {"text": text})
-
-
-def _not_above(value: float, info: ValidationInfo, other: str) -> float:
-    """For a validator of a lower bound: the upper bound `other`, declared before it, must not be below it."""
-    if other in info.data and value > info.data[other]:
-        raise _expected(f"at most {other} ({show_number(info.data[other])})")
-    return value
 
 
 class Source(Section):
@@ -60,98 +49,6 @@ class Source(Section):
     year: Year = Field(description="year of publication")
     kind: Literal["measured", "fitted", "illustrative"] = Field(description="kind of evidence")
     notes: Text = Field(description="what the source does not say, and what was chosen here")
-
-
-class Device(Section):
-    """The memory device; a weight is the difference of the two devices of a pair."""
-
-    technology: Literal["PCM", "ReRAM", "ideal", "generic"] = Field(description="kind of device")
-    g_max_microsiemens: Positive = Field(description="conductance of the largest weight of a tile")
-    g_min_microsiemens: NonNegative = Field(description="conductance of a device that stands for zero")
-    pairs: OnePair = Field(description="device pairs per weight")
-
-    @field_validator("g_min_microsiemens")
-    @classmethod
-    def _below_g_max(cls, value: float, info: ValidationInfo) -> float:
-        g_max = info.data.get("g_max_microsiemens")
-        if g_max is not None and value >= g_max:
-            raise _expected(f"below g_max_microsiemens ({show_number(g_max)})")
-        return value
-
-
-class NoProgrammingNoise(Section):
-    """Every device reaches its target."""
-
-    model: Literal["none"]
-
-
-class PolynomialProgramming(Section):
-    """g = g_target + s * N(0, 1), not below 0, with s a polynomial in g_target / g_max, scaled with g_max."""
-
-    model: Literal["polynomial"]
-    coefficients_microsiemens: Coefficients = Field(description="c0, c1, c2, ... of the standard deviation")
-    reference_g_max_microsiemens: Positive = Field(description="g_max of the devices the fit was made on")
-
-
-class RelativeGaussianProgramming(Section):
-    """g = g_target * delta with delta ~ N(1, sigma_c^2) for each device, not clipped."""
-
-    model: Literal["relative_gaussian"]
-    sigma_c: NonNegative = Field(description="standard deviation relative to the target")
-
-
-class NoDrift(Section):
-    """Conductances stay as programmed."""
-
-    model: Literal["none"]
-
-
-class LogLinearDrift(Section):
-    """g(t) = g * ((t + t0) / t0)^-nu, t from the end of programming; nu = |mean + std * N(0, 1)| per device.
-
-    Mean and std are each slope * ln(g_target / g_max) + intercept, held between min and max.
-    """
-
-    model: Literal["log_linear_exponent"]
-    t0_seconds: Positive = Field(description="time of the first reading, at which drift starts to count")
-    nu_mean_slope: Finite = Field(description="mean of nu: per unit of ln(g / g_max)")
-    nu_mean_intercept: Finite = Field(description="mean of nu: at g_max")
-    nu_mean_max: NonNegative = Field(description="mean of nu: upper bound")
-    nu_mean_min: NonNegative = Field(description="mean of nu: lower bound")
-    nu_std_slope: Finite = Field(description="spread of nu between devices: per unit of ln(g / g_max)")
-    nu_std_intercept: Finite = Field(description="spread of nu: at g_max")
-    nu_std_max: NonNegative = Field(description="spread of nu: upper bound")
-    nu_std_min: NonNegative = Field(description="spread of nu: lower bound")
-
-    @field_validator("nu_mean_min")
-    @classmethod
-    def _mean_bounds(cls, value: float, info: ValidationInfo) -> float:
-        return _not_above(value, info, "nu_mean_max")
-
-    @field_validator("nu_std_min")
-    @classmethod
-    def _std_bounds(cls, value: float, info: ValidationInfo) -> float:
-        return _not_above(value, info, "nu_std_max")
-
-
-class NoReadNoise(Section):
-    """Reading a device gives its conductance."""
-
-    model: Literal["none"]
-
-
-class FlickerReadNoise(Section):
-    """1/f noise added up since programming: std = g * q * sqrt(ln((t + t0 + t_read) / (2 t_read))).
-
-    q = coefficient / max((g / g_max)^exponent, denominator_min), at most q_max.
-    """
-
-    model: Literal["flicker"]
-    t_read_seconds: Positive = Field(description="width of the read pulse")
-    q_coefficient: NonNegative = Field(description="q at g_max")
-    q_exponent: NonNegative = Field(description="how fast q grows towards small conductances")
-    q_denominator_min: Positive = Field(description="keeps the division finite at g = 0")
-    q_max: NonNegative = Field(description="upper bound of q")
 
 
 class Tile(Section):
@@ -203,7 +100,7 @@ class Converters(Section):
     def _read_noise_fits_kind(cls, value: float, info: ValidationInfo) -> float:
         kind = info.data.get("read_noise_kind")
         if kind is not None and (kind == "none") != (value == 0):
-            raise _expected(f"{'0' if value else 'a number above 0'} for read_noise_kind {kind!r}")
+            raise expected(f"{'0' if value else 'a number above 0'} for read_noise_kind {kind!r}")
         return value
 
     @field_validator("noise_management_threshold")
@@ -211,7 +108,7 @@ class Converters(Section):
     def _threshold_fits_kind(cls, value: float, info: ValidationInfo) -> float:
         kind = info.data.get("noise_management")
         if (kind == "none" and value != 0) or (kind == "constant" and value == 0):
-            raise _expected(f"{'0' if kind == 'none' else 'a number above 0'} for noise_management {kind!r}")
+            raise expected(f"{'0' if kind == 'none' else 'a number above 0'} for noise_management {kind!r}")
         return value
 
 
@@ -221,6 +118,7 @@ class Compensation(Section):
     kind: Literal["none", "global", "per_column"] = Field(
         description="no factor, one factor per tile, or one per column, from a reading of the whole tile"
     )
+    reads: Reads = Field(description="readings that are averaged before their size is taken; no effect for 'none'")
 
 
 class Validity(Section):
@@ -228,11 +126,24 @@ class Validity(Section):
 
     max_seconds: Positive = Field(description="longest time after programming that the source covers")
     max_g_microsiemens: Positive = Field(description="largest conductance that the source covers")
+    published_seconds: Times = Field(
+        description="the times that the source gives, between which is interpolated; empty if it has a law in time"
+    )
+
+    def evidence_at(self, seconds: float) -> Literal["covered", "interpolated", "extrapolated"]:
+        """Whether the source speaks of this time, of times around it only, or of neither.
+
+        >>> from analog_samson.presets import load_preset
+        >>> [load_preset("reram_wan_2022").validity.evidence_at(t) for t in (86400.0, 3600.0, 31536000.0)]
+        ['covered', 'interpolated', 'extrapolated']
+        """
+        if seconds > self.max_seconds:
+            return "extrapolated"
+        if not self.published_seconds or seconds in self.published_seconds:
+            return "covered"
+        return "interpolated" if seconds > self.published_seconds[0] else "extrapolated"
 
 
-Programming = NoProgrammingNoise | PolynomialProgramming | RelativeGaussianProgramming
-Drift = NoDrift | LogLinearDrift
-Read = NoReadNoise | FlickerReadNoise
 Periphery = PerfectPeriphery | Converters
 _BY_MODEL = Field(discriminator="model")
 

@@ -8,7 +8,8 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -16,7 +17,17 @@ from torch import Tensor, nn
 
 from analog_samson.batchnorm import frozen_statistics
 from analog_samson.errors import OptionError
-from analog_samson.sharpness.scale import DEFAULT_RHO, Neighbourhood, Piece, ascent_steps, scales
+from analog_samson.sharpness.blocks import Buffers, blocks
+from analog_samson.sharpness.scale import (
+    DEFAULT_RHO,
+    Neighbourhood,
+    Piece,
+    Slope,
+    ascent_steps,
+    climb,
+    scales,
+    slope_of,
+)
 from analog_samson.sharpness.selection import Member, find_selection, members
 
 _logger = logging.getLogger(__name__)
@@ -36,11 +47,13 @@ class Part:
 class Ascent:
     """A climb as data: who takes part and how far, and whose batch-norm statistics stand still meanwhile.
 
-    A part with rho = 0 takes no part: its tensors stay, and its gradient does not enter the global norm.
+    A part with rho = 0 takes no part: its tensors stay, and its gradient does not enter the global norm. Between climbs
+    `buffers` keeps the memory for the copy of the weights.
     """
 
     parts: Sequence[Part]
     model: nn.Module | None = None
+    buffers: Buffers = field(default_factory=Buffers)
 
 
 class Climb(NamedTuple):
@@ -135,16 +148,19 @@ def _ascent_of(source: nn.Module | Ascent | Ascending, options: dict) -> Ascent:
 def climb_on(stack: ExitStack, ascent: Ascent, *, watch: Watch | None = None) -> Climb:
     """Climb now; closing `stack` puts everything back. `watch` sees the parameters and their steps before they move.
 
-    Changes the weights in place. The steps are freed before this returns; one copy of the weights is kept.
+    Changes the weights in place. One copy of the weights is kept.
     """
-    pieces = list(pieces_of(ascent))
-    steps = ascent_steps([piece for _, piece in pieces])
-    if steps.eps:
-        taking_part = [member for part, _ in pieces for member in part]
-        _move(stack, taking_part, [eps for piece in steps.eps for eps in piece], watch)
+    chosen = list(pieces_of(ascent))
+    pieces = [piece for _, piece in chosen]
+    slope = slope_of(pieces)
+    if slope.rises:
+        if watch is not None:
+            steps = ascent_steps(pieces).eps
+            watch([member for part, _ in chosen for member in part], [eps for piece in steps for eps in piece])
+        _move(stack, pieces, slope, ascent.buffers)
     if ascent.model is not None:
         stack.enter_context(frozen_statistics(ascent.model))
-    return Climb(steps.norm, bool(steps.eps))
+    return Climb(slope.norm, slope.rises)
 
 
 def pieces_of(ascent: Ascent) -> Iterator[tuple[list[Member], Piece]]:
@@ -197,18 +213,28 @@ def _gradient(member: Member) -> Tensor:
 
 
 @torch.no_grad()
-def _move(stack: ExitStack, moving: list[Member], steps: list[Tensor], watch: Watch | None) -> None:
-    if watch is not None:
-        watch(moving, steps)
-    weights = [member.tensor for member in moving]
-    saved = [torch.empty_like(weight) for weight in weights]
-    torch._foreach_copy_(saved, weights)
-    stack.callback(_put_back, weights, saved)
-    torch._foreach_add_(weights, steps)
+def _move(stack: ExitStack, pieces: Sequence[Piece], slope: Slope, buffers: Buffers) -> None:
+    weights = [weight for piece in pieces for weight in piece.weights]
+    saved = buffers.take(weights)
+    copies = iter(saved)
+    with ExitStack() as undo:
+        for piece, inverses in zip(pieces, slope.inverses, strict=True):
+            _move_piece(undo, piece, inverses, slope.norm, list(islice(copies, len(piece.weights))))
+        undo.pop_all()
+    stack.callback(_put_back, weights, saved, buffers)
     torch.clear_autocast_cache()  # else a second pass in the same autocast block would meet the old weights
 
 
+def _move_piece(undo: ExitStack, piece: Piece, inverses: list[float], norm: float, saved: list[Tensor]) -> None:
+    """w + eps into w, and w into `saved`; closing `undo` takes back what is done, should it fail half-way."""
+    for owners, (weights, grads, copies) in blocks(piece.weights, piece.grads, saved):
+        torch._foreach_copy_(copies, weights)
+        undo.callback(torch._foreach_copy_, weights, copies)
+        climb(Piece(weights, grads, piece.hood), [inverses[owner] for owner in owners], norm)
+
+
 @torch.no_grad()
-def _put_back(weights: list[Tensor], saved: list[Tensor]) -> None:
+def _put_back(weights: list[Tensor], saved: list[Tensor], buffers: Buffers) -> None:
     torch._foreach_copy_(weights, saved)
+    buffers.give(saved)
     torch.clear_autocast_cache()

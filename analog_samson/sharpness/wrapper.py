@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson.errors import OptionError
+from analog_samson.sharpness.blocks import Buffers
 from analog_samson.sharpness.perturb import Ascent, Climb, Part, climb_on, expect_dense
 from analog_samson.sharpness.scale import Neighbourhood
 from analog_samson.sharpness.selection import Member, find_selection, members_of
@@ -61,6 +62,7 @@ class SharpnessAware(torch.optim.Optimizer):
         self.share: dict[str, float] | None = None
         self.skipped_steps = 0
         self._members: dict[Tensor, Member] = {}
+        self._buffers = Buffers()
         groups: Any = params.named_parameters() if isinstance(params, nn.Module) else params
         super().__init__(groups, dict(options))
         self.base_optimizer = _build(base_optimizer, self.param_groups, base_kwargs)
@@ -72,7 +74,7 @@ class SharpnessAware(torch.optim.Optimizer):
     @property
     def ascent(self) -> Ascent:
         """The climb that the next step would make, from the groups as they are now."""
-        return Ascent([self._part(group) for group in self.param_groups], self.model)
+        return Ascent([self._part(group) for group in self.param_groups], self.model, self._buffers)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with their own options; keys that are not given take the optimizer's defaults."""
@@ -143,7 +145,7 @@ class SharpnessAware(torch.optim.Optimizer):
             group.update({**kept, **group})
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("base_optimizer", "model", "share", "skipped_steps", "_members", "_built")
+        own = ("base_optimizer", "model", "share", "skipped_steps", "_members", "_buffers", "_built")
         return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
 
     def _climb(self) -> Climb:
@@ -248,9 +250,14 @@ def _expect_same_methods(methods: list[str], state_dict: dict[str, Any]) -> None
 
 
 def _all_finite(tensors: list[Tensor]) -> bool:
-    """One read for all tensors. The largest |x| of a tensor is nan or inf exactly if one of its numbers is."""
+    """Whether every number is finite; one read for all tensors.
+
+    A finite 2-norm says so at a fifteenth of the infinity norm's time on a CPU; one that has overflowed says nothing.
+    """
     tensors = [tensor for tensor in tensors if tensor.numel()]
-    if not tensors:
-        return True
-    largest = [top.to(tensors[0].device) for top in torch._foreach_norm(tensors, math.inf)]
-    return bool(torch.stack(largest).isfinite().all())
+    return not tensors or _norms_are_finite(tensors, 2) or _norms_are_finite(tensors, math.inf)
+
+
+def _norms_are_finite(tensors: list[Tensor], order: float) -> bool:
+    norms = [norm.to(tensors[0].device) for norm in torch._foreach_norm(tensors, order)]
+    return bool(torch.stack(norms).isfinite().all())

@@ -16,7 +16,7 @@ def weight_error(analog: Any) -> float:
     sigma_c has an error of about ``sigma_c / sqrt(1 + sigma_c^2)``. The model must have been programmed.
     """
     errors = torch.stack([_layer_error(layer) for layer in analog.analog_layers()])
-    return float(errors.square().mean().sqrt())
+    return round(float(errors.square().mean().sqrt()), 9)  # below that it depends on the number of threads
 
 
 def _layer_error(layer: Any) -> Tensor:
@@ -26,6 +26,6 @@ def _layer_error(layer: Any) -> Tensor:
         scale = tile.get_scales().detach().cpu().reshape(-1, 1)
         target.append((tile.reference_combined_weights.cpu() * scale).flatten())
         stored.append((torch.as_tensor(tile.tile.get_weights()).cpu() * scale).flatten())
-    wanted, got = torch.cat(target), torch.cat(stored)
+    wanted, got = torch.cat(target).double(), torch.cat(stored).double()
     fit = (wanted @ got) / (got @ got).clamp(min=torch.finfo(got.dtype).tiny)
     return torch.linalg.vector_norm(fit * got - wanted) / torch.linalg.vector_norm(wanted).clamp(min=1e-30)

@@ -213,7 +213,7 @@ def _occupy(layout: Crossbar, preset: Preset) -> dict[str, int]:
         "columns": columns,
         "tiles": bundles * row_parts * column_parts,
         "cells": cells,
-        "devices": layout.weights * 2 * preset.device.pairs,
+        "devices": layout.weights * preset.device.per_weight,
     }
 
 

@@ -8,8 +8,6 @@ are buffers that calibration sets, so no forward pass in train mode moves them.
 from typing import Any
 
 import torch
-from aihwkit.inference.compensation.base import BaseDriftCompensation
-from aihwkit.inference.compensation.drift import GlobalDriftCompensation, PerColumnDriftCompensation
 from aihwkit.nn import AnalogLinear
 from aihwkit.simulator import rpu_base
 from aihwkit.simulator.configs import InferenceRPUConfig
@@ -20,11 +18,14 @@ from aihwkit.simulator.parameters import (
     PrePostProcessingParameter,
 )
 from aihwkit.simulator.parameters.enums import BoundManagementType, NoiseManagementType, WeightNoiseType
+from aihwkit.simulator.tiles.inference import InferenceTile
 
 from analog_samson.errors import InstallationError
 from analog_samson.installation import REMEDY
 from analog_samson.presets.schema import Converters, PerfectPeriphery, Periphery, Preset, Tile
+from analog_samson.tiles.compensation import compensation
 from analog_samson.tiles.noise import noise_model
+from analog_samson.tiles.tile import AveragedReadoutTile
 
 _READ_NOISE = {
     "none": WeightNoiseType.NONE,
@@ -37,11 +38,6 @@ _NOISE_MANAGEMENT = {
     "constant": NoiseManagementType.CONSTANT,
 }
 _BOUND_MANAGEMENT = {"none": BoundManagementType.NONE, "iterative": BoundManagementType.ITERATIVE}
-_COMPENSATION: dict[str, type[BaseDriftCompensation] | None] = {
-    "none": None,
-    "global": GlobalDriftCompensation,
-    "per_column": PerColumnDriftCompensation,
-}
 
 
 def rpu_config(preset: Preset) -> InferenceRPUConfig:
@@ -51,13 +47,14 @@ def rpu_config(preset: Preset) -> InferenceRPUConfig:
     >>> rpu_config(load_preset("pcm_rasch_2023")).mapping.max_input_size
     512
     """
-    compensation = _COMPENSATION[preset.compensation.kind]
+    is_averaged = preset.compensation.reads > 1 and isinstance(preset.periphery, Converters)
     return InferenceRPUConfig(
+        tile_class=AveragedReadoutTile if is_averaged else InferenceTile,
         forward=forward_parameters(preset.periphery),
         mapping=mapping_parameters(preset.tile),
         pre_post=PrePostProcessingParameter(input_range=input_range_parameters(preset.periphery)),
         noise_model=noise_model(preset),
-        drift_compensation=compensation() if compensation else None,
+        drift_compensation=compensation(preset.compensation),
     )
 
 

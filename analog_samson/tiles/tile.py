@@ -4,15 +4,21 @@ Mapping, programming, drift and compensation are aihwkit's; only the product is 
 draws from torch's streams. aihwkit's own torch tile refuses weight noise and IR drop.
 """
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import torch
 from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
+from aihwkit.simulator.tiles.inference import InferenceTile
 from aihwkit.simulator.tiles.inference_torch import TorchInferenceTile
 from aihwkit.simulator.tiles.torch_tile import TorchSimulatorTile
 from torch import Tensor
 from torch.autograd import no_grad
 
+from analog_samson import rng
+from analog_samson.tiles.compensation import reads_of
 from analog_samson.tiles.product import covers, one_hot_product, vector_product
 
 
@@ -47,10 +53,46 @@ class CrossbarTile(TorchInferenceTile):
 
     @no_grad()
     def _forward_drift_readout_tensor(self, reset_if: bool = False, exact_reference: bool = False) -> Tensor | None:
-        """The response to all one-hot vectors, as aihwkit reads it, without building the identity matrix."""
-        if self.rpu_config.drift_compensation is None:
+        """The response to all one-hot vectors, as aihwkit reads it, without building the identity matrix.
+
+        As on the compiled tile its noise leaves torch's stream alone: the devices that are programmed next are the
+        same however often and whatever is read.
+        """
+        chosen, io, weight = self.rpu_config.drift_compensation, self.rpu_config.forward, self.tile.weight
+        if chosen is None:
             return None
-        return one_hot_product(self.tile.weight, self.rpu_config.forward)
+        if io.is_perfect:
+            return one_hot_product(weight, io)
+        with rng.stream(_state(weight), "reading"):
+            return mean_reading(lambda: one_hot_product(weight, io), reads_of(chosen))
+
+
+class AveragedReadoutTile(InferenceTile):
+    """aihwkit's compiled tile, whose reading for drift compensation is the mean of several."""
+
+    @no_grad()
+    def _forward_drift_readout_tensor(self, reset_if: bool = False, exact_reference: bool = False) -> Tensor | None:
+        """The response to all one-hot vectors."""
+        read = super()._forward_drift_readout_tensor
+        return mean_reading(lambda: read(reset_if, exact_reference), reads_of(self.rpu_config.drift_compensation))
+
+
+def _state(weight: Tensor) -> int:
+    """A seed from where torch's streams stand and from the weights: tiles read differently, cells repeat."""
+    states = [torch.get_rng_state()]
+    if weight.is_cuda:
+        states.append(torch.cuda.get_rng_state(weight.device))
+    states.append(weight.detach()[0].cpu())  # one output will do; a sum would depend on the number of threads
+    digest = hashlib.sha256(b"".join(state.numpy().tobytes() for state in states))
+    return int.from_bytes(digest.digest()[:8], "big")
+
+
+def mean_reading(read: Callable[[], Tensor], reads: int) -> Tensor:
+    """The mean of as many calls of `read`, which draws its noise anew."""
+    total = read()
+    for _ in range(reads - 1):
+        total = total + read()
+    return total / reads if reads > 1 else total
 
 
 @dataclass

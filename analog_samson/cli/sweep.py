@@ -1,0 +1,105 @@
+"""`analog-samson sweep`: many simulations, checkpoints by presets by seeds, by several processes."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analog_samson.cli.reproduce import parse_seeds
+from analog_samson.units import parse_times
+
+if TYPE_CHECKING:
+    from analog_samson.simulation import SimulateOptions
+    from analog_samson.sweep import Pool
+
+EXAMPLE = """Example:
+
+analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_nandakumar_2019 --seeds 0,1 \
+--data cifar10:DIR --workers 2 --out runs/sweep
+"""
+
+
+def sweep(
+    checkpoints: Annotated[list[str], typer.Argument(help="Checkpoints: FILE, or NAME=FILE.", metavar="CHECKPOINT...")],
+    data: Annotated[str, typer.Option(help="Test data, as for simulate.")],
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(help="Hardware preset; give it again for more.", show_default="pcm_nandakumar_2019"),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="One simulation for each seed, e.g. 0,1,2.")] = "0",
+    model: Annotated[str | None, typer.Option(help="Model name, if checkpoints do not say it.")] = None,
+    times: Annotated[str, typer.Option(help="Times after programming (units s m h d w y).")] = "1s,1h,1d,1y",
+    sigmas: Annotated[str, typer.Option(help="Values of sigma_c, or `none`.")] = "none",
+    instances: Annotated[int, typer.Option(help="Simulated chips.", min=1)] = 10,
+    limit: Annotated[int | None, typer.Option(help="Use the first N test images.", show_default="all")] = None,
+    adabs: Annotated[bool, typer.Option("--adabs", help="Also with adapted batch-norm statistics.")] = False,
+    calibration_data: Annotated[
+        str | None, typer.Option(help="Images for AdaBS and input ranges.", show_default="training part of --data")
+    ] = None,
+    normalization: Annotated[
+        str | None, typer.Option(help="Of the input, as for simulate.", show_default="the checkpoint's")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="fast, or aihwkit: the tile's own forward.")] = "fast",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    workers: Annotated[int, typer.Option(help="Simulations at a time.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="CPU threads of each; equal threads give files equal to the byte.", show_default="cores / workers"
+        ),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="loky, dask or ray.")] = "loky",
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Dask or Ray cluster that sees the same files.", show_default="none")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the run folders; the same command goes on there.")] = Path(
+        "runs/sweep"
+    ),
+) -> None:
+    from analog_samson.cli.simulate import _parse_sigmas
+    from analog_samson.simulation import SimulateOptions
+    from analog_samson.sweep import Pool
+
+    base = SimulateOptions(
+        checkpoint="",
+        data=data,
+        preset="",
+        model=model,
+        times=parse_times(times),
+        sigmas=_parse_sigmas(sigmas),
+        instances=instances,
+        limit=limit,
+        adabs=adabs,
+        calibration_data=calibration_data,
+        normalization=normalization,
+        engine=engine,
+        device=device,
+    )
+    pool = Pool(workers=workers, backend=backend, threads_each=threads, address=address)
+    _run(base, checkpoints, preset or ["pcm_nandakumar_2019"], parse_seeds(seeds) or (0,), out, pool)
+
+
+sweep.__doc__ = (
+    f"Simulate every checkpoint on every preset with every seed, each in a run folder of its own.\n\n{EXAMPLE}"
+)
+
+
+def _run(
+    base: "SimulateOptions",
+    checkpoints: list[str],
+    presets: list[str],
+    seeds: tuple[int, ...],
+    out: Path,
+    pool: "Pool",
+) -> None:
+    from analog_samson.cli.progress import cell_progress
+    from analog_samson.installation import check_installation
+    from analog_samson.sweep import parse_checkpoints, plan_sweep, run_cells, run_simulation_cell
+
+    check_installation()
+    cells = plan_sweep(base, parse_checkpoints(checkpoints), presets, seeds, out)
+    print(f"{len(cells)} simulations, {pool.workers} at a time with {pool.threads} threads each", file=sys.stderr)
+    with cell_progress(len(cells)) as progress:
+        run_cells(run_simulation_cell, cells, pool, done=lambda place: progress(str(cells[place].folder)))
+    print("\n".join(str(cell.folder) for cell in cells))

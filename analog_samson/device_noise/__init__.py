@@ -1,0 +1,21 @@
+"""What the devices of a preset do to stored weights, as functions of tensors: programming, drift and read noise.
+
+With the numbers of aihwkit's noise models the functions of conductances equal its methods bit for bit under the same
+seed (the tests check it), which is why the order of their operations matters. They draw from `generator`, or from
+torch's global stream, and run on the device of their input. `weight_on_chip` puts them together for training.
+
+In formulas: g [uS] conductance, x = g / g_max in 0..1, t [s] since the end of programming, nu, q without unit.
+"""
+
+from analog_samson.device_noise.chip import changes_weights, changes_with_time, weight_on_chip
+from analog_samson.device_noise.drift import aged_conductance, drift_parameters
+from analog_samson.device_noise.programming import programmed_conductance
+
+__all__ = [
+    "aged_conductance",
+    "changes_weights",
+    "changes_with_time",
+    "drift_parameters",
+    "programmed_conductance",
+    "weight_on_chip",
+]

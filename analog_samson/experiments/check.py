@@ -1,0 +1,91 @@
+"""Checks between the parts of an experiment file that the schema alone cannot see."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from analog_samson.errors import did_you_mean
+from analog_samson.experiments.schema import (
+    BorrowedChoice,
+    Experiment,
+    GivenChoice,
+    OwnNetworks,
+    Scale,
+    Setting,
+    TrainingTable,
+    TunedChoice,
+)
+from analog_samson.experiments.shown import AccuracyTable, WorstCase
+
+_LENGTH = ("epochs", "batch_size")
+
+
+def cross_faults(experiment: Experiment) -> list[str]:
+    """Names that nothing bears, names borne twice, and tables that lack what others need."""
+    faults = list(_kind_faults(experiment))
+    if isinstance(experiment.networks, OwnNetworks):
+        faults += _own_faults(experiment, experiment.networks)
+    if (experiment.source.numbers == "printed") != bool(experiment.printed):
+        faults.append("printed: expected numbers exactly where source.numbers is 'printed'")
+    return faults
+
+
+def _kind_faults(experiment: Experiment) -> Iterator[str]:
+    analytic = isinstance(experiment.shows, WorstCase)
+    if analytic != (experiment.networks.model == "none"):
+        yield "networks.model: expected 'none' exactly where shows.model is 'worst_case'"
+
+
+def _own_faults(experiment: Experiment, own: OwnNetworks) -> Iterator[str]:
+    settings = {setting.name: setting for setting in own.settings}
+    methods = [method.name for method in own.methods]
+    yield from _twice("networks.settings", [setting.name for setting in own.settings])
+    yield from _twice("networks.methods", methods)
+    for place, method in enumerate(own.methods):
+        yield from _unknown(f"networks.methods[{place}].grid", method.grid, TrainingTable.model_fields)
+    for place, setting in enumerate(own.settings):
+        yield from _setting_faults(f"networks.settings[{place}]", setting, own, settings, methods)
+    for name, scale in own.scales.items():
+        yield from _scale_faults(f"networks.scales.{name}", scale, settings, methods, experiment)
+    for place, number in enumerate(experiment.printed):
+        yield from _unknown(f"printed[{place}].setting", [number.setting], settings)
+        yield from _unknown(f"printed[{place}].method", [number.method], methods)
+    if isinstance(experiment.shows, AccuracyTable):
+        yield from _unknown("shows.baseline", [experiment.shows.baseline], methods)
+
+
+def _setting_faults(
+    where: str, setting: Setting, own: OwnNetworks, settings: dict[str, Setting], methods: list[str]
+) -> Iterator[str]:
+    missing = [name for name in _LENGTH if getattr(setting.training, name) is None]
+    yield from (f"{where}.training.{name}: missing; a setting states its own" for name in missing)
+    if setting.beside is not None:
+        yield from _unknown(f"{where}.beside", [setting.beside], settings)
+    match setting.chosen:
+        case GivenChoice(options=options):
+            yield from _unknown(f"{where}.chosen.options", options, methods)
+        case BorrowedChoice(setting=other):
+            yield from _unknown(f"{where}.chosen.setting", [other], settings)
+            if other in settings and isinstance(settings[other].chosen, BorrowedChoice):
+                yield f"{where}.chosen.setting: {other!r} borrows its own choices; expected one that has them"
+        case TunedChoice() if own.tuning is None:
+            yield f"{where}.chosen: 'tuned' needs a table networks.tuning"
+
+
+def _scale_faults(
+    where: str, scale: Scale, settings: dict[str, Setting], methods: list[str], experiment: Experiment
+) -> Iterator[str]:
+    yield from _unknown(f"{where}.settings", scale.settings, settings)
+    yield from _unknown(f"{where}.methods", scale.methods, methods)
+    if scale.evaluation is None and not isinstance(experiment.shows, AccuracyTable):
+        yield f"{where}.evaluation: missing; shows.model {experiment.shows.model!r} needs it"
+
+
+def _twice(where: str, names: list[str]) -> Iterator[str]:
+    yield from (f"{where}: the name {name!r} stands there twice" for name, n in Counter(names).items() if n > 1)
+
+
+def _unknown(where: str, names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    known = list(known)
+    for name in names:
+        if name not in known:
+            yield f"{where}: unknown name {name!r}{did_you_mean(name, known) or '; known: ' + ', '.join(known)}"

@@ -1,0 +1,128 @@
+"""A cell as a job: where it lies, what it is made from, and how to see that it is finished. No torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analog_samson.experiments.parts import read_part
+from analog_samson.experiments.plan import PRETRAINING, Cell
+from analog_samson.experiments.schema import Criterion, Evaluation
+from analog_samson.experiments.shown import Measure
+from analog_samson.experiments.sources import DataSpecs, Sources, start_of
+from analog_samson.experiments.tune import SCORE_FILE
+
+TRAINING_FILE, CLEAN_FILE, RUN_FILE = "training.json", "clean.json", "run.json"
+TRAINING, CHECKPOINT = "training", "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellJob:
+    """A cell with everything that its run needs; can be sent to another process.
+
+    limit: the first images of each set only. evaluation, measure, criterion: None where nothing of the kind is asked
+    for. instances: simulated chips.
+    """
+
+    cell: Cell
+    out: Path
+    sources: Sources
+    limit: int | None = None
+    evaluation: Evaluation | None = None
+    measure: Measure | None = None
+    criterion: Criterion | None = None
+    instances: int = 1
+    device: str = "cpu"
+    threads: int | None = None
+
+    def __str__(self) -> str:
+        return self.cell.folder
+
+    @property
+    def folder(self) -> Path:
+        return self.out / self.cell.folder
+
+    @property
+    def data(self) -> DataSpecs:
+        return self.sources.data(self.cell.data)
+
+    @property
+    def start(self) -> Path | None:
+        """The checkpoint to begin with."""
+        if self.cell.start_cell is not None:
+            return self.out / self.cell.start_cell / TRAINING / CHECKPOINT
+        return start_of(self.cell, self.sources)
+
+
+def is_finished(job: CellJob) -> bool:
+    """Whether `run_cell` would do nothing; RunError where the folder holds something else."""
+    return all(read_part(job.folder / name, asked) is not None for name, asked in _parts(job))
+
+
+def _parts(job: CellJob) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The files of a finished cell, with what they must have been asked."""
+    if job.cell.training:
+        yield TRAINING_FILE, asked_of_training(job)
+    if job.cell.method == PRETRAINING:
+        return
+    if job.criterion is not None:
+        yield SCORE_FILE, asked_of_score(job, job.criterion)
+        return
+    yield CLEAN_FILE, {"limit": job.limit}
+    if job.evaluation is not None:
+        yield RUN_FILE, asked_of_run(job, job.evaluation)
+    if job.measure is not None:
+        yield sharpness_file(job.measure), asked_of_sharpness(job, job.measure)
+
+
+def sharpness_file(measure: Measure) -> str:
+    """The file of a measure in a cell's folder.
+
+    >>> sharpness_file(Measure(method="samson", rho=0.5, p=2.0, eta=0.0, selection="weights_only"))
+    'sharpness_samson_rho0.5_p2_weights_only.json'
+    """
+    order = "" if measure.p is None else f"_p{measure.p:g}"
+    return f"sharpness_{measure.method}_rho{measure.rho:g}{order}_{measure.selection}.json"
+
+
+def asked_of_sharpness(job: CellJob, measure: Measure) -> dict[str, Any]:
+    """What decides a sharpness beside the network."""
+    assert job.evaluation is not None
+    limit = fewest(job.limit, job.evaluation.sharpness_limit or None)
+    batch = job.cell.setting.training.batch_size
+    return measure.model_dump() | {"limit": limit, "batch_size": batch}
+
+
+def asked_of_run(job: CellJob, evaluation: Evaluation) -> dict[str, Any]:
+    """What decides a simulation beside the network."""
+    return evaluation.model_dump(exclude={"sharpness_limit"}) | {
+        "times": list(evaluation.times),
+        "sigmas": list(evaluation.sigmas),
+        "instances": job.instances,
+        "limit": job.limit,
+        "seed": job.cell.seed,
+    }
+
+
+def asked_of_training(job: CellJob) -> dict[str, Any]:
+    """What decides a training; paths do not."""
+    cell = job.cell
+    start = cell.start_file or cell.start_cell
+    return {
+        **cell.training,
+        "network": cell.network,
+        "data": cell.data,
+        "seed": cell.seed,
+        "start": start,
+        "limit": job.limit,
+        "holdout": cell.holdout,
+    }
+
+
+def asked_of_score(job: CellJob, criterion: Criterion) -> dict[str, Any]:
+    return criterion.model_dump(mode="json") | {"limit": job.limit, "seed": job.cell.seed}
+
+
+def fewest(*limits: int | None) -> int | None:
+    given = [limit for limit in limits if limit is not None]
+    return min(given) if given else None

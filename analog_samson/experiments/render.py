@@ -1,0 +1,122 @@
+"""Results into files: NAME_SCALE.txt, .md and .csv with summaries, _raw.csv with every value, and the figures."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from analog_samson.experiments.figures import result_figures
+from analog_samson.experiments.results import CellResult
+from analog_samson.experiments.schema import Experiment
+from analog_samson.experiments.shown import WorstCase
+from analog_samson.experiments.tables import result_blocks
+from analog_samson.experiments.view import View
+from analog_samson.report.drawing import WIDE, Drawing, png, svg
+from analog_samson.report.grid import Block, Grid, render_markdown, render_text
+from analog_samson.results.atomic import write_atomically
+
+
+def write_results(view: View, out: Path) -> str:
+    """Write every file of the experiment into `out`; returns the text of the tables."""
+    stem = f"{view.experiment.name}_{view.scale_name}"
+    blocks = result_blocks(view)
+    text = _write_blocks(blocks, out, stem)
+    _write(out / f"{stem}_raw.csv", _csv(_raw(view)))
+    if view.experiment.printed:
+        _write(out / f"{stem}_paper.csv", _csv([number.model_dump() for number in view.experiment.printed]))
+    for name, drawing in result_figures(view).items():
+        _write_drawing(drawing, out, f"{stem}_{name}")
+    return text
+
+
+def write_worst_case(experiment: Experiment, shows: WorstCase, out: Path) -> str:
+    """Compute, draw and write the experiment that needs no training; returns the text of its table."""
+    from analog_samson.experiments.worst_case import (
+        curve_rows,
+        largest_deviation,
+        worst_case_curves,
+        worst_case_drawing,
+        worst_case_grid,
+    )
+
+    curves = worst_case_curves(shows)
+    blocks: list[Block] = [
+        f"{experiment.name}: {experiment.title}",
+        worst_case_grid(curves),
+        f"Largest deviation of the ascent step from the closed form rho T: {largest_deviation(curves):.1e} of rho.",
+        f"The paper: {experiment.source.place}, a figure, which prints no numbers to set beside these.",
+        " ".join(experiment.source.open_points.split()),
+    ]
+    text = _write_blocks(blocks, out, experiment.name)
+    _write(out / f"{experiment.name}_raw.csv", _csv(curve_rows(curves)))
+    _write_drawing(worst_case_drawing(curves), out, experiment.name)
+    return text
+
+
+def _write_blocks(blocks: Sequence[Block], out: Path, stem: str) -> str:
+    out.mkdir(parents=True, exist_ok=True)
+    text = render_text(blocks)
+    _write(out / f"{stem}.txt", text)
+    _write(out / f"{stem}.md", render_markdown(blocks))
+    _write(out / f"{stem}.csv", _csv([row for block in blocks if isinstance(block, Grid) for row in _grid_rows(block)]))
+    return text
+
+
+def _grid_rows(grid: Grid) -> list[dict[str, str]]:
+    """Long form: one row for each number, so that tables with different columns share a file."""
+    seen: dict[str, int] = {}
+    names = []
+    for header in grid.headers:
+        seen[header] = seen.get(header, 0) + 1
+        names.append(header if seen[header] == 1 else f"{header} (paper)")
+    return [
+        {"table": grid.title, "row": cells[0], "column": name, "value": value}
+        for cells in grid.rows
+        for name, value in zip(names[1:], cells[1:], strict=True)
+    ]
+
+
+def _raw(view: View) -> list[dict[str, Any]]:
+    return [row for result in view.results for row in _raw_rows(view, result)]
+
+
+def _raw_rows(view: View, result: CellResult) -> list[dict[str, Any]]:
+    """Every measured value of a network under one set of columns."""
+    cell = result.cell
+    base = {
+        "experiment": view.experiment.name,
+        "scale": view.scale_name,
+        "setting": cell.setting.name,
+        "network": cell.network,
+        "data": cell.data,
+        "method": cell.method,
+        "options": " ".join(f"{name}={value:g}" for name, value in cell.chosen.items()),
+        "seed": cell.seed,
+    }
+    empty = {"stage": "digital", "adabs": "", "instance": "", "time_seconds": "", "sigma_c": ""}
+    rows = [base | empty | {"metric": name, "value": value} for name, value in result.clean.items()]
+    if result.sharpness is not None:
+        rows.append(base | empty | {"metric": "sharpness", "value": result.sharpness})
+    for record in result.records:
+        noise = {name: getattr(record, name) for name in (*empty, "metric", "value")}
+        rows.append(base | {name: "" if value is None else value for name, value in noise.items()})
+    return rows
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return text.getvalue()
+
+
+def _write_drawing(drawing: Drawing, out: Path, stem: str) -> None:
+    write_atomically(out / f"{stem}.svg", svg(drawing, WIDE, text=False))
+    write_atomically(out / f"{stem}.png", png(drawing, WIDE))
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, text.encode())

@@ -1,0 +1,78 @@
+"""What finished cells have measured, read from their folders. No torch, and nothing is measured here."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from analog_samson.experiments.parts import load_part
+from analog_samson.experiments.plan import Cell
+from analog_samson.report.statistics import Summary, summarize
+from analog_samson.results.records import Record
+from analog_samson.results.store import open_run
+
+ACCURACY = "accuracy_percent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult:
+    """The values of one finished cell. clean: top1_percent and top5_percent; sharpness: None if it was not measured."""
+
+    cell: Cell
+    clean: dict[str, float]
+    records: tuple[Record, ...]
+    sharpness: float | None
+
+    def digital(self) -> list[float]:
+        """Top-1 accuracy without noise, one value."""
+        return [self.clean["top1_percent"]]
+
+    def at_sigma(self, sigma: float, adabs: bool) -> list[float]:
+        """Accuracy of every chip at sigma_c."""
+        return self._values(stage="gaussian", adabs=adabs, sigma_c=sigma)
+
+    def at_time(self, seconds: float, adabs: bool) -> list[float]:
+        """Accuracy of every chip so long after programming."""
+        return self._values(stage="drift", adabs=adabs, time_seconds=seconds)
+
+    def _values(self, **where: object) -> list[float]:
+        wanted = where | {"metric": ACCURACY}
+        found = [r for r in self.records if all(getattr(r, name) == value for name, value in wanted.items())]
+        return [record.value for record in sorted(found, key=lambda record: record.instance)]
+
+
+def read_results(cells: Iterable[Cell], out: Path, sharpness_file: str | None, with_noise: bool) -> list[CellResult]:
+    """The results of those of `cells` that have everything the experiment shows."""
+    found = (_read(cell, out / cell.folder, sharpness_file, with_noise) for cell in cells)
+    return [result for result in found if result is not None]
+
+
+def pool(values: Sequence[Sequence[float]]) -> Summary:
+    """Chips by training to one summary: over the chips of a single training, else over the trainings' means.
+
+    Chips of one training share its weights, so with several trainings only these are independent.
+
+    >>> pool([[80.0, 82.0]]).n, pool([[80.0, 82.0], [79.0, 81.0], [80.0, 80.0]]).mean
+    (2, 80.33333333333333)
+    """
+    return summarize(values[0]) if len(values) == 1 else summarize([fmean(chips) for chips in values])
+
+
+def _read(cell: Cell, folder: Path, sharpness_file: str | None, with_noise: bool) -> CellResult | None:
+    clean = load_part(folder / "clean.json")
+    if clean is None or (with_noise and load_part(folder / "run.json") is None):
+        return None
+    sharpness = None if sharpness_file is None else load_part(folder / sharpness_file)
+    if sharpness_file is not None and sharpness is None:
+        return None
+    return CellResult(
+        cell=cell,
+        clean=clean["values"],
+        records=_records(folder / "run") if with_noise else (),
+        sharpness=None if sharpness is None else sharpness["values"]["value"],
+    )
+
+
+def _records(folder: Path) -> tuple[Record, ...]:
+    with open_run(folder) as run:
+        return tuple(run.records())

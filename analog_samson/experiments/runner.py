@@ -1,0 +1,175 @@
+"""Reproduce an experiment: run the cells that are missing, then write its table or figure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from analog_samson.errors import OptionError, list_faults
+from analog_samson.experiments.catalogue import Networks, networks_of
+from analog_samson.experiments.cells import run_cell
+from analog_samson.experiments.cost import estimate_seconds, format_seconds
+from analog_samson.experiments.jobs import CellJob, is_finished, sharpness_file
+from analog_samson.experiments.plan import (
+    PRETRAINING,
+    Cell,
+    Choices,
+    Overrides,
+    count_planned,
+    plan_candidates,
+    plan_cells,
+    plan_pretrainings,
+)
+from analog_samson.experiments.render import write_results, write_worst_case
+from analog_samson.experiments.results import read_results
+from analog_samson.experiments.schema import Experiment, Scale, Tuning
+from analog_samson.experiments.shown import Correlation, WorstCase
+from analog_samson.experiments.sources import Sources, check_sources
+from analog_samson.experiments.tune import choose, write_choices
+from analog_samson.experiments.view import View
+from analog_samson.presets.search import load_preset
+from analog_samson.sweep import Pool, run_cells
+from analog_samson.training.job import read_texts
+from analog_samson.training.options import TrainOptions
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where and how an experiment is run. threads: of the CPU, None leaves a worker its share of the cores."""
+
+    scale: str
+    out: Path
+    overrides: Overrides = field(default_factory=Overrides)
+    sources: Sources = field(default_factory=Sources)
+    device: str = "cpu"
+    threads: int | None = None
+    pool: Pool = field(default_factory=Pool)
+
+
+def reproduce_experiment(experiment: Experiment, options: RunOptions, say: Say = lambda text: None) -> str:
+    """Run what is missing below options.out and write the results there; returns the text of the tables.
+
+    Options, data and checkpoints of everything that is to run are checked before anything is. A killed run goes on
+    where it stopped. Raises AnalogSamsonError.
+    """
+    if isinstance(experiment.shows, WorstCase):
+        return write_worst_case(experiment, experiment.shows, options.out)
+    networks = networks_of(experiment)
+    scale = networks.scale(options.scale)
+    cells = plan_cells(networks, scale, options.overrides, _choices(experiment, networks, scale, options, say))
+    check_training([cell for cell in cells if cell.training])
+    run_missing(experiment, scale, _selected(cells, options.overrides.only), options, say)
+    view = make_view(experiment, networks, scale, cells, options)
+    text = write_results(view, options.out)
+    say(f"wrote {options.out}/{experiment.name}_{options.scale}.txt and the files beside it")
+    return text
+
+
+def run_missing(
+    experiment: Experiment,
+    scale: Scale,
+    cells: Sequence[Cell],
+    options: RunOptions,
+    say: Say,
+    tuning: Tuning | None = None,
+) -> None:
+    """Run the cells that are not finished: first the networks that others begin with, one after the other."""
+    jobs = [(cell, _job(experiment, scale, cell, options, tuning)) for cell in cells]
+    missing = [(cell, job) for cell, job in jobs if not is_finished(job)]
+    check_sources([cell for cell, _ in missing], options.sources)
+    if scale.evaluation is not None:
+        load_preset(scale.evaluation.preset)
+    if len(missing) < len(jobs):
+        say(f"{len(jobs) - len(missing)} of {len(jobs)} networks are finished")
+    if missing:
+        chips = options.overrides.instances
+        seconds = estimate_seconds([cell for cell, _ in missing], scale, experiment.shows, chips, tuning)
+        say(f"{len(missing)} to run, about {format_seconds(seconds)} on {scale.cost.machine}")
+    first = [job for cell, job in missing if cell.method == PRETRAINING]
+    rest = [job for cell, job in missing if cell.method != PRETRAINING]
+    _run(first, Pool(), say)
+    _run(rest, options.pool, say)
+
+
+def check_training(cells: Sequence[Cell]) -> None:
+    """Raise one OptionError for all trainings with options that cannot be."""
+    faults = []
+    for cell in cells:
+        try:
+            TrainOptions(seed=cell.seed, **read_texts(cell.training))
+        except OptionError as error:
+            faults.append(f"{cell.folder}: {error}")
+    if faults:
+        raise OptionError(list_faults("trainings", faults))
+
+
+def make_view(
+    experiment: Experiment, networks: Networks, scale: Scale, cells: Sequence[Cell], options: RunOptions
+) -> View:
+    """What is finished of an experiment, ready to be rendered."""
+    shows = experiment.shows
+    measure = sharpness_file(shows.measure) if isinstance(shows, Correlation) else None
+    shown = [cell for cell in cells if cell.method != PRETRAINING]
+    return View(
+        experiment=experiment,
+        networks=networks,
+        scale_name=options.scale,
+        scale=scale,
+        overrides=options.overrides,
+        planned=count_planned(networks, scale, options.overrides),
+        results=read_results(shown, options.out, measure, with_noise=scale.evaluation is not None),
+    )
+
+
+def _choices(experiment: Experiment, networks: Networks, scale: Scale, options: RunOptions, say: Say) -> Choices:
+    """Tune what is to be tuned, as far as --only lets it, and write down what was chosen from what."""
+    candidates = plan_candidates(networks, scale, options.overrides)
+    if not candidates:
+        return {}
+    check_training(candidates)
+    only = options.overrides.only
+    wanted = [cell for cell in candidates if only in cell.folder or only in f"{cell.setting.name}/{cell.method}"]
+    starts = {cell.start_cell for cell in wanted}
+    first = [cell for cell in plan_pretrainings(networks, scale, options.overrides) if cell.folder in starts]
+    say("choosing hyper-parameters")
+    run_missing(experiment, scale, [*first, *wanted], options, say, networks.own.tuning)
+    choices = choose(candidates, options.out)
+    write_choices(choices, options.out / f"{experiment.name}_{options.scale}_choices.json")
+    return {(choice.setting, choice.method): choice.chosen for choice in choices}
+
+
+def _selected(cells: Sequence[Cell], only: str) -> list[Cell]:
+    """The cells that --only names, and what they begin with."""
+    chosen = [cell for cell in cells if only in cell.folder and cell.method != PRETRAINING]
+    if not chosen:
+        known = ", ".join(cell.folder for cell in cells[:3])
+        raise OptionError(f"--only {only!r}: no network has this in its name; names are such as {known}")
+    starts = {cell.start_cell for cell in chosen}
+    return [*(cell for cell in cells if cell.folder in starts), *chosen]
+
+
+def _job(experiment: Experiment, scale: Scale, cell: Cell, options: RunOptions, tuning: Tuning | None) -> CellJob:
+    shows, overrides = experiment.shows, options.overrides
+    return CellJob(
+        cell=cell,
+        out=options.out,
+        sources=options.sources,
+        limit=overrides.limit_images,
+        evaluation=scale.evaluation,
+        measure=shows.measure if isinstance(shows, Correlation) else None,
+        criterion=tuning.criterion if tuning is not None and cell.holdout else None,
+        instances=overrides.instances or cell.setting.instances,
+        device=options.device,
+        threads=options.threads or options.pool.threads,
+    )
+
+
+def _run(jobs: Sequence[CellJob], pool: Pool, say: Say) -> None:
+    """One after the other with every epoch told, or in several processes with every finished network told."""
+    if pool.workers == 1 and pool.backend == "loky":
+        for place, job in enumerate(jobs, 1):
+            say(f"[{place}/{len(jobs)}] {job.cell.folder}")
+            run_cell(job, say)
+        return
+    run_cells(run_cell, jobs, pool, done=lambda place: say(f"finished {jobs[place].cell.folder}"))

@@ -1,0 +1,169 @@
+"""What a study of sharpness found, as plain data, and how it is printed."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from analog_samson.report.grid import Block, Grid, render_text
+from analog_samson.sharpness.correlation import METHOD_OF_INTERVAL, Correlation, correlate
+from analog_samson.sharpness.robustness import Robustness
+
+PERCENT = "keskar"  # the one measure that is not in nats
+Correlations = dict[tuple[str, str], tuple[Correlation, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One measure of one checkpoint: every number that decides it, and its value [nats; for keskar percent].
+
+    loss: at the weights themselves [nats]. batch_size is m of eq. 10.
+    """
+
+    checkpoint: str
+    sha256: str
+    data: str
+    method: str
+    rho: float
+    p: float
+    selection: str
+    steps: int
+    batch_size: int
+    images: int
+    batches: int
+    loss: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """Findings by checkpoint and method, in the order asked for, and what runs say of the checkpoints, if any."""
+
+    findings: tuple[Finding, ...]
+    robustness: Robustness | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def checkpoints(self) -> list[str]:
+        return list(dict.fromkeys(finding.checkpoint for finding in self.findings))
+
+    @property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(finding.method for finding in self.findings))
+
+
+def correlations(study: Study) -> Correlations:
+    """(method, measure of robustness) to its three correlations, over the checkpoints that have both."""
+    found: Correlations = {}
+    if study.robustness is None:
+        return found
+    for measure in study.robustness.measures:
+        for method in study.methods:
+            pairs = [
+                (finding.value, study.robustness.values[finding.checkpoint][measure])
+                for finding in study.findings
+                if finding.method == method and measure in study.robustness.values[finding.checkpoint]
+            ]
+            found[method, measure] = correlate(*zip(*pairs, strict=True))
+    return found
+
+
+def print_study(study: Study) -> str:
+    """The tables as plain text."""
+    blocks: list[Block] = ["\n".join(study.notes), _sharpness_grid(study)]
+    if study.robustness is not None:
+        found = correlations(study)
+        blocks += [_robustness_grid(study.robustness), _correlation_grid(found)]
+        blocks.append("\n".join([_how_to_read(found), *_reasons(found), *study.robustness.notes]))
+    return render_text(blocks)
+
+
+def _sharpness_grid(study: Study) -> Grid:
+    rows = tuple(
+        (
+            finding.checkpoint,
+            finding.method,
+            f"{finding.rho:g}",
+            f"{finding.value:.5g}",
+            "%" if finding.method == PERCENT else "nats",
+            f"{finding.loss:.5g}",
+            str(finding.images),
+            str(finding.batch_size),
+        )
+        for finding in study.findings
+    )
+    return Grid(
+        title="Sharpness (a lower bound: the highest loss is sought by climbing)",
+        headers=("checkpoint", "method", "rho", "sharpness", "unit", "loss", "images", "m"),
+        rows=rows,
+        align="llrrlrrr",
+    )
+
+
+def _robustness_grid(robustness: Robustness) -> Grid:
+    rows = tuple(
+        (measure, label, f"{found[measure]:.2f}")
+        for measure in robustness.measures
+        for label, found in robustness.values.items()
+        if measure in found
+    )
+    return Grid(title="From the runs", headers=("measure", "checkpoint", "value"), rows=rows, align="llr")
+
+
+def _correlation_grid(found: Correlations) -> Grid:
+    kinds = next(iter(found.values()))
+    return Grid(
+        title="Correlation over checkpoints, with its 95 % interval",
+        headers=("sharpness", "with", *(one.kind for one in kinds), "n"),
+        rows=tuple(
+            (method, measure, *(_coefficient(one) for one in three), str(three[0].n))
+            for (method, measure), three in found.items()
+        ),
+        align="ll" + "r" * len(kinds) + "r",
+    )
+
+
+def _coefficient(one: Correlation) -> str:
+    if one.value is None:
+        return "-"
+    return f"{one.value:.2f}" if one.low is None else f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
+
+
+def _reasons(found: Correlations) -> list[str]:
+    """Why numbers are missing: each reason once, with the rows that it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for (method, measure), three in found.items():
+        for note in dict.fromkeys(one.note for one in three if one.note):
+            kinds = [one.kind for one in three if one.note == note]
+            whose = "" if len(kinds) == len(three) else f"{' and '.join(kinds)} of "
+            reasons.setdefault(note, []).append(f"{whose}{method} with {measure}")
+    return [f"{note}: {'every row' if len(rows) == len(found) else _few(rows)}" for note, rows in reasons.items()]
+
+
+def _few(rows: Sequence[str]) -> str:
+    return "; ".join(rows[:3]) + (f"; and {len(rows) - 3} more" if len(rows) > 3 else "")
+
+
+def _how_to_read(found: Correlations) -> str:
+    every = [one for three in found.values() for one in three]
+    ends = [(one.low, one.high) for one in every if one.low is not None and one.high is not None]
+    if not ends:
+        return "No correlation has an interval: too few checkpoints to say anything."
+    clear = sum(low > 0 or high < 0 for low, high in ends)
+    return f"{METHOD_OF_INTERVAL}. {clear} of {len(ends)} intervals leave 0 out."
+
+
+def rows_as_csv(study: Study) -> str:
+    """One line per finding, floats exact, with the checkpoint's robustness behind; what is not known is empty."""
+    measures = study.robustness.measures if study.robustness else []
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*Finding.__dataclass_fields__, *measures])
+    for finding in study.findings:
+        known = study.robustness.values[finding.checkpoint] if study.robustness else {}
+        writer.writerow([*asdict(finding).values(), *_cells(known, measures)])
+    return text.getvalue()
+
+
+def _cells(known: dict[str, float], measures: Sequence[str]) -> list[float | str]:
+    return [known.get(measure, "") for measure in measures]

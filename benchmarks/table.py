@@ -1,0 +1,161 @@
+"""Write the tables of benchmarks/README.md from benchmarks/results/*.json.
+
+    python benchmarks/table.py            # rewrites the README between its markers
+    python benchmarks/table.py --check    # exits with 1 if that would change it
+
+A table stands between `<!-- NAME -->` and `<!-- end NAME -->`; RENDERERS says which results each one is made from.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from analog_samson.report.grid import Block, Grid, render_markdown
+
+HERE = Path(__file__).parent
+Results = Sequence[dict[str, Any]]
+_MARKED = re.compile(r"(<!-- (?P<name>\w+) -->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
+
+
+def optimizer_step(results: Results) -> list[Block]:
+    """One table for each case, and a summary of where the time of the climb goes."""
+    cases = sorted((case for result in results for case in result["cases"]), key=lambda case: _size(case["case"]))
+    return [*(_step_grid(case) for case in cases), _roofline_grid(cases)]
+
+
+def _size(case: str) -> tuple[str, int, int]:
+    model, pixels, batch = case.split(":")
+    return model, int(pixels), int(batch)
+
+
+def _named(case: str) -> str:
+    model, pixels, batch = case.split(":")
+    return f"{model}, {pixels} x {pixels}, batch {batch}"
+
+
+def _step_grid(case: dict[str, Any]) -> Grid:
+    machine = case["environment"]
+    clock = "processor time" if case["clock"] == "process_time" else "wall time"
+    return Grid(
+        title=f"{_named(case['case'])}: {machine['threads']} thread, {case['rounds']} rounds, medians of {clock}",
+        headers=("step", "ms", "ratio", "lowest to highest", "optimizer alone, ms"),
+        rows=tuple(
+            (
+                row["contender"],
+                f"{1e3 * row['step_seconds']:.1f}",
+                f"{row['ratio']:.3f}",
+                f"{row['ratio_lowest']:.3f} to {row['ratio_highest']:.3f}",
+                f"{1e3 * row['climb_seconds']:.1f}" if row["climb_seconds"] else "",
+            )
+            for row in case["rows"]
+        ),
+        align="lrrrr",
+    )
+
+
+def _roofline_grid(cases: Results) -> Grid:
+    rows = []
+    for case in cases:
+        bound = case["roofline"]
+        (samson,) = (row for row in case["rows"] if row["contender"] == "SAMSON")
+        floor = bound["climb_bytes"] / bound["bytes_a_second"]
+        rows.append(
+            (
+                _named(case["case"]),
+                f"{bound['climb_bytes'] / 1e6:.0f}",
+                f"{bound['passes_bytes'] / 1e6:.0f}",
+                f"{bound['bytes_a_second'] / 1e9:.0f}",
+                f"{1e3 * floor:.1f}",
+                f"{1e3 * samson['climb_seconds']:.1f}",
+            )
+        )
+    headers = ("case", "climb, MB", "two passes, MB", "copy, GB/s", "climb at that speed, ms", "SAMSON alone, ms")
+    return Grid(title="What bounds the climb", headers=headers, rows=tuple(rows), align="lrrrrr")
+
+
+def simulate_speed(results: Results) -> list[Block]:
+    return [
+        Grid(
+            title=f"{result['network']}, input {' x '.join(map(str, result['shape']))}, {result['threads']} thread(s)",
+            headers=("hardware", "implementation", "time over the digital forward", "seconds", "rounds"),
+            rows=tuple(
+                (
+                    row["hardware"],
+                    row["implementation"],
+                    f"{row['median_ratio']:.2f}",
+                    f"{row['median_seconds']:.4f}",
+                    str(row["rounds"]),
+                )
+                for row in result["rows"]
+            ),
+            align="llrrr",
+        )
+        for result in results
+    ]
+
+
+def simulate_total(results: Results) -> list[Block]:
+    headers = (
+        "network",
+        "images",
+        "cells",
+        "threads",
+        "execution",
+        "seconds",
+        "over as many digital evaluations",
+        "GiB",
+    )
+    rows = []
+    for result in results:
+        what = (result["network"], str(result["images"]), str(result["cells"]), str(result["threads"]))
+        rest = f"{result['peak_memory_gib']:.2f}"
+        rows += [
+            (*what, name, f"{part['wall_seconds']:.1f}", f"{part['over_digital_nchw']:.2f}", rest)
+            for name, part in (("float32", result), ("bfloat16", result["bf16"]))
+        ]
+    return [Grid(title="A whole drift study", headers=headers, rows=tuple(rows), align="lrrrlrrr")]
+
+
+RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
+    "optimizer_step": optimizer_step,
+    "simulate_speed": simulate_speed,
+    "simulate_total": simulate_total,
+}
+
+
+def rendered(name: str, folder: Path) -> str:
+    """The tables of one benchmark from all of its results."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    mine = [result for result in found if result["benchmark"] == name]
+    if not mine:
+        return f"No result is stored yet: `python benchmarks/{name}.py` makes one.\n"
+    return render_markdown(RENDERERS[name](mine))
+
+
+def filled(text: str, folder: Path) -> str:
+    """The README with every table made anew; KeyError for a marker without a renderer."""
+    return _MARKED.sub(lambda found: f"{found[1]}\n{rendered(found['name'], folder)}\n{found[3]}", text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; exit with 1 if the tables are out of date"
+    )
+    check = parser.parse_args().check
+    readme = HERE / "README.md"
+    before = readme.read_text()
+    after = filled(before, HERE / "results")
+    if check:
+        print("the tables are up to date" if after == before else f"{readme}: out of date; run {Path(__file__).name}")
+        return int(after != before)
+    readme.write_text(after)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

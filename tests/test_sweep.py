@@ -1,0 +1,191 @@
+"""Grids of independent cells: the same numbers whoever runs them, and mistakes told for all cells."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from analog_samson import sweep as module
+from analog_samson.checkpoint import save_checkpoint
+from analog_samson.cli.sweep import sweep
+from analog_samson.errors import AnalogSamsonError, DataError, InstallationError, OptionError, RunError
+from analog_samson.models import build_model
+from analog_samson.report.exports import render_csv
+from analog_samson.results.store import open_run
+from analog_samson.rng import stream
+from analog_samson.sweep import BACKENDS, Pool, parse_checkpoints, run_cells
+
+app = typer.Typer()
+app.command()(sweep)
+CELLS = ["a/ideal/seed0", "a/ideal/seed1", "b/ideal/seed0", "b/ideal/seed1"]
+SMALL = ["--data", "digits", "--limit", "40", "--instances", "2", "--times", "1s,1d", "--sigmas", "0.2"]
+
+
+def call(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def error(*arguments: object) -> str:
+    with pytest.raises(AnalogSamsonError) as caught:
+        call(*arguments)
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    for seed, name in enumerate("ab"):
+        with stream(seed, "weights"):
+            save_checkpoint(folder / f"{name}.safetensors", build_model("digits_cnn"), {"model": "digits_cnn"})
+    return sorted(folder.iterdir())
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    """The CSV export of every run folder below `out`."""
+    found = {}
+    for path in sorted(out.glob("*/*/seed*")):
+        with open_run(path) as run:
+            found[str(path.relative_to(out))] = render_csv(run.records()).encode()
+    return found
+
+
+GRID = [*SMALL, "--preset", "pcm_nandakumar_2019", "--preset", "ideal", "--seeds", "0,1"]
+
+
+def test_two_workers_give_the_bytes_of_one(checkpoints, tmp_path):
+    grid = [*checkpoints, *GRID, "--threads", 1]
+    call(*grid, "--workers", 1, "--out", tmp_path / "one")
+    call(*grid, "--workers", 2, "--out", tmp_path / "two")
+    one, two = tables(tmp_path / "one"), tables(tmp_path / "two")
+    assert set(CELLS) < set(one)
+    assert len(one) == 8
+    assert one == two
+    noisy = [one[f"a/pcm_nandakumar_2019/seed{seed}"] for seed in (0, 1)]
+    assert noisy[0] != noisy[1]
+
+
+def test_other_threads_change_at_most_the_last_digit_of_the_weight_error(checkpoints, tmp_path):
+    """Accuracy and loss must stay equal to the bit; the weight error is a sum in an order that threads divide."""
+    for threads in (1, 2):
+        call(*checkpoints, *GRID, "--threads", threads, "--out", tmp_path / str(threads))
+    for folder in tables(tmp_path / "1"):
+        with open_run(tmp_path / "1" / folder) as run, open_run(tmp_path / "2" / folder) as other:
+            for first, second in zip(run.records(), other.records(), strict=True):
+                if first.metric == "weight_error":
+                    assert first.value == pytest.approx(second.value, rel=1e-6)
+                else:
+                    assert first == second
+
+
+def test_interrupted_sweep_does_only_what_is_missing(checkpoints, tmp_path):
+    grid = [*checkpoints, *SMALL, "--preset", "ideal", "--out", tmp_path]
+    call(*grid[1:])  # the second checkpoint alone
+    before = tables(tmp_path)
+    stamp = (tmp_path / "b/ideal/seed0/run.toml").stat().st_mtime_ns
+    text = call(*grid)
+    assert "2 simulations, 1 at a time" in text
+    assert (tmp_path / "b/ideal/seed0/run.toml").stat().st_mtime_ns == stamp
+    assert tables(tmp_path).items() >= before.items()
+    assert set(tables(tmp_path)) == {"a/ideal/seed0", "b/ideal/seed0"}
+
+
+def fail_on_odd(number: int) -> None:
+    if number % 2:
+        raise DataError(f"no data for {number}")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_cell_is_tried_and_all_mistakes_are_told(workers):
+    done: list[int] = []
+    with pytest.raises(RunError) as caught:
+        run_cells(fail_on_odd, [2, 3, 4, 5], Pool(workers=workers, cores=2), done=done.append)
+    assert str(caught.value).splitlines() == [
+        "4 cells: 2 problems",
+        "  3: no data for 3",
+        "  5: no data for 5",
+    ]
+    assert sorted(done) == [0, 2]
+
+
+def crash(number: int) -> None:
+    raise ZeroDivisionError("a bug")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bug_in_a_cell_is_not_taken_for_a_mistake_of_the_user(workers):
+    with pytest.raises(ZeroDivisionError):
+        run_cells(crash, [1], Pool(workers=workers, cores=2))
+
+
+def report_threads(path: Path) -> None:
+    import torch
+
+    path.write_text(str(torch.get_num_threads()))
+
+
+def test_worker_gets_its_share_of_the_cores(tmp_path):
+    paths = [tmp_path / str(place) for place in range(3)]
+    run_cells(report_threads, paths, Pool(workers=2, cores=6))
+    assert {path.read_text() for path in paths} == {"3"}
+    assert Pool(workers=4, cores=2).threads == 1
+
+
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_backend_that_is_not_installed_is_explained(backend, monkeypatch):
+    def missing(name: str):
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(module.importlib, "import_module", missing)
+    with pytest.raises(InstallationError, match=rf"pip install 'analog-samson\[{backend}\]'"):
+        run_cells(fail_on_odd, [2], Pool(backend=backend))
+
+
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_backend_gives_the_bytes_of_one_worker(backend, checkpoints, tmp_path):
+    pytest.importorskip(backend, reason=f"{backend} is an extra")
+    grid = [*checkpoints, *SMALL, "--preset", "pcm_nandakumar_2019", "--threads", 1]
+    call(*grid, "--out", tmp_path / "one")
+    call(*grid, "--workers", 2, "--backend", backend, "--out", tmp_path / "other")
+    assert tables(tmp_path / "one") == tables(tmp_path / "other")
+
+
+def test_impossible_pools_are_told_at_once():
+    with pytest.raises(OptionError) as caught:
+        Pool(workers=0, cores=-1, backend="rey", address=None)
+    text = str(caught.value)
+    assert text.startswith("sweep: 3 problems")
+    assert "did you mean 'ray'" in text
+    assert set(BACKENDS) == {"loky", "dask", "ray"}
+    with pytest.raises(OptionError, match="choose dask or ray"):
+        Pool(address="tcp://host:1")
+
+
+def test_checkpoints_are_named_by_file_folder_or_user():
+    named = parse_checkpoints(["runs/sgd/training/checkpoint.safetensors", "sam.pt", "best=x/checkpoint.pt"])
+    assert list(named) == ["sgd", "sam", "best"]
+    with pytest.raises(OptionError, match="both are called sam; give NAME=FILE"):
+        parse_checkpoints(["a/sam.pt", "b/sam.pt"])
+    with pytest.raises(OptionError, match="cannot be the name of a folder"):
+        parse_checkpoints(["../x=a.pt"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["none.pt", "other.pt"], "sweep: 2 problems"),
+        (["--preset", "idael"], "did you mean 'ideal'"),
+        (["--preset", "ideal", "--preset", "ideal"], "preset 'ideal': named twice"),
+        (["--seeds", "x"], "seeds 'x'"),
+        (["--workers", "0"], "workers: expected at least 1, got 0"),
+    ],
+    ids=str,
+)
+def test_mistake_is_explained_and_nothing_is_written(tmp_path, checkpoints, arguments, expected):
+    given = arguments if arguments[0].endswith(".pt") else [checkpoints[0], *arguments]
+    assert expected in error(*given, "--data", "digits", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
