@@ -1,9 +1,9 @@
 """Accuracy over time: instances of a chip, each programmed once and read at several times."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from analog_samson.errors import OptionError, list_faults
 from analog_samson.evaluation import evaluate
 from analog_samson.presets.schema import Preset
 from analog_samson.report.stopping import stein_total
+from analog_samson.report.validity import validity_of
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.records import COLUMNS, Record, to_row
 from analog_samson.tiles.calibrate import calibrate_input_ranges, needs_calibration
@@ -47,9 +48,14 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class DriftResult:
-    """The raw values of every (instance, time), accuracy in percent, loss in nats, times in seconds."""
+    """The raw values of every (instance, time), accuracy in percent, loss in nats, times in seconds.
+
+    preset: as a run folder stores it, for what lies outside its validity; seed: that of the simulation.
+    """
 
     records: tuple[Record, ...]
+    preset: Mapping[str, Any] | None = field(default=None, repr=False)
+    seed: int | None = None
 
     def frame(self) -> "pd.DataFrame":
         """One row a value, as a tidy pandas DataFrame."""
@@ -61,7 +67,13 @@ class DriftResult:
         """Accuracy over logarithmic time with its 95 % band, as a matplotlib Figure."""
         from analog_samson.report.figures import accuracy_over_time
 
-        return accuracy_over_time(self.records)
+        return accuracy_over_time(self.records, validity_of(self.preset))
+
+    def _repr_html_(self) -> str:
+        """The answer, the table and the figure, for a notebook."""
+        from analog_samson.report.notebook import result_html
+
+        return result_html(self.records, validity_of(self.preset))
 
 
 def simulate_drift(
@@ -127,7 +139,8 @@ def simulate_drift(
         instance += 1
         if instance == instances and target_halfwidth is not None:
             stop = min(max_instances, needed_instances(kept.records(), instances, target_halfwidth))
-    return DriftResult(tuple(r for r in kept.records() if r.stage in ("digital", "drift")))
+    found = tuple(r for r in kept.records() if r.stage in ("digital", "drift"))
+    return DriftResult(found, preset.model_dump(mode="json"), seed)
 
 
 def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float) -> int:

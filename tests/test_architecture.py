@@ -34,6 +34,7 @@ ROOMS = [
     ["conductance"],
     ["simulation", "conversion", "sharpness_study"],
     ["explanation"],
+    ["comparison"],
     ["demonstration"],
     ["sweep"],
     ["experiments"],

@@ -44,7 +44,7 @@ def help_text() -> str:
 def test_help_shows_defaults_an_example_and_every_option():
     text = help_text()
     assert "analog-samson train --model digits_cnn --data digits --method samson" in text
-    assert "Radius of the neighbourhood, dimensionless. [default: (sam 0.05, others 0.5)]" in text
+    assert "(sam, rwp: in units of the weights). [default: (sam 0.05, asam and samson 0.5, rwp by --sigma)]" in text
     assert "[default: (by data: digits 30; from scratch 200; from a checkpoint 10)]" in text
     assert "--bf16 --no-bf16" in text
     for name in TrainOptions.__dataclass_fields__:
@@ -147,6 +147,8 @@ def test_options_of_the_command_reach_the_training(tmp_path):
         "p": 2.0,
         "eta": 0.0,
         "selection": "paper",
+        "ascent_every": 1,
+        "ascent_fraction": 1.0,
         "clip_std": 2.0,
         "noise": pytest.approx(0.0376),
         "label_smoothing": 0.1,
@@ -155,6 +157,49 @@ def test_options_of_the_command_reach_the_training(tmp_path):
         "bf16": True,
         "channels_last": True,
     }
+
+
+def test_ingredients_of_the_command_reach_the_training(tmp_path):
+    call(*SHORT, "--method", "sgd", "--seed", "1", "--out", tmp_path / "teacher")
+    text = call(
+        *SHORT,
+        *("--method", "samson", "--ramp-epochs", "1.5", "--ascent-every", "2", "--ascent-fraction", "0.5"),
+        *(
+            "--noise-preset",
+            "pcm_nandakumar_2019",
+            "--noise-time",
+            "1h",
+            "--ema-decay",
+            "0.9",
+            "--distill-weight",
+            "0.3",
+        ),
+        *("--distill", tmp_path / "teacher" / "checkpoint.safetensors", "--out", tmp_path / "run"),
+    )
+    assert "noise_preset pcm_nandakumar_2019, noise_time 3600, ema_decay 0.9" in text
+    assert "sha256" not in text
+    assert "teacher: digits_cnn of checkpoint.safetensors" in text
+    metadata = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").metadata
+    assert (
+        metadata["training"].items()
+        >= {
+            "ramp_epochs": 1.5,
+            "ascent_every": 2,
+            "ascent_fraction": 0.5,
+            "noise_preset": "pcm_nandakumar_2019",
+            "noise_time": 3600.0,
+            "ema_decay": 0.9,
+            "distill_weight": 0.3,
+            "distill_temperature": 4.0,
+        }.items()
+    )
+    assert metadata["distilled_from"]["file"] == "checkpoint.safetensors"
+
+
+def test_random_weight_perturbation_is_a_method_of_the_command(tmp_path):
+    text = call(*SHORT, "--method", "rwp", "--sigma", "0.02", "--perturbed-share", "0.5", "--out", tmp_path / "run")
+    assert "method rwp, selection weights_only, sigma 0.02, perturbed_share 0.5" in text
+    assert "share of ||eps||" not in text
 
 
 def write_npz(path: Path, count: int, *, classes: int = 4, channels: int = 3, seed: int = 0) -> Path:
@@ -216,6 +261,19 @@ def test_foreign_checkpoint_is_fine_tuned(tmp_path, shared):
         (["--model", "digits_cnn", "--method", "sgd", "--rho", "1"], "rho: has no effect with method sgd"),
         (["--model", "digits_cnn", "--clip", "1", "--clip-std", "2"], "clip and clip_std: both limit the weights"),
         (["--model", "digits_cnn", "--noise", "x"], "ratio 'x': expected a number such as 0.0376"),
+        (
+            ["--model", "digits_cnn", "--method", "sgd", "--ascent-every", "4"],
+            "ascent_every: has no effect with method",
+        ),
+        (["--model", "digits_cnn", "--method", "rwp", "--p", "2"], "p: has no effect with method rwp"),
+        (["--model", "digits_cnn", "--noise-preset", "pcm_nandakuma"], "did you mean 'pcm_nandakumar_2019'"),
+        (["--model", "digits_cnn", "--noise-time", "1d"], "noise_time: has no effect without noise_preset"),
+        (["--model", "digits_cnn", "--noise-preset", "ideal"], "noise_preset: has no effect, for ideal"),
+        (["--model", "digits_cnn", "--noise-time", "1 day"], "duration '1 day'"),
+        (["--model", "digits_cnn", "--ema-decay", "1"], "ema_decay: expected a number below 1"),
+        (["--model", "digits_cnn", "--distill", "none.pt"], "none.pt: no such file"),
+        (["--model", "digits_cnn", "--distill-weight", "0.5"], "distill_weight: has no effect without a teacher"),
+        (["--model", "digits_cnn", "--distill-model", "resnet20"], "distill_model: has no effect without distill"),
         (["--model", "digits_cnn", "--normalization", "imagenet"], "3 channels (imagenet"),
         (["--model", "digits_cnn", "--normalization", "digit"], "did you mean 'digits'"),
         (["--model", "digits_cnn", "--device", "gpu"], "device 'gpu': expected auto, cpu, cuda or cuda:N"),

@@ -39,14 +39,16 @@ def wheel(source, tmp_path_factory):
 
 
 def test_wheel_holds_presets_and_templates(wheel):
-    names = zipfile.ZipFile(wheel).namelist()
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
     for path in NEEDED:
         assert f"analog_samson/{path}" in names
     assert "analog_samson/py.typed" in names
 
 
 def test_source_archive_holds_presets_and_templates(source, tmp_path):
-    names = tarfile.open(build(source, "sdist", tmp_path)).getnames()
+    with tarfile.open(build(source, "sdist", tmp_path)) as archive:
+        names = archive.getnames()
     for path in ("hw_presets/pcm_nandakumar_2019.toml", "analog_samson/report/templates/report.html"):
         assert any(name.endswith(path) for name in names)
 

@@ -14,8 +14,8 @@ from synthetic_runs import META, PLAN, PRESET, synthetic_records, synthetic_run
 from analog_samson.errors import RunError
 from analog_samson.report.citations import references
 from analog_samson.report.digest import digest
-from analog_samson.report.figures import figures
 from analog_samson.report.page import render_page, write_report
+from analog_samson.report.pictures import pictures
 from analog_samson.results.store import open_run
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -61,7 +61,7 @@ class Outline(HTMLParser):
 
 def page_of(*paths: Path) -> tuple[str, Outline]:
     runs = digest([open_run(path) for path in paths])
-    html = render_page(runs, figures(runs))
+    html = render_page(runs, pictures(runs))
     outline = Outline()
     outline.feed(html)
     return html, outline
@@ -109,6 +109,8 @@ def test_page_is_byte_identical_when_written_twice_and_from_shuffled_records(tmp
         "accuracy_over_time.svg",
         "gaussian_equivalent.png",
         "gaussian_equivalent.svg",
+        "yield.png",
+        "yield.svg",
     ]
     assert [file.read_bytes() for file in files[0]] == [file.read_bytes() for file in files[1]]
 
@@ -121,7 +123,7 @@ def test_page_opens_with_the_answer(sgd: Path, samson: Path) -> None:
     _, outline = page_of(sgd, samson)
     opening = outline.text[: outline.text.index("Over time")]
     assert "resnet20-samson scores 87.9 ± 0.5 % after 1 year." in opening
-    assert "It is 7.6 points above resnet20-sgd on the same chips (95 % interval [6.4, 8.8], extrapolated)." in opening
+    assert "It is 7.6 points above resnet20-sgd on the same chips (95 % interval [5.6, 9.6], extrapolated)." in opening
 
 
 def test_page_says_that_no_difference_was_seen_when_none_was(tmp_path: Path, sgd: Path) -> None:
@@ -161,7 +163,7 @@ def test_page_tells_source_settings_hardware_commands_and_citations(sgd: Path) -
 def test_figures_have_words_for_those_who_do_not_see_them(sgd: Path, samson: Path) -> None:
     _, outline = page_of(sgd, samson)
     svgs = [value for tag, name, value in outline.attributes if tag == "svg" and name == "aria-labelledby"]
-    assert len(svgs) == 6  # three figures, wide and narrow
+    assert len(svgs) == 10  # five figures, wide and narrow
     assert set(svgs) <= set(outline.ids)
     html, _ = page_of(sgd, samson)
     assert "resnet20-sgd: programmed 89.9, 1s 88.8, 1h 83.5, 1d 82.7, 1y 80.4 percent" in html
@@ -174,7 +176,7 @@ def test_every_number_after_the_preset_ends_is_marked_extrapolated(sgd: Path, sa
     body = re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
     rows = re.findall(r"<tr[^>]*>.*?</tr>", body, flags=re.DOTALL)
     of_the_year = [row for row in rows if re.search(r"80\.4|87\.9|\+7\.6", row) and "<td" in row]
-    assert len(of_the_year) == 5  # two in the overview, one in each table of details, one in the comparison
+    assert len(of_the_year) == 7  # two in the overview and at the frontier, one in each details and in the comparison
     assert all('<span class="tag">extrapolated</span>' in row for row in of_the_year)
     cards = re.findall(r'<li class="card.*?</li>', body, flags=re.DOTALL)
     assert len(cards) == 2
@@ -184,7 +186,8 @@ def test_every_number_after_the_preset_ends_is_marked_extrapolated(sgd: Path, sa
 def test_nothing_is_marked_extrapolated_when_the_preset_covers_it(tmp_path: Path) -> None:
     preset = PRESET | {"validity": {"max_seconds": 1e9}}
     html, _ = page_of(synthetic_run(tmp_path / "run", meta={"preset": preset}))
-    assert "extrapolated" not in html
+    body = re.sub(r'<section id="lifetime">.*?</section>', "", html, flags=re.DOTALL)  # looks beyond the last time
+    assert "extrapolated" not in body
 
 
 def test_page_shows_hostile_names_as_text(tmp_path: Path) -> None:

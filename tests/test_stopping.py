@@ -24,7 +24,7 @@ def test_pilot_of_one_is_refused():
 
 
 def test_interval_covers_the_true_mean_as_promised():
-    """1500 studies of normal instances, pilot 5: coverage at least 95 %, |z| < 4.9; stopping when narrow covers less."""
+    """1500 normal studies, pilot 5: coverage of 95 % or more, |z| < 4.9; stopping when narrow covers less."""
     generator = np.random.default_rng(0)
     covered = naive = 0
     studies, halfwidth = 1500, 0.5

@@ -15,11 +15,11 @@ from golden_files import assert_golden
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
 from analog_samson.errors import RunError
+from analog_samson.report.blocks import report_blocks
 from analog_samson.report.comparison import compare
 from analog_samson.report.digest import Run, digest, distinct_names
 from analog_samson.report.exports import render_csv, render_json
 from analog_samson.report.grid import Block, Grid, render_latex, render_markdown, render_text
-from analog_samson.report.tables import report_blocks
 from analog_samson.report.wording import answer
 from analog_samson.results.records import COLUMNS, Record
 from analog_samson.results.store import open_run
@@ -90,7 +90,9 @@ def test_answer_says_less_when_less_was_measured(tmp_path: Path, stages: set[str
 
 def test_nothing_is_extrapolated_when_the_preset_covers_the_times(tmp_path: Path) -> None:
     preset = PRESET | {"validity": {"max_seconds": 31536000.0}}
-    assert "extrapolated" not in text_of(synthetic_run(tmp_path / "run", meta={"preset": preset}))
+    text = text_of(synthetic_run(tmp_path / "run", meta={"preset": preset}))
+    assert "1y (extrapolated)" not in text
+    assert "after 1y, extrapolated" not in text
 
 
 def test_report_says_what_is_missing_when_a_run_is_not_finished(tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ from analog_samson.evaluation import Batches, evaluate
 from analog_samson.models import build_model, restore_model
 from analog_samson.sharpness.selection import crossbar_weights
 from analog_samson.training import TrainingError, TrainOptions, TrainProgress, fit
+from analog_samson.training.faults import METHODS
 from analog_samson.training.folder import finished_epochs
-from analog_samson.training.options import METHODS, parse_ratio
+from analog_samson.training.options import parse_ratio
 from analog_samson.training.recipes import DIGITS, FINE_TUNING, FROM_SCRATCH, recipe_for
 from analog_samson.training.schedule import SCHEDULES, Schedule
 
@@ -456,7 +457,8 @@ def test_all_faults_of_options_are_listed_at_once():
         "  epochs: expected a whole number of at least 1, got 0",
         "  learning_rate: expected a finite number above 0, got -1.0",
         "  momentum: expected a number from 0 to 1, got nan",
-        "  method: expected one of sgd, sam, asam, samson, got 'samsom'; did you mean 'samson' or 'sam' or 'asam'?",
+        "  method: expected one of sgd, sam, asam, samson, rwp, got 'samsom'"
+        "; did you mean 'samson' or 'sam' or 'asam'?",
         "  clip and clip_std: both limit the weights; give one of them",
     ]
 
@@ -492,7 +494,10 @@ def test_fault_of_an_option_is_explained(options, expected):
 
 def test_defaults_of_the_methods_are_filled_in():
     found = {method: TrainOptions(seed=0, method=method).resolved() for method in METHODS}
-    assert [found[method]["rho"] for method in METHODS] == [None, 0.05, 0.5, 0.5]
+    assert [found[method]["rho"] for method in METHODS] == [None, 0.05, 0.5, 0.5, None]
+    assert [found[method]["ascent_every"] for method in METHODS] == [None, 1, 1, 1, None]
+    assert (found["rwp"]["sigma"], found["rwp"]["perturbed_share"], found["rwp"]["eta"]) == (0.01, 1.0, None)
+    assert TrainOptions(seed=0, method="rwp", rho=1.0).resolved()["sigma"] is None
     assert found["samson"]["p"] == math.inf
     assert found["sam"]["p"] is None
     assert TrainOptions(seed=0, method="samson", selection="paper").resolved()["eta"] == 0.0

@@ -1,18 +1,28 @@
 """The `analog-samson` command: its subcommands, and the one place that turns errors into messages."""
 
-import os
 import sys
-import time
 import traceback
 
 import typer
 from typer.exceptions import TyperException
 
 from analog_samson import __version__
-from analog_samson.cli import convert, demo, doctor, presets, report, reproduce, sharpness, simulate, sweep, train
+from analog_samson.cli import (
+    compare,
+    convert,
+    demo,
+    doctor,
+    presets,
+    report,
+    reproduce,
+    sharpness,
+    simulate,
+    sweep,
+    train,
+)
+from analog_samson.cli.processes import tell
 from analog_samson.errors import AnalogSamsonError
 
-_LET_THE_FIRST_SPEAK = 0.5  # seconds; torchrun ends all processes at once when one has failed
 USER_FAULT, USAGE, BUG, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
@@ -29,6 +39,7 @@ for command in (
     train.train,
     convert.convert,
     simulate.simulate,
+    compare.compare,
     report.report,
     sharpness.sharpness,
     sweep.sweep,
@@ -53,13 +64,13 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except TyperException as error:
-        _tell(f"error: {error.format_message()} (see --help)")
+        tell(f"error: {error.format_message()} (see --help)")
         return USAGE
     except AnalogSamsonError as error:
-        _tell(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
         return USER_FAULT
     except (KeyboardInterrupt, typer.Abort):
-        _tell("\ninterrupted: what was finished is kept; the same command continues")
+        print("\ninterrupted: what was finished is kept; the same command continues", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
@@ -68,14 +79,6 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
         print("this is a bug in analog-samson; please report it with the lines above", file=sys.stderr)
         return BUG
-
-
-def _tell(message: str) -> None:
-    """Print an error; where torchrun started the command in several processes, in the first of them."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0":
-        print(message, file=sys.stderr)
-    else:
-        time.sleep(_LET_THE_FIRST_SPEAK)
 
 
 def run() -> None:

@@ -32,6 +32,18 @@ def report(
         ),
     ] = None,
     no_html: Annotated[bool, typer.Option("--no-html", help="Print only; write no page and no figures.")] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Accuracy in percent for lifetime and yield.", show_default="1, 2, 5, 10 below digital"),
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            help="Only the tables of this name, in any --format: accuracy, details, gaussian, comparison, differences, "
+            "ranks, frontier, lifetime, yield, hurts, where, helps, margins, confusion.",
+            metavar="NAME",
+        ),
+    ] = None,
 ) -> None:
     """Print the result tables of one or several runs and write report.html with figures.
 
@@ -39,7 +51,8 @@ def report(
     """
     from analog_samson.report.command import make_report
 
-    typer.echo(make_report(runs, format.value, out=out, html=not no_html, say=_say), nl=False)
+    text = make_report(runs, format.value, out=out, html=not no_html, say=_say, threshold=threshold, table=table)
+    typer.echo(text, nl=False)
 
 
 def _say(text: str) -> None:

@@ -81,8 +81,8 @@ def simulate(
     explain_time: Annotated[
         str | None, typer.Option(help="With --explain: the time.", show_default="the last of --times")
     ] = None,
-    explain_instances: Annotated[int, typer.Option(help="With --explain: at most so many chips.")] = 5,
-    explain_limit: Annotated[int, typer.Option(help="With --explain: at most so many test images.")] = 2000,
+    explain_instances: Annotated[int, typer.Option(help="With --explain: at most so many chips.")] = 10,
+    explain_limit: Annotated[int, typer.Option(help="With --explain: at most so many test images.")] = 1000,
 ) -> None:
     given = {
         "checkpoint": checkpoint,

@@ -1,10 +1,12 @@
-"""`analog-samson train`: a network from scratch or from a checkpoint, with SGD, SAM, ASAM or SAMSON."""
+"""`analog-samson train`: a network from scratch or from a checkpoint, with SGD, SAM, ASAM, SAMSON or RWP."""
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from analog_samson.cli.processes import told_once
 
 if TYPE_CHECKING:
     from analog_samson.training import TrainResult
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
 EXAMPLE = """Example:
 
 analog-samson train --model digits_cnn --data digits --method samson --rho 0.5 --clip 0.2 --out runs/digits
+
+In several processes, which divide each batch among them:
+
+torchrun --nproc-per-node 2 -m analog_samson train --model digits_cnn --data digits --method samson --out runs/digits
 """
 
 
@@ -41,12 +47,33 @@ HoldOut = Annotated[
     ),
 ]
 Limit = Annotated[Count, _option(help="Use the first N training images.", default="all", min=1)]
-Method = Annotated[str, _option(help="sgd, sam, asam or samson.")]
-Rho = Annotated[Number, _option(help="Radius of the neighbourhood, dimensionless.", default="sam 0.05, others 0.5")]
+Method = Annotated[str, _option(help="sgd, sam, asam, samson or rwp (random weight perturbation).")]
+Rho = Annotated[
+    Number,
+    _option(
+        help="Radius of the neighbourhood, dimensionless (sam, rwp: in units of the weights).",
+        default="sam 0.05, asam and samson 0.5, rwp by --sigma",
+    ),
+]
 P = Annotated[Number, _option(help="Norm of SAMSON: a number of 1 or more, or inf.", default="inf")]
 Eta = Annotated[Number, _option(help="Added to |w| in the scale of ASAM and SAMSON.", default="by --selection")]
 Selection = Annotated[
     Text, _option(help="What is perturbed: weights_only, paper or reference.", default="weights_only")
+]
+Sigma = Annotated[
+    Number, _option(help="RWP: standard deviation of each weight's move, in units of the weights.", default="0.01")
+]
+PerturbedShare = Annotated[
+    Number,
+    _option(
+        help="RWP: share of the perturbed gradient; below 1 the rest is the clean one, for a second pass.", default="1"
+    ),
+]
+Ramp = Annotated[Number, _option(help="Epochs in which rho or sigma grows from 0 to its full size.", default="off")]
+Every = Annotated[Count, _option(help="Climb in every k-th step only; the steps between use its eps.", default="1")]
+Fraction = Annotated[Number, _option(help="Climb along the gradient of this part of each batch.", default="1")]
+Sync = Annotated[
+    bool, _option("--ascent-sync", help="torchrun: every process climbs by the whole batch, not by its own part of it.")
 ]
 Clip = Annotated[Number, _option(help="Cut weights to +-c after each update (the paper: 0.2).", default="off")]
 ClipStd = Annotated[
@@ -55,6 +82,26 @@ ClipStd = Annotated[
 Noise = Annotated[
     Text, _option(help="Weight noise sigma_G / G_max in every forward (the paper: 0.94/25).", default="off")
 ]
+NoisePreset = Annotated[
+    Text,
+    _option(
+        help="Hardware preset, by name or TOML file: every forward sees the weights of another chip.", default="off"
+    ),
+]
+NoiseTime = Annotated[
+    Text, _option(help="Time since those chips were programmed (units s m h d w y).", default="1d, if weights drift")
+]
+Ema = Annotated[
+    Number, _option(help="Keep the moving average of the weights, with this decay a step (0.999).", default="off")
+]
+Distill = Annotated[
+    Path | None, _option(help="Checkpoint of a teacher, whose answers are learnt too.", default="no teacher")
+]
+DistillModel = Annotated[Text, _option(help="Network of the teacher.", default="its checkpoint's, else --model")]
+DistillWeight = Annotated[
+    Number, _option(help="Weight of the teacher's answers, the rest is the labels'.", default="0.5")
+]
+DistillTemperature = Annotated[Number, _option(help="Softens the answers of both networks.", default="4")]
 Epochs = Annotated[Count, _option(help="Passes over the images.", default=_by_data(30, 200, 10))]
 BatchSize = Annotated[Count, _option(help="Images a step.", default=_by_data(64, 128, 128))]
 Rate = Annotated[Number, _option("--lr", help="Highest learning rate.", default=_by_data(0.05, 0.1, 0.02))]
@@ -83,7 +130,10 @@ Norm = Annotated[
 Bf16 = Annotated[bool, _option("--bf16/--no-bf16", help="Compute in bfloat16 (autocast).")]
 ChannelsLast = Annotated[bool, _option("--channels-last/--no-channels-last", help="Memory layout; faster with --bf16.")]
 Device = Annotated[str, _option(help="cpu, cuda, cuda:N or auto.")]
-Threads = Annotated[Count, _option(help="CPU threads.", default="torch's own choice", min=1)]
+Threads = Annotated[
+    Count,
+    _option(help="CPU threads of a process.", default="torch's own choice; torchrun: cores / processes", min=1),
+]
 
 
 def train(
@@ -98,9 +148,22 @@ def train(
     p: P = None,
     eta: Eta = None,
     selection: Selection = None,
+    sigma: Sigma = None,
+    perturbed_share: PerturbedShare = None,
+    ramp_epochs: Ramp = None,
+    ascent_every: Every = None,
+    ascent_fraction: Fraction = None,
+    ascent_sync: Sync = False,
     clip: Clip = None,
     clip_std: ClipStd = None,
     noise: Noise = None,
+    noise_preset: NoisePreset = None,
+    noise_time: NoiseTime = None,
+    ema_decay: Ema = None,
+    distill: Distill = None,
+    distill_model: DistillModel = None,
+    distill_weight: DistillWeight = None,
+    distill_temperature: DistillTemperature = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: Rate = None,
@@ -122,9 +185,11 @@ def train(
     threads: Threads = None,
 ) -> None:
     given = {name: value for name, value in locals().items() if value is not None}  # every option by its name
+    from analog_samson.training.distributed import joined_world
     from analog_samson.training.job import prepare_training
 
-    _run(prepare_training(_job(given)), out)
+    with told_once(), joined_world() as world:
+        _run(world.together(lambda: prepare_training(_job(given), world)), out)
 
 
 train.__doc__ = f"Train a network from scratch, or fine-tune a checkpoint.\n\n{EXAMPLE}"
@@ -135,10 +200,8 @@ def _job(given: dict[str, Any]) -> "TrainJob":
     from dataclasses import fields
 
     from analog_samson.training.job import TrainJob
-    from analog_samson.training.options import TrainOptions, parse_ratio
+    from analog_samson.training.options import TrainOptions
 
-    if "noise" in given:
-        given["noise"] = parse_ratio(given["noise"])
     own = {field.name for field in fields(TrainJob)} - {"options"}
     options = {field.name for field in fields(TrainOptions)} - own
     chosen = {name: value for name, value in given.items() if name in options}
@@ -146,6 +209,9 @@ def _job(given: dict[str, Any]) -> "TrainJob":
 
 
 def _run(prepared: "PreparedTraining", out: Path) -> None:
+    if not prepared.world.is_first:
+        prepared.run(out)
+        return
     from analog_samson.cli.train_progress import training_progress
     from analog_samson.training.folder import finished_epochs
 
@@ -167,7 +233,8 @@ def _run(prepared: "PreparedTraining", out: Path) -> None:
 def _heading(prepared: "PreparedTraining") -> str:
     """What is going to be trained, with everything that was decided for the user."""
     options = {name: value for name, value in prepared.options.resolved().items() if value is not None}
-    del options["normalization"]  # among the notes, with its origin
+    for name in ("normalization", "noise_preset_sha256"):  # the former is among the notes, with its origin
+        options.pop(name, None)
     parameters = sum(parameter.numel() for parameter in prepared.model.parameters())
     lines = [
         f"{prepared.metadata['model']}: {parameters:,} parameters, {len(prepared.train_set):,} training images of "

@@ -19,20 +19,30 @@ def suits_augmentation(data: ImageSet) -> bool:
     return data.channels == 3
 
 
-def augment(images: Tensor, *, generator: torch.Generator, window: Sequence[int] | None = None) -> Tensor:
+def augment(
+    images: Tensor,
+    *,
+    generator: torch.Generator,
+    window: Sequence[int] | None = None,
+    whole: int | None = None,
+    part: slice = slice(None),
+) -> Tensor:
     """Crop each image at random, flip half of them.
 
     images: (N, C, H, W) of any type and device, not changed. window: (rows, columns) of the result; a side that is
     not smaller than the image's, or all with None, keeps the image's length and moves by up to an eighth of it (4 of
-    32), with black moving in. Draws 3 N numbers on the generator's device.
+    32), with black moving in. whole, part: the images are this part of a batch of so many, and are changed as they
+    would be among the others; None and all of it unless given. Draws 3 numbers for each image of the whole batch on
+    the generator's device.
     """
     count, _, height, width = images.shape
+    drawn = count if whole is None else whole
     wanted_rows, wanted_columns = window or (height, width)
     kept_rows, pad_rows = _side(height, wanted_rows)
     kept_columns, pad_columns = _side(width, wanted_columns)
-    rows = _starts(count, height + 2 * pad_rows - kept_rows, generator) + torch.arange(kept_rows)
-    columns = _starts(count, width + 2 * pad_columns - kept_columns, generator) + torch.arange(kept_columns)
-    flipped = torch.rand(count, generator=generator) < 0.5
+    rows = _starts(drawn, height + 2 * pad_rows - kept_rows, generator)[part] + torch.arange(kept_rows)
+    columns = _starts(drawn, width + 2 * pad_columns - kept_columns, generator)[part] + torch.arange(kept_columns)
+    flipped = torch.rand(drawn, generator=generator)[part] < 0.5
     columns = torch.where(flipped[:, None], columns.flip(1), columns)
     padded = F.pad(images, (pad_columns, pad_columns, pad_rows, pad_rows))
     rows, columns = rows.to(images.device), columns.to(images.device)

@@ -1,66 +1,16 @@
-"""The words around the figures: headline, captions, and what a screen reader says instead of a picture."""
+"""The words around the figures: captions, and what a screen reader says instead of a picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from analog_samson.report.comparison import Comparison, Step, compare
+from analog_samson.report.comparison import Comparison
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.equivalent import Verdict
 from analog_samson.report.wording import (
     duration_words,
-    instance_count,
-    interval,
-    mean_and_std,
     series_labels,
     sigma_value,
     signed,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Headline:
-    """The answer in parts, so that a page can set names and score apart; `second` is what follows it.
-
-    series: place of the result that is spoken of, for its colour.
-    """
-
-    preset: str
-    network: str
-    score: str
-    after: str
-    extrapolated: bool = False
-    second: str = ""
-    series: int = 0
-
-    @property
-    def sentence(self) -> str:
-        """The whole answer."""
-        place = f"On {self.preset}, " if self.preset else ""
-        return f"{place}{self.network} scores {self.score} {self.after}"
-
-
-def headline(runs: Sequence[Run]) -> Headline:
-    """What the best network scores at its last time; with several presets, what the first one does."""
-    results = [result for run in runs for result in run.results]
-    simulated = [result for result in results if result.states]
-    if not simulated:
-        digital = results[0].digital
-        score = "" if digital is None else f"{digital.accuracy.mean:.1f} %"
-        after = "digital; it has not been simulated over time yet."
-        return Headline(preset="", network=results[0].checkpoint, score=score, after=after)
-    best = simulated[0]
-    if len({result.preset for result in simulated}) == 1:
-        best = max(simulated, key=lambda result: result.states[-1].accuracy.mean)
-    last = best.states[-1]
-    return Headline(
-        preset=best.preset,
-        network=best.checkpoint + (" with AdaBS" if best.adabs else ""),
-        score=f"{mean_and_std(last.accuracy)} %",
-        after=f"{moment(last)}.",
-        extrapolated=last.extrapolated,
-        second=_second_sentence(best, last, compare(runs)),
-        series=results.index(best),
-    )
 
 
 def moment(state: State) -> str:
@@ -77,7 +27,10 @@ def over_time_caption(runs: Sequence[Run]) -> str:
     parts[0] += f"; {_band(results)}; dotted: digital accuracy, no hardware."
     limits = sorted({run.max_seconds for run in runs if run.max_seconds})
     if any(state.extrapolated for result in results for state in result.states):
-        parts.append(f"Hollow markers lie beyond the {duration_words(limits[0])} that the preset covers: extrapolated.")
+        covered = (
+            f"the {duration_words(limits[0])} that the preset covers" if len(limits) == 1 else "what a preset covers"
+        )
+        parts.append(f"Hollow markers lie beyond {covered}: extrapolated.")
     parts.append("Each time has its own read noise, so the points of one chip are not one trajectory.")
     return " ".join(parts)
 
@@ -161,27 +114,3 @@ def _band(results: Sequence[Result]) -> str:
 
 def _any_extrapolated(results: Sequence[Result]) -> bool:
     return any(state.extrapolated for result in results for state in result.states)
-
-
-def _second_sentence(best: Result, last: State, comparisons: Sequence[Comparison]) -> str:
-    parts = [] if best.digital is None else [f"digital {best.digital.accuracy.mean:.1f} %"]
-    parts.append(instance_count(last.accuracy.n))
-    facts = "; ".join(parts)
-    sentences = [f"{facts[0].upper()}{facts[1:]}."]
-    for comparison in comparisons:
-        steps = [
-            step for step in comparison.steps if (step.stage, step.time_seconds) == (last.stage, last.time_seconds)
-        ]
-        if comparison.second is best and steps:
-            sentences.append(_against(comparison.first.checkpoint, steps[0]))
-    return " ".join(sentences)
-
-
-def _against(other: str, step: Step) -> str:
-    difference, mark = step.difference, ", extrapolated" if step.extrapolated else ""
-    if difference.seen is False:
-        between = interval(difference.low, difference.high)
-        return f"No difference to {other} seen (95 % interval {between} points{mark})."
-    change = f"{abs(difference.mean):.1f} points {'above' if difference.mean > 0 else 'below'} {other}"
-    known = "one chip" if difference.low is None else f"95 % interval {interval(difference.low, difference.high)}"
-    return f"It is {change} on the same chips ({known}{mark})."

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from analog_samson.report.captions import moment
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.equivalent import Verdict
+from analog_samson.report.sentences import and_list, not_beaten
+from analog_samson.report.study import Entry, Study, is_study, series_places, study
 from analog_samson.report.wording import series_labels, sigma_interval, sigma_value
 
 
@@ -25,8 +27,12 @@ class Card:
 
 
 def cards(runs: Sequence[Run]) -> list[Card]:
-    """For one result its stages and what is on the tiles, else one card per result."""
+    """For one result its stages and what is on the tiles, in a study the best on each preset, else one per result."""
     results = [result for run in runs for result in run.results]
+    if is_study(results):
+        seen, places = study(runs), dict(zip(map(id, results), series_places(results), strict=True))
+        best = [entries[0] for preset in seen.presets if (entries := seen.on(preset))]
+        return [_preset_card(seen, entry, places[id(entry.result)]) for entry in best]
     if len(results) == 1:
         return [*_stage_cards(results[0]), *_hardware_cards(runs[0])]
     labelled = zip(results, series_labels(results), strict=True)
@@ -85,9 +91,21 @@ def _result_card(result: Result, label: str, place: int) -> Card:
     return Card(title=label, value=value, unit=_spread(last), note=note, mark=_mark(last), series=place)
 
 
+def _preset_card(seen: Study, best: Entry, place: int) -> Card:
+    """The best network on a preset, and whether it is seen to be ahead."""
+    if best.state.accuracy.n == 1:
+        says = "highest; one chip: no interval"
+    else:
+        equal = not_beaten(seen, best)
+        says = f"no difference to {and_list(equal)} seen" if equal else "ahead of all others"
+    note = f"{best.method}, {says}"
+    value, mark = f"{best.state.accuracy.mean:.1f}", _mark(best.state)
+    return Card(title=best.preset, value=value, unit=_spread(best.state), note=note, mark=mark, series=place)
+
+
 def _spread(state: State) -> str:
     return "%" if state.accuracy.std is None else f"± {state.accuracy.std:.1f} %"
 
 
 def _mark(state: State) -> str:
-    return "extrapolated" if state.extrapolated else ""
+    return state.mark

@@ -8,9 +8,12 @@ from typing import Any
 
 from analog_samson.errors import RunError
 from analog_samson.report.equivalent import EquivalentSigma, GaussianCurve, equivalent_sigma_c, gaussian_curve
+from analog_samson.report.explanation import FOLDER, Explanation, read_explanation
 from analog_samson.report.statistics import Summary, summarize
+from analog_samson.report.validity import EXTRAPOLATED, UNKNOWN, Validity, validity_of
 from analog_samson.results.records import Record
-from analog_samson.results.store import RunFolder
+from analog_samson.results.runfile import RUN_FILE
+from analog_samson.results.store import RunFolder, open_run
 from analog_samson.units import format_duration
 
 META_KEYS = (
@@ -31,7 +34,7 @@ class State:
     """The network at one moment of its life: digital, just programmed, or after a time.
 
     accuracies: [%] by instance; drop: digital minus this [points]; weight_error as the run measured it.
-    extrapolated: later than the preset is valid.
+    mark: "extrapolated" outside the preset's validity, "interpolated" between the times of its source, else "".
     """
 
     label: str
@@ -42,7 +45,12 @@ class State:
     drop: float | None
     equivalent: EquivalentSigma | None
     weight_error: Summary | None
-    extrapolated: bool
+    mark: str
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether the preset does not cover this moment."""
+        return self.mark == EXTRAPOLATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +75,7 @@ class Result:
     digital: State | None
     states: tuple[State, ...]
     sweep: tuple[GaussianPoint, ...]
+    validity: Validity = UNKNOWN
 
     @property
     def times(self) -> tuple[State, ...]:
@@ -76,18 +85,19 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run folder, read: its results, its raw records, and what it stored about itself."""
+    """One run folder, read: its results, its raw records, what it stored about itself, and why it lost accuracy."""
 
     name: str
     options: Mapping[str, Any]
     meta: Mapping[str, Any]
     records: tuple[Record, ...]
     results: tuple[Result, ...]
+    explanation: Explanation | None = None
 
     @property
     def max_seconds(self) -> float | None:
-        """Time up to which the preset is valid; None where it does not say."""
-        return _max_seconds(self.meta)
+        """Time [s] up to which the preset is valid; None where it does not say, 0 where it never is."""
+        return validity_of(self.meta["preset"]).max_seconds
 
 
 def digest(folders: Sequence[RunFolder]) -> tuple[Run, ...]:
@@ -136,18 +146,27 @@ def _distinct_labels(names: Sequence[str], records: Sequence[list[Record]]) -> l
 
 def _read(folder: RunFolder, name: str, records: list[Record]) -> Run:
     meta = {key: folder.meta(key) for key in META_KEYS}
-    results = results_of(records, _max_seconds(meta))
-    return Run(name=name, options=folder.options, meta=meta, records=tuple(records), results=results)
+    validity = validity_of(meta["preset"])
+    return Run(
+        name=name,
+        options=folder.options,
+        meta=meta,
+        records=tuple(records),
+        results=results_of(records, validity),
+        explanation=_explanation(folder.path / FOLDER, validity),
+    )
 
 
-def results_of(records: Sequence[Record], max_seconds: float | None = None) -> tuple[Result, ...]:
-    """One result per checkpoint, preset and AdaBS setting; later than `max_seconds` [s] counts as extrapolated."""
-    return tuple(_result(key, records, max_seconds) for key in _result_keys(records))
+def _explanation(path: Path, validity: Validity) -> Explanation | None:
+    if not (path / RUN_FILE).is_file():
+        return None
+    with open_run(path) as folder:
+        return read_explanation(folder, validity)
 
 
-def _max_seconds(meta: Mapping[str, Any]) -> float | None:
-    validity = (meta["preset"] or {}).get("validity") or {}
-    return validity.get("max_seconds")
+def results_of(records: Sequence[Record], validity: Validity = UNKNOWN) -> tuple[Result, ...]:
+    """One result per checkpoint, preset and AdaBS setting; `validity` of their preset decides what is marked."""
+    return tuple(_result(key, records, validity) for key in _result_keys(records))
 
 
 def _result_keys(records: Sequence[Record]) -> list[tuple[str, str, bool]]:
@@ -165,7 +184,7 @@ def _key(record: Record) -> tuple[str, str, bool]:
     return record.checkpoint, record.preset, record.adabs
 
 
-def _result(key: tuple[str, str, bool], records: Sequence[Record], max_seconds: float | None) -> Result:
+def _result(key: tuple[str, str, bool], records: Sequence[Record], validity: Validity) -> Result:
     checkpoint, preset, adabs = key
     own = [record for record in records if record.checkpoint == checkpoint]
     digital = _digital(own, adabs)
@@ -174,9 +193,17 @@ def _result(key: tuple[str, str, bool], records: Sequence[Record], max_seconds: 
     curve = gaussian_curve({point.sigma_c: point.accuracies for point in sweep}) if len(sweep) > 1 else None
     here = [record for record in same if record.preset == preset and record.stage in ("programmed", "drift")]
     moments = sorted({record.time_seconds for record in here}, key=lambda t: -1.0 if t is None else t)
-    found = (_state([r for r in here if r.time_seconds == t], digital, curve, max_seconds) for t in moments)
+    found = (_state([r for r in here if r.time_seconds == t], digital, curve, validity) for t in moments)
     states = tuple(state for state in found if state is not None)
-    return Result(checkpoint=checkpoint, preset=preset, adabs=adabs, digital=digital, states=states, sweep=sweep)
+    return Result(
+        checkpoint=checkpoint,
+        preset=preset,
+        adabs=adabs,
+        digital=digital,
+        states=states,
+        sweep=sweep,
+        validity=validity,
+    )
 
 
 def _digital(records: Sequence[Record], adabs: bool) -> State | None:
@@ -187,7 +214,7 @@ def _digital(records: Sequence[Record], adabs: bool) -> State | None:
 
 
 def _state(
-    records: Sequence[Record], digital: State | None, curve: GaussianCurve | None, max_seconds: float | None
+    records: Sequence[Record], digital: State | None, curve: GaussianCurve | None, validity: Validity | None
 ) -> State | None:
     accuracies = _by_instance(records, "accuracy_percent")
     if not accuracies:
@@ -204,7 +231,7 @@ def _state(
         drop=None if digital is None else digital.accuracy.mean - accuracy.mean,
         equivalent=None if curve is None else equivalent_sigma_c(list(accuracies.values()), curve),
         weight_error=summarize(list(errors.values())) if errors else None,
-        extrapolated=time is not None and max_seconds is not None and time > max_seconds,
+        mark="" if validity is None else validity.mark(time),
     )
 
 

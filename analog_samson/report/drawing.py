@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import matplotlib
@@ -14,11 +15,15 @@ from analog_samson.report.palette import LIGHT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Size of a figure [inches]; narrow ones are drawn anew for a phone, not shrunk, so text keeps its size."""
+    """Size of a figure [inches]; narrow ones are drawn anew for a phone, not shrunk, so text keeps its size.
+
+    cramped: the axes are a part of the figure only, so labels along them have to be short.
+    """
 
     width: float
     height: float
     narrow: bool
+    cramped: bool = False
 
 
 WIDE = Layout(width=7.6, height=4.1, narrow=False)
@@ -27,10 +32,18 @@ NARROW = Layout(width=3.7, height=3.6, narrow=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """A function that draws onto axes, and how high the figure is as a share of the layout's height."""
+    """A function that draws onto axes, and how high the figure is as a share of the layout's height.
+
+    narrow_height: that share for a narrow layout, where it differs.
+    """
 
     draw: Callable[[Axes, Layout], None]
     height: float = 1.0
+    narrow_height: float | None = None
+
+    def share(self, layout: Layout) -> float:
+        """The share for a layout."""
+        return self.narrow_height if layout.narrow and self.narrow_height is not None else self.height
 
 
 _STYLE: dict[str, Any] = {
@@ -80,6 +93,26 @@ def make_figure(drawing: Drawing, layout: Layout) -> Figure:
         return _draw(drawing, layout)
 
 
+def split(axes: Axes, count: int, layout: Layout) -> list[Axes]:
+    """Replace axes by `count` smaller ones: two side by side where there is room, else all below each other."""
+    if count == 1:
+        return [axes]
+    columns = 1 if layout.narrow else 2
+    figure, place = axes.get_figure(), axes.get_subplotspec()
+    assert figure is not None
+    assert place is not None
+    parts = place.subgridspec(ceil(count / columns), columns)
+    axes.remove()
+    return [figure.add_subplot(parts[i // columns, i % columns]) for i in range(count)]
+
+
+def panels(draw: Callable[[Axes, Layout], None], count: int, height: float = 0.85) -> Drawing:
+    """A drawing that splits its axes into `count`, with room for each."""
+    if count == 1:
+        return Drawing(draw=draw)
+    return Drawing(draw=draw, height=height * ceil(count / 2), narrow_height=height * count)
+
+
 def _render(drawing: Drawing, layout: Layout, style: dict[str, Any], **options: Any) -> bytes:
     settings: Any = _STYLE | style
     with matplotlib.rc_context(settings):
@@ -89,6 +122,6 @@ def _render(drawing: Drawing, layout: Layout, style: dict[str, Any], **options: 
 
 
 def _draw(drawing: Drawing, layout: Layout) -> Figure:
-    figure = Figure(figsize=(layout.width, drawing.height * layout.height), layout="constrained")
+    figure = Figure(figsize=(layout.width, drawing.share(layout) * layout.height), layout="constrained")
     drawing.draw(figure.add_subplot(), layout)
     return figure

@@ -8,7 +8,10 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
+from analog_samson.report.blocks import all_grids
 from analog_samson.report.digest import Result, Run, State
+from analog_samson.report.grid import Data, data_rows, join_data
+from analog_samson.report.validity import INTERPOLATED
 from analog_samson.results.records import COLUMNS, Record, sort_key, to_row
 
 EXPORT_SCHEMA = 1
@@ -29,10 +32,23 @@ def render_csv(records: Sequence[Record]) -> str:
     return text.getvalue()
 
 
-def render_json(runs: Sequence[Run]) -> str:
-    """Options, provenance, summaries and raw records of every run; what is not finite is null."""
-    document = {"schema": EXPORT_SCHEMA, "runs": [_run(run) for run in runs]}
+def render_json(runs: Sequence[Run], threshold: float | None = None) -> str:
+    """Options, provenance, summaries and raw records of every run, and every table; what is not finite is null."""
+    document = {
+        "schema": EXPORT_SCHEMA,
+        "runs": [_run(run) for run in runs],
+        "tables": _tables(runs, threshold),
+    }
     return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
+
+
+def _tables(runs: Sequence[Run], threshold: float | None) -> dict[str, list[dict[str, Any]]]:
+    """The numbers of every table by its name, an object a row."""
+    found: dict[str, list[Data]] = {}
+    for grid in all_grids(runs, threshold):
+        if grid.data is not None:
+            found.setdefault(grid.name, []).append(grid.data)
+    return {name: data_rows(join_data(parts)) for name, parts in found.items()}
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -68,6 +84,7 @@ def _state(state: State) -> dict[str, Any]:
         else asdict(equivalent) | {"leaves_sweep": equivalent.high == float("inf")},
         "weight_error": None if state.weight_error is None else asdict(state.weight_error),
         "extrapolated": state.extrapolated,
+        "interpolated": state.mark == INTERPOLATED,
     }
 
 

@@ -3,7 +3,8 @@
 Dots are single instances, lines their mean, bands and bars 95 % intervals, dashes the digital accuracy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analog_samson.report.comparison import Comparison, Step, compare
 from analog_samson.report.digest import Run, State, results_of
-from analog_samson.report.drawing import WIDE, Drawing, Layout, make_figure
+from analog_samson.report.drawing import WIDE, Drawing, Layout, make_figure, panels, split
 from analog_samson.report.marks import (
     Series,
     annotate,
@@ -25,34 +26,63 @@ from analog_samson.report.marks import (
     make_series,
 )
 from analog_samson.report.palette import LIGHT
+from analog_samson.report.study import is_study
 from analog_samson.report.timeaxis import TimeAxis, spread, thinned, time_axis
+from analog_samson.report.validity import UNKNOWN, Validity
 from analog_samson.report.wording import signed
 from analog_samson.results.records import Record
 
 
 def figures(runs: Sequence[Run]) -> Mapping[str, Drawing]:
-    """The figures that these runs have data for, by file name, in the order of the page."""
-    series = make_series([result for run in runs for result in run.results])
-    limits = [run.max_seconds for run in runs if run.max_seconds]
+    """The figures of accuracy that these runs have data for, by file name, in the order of the page.
+
+    Several networks on several presets get a part of a figure for each preset.
+    """
+    results = [result for run in runs for result in run.results]
+    series = make_series(results)
     found: dict[str, Drawing] = {}
+    drawn = [one for one in series if one.result.states]
     if max(len(one.result.states) for one in series) > 1:
-        drawn = [one for one in series if one.result.states]
-        draw = partial(draw_accuracy_over_time, drawn, min(limits, default=None))
-        found["accuracy_over_time"] = Drawing(draw=draw)
+        found["accuracy_over_time"] = by_preset(drawn, _draw_over_time)
     swept = [one for one in series if len(one.result.sweep) > 1]
     if swept:
-        found["gaussian_equivalent"] = Drawing(draw=partial(draw_gaussian, swept))
-    comparisons = [comparison for comparison in compare(runs) if comparison.steps]
-    if comparisons:
-        draw = partial(draw_differences, comparisons, series)
-        found["difference_over_time"] = Drawing(draw=draw, height=0.75)
+        found["gaussian_equivalent"] = by_preset(swept, draw_gaussian)
+    comparisons = [comparison for comparison in compare(runs) if comparison.leading and comparison.steps]
+    if comparisons and not is_study(results):
+        found["difference_over_time"] = Drawing(draw=partial(draw_differences, comparisons, series), height=0.75)
     return found
 
 
-def accuracy_over_time(records: Sequence[Record], max_seconds: float | None = None) -> Figure:
-    """Accuracy over time of raw records, as a matplotlib figure; `max_seconds` [s] as the preset's validity."""
-    series = make_series([result for result in results_of(records, max_seconds) if result.states])
-    return make_figure(Drawing(draw=partial(draw_accuracy_over_time, series, max_seconds)), WIDE)
+def by_preset(series: Sequence[Series], draw: Callable[[Sequence[Series], Axes, Layout], None]) -> Drawing:
+    """One drawing of all series, or in a study a part for each preset."""
+    apart = is_study([one.result for one in series])
+    groups: dict[str, list[Series]] = {}
+    for one in series:
+        groups.setdefault(one.result.preset if apart else "", []).append(one)
+
+    def draw_parts(axes: Axes, layout: Layout) -> None:
+        for part, (preset, group) in zip(split(axes, len(groups), layout), groups.items(), strict=True):
+            draw(group, part, replace(layout, cramped=len(groups) > 1))
+            if preset:
+                part.set_title(preset, loc="left", fontsize=8.5, color=LIGHT["ink"], pad=14)
+
+    return panels(draw_parts, len(groups))
+
+
+def _draw_over_time(series: Sequence[Series], axes: Axes, layout: Layout) -> None:
+    limits = [limit for one in series if (limit := one.result.validity.max_seconds)]
+    draw_accuracy_over_time(series, min(limits, default=None), axes, layout)
+
+
+def accuracy_over_time(records: Sequence[Record], validity: Validity = UNKNOWN) -> Figure:
+    """Accuracy over time of raw records, as a matplotlib figure; `validity` as that of their preset."""
+    return make_figure(accuracy_figure(records, validity), WIDE)
+
+
+def accuracy_figure(records: Sequence[Record], validity: Validity = UNKNOWN) -> Drawing:
+    """The same as a drawing."""
+    series = make_series([result for result in results_of(records, validity) if result.states])
+    return Drawing(draw=partial(draw_accuracy_over_time, series, validity.max_seconds))
 
 
 def draw_accuracy_over_time(series: Sequence[Series], max_seconds: float | None, axes: Axes, layout: Layout) -> None:
@@ -126,12 +156,13 @@ def _label_means(axes: Axes, series: Sequence[Series], axis: TimeAxis, layout: L
 
 
 def _time_ticks(axes: Axes, axis: TimeAxis, moments: Sequence[State | Step], layout: Layout) -> None:
-    short = {"programmed": "prog." if layout.narrow else "programmed"}
+    cramped = layout.narrow or layout.cramped
+    short = {"programmed": "prog." if cramped else "programmed"}
     ticks = [(axis.position(m), short.get(m.label, m.label)) for m in moments]
-    kept = thinned(ticks, (0.11 if layout.narrow else 0.05) * axis.span)
+    kept = thinned(ticks, (0.11 if cramped else 0.05) * axis.span)
     axes.set_xticks([x for x, _ in kept], [label for _, label in kept])
     left = min(x for x, _ in ticks)
-    axes.set_xlim(left - 0.06 * axis.span, axis.last + (0.16 if layout.narrow else 0.1) * axis.span)
+    axes.set_xlim(left - 0.06 * axis.span, axis.last + (0.16 if cramped else 0.1) * axis.span)
     axes.set_xlabel("time since programming (log scale)")
 
 

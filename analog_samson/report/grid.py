@@ -1,7 +1,11 @@
-"""A table of text, and how it is written for a terminal, in Markdown and in LaTeX."""
+"""A table of text, and how it is written for a terminal, in Markdown and in LaTeX; its numbers as CSV and JSON."""
 
+import csv
+import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -21,13 +25,26 @@ _TEX = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """The numbers behind a table or a figure, exact: one tuple a row under `columns`; None where there is none."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """A titled table; `align` has one letter per column, l for words and r for numbers."""
+    """A titled table; `align` has one letter per column, l for words and r for numbers.
+
+    name: how a user asks for tables of its kind. data: the numbers behind the text.
+    """
 
     title: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     align: str
+    name: str = ""
+    data: Data | None = None
 
 
 Block = Grid | str  # a table or a paragraph
@@ -46,6 +63,36 @@ def render_markdown(blocks: Sequence[Block]) -> str:
 def render_latex(blocks: Sequence[Block]) -> str:
     """LaTeX tables that need the booktabs package; paragraphs become text."""
     return "\n\n".join(_tex(b) if isinstance(b, str) else _latex_grid(b) for b in blocks) + "\n"
+
+
+def join_data(parts: Sequence[Data]) -> Data:
+    """Several tables of one kind under each other; a column that one of them lacks is empty there."""
+    columns = tuple(dict.fromkeys(column for part in parts for column in part.columns))
+    rows = [dict(zip(part.columns, row, strict=True)) for part in parts for row in part.rows]
+    return Data(columns=columns, rows=tuple(tuple(row.get(column) for column in columns) for row in rows))
+
+
+def data_csv(data: Data) -> str:
+    """CSV with a header line; floats read back exactly, absent values are empty, truth is true or false.
+
+    >>> data_csv(Data(columns=("preset", "mean"), rows=(("ideal", 91.7), ("pcm", None))))
+    'preset,mean\\nideal,91.7\\npcm,\\n'
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(data.columns)
+    writer.writerows([str(v).lower() if isinstance(v, bool) else v for v in row] for row in data.rows)
+    return text.getvalue()
+
+
+def data_rows(data: Data) -> list[dict[str, Any]]:
+    """One dictionary a row."""
+    return [dict(zip(data.columns, row, strict=True)) for row in data.rows]
+
+
+def data_json(data: Data) -> str:
+    """A JSON list with one object a row."""
+    return json.dumps(data_rows(data), indent=2, allow_nan=False) + "\n"
 
 
 def _ascii(text: str) -> str:

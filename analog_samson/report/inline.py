@@ -38,10 +38,10 @@ def colour_variables(colours: dict[str, str]) -> str:
     return "".join(f"--{role}:{colour};" for role, colour in colours.items())
 
 
-def colour_css() -> str:
-    """The style that gives every role its light and its dark value, by the reader's preference."""
-    dark = f"@media (prefers-color-scheme: dark){{:root{{{colour_variables(DARK)}}}}}"
-    return f":root{{{colour_variables(LIGHT)}}}{dark}"
+def colour_css(place: str = ":root") -> str:
+    """The style that gives every role its light and its dark value, by the reader's preference, below `place`."""
+    dark = f"@media (prefers-color-scheme: dark){{{place}{{{colour_variables(DARK)}}}}}"
+    return f"{place}{{{colour_variables(LIGHT)}}}{dark}"
 
 
 def _font(match: re.Match[str]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -12,6 +12,7 @@ from analog_samson.report.digest import GaussianPoint, Result, State
 from analog_samson.report.drawing import Layout
 from analog_samson.report.equivalent import EquivalentSigma, Verdict
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
+from analog_samson.report.study import is_study, method_name, series_places
 from analog_samson.report.wording import series_labels
 
 _DOT_SIZE = 12
@@ -19,6 +20,17 @@ _DOT_ALPHA = 0.35
 _BAND_ALPHA = 0.16
 _DOTS = (0, (2, 2))
 _DODGE = 0.012  # of the x range, between the dots of neighbouring series
+
+
+class Look(Protocol):
+    """How something is drawn: its colour, its marker, and what a legend calls it."""
+
+    @property
+    def colour(self) -> str: ...
+    @property
+    def marker(self) -> str: ...
+    @property
+    def label(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +46,14 @@ class Series:
 
 
 def make_series(results: Sequence[Result]) -> list[Series]:
-    """A colour, marker and dash pattern for each result, and its place beside the others."""
-    middle = (len(results) - 1) / 2
+    """A colour, marker and dash pattern for each result, and its place beside the others.
+
+    Several networks on several presets are told apart by their looks and seen preset by preset: equal networks look
+    alike, and their labels leave the preset out.
+    """
+    places = series_places(results)
+    middle = max(places, default=0) / 2
+    labels = [method_name(r) for r in results] if is_study(results) else series_labels(results)
     return [
         Series(
             result=result,
@@ -45,7 +63,7 @@ def make_series(results: Sequence[Result]) -> list[Series]:
             dashes=DASHES[place % len(DASHES)],
             offset=_DODGE * (place - middle),
         )
-        for place, (result, label) in enumerate(zip(results, series_labels(results), strict=True))
+        for place, result, label in zip(places, results, labels, strict=True)
     ]
 
 
@@ -77,8 +95,8 @@ def draw_mean_and_band(
         draw_marker(axes, at, point.accuracy.mean, one, hollow=hollow)
 
 
-def draw_marker(axes: Axes, x: float, y: float, one: Series, *, hollow: bool) -> None:
-    """The marker of the series, hollow where the value is extrapolated."""
+def draw_marker(axes: Axes, x: float, y: float, one: Look, *, hollow: bool) -> None:
+    """A marker, hollow where the value is extrapolated."""
     face = LIGHT["surface"] if hollow else one.colour
     axes.plot([x], [y], one.marker, color=one.colour, markerfacecolor=face, markeredgewidth=1.6, zorder=4)
 
@@ -121,6 +139,8 @@ def draw_legend(
     figure = axes.get_figure(root=True)
     columns = 1 if layout.narrow else min(len(handles), 3)
     assert figure is not None
+    if figure.legends:  # that of another part of the figure, which shows the same networks
+        return
     figure.legend(handles=handles, loc="outside upper left", ncols=columns)
 
 

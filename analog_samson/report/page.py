@@ -10,70 +10,94 @@ from markupsafe import Markup, escape
 
 from analog_samson import __version__
 from analog_samson.errors import RunError
-from analog_samson.report import captions
 from analog_samson.report.cards import cards
 from analog_samson.report.citations import references
-from analog_samson.report.comparison import compare
 from analog_samson.report.digest import Run, digest
-from analog_samson.report.drawing import NARROW, WIDE, Drawing, png, svg
-from analog_samson.report.figures import figures
-from analog_samson.report.grid import Grid
+from analog_samson.report.drawing import NARROW, WIDE, png, svg
+from analog_samson.report.grid import data_csv
+from analog_samson.report.headline import headline
 from analog_samson.report.inline import colour_css, inline_svg
 from analog_samson.report.palette import SERIES
+from analog_samson.report.pictures import Picture, pictures
 from analog_samson.report.provenance import hardware, preset_views, presets, settings
+from analog_samson.report.sections import answers, explanations, study_view
 from analog_samson.report.tables import (
-    comparison_block,
     detail_grid,
     missing_instances,
     notes,
     overview_grid,
     sweep_grid,
 )
-from analog_samson.report.wording import series_labels
 from analog_samson.results.atomic import write_atomically
 from analog_samson.results.store import RunFolder
 
 PAGE_NAME = "report.html"
 FIGURES_NAME = "figures"
 _SIGMA = re.compile(r"sigma_c")
-_EXTRAPOLATED = re.compile(r" ?\(extrapolated\)")
+_MARK = re.compile(r" ?\((extrapolated|interpolated)\)")
 
 
-def write_report(runs: Sequence[RunFolder], out: str | Path) -> Path:
+def write_report(runs: Sequence[RunFolder], out: str | Path, threshold: float | None = None) -> Path:
     """Write the page of one or several runs to `out`, and its figures to the folder `figures` beside it.
 
-    Equal runs give equal bytes: the page holds no date. Returns the path of the page.
+    Equal runs give equal bytes: the page holds no date. `threshold` [%] is that of lifetime and yield, None for losses
+    below digital. Returns the path of the page.
     """
     page, read = Path(out), digest(runs)
-    drawings = figures(read)
+    drawn = pictures(read)
     folder = page.parent / FIGURES_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another place with --out") from error
-    for name, drawing in drawings.items():
-        write_atomically(folder / f"{name}.svg", svg(drawing, WIDE, text=False))
-        write_atomically(folder / f"{name}.png", png(drawing, WIDE))
-    write_atomically(page, render_page(read, drawings).encode())
+    for name, picture in drawn.items():
+        write_atomically(folder / f"{name}.svg", svg(picture.drawing, WIDE, text=False))
+        write_atomically(folder / f"{name}.png", png(picture.drawing, WIDE))
+    write_atomically(page, render_page(read, drawn, threshold).encode())
     return page
 
 
-def render_page(runs: Sequence[Run], drawings: Mapping[str, Drawing]) -> str:
-    """The HTML of the page; `drawings` as `figures` gives them."""
-    environment = Environment(
+def render_page(runs: Sequence[Run], drawn: Mapping[str, Picture], threshold: float | None = None) -> str:
+    """The HTML of the page; `drawn` as `pictures` gives them."""
+    return environment().get_template("report.html").render(_context(runs, drawn, threshold))
+
+
+def environment() -> Environment:
+    """Where templates are found and how they are filled: everything is escaped."""
+    made = Environment(
         loader=PackageLoader("analog_samson.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["words"] = _words
-    return environment.get_template("report.html").render(_context(runs, drawings))
+    made.filters["words"] = words
+    made.filters["breakable"] = lambda text: Markup(str(words(text)).replace("_", "_<wbr>"))
+    return made
 
 
-def _context(runs: Sequence[Run], drawings: Mapping[str, Drawing]) -> dict[str, Any]:
-    context = _numbers(runs, drawings) | {
+def inline_picture(name: str, picture: Picture) -> dict[str, Any]:
+    """A picture for wide and for narrow screens (style sheets show one of them), its caption and its data as CSV."""
+    shown = {
+        kind: Markup(
+            inline_svg(svg(picture.drawing, layout, text=True), name=f"{name}-{kind}", title=picture.alternative)
+        )
+        for kind, layout in (("wide", WIDE), ("narrow", NARROW))
+    }
+    return {"name": name, "caption": picture.caption, "csv": data_csv(picture.data), **shown}
+
+
+def words(text: str) -> Markup:
+    """Escaped text with sigma_c set as a symbol and "(extrapolated)" or "(interpolated)" as a tag."""
+    safe = _SIGMA.sub("<i>σ</i><sub>c</sub>", str(escape(text)))
+    safe = _MARK.sub(r' <span class="tag">\1</span>', safe)
+    return Markup(safe)
+
+
+def _context(runs: Sequence[Run], drawn: Mapping[str, Picture], threshold: float | None) -> dict[str, Any]:
+    context = _numbers(runs, drawn, threshold) | {
         "runs": runs,
+        "commands": list(dict.fromkeys(run.meta["command"] for run in runs if run.meta["command"])),
         "colours": Markup(colour_css()),
         "series": SERIES,
         "version": __version__,
@@ -85,27 +109,36 @@ def _context(runs: Sequence[Run], drawings: Mapping[str, Drawing]) -> dict[str, 
     return context | {"sections": _sections(context)}
 
 
-def _numbers(runs: Sequence[Run], drawings: Mapping[str, Drawing]) -> dict[str, Any]:
+def _numbers(runs: Sequence[Run], drawn: Mapping[str, Picture], threshold: float | None) -> dict[str, Any]:
     results = [result for run in runs for result in run.results]
     return {
-        "headline": captions.headline(runs),
+        "headline": headline(runs),
         "unfinished": [(run.name, text) for run in runs if (text := missing_instances(run)) is not None],
         "cards": cards(runs),
-        "figures": {name: _inline(name, drawing, _alternative(name, runs)) for name, drawing in drawings.items()},
-        "captions": _captions(runs),
+        "pictures": {name: inline_picture(name, picture) for name, picture in drawn.items()},
+        "study": study_view(runs),
+        "answers": answers(results, threshold),
+        "explanations": explanations(runs, drawn),
         "overview": overview_grid(results) if len(results) > 1 else None,
         "details": [detail_grid(result) for result in results],
         "sweep": sweep_grid(results) if any(result.sweep for result in results) else None,
-        "comparisons": [_block(comparison_block(comparison, results)) for comparison in compare(runs)],
         "notes": notes(runs),
     }
 
 
 def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(id, words) of the sections that this page has."""
+    explained = context["explanations"]
     sections = [
-        ("time", "Over time", "accuracy_over_time" in context["figures"]),
-        ("comparison", "Comparison", context["comparisons"]),
+        ("time", "Over time", "accuracy_over_time" in context["pictures"]),
+        ("comparison", "Comparison", context["study"].comparisons),
+        ("frontier-section", "Frontier", "frontier" in context["pictures"]),
+        ("lifetime", "How long", context["answers"].lifetime),
+        ("yield-section", "Chips", context["answers"].chips),
+        ("hurts-section", "What hurts", any(one.effects for one in explained)),
+        ("where-section", "Where", any(one.layers for one in explained)),
+        ("helps-section", "What helps", any(one.remedies for one in explained)),
+        ("decisions", "Decisions", any(one.margins for one in explained)),
         ("results", "Results", True),
         ("equivalent", "Equivalent sigma_c", context["sweep"]),
         ("hardware", "Hardware", context["hardware"]),
@@ -114,41 +147,4 @@ def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("reproduce", "Reproduce", True),
         ("cite", "Cite", True),
     ]
-    return [(name, words) for name, words, present in sections if present]
-
-
-def _captions(runs: Sequence[Run]) -> dict[str, str]:
-    return {
-        "accuracy_over_time": captions.over_time_caption(runs),
-        "gaussian_equivalent": captions.gaussian_caption(runs),
-        "difference_over_time": captions.differences_caption(compare(runs)),
-    }
-
-
-def _alternative(name: str, runs: Sequence[Run]) -> str:
-    results = [result for run in runs for result in run.results]
-    if name == "accuracy_over_time":
-        return captions.over_time_alternative(results)
-    if name == "gaussian_equivalent":
-        return captions.gaussian_alternative(results)
-    labels = dict(zip(map(id, results), series_labels(results), strict=True))
-    return captions.differences_alternative(compare(runs), labels)
-
-
-def _inline(name: str, drawing: Drawing, alternative: str) -> dict[str, Markup]:
-    """The figure for wide and for narrow screens; style sheets show one of them."""
-    return {
-        kind: Markup(inline_svg(svg(drawing, layout, text=True), name=f"{name}-{kind}", title=alternative))
-        for kind, layout in (("wide", WIDE), ("narrow", NARROW))
-    }
-
-
-def _block(block: Grid | str) -> dict[str, Any]:
-    return {"grid": block, "text": None} if isinstance(block, Grid) else {"grid": None, "text": block}
-
-
-def _words(text: str) -> Markup:
-    """Escaped text with sigma_c set as a symbol and "(extrapolated)" as a tag."""
-    safe = _SIGMA.sub("<i>σ</i><sub>c</sub>", str(escape(text)))
-    safe = _EXTRAPOLATED.sub(' <span class="tag">extrapolated</span>', safe)
-    return Markup(safe)
+    return [(name, text) for name, text, present in sections if present]

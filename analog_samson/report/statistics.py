@@ -26,17 +26,23 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Mean of paired differences with its interval; `seen` is None where n = 1 allows no interval."""
+    """Mean of paired differences with its interval; `seen` is None where n = 1 allows no interval.
+
+    family: for how many comparisons together the intervals hold with 95 %.
+    """
 
     mean: float
     low: float | None
     high: float | None
     n: int
     seen: bool | None
+    family: int = 1
 
 
-def summarize(values: Sequence[float]) -> Summary:
+def summarize(values: Sequence[float], family: int = 1) -> Summary:
     """Summary of one or more values, with the 95 % t interval of their mean.
+
+    family: number of intervals that are to hold all at once; each is widened after Bonferroni (see `t_quantile`).
 
     >>> s = summarize([79.0, 80.0, 81.0])
     >>> s.mean, s.std, s.n, round(s.low, 2), round(s.high, 2)
@@ -51,28 +57,37 @@ def summarize(values: Sequence[float]) -> Summary:
     if n == 1:
         return Summary(mean=mean, std=None, n=1, low=None, high=None)
     std = float(np.std(values, ddof=1))
-    reach = t_quantile(n) * std / np.sqrt(n)
+    reach = t_quantile(n, family) * std / np.sqrt(n)
     return Summary(mean=mean, std=std, n=n, low=float(mean - reach), high=float(mean + reach))
 
 
-def t_quantile(n: int) -> float:
-    """Half-width of the 95 % interval of a mean of n values, in standard errors."""
-    return float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2))
+def t_quantile(n: int, family: int = 1) -> float:
+    """Half-width of the 95 % interval of a mean of n values, in standard errors.
+
+    family: with so many intervals, each made with confidence 1 - 0.05 / family, all of them hold at once with at least
+    95 %, whatever their dependence (Bonferroni's inequality).
+
+    >>> round(t_quantile(10), 2), round(t_quantile(10, 10), 2)
+    (2.26, 3.69)
+    """
+    each = 1 - (1 - CONFIDENCE) / family
+    return float(special.stdtrit(n - 1, (1 + each) / 2))
 
 
-def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference | None:
+def paired_difference(first: Mapping[int, float], second: Mapping[int, float], family: int = 1) -> Difference | None:
     """Second minus first over the instances that both have; None where they share none.
 
     Both maps are value by instance. Instance i is the same simulated chip in both, so its own luck cancels.
+    family: number of comparisons whose intervals are to hold at once.
     """
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return None
-    summary = summarize([second[instance] - first[instance] for instance in shared])
+    summary = summarize([second[instance] - first[instance] for instance in shared], family)
     seen = None
     if summary.low is not None and summary.high is not None:
         seen = not summary.low - _TOLERANCE <= 0 <= summary.high + _TOLERANCE
-    return Difference(mean=summary.mean, low=summary.low, high=summary.high, n=summary.n, seen=seen)
+    return Difference(mean=summary.mean, low=summary.low, high=summary.high, n=summary.n, seen=seen, family=family)
 
 
 def binomial_half_width(accuracy_percent: float, count: int) -> float:

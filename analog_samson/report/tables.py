@@ -1,16 +1,18 @@
-"""The tables of one or several runs: answer, overview, details, Gaussian sweep, comparison."""
+"""The tables of one or several runs: overview, details, Gaussian sweep, comparison; and the notes below them."""
 
 from collections.abc import Sequence
 
-from analog_samson.report.comparison import Comparison, Step, compare
+from analog_samson.report.comparison import Comparison, Step, compare, family_size
+from analog_samson.report.data import state_data, step_data, sweep_data
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.grid import Block, Grid
 from analog_samson.report.statistics import binomial_half_width
 from analog_samson.report.stopping import stein_halfwidth
+from analog_samson.report.study import is_study, method_name
 from analog_samson.report.wording import (
     NONE,
-    answer,
     interval,
+    marked,
     mean_and_std,
     optional,
     series_labels,
@@ -31,25 +33,19 @@ SIGMA_NOTE = (
 )
 
 
-def report_blocks(runs: Sequence[Run]) -> list[Block]:
-    """Everything that the text, Markdown and LaTeX reports say, in order."""
-    results = [result for run in runs for result in run.results]
-    blocks: list[Block] = [answer(result) for result in results]
-    if len(results) > 1:
-        blocks.append(overview_grid(results))
-    blocks += [detail_grid(result) for result in results]
-    blocks += [sweep_grid(results)] if any(result.sweep for result in results) else []
-    for comparison in compare(runs):
-        blocks.append(comparison_block(comparison, results))
-    return blocks + notes(runs)
-
-
 def overview_grid(results: Sequence[Result]) -> Grid:
     """One row per checkpoint, preset and AdaBS: mean and std at every moment that any of them has."""
     moments = _moments(results)
     headers = ("checkpoint", "preset", "AdaBS", "n", *(label for label, _ in moments))
     rows = tuple(_overview_row(result, [key for _, key in moments]) for result in results)
-    return Grid(title="Accuracy %", headers=headers, rows=rows, align="lll" + "r" * (1 + len(moments)))
+    return Grid(
+        name="accuracy",
+        title="Accuracy %",
+        headers=headers,
+        rows=rows,
+        align="lll" + "r" * (1 + len(moments)),
+        data=state_data(results),
+    )
 
 
 def detail_grid(result: Result) -> Grid:
@@ -68,7 +64,7 @@ def detail_grid(result: Result) -> Grid:
     rows = tuple(_detail_row(state) for state in all_states(result))
     adabs = " with AdaBS" if result.adabs else ""
     title = f"{result.checkpoint} on {result.preset}{adabs}"
-    return Grid(title=title, headers=headers, rows=rows, align="lrrrrrrrr")
+    return Grid(name="details", title=title, headers=headers, rows=rows, align="lrrrrrrrr", data=state_data([result]))
 
 
 def sweep_grid(results: Sequence[Result]) -> Grid:
@@ -78,37 +74,46 @@ def sweep_grid(results: Sequence[Result]) -> Grid:
     rows = tuple((f"{sigma:g}", *(_sweep_cell(result, sigma) for result in swept)) for sigma in sigmas)
     headers = ("sigma_c", *series_labels(swept))
     title = "Accuracy % with generic Gaussian conductance noise (n)"
-    return Grid(title=title, headers=headers, rows=rows, align="r" * len(headers))
+    data = sweep_data(swept)
+    return Grid(name="gaussian", title=title, headers=headers, rows=rows, align="r" * len(headers), data=data)
 
 
 def comparison_block(comparison: Comparison, results: Sequence[Result]) -> Block:
     """Paired differences of two results over their moments, or the reason why there are none."""
     labels = dict(zip(map(id, results), series_labels(results), strict=True))
-    first, second = labels[id(comparison.first)], labels[id(comparison.second)]
+    first, second, place = labels[id(comparison.first)], labels[id(comparison.second)], ""
+    if is_study(results):
+        first, second = method_name(comparison.first), method_name(comparison.second)
+        place = f" on {comparison.first.preset}"
     if comparison.obstacles:
         return f"{second} and {first} are not compared: {'; '.join(comparison.obstacles)}."
     headers = ("state", "difference", "95 % interval", "n", "what it says")
     rows = tuple(comparison_row(step, first, second) for step in comparison.steps)
-    title = f"{second} minus {first}, points, same instances"
-    return Grid(title=title, headers=headers, rows=rows, align="lrrrl")
+    title = f"{second} minus {first}{place}, points, same instances"
+    data = step_data([comparison])
+    return Grid(name="comparison", title=title, headers=headers, rows=rows, align="lrrrl", data=data)
 
 
 def comparison_row(step: Step, first: str, second: str) -> tuple[str, ...]:
     """Cells of one moment of a comparison."""
     difference = step.difference
-    label = f"{step.label} (extrapolated)" if step.extrapolated else step.label
+    label = marked(step.label, step.mark)
     says = verdict(difference, second, first) if step.stage != "digital" else "one network, no instances"
     between = interval(difference.low, difference.high)
     return label, signed(difference.mean), between, str(difference.n), says
 
 
-def notes(runs: Sequence[Run]) -> list[Block]:
+def notes(runs: Sequence[Run]) -> list[str]:
     """What a reader must know to read the numbers."""
     results = [result for run in runs for result in run.results]
-    lines: list[Block] = [SPREAD_NOTE]
+    lines = [SPREAD_NOTE]
+    count = family_size(compare(runs))
+    if count > 1:
+        lines.append(f"The intervals of all {count} differences hold at once with 95 % (Bonferroni).")
     if any(state.equivalent for result in results for state in result.states):
         lines.append(SIGMA_NOTE)
-    return lines + [note for run in runs for note in _run_notes(run, named=len(runs) > 1)]
+    lines += [note for run in runs for note in _run_notes(run, named=len(runs) > 1)]
+    return lines + _image_notes(runs)
 
 
 def all_states(result: Result) -> tuple[State, ...]:
@@ -121,12 +126,26 @@ def _run_notes(run: Run, *, named: bool) -> list[str]:
     notes = [] if (unfinished := missing_instances(run)) is None else [f"{where}{unfinished}"]
     if (stopping := _stopping_note(run)) is not None:
         notes.append(f"{where}{stopping}")
-    count = (run.meta["data"] or {}).get("count")
-    last = [result.states[-1] for result in run.results if result.states]
-    if count and last:
-        width = binomial_half_width(last[0].accuracy.mean, count)
-        notes.append(f"{where}{count} test images; their own sampling error of ±{width:.1f} points comes on top.")
     return notes
+
+
+def _image_notes(runs: Sequence[Run]) -> list[str]:
+    """What the finite number of test images adds, once for runs on as many images."""
+    widths: dict[int, list[float]] = {}
+    for run in runs:
+        count = (run.meta["data"] or {}).get("count")
+        last = [result.states[-1] for result in run.results if result.states]
+        if count and last:
+            widths.setdefault(count, []).append(binomial_half_width(last[0].accuracy.mean, count))
+    return [
+        f"{count} test images; their own sampling error of {_range(found)} points comes on top."
+        for count, found in widths.items()
+    ]
+
+
+def _range(widths: Sequence[float]) -> str:
+    low, high = f"±{min(widths):.1f}", f"±{max(widths):.1f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _stopping_note(run: Run) -> str | None:
@@ -177,7 +196,7 @@ def _overview_row(result: Result, keys: Sequence[tuple[str, float | None]]) -> t
 def _overview_cell(state: State | None) -> str:
     if state is None:
         return NONE
-    return mean_and_std(state.accuracy) + (" (extrapolated)" if state.extrapolated else "")
+    return marked(mean_and_std(state.accuracy), state.mark)
 
 
 def _detail_row(state: State) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from analog_samson.report.statistics import Difference, Summary
 from analog_samson.units import SECONDS
 
 NONE = "-"
+_FEW = {float(count) for count in range(1, 61)}
 _UNIT_WORDS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "y": "year"}
 
 
@@ -72,9 +73,27 @@ def duration_words(seconds: float) -> str:
     return f"{count:g} {_UNIT_WORDS[unit]}{'' if count == 1 else 's'}"
 
 
+def about(seconds: float) -> str:
+    """A duration that need not be whole, in words, to two digits; exact ones as `duration_words` writes them.
+
+    >>> about(11520.0), about(0.25), about(31536000.0), about(5e9)
+    ('3.2 hours', '0.25 seconds', '1 year', '160 years')
+    """
+    if seconds == 0 or any(seconds / size in _FEW for size in SECONDS.values()):
+        return duration_words(seconds)
+    unit = next((u for u, size in reversed(SECONDS.items()) if seconds >= size), "s")
+    count = float(f"{seconds / SECONDS[unit]:.2g}")
+    return f"{count:g} {_UNIT_WORDS[unit]}{'' if count == 1 else 's'}"
+
+
 def state_label(state: State) -> str:
-    """The state's name, marked where it lies beyond the preset's validity."""
-    return f"{state.label} (extrapolated)" if state.extrapolated else state.label
+    """The state's name, marked where the preset's source does not give it."""
+    return marked(state.label, state.mark)
+
+
+def marked(text: str, mark: str) -> str:
+    """Text with "(extrapolated)" or "(interpolated)" after it where the number is so."""
+    return f"{text} ({mark})" if mark else text
 
 
 def series_labels(results: Sequence[Result]) -> list[str]:
@@ -103,16 +122,16 @@ def moment_words(state: State) -> str:
     """When the state was, in a sentence."""
     if state.time_seconds is None:
         return "right after programming"
-    return f"after {state.label}" + (", extrapolated" if state.extrapolated else "")
+    return f"after {state.label}" + (f", {state.mark}" if state.mark else "")
 
 
-def verdict(difference: Difference, better: str, other: str) -> str:
+def verdict(difference: Difference, better: str, other: str, sentence: str = "{} is higher") -> str:
     """Which of two is better, or that no difference was seen. `better` is the one subtracted from."""
     if difference.seen is None:
         return "n = 1: no interval"
     if not difference.seen:
         return "no difference seen"
-    return f"{better if difference.mean > 0 else other} is higher"
+    return sentence.format(better if difference.mean > 0 else other)
 
 
 def instance_count(n: int) -> str:

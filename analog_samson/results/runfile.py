@@ -12,9 +12,8 @@ from analog_samson.errors import RunError, list_faults
 RUN_FILE = "run.toml"
 MARK = "# analog-samson run"
 _HEADER = f"""{MARK}: every option as it was used; an option that is not listed was not given (none).
-# Repeat it with: analog-samson simulate --config run.toml --out ANOTHER_FOLDER
-
-"""
+# """
+REPEAT = "Repeat it with: analog-samson simulate --config run.toml --out ANOTHER_FOLDER"
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,9 +37,9 @@ def _plain(value: Any, where: str) -> Any:
     raise TypeError(f"option {where!r}: {type(value).__name__} cannot be stored in {RUN_FILE}")
 
 
-def render_options(options: Mapping[str, Any]) -> bytes:
-    """The bytes of run.toml for plain options, in the order given."""
-    return (_HEADER + tomli_w.dumps(dict(options))).encode()
+def render_options(options: Mapping[str, Any], remark: str = REPEAT) -> bytes:
+    """The bytes of run.toml for plain options, in the order given; `remark` says how to repeat the run."""
+    return (f"{_HEADER}{remark}\n\n" + tomli_w.dumps(dict(options))).encode()
 
 
 def read_options(folder: Path) -> dict[str, Any]:

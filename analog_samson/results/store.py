@@ -12,6 +12,7 @@ from analog_samson.results.database import DATABASE, open_readable, open_writabl
 from analog_samson.results.lock import LOCK_NAME, FolderLock
 from analog_samson.results.records import COLUMNS, Record, from_row, sort_key, to_row
 from analog_samson.results.runfile import (
+    REPEAT,
     RUN_FILE,
     check_same_options,
     plain_options,
@@ -46,11 +47,14 @@ class RunFolder:
         self._lock = lock
 
     @classmethod
-    def create(cls, path: str | Path, options: Mapping[str, Any], *, volatile: Collection[str] = ()) -> "RunFolder":
+    def create(
+        cls, path: str | Path, options: Mapping[str, Any], *, volatile: Collection[str] = (), remark: str = REPEAT
+    ) -> "RunFolder":
         """Make a run folder, or continue the run there if its options are the same.
 
         options: every option of the run, resolved; None values are left out of run.toml. Options named in
-        `volatile` (such as the device) may differ when a run is continued; run.toml keeps the first values.
+        `volatile` (such as the device) may differ when a run is continued; run.toml keeps the first values. `remark`
+        is a line of run.toml that says how to repeat the run.
         Raises RunError, before anything is written, for a folder that holds another run or other files.
         """
         folder, asked = Path(path), plain_options(options)
@@ -61,7 +65,7 @@ class RunFolder:
         lock = FolderLock(folder)
         stored = _stored_options(folder)  # again: now no other process can be making the run
         if stored is None:
-            write_atomically(folder / RUN_FILE, render_options(asked))
+            write_atomically(folder / RUN_FILE, render_options(asked, remark))
         else:
             check_same_options(folder, stored, asked, volatile)
         return cls(folder, read_options(folder), open_writable(folder), lock)

@@ -1,4 +1,4 @@
-"""Train a classifier: SGD, SAM, ASAM or SAMSON, with weight clipping and weight noise, resumable bit for bit."""
+"""Train a classifier for noisy hardware by any of the methods and their ingredients, resumable bit for bit."""
 
 import hashlib
 import math
@@ -13,12 +13,16 @@ from torch import nn
 
 from analog_samson.checkpoint import save_checkpoint
 from analog_samson.data import ImageSet, Normalization, choose_normalization
-from analog_samson.errors import DataError, ModelError
+from analog_samson.errors import DataError, ModelError, OptionError, list_faults
 from analog_samson.evaluation import Batches, Evaluation, Normalizer, evaluate, on_device_if_small
-from analog_samson.training.epoch import Run, run_epoch
+from analog_samson.training.average import WeightAverage
+from analog_samson.training.distill import Teacher, TeacherOnDevice, with_distillation
+from analog_samson.training.distributed import ALONE, World
+from analog_samson.training.epoch import Run, final_weights, run_epoch
 from analog_samson.training.folder import CHECKPOINT_FILE, TrainingFolder
 from analog_samson.training.options import TrainOptions
 from analog_samson.training.records import EpochRecord, Progress, TrainResult
+from analog_samson.training.step import Updater, limit_weights
 
 _EVALUATION_BATCH = 500
 
@@ -32,13 +36,18 @@ def fit(
     folder: Path | str | None = None,
     metadata: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    teacher: Teacher | None = None,
+    world: World = ALONE,
 ) -> TrainResult:
-    """Train `model` in place on its own device; it is left in eval mode.
+    """Train `model` in place on its own device; it is left in eval mode, with its averaged weights if those are on.
 
     folder: state and checkpoint are written there after each epoch. The same call again goes on after the last
     finished epoch and ends with the same weights (bit for bit on a CPU), whenever the process was killed.
     metadata: plain values for the checkpoint, such as the model's name; they too have to be the same for a training
-    to be continued. Draws from streams named by options.seed only; the caller's stream stays. Raises DataError,
+    to be continued. teacher: a network whose answers are learnt too (options.distill_weight, distill_temperature).
+    world: the processes that train together (see `joined_world`); each calls this with the same arguments and gets the
+    same result. The first one alone writes files and calls `progress`, which sees the images of that process.
+    Draws from streams named by options.seed only; the caller's stream stays. Raises DataError,
     RunError, TrainingError.
 
     >>> from analog_samson.data import open_data
@@ -48,49 +57,91 @@ def fit(
     >>> fit(build_model("digits_cnn"), digits, test, options).evaluation.count
     500
     """
-    run = _prepare(model, train_set, test_set, options)
+    run = _prepare(model, train_set, test_set, options, teacher, world)
     described = dict(metadata or {})
-    store: AbstractContextManager[TrainingFolder | None] = nullcontext()
-    if folder is not None:
-        store = TrainingFolder.open(folder, _identity(run, described))
-    with store as opened:
+    with _opened(run, folder, described, teacher) as opened:
         _resume(run, opened, described)
         done = len(run.history)
         for epoch in range(done, run.options.epochs):
-            run.history.append(run_epoch(run, epoch, progress))
+            run.history.append(run_epoch(run, epoch, progress if world.is_first else None))
             _store(run, opened, described)
-    model.eval()
+    _leave_final(run)
     last = run.history[-1]
     return TrainResult(
         history=tuple(run.history),
         evaluation=Evaluation(last.test_accuracy_percent, last.test_loss, len(test_set)),
-        perturbation_share=run.share,
+        perturbation_share=run.updater.share,
         checkpoint=None if folder is None else Path(folder) / CHECKPOINT_FILE,
         resumed_after=done,
     )
 
 
-def _prepare(model: nn.Module, train_set: ImageSet, test_set: ImageSet, options: TrainOptions) -> Run:
-    """Check that network, data and options fit together, before anything is written."""
+def _prepare(
+    model: nn.Module,
+    train_set: ImageSet,
+    test_set: ImageSet,
+    options: TrainOptions,
+    teacher: Teacher | None,
+    world: World,
+) -> Run:
+    """Check that network, data, options and teacher fit together, before anything is written."""
     normalization = _normalization(train_set, options)
-    options = replace(options, normalization=normalization)
+    options = with_distillation(replace(options, normalization=normalization), teacher)
+    if teacher is not None and teacher.model is model:
+        raise OptionError("the teacher is the very network that is trained; give a copy of it (copy.deepcopy)")
+    _check_batch(options, world)
     device = _device(model)
     _check_sets(model, train_set, test_set, normalization, device)
     if options.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     layout: dict[str, Any] = {"device": device, "channels_last": options.channels_last}
-    return Run(
+    ascent, optimizer = options.ascent(model), _optimizer(model, options)
+    run = Run(
         model=model,
-        optimizer=_optimizer(model, options),
-        ascent=options.ascent(model),
+        updater=Updater(model=model, optimizer=optimizer, ascent=ascent, options=options, world=world),
         options=options,
         train_set=train_set,
         test_set=test_set,
         images=on_device_if_small(train_set.images, device),
         labels=train_set.labels.to(device),
         normalize=Normalizer(normalization, train_set.channels, **layout),
-        test_batches=Batches(test_set, normalization, batch_size=_EVALUATION_BATCH, **layout),
+        test_batches=Batches(world.images(test_set), normalization, batch_size=_EVALUATION_BATCH, **layout),
+        teacher=_on_device(teacher, train_set, options, device),
+        world=world,
     )
+    if options.ema_decay is not None:
+        run.average = WeightAverage(model, options.ema_decay)
+    return run
+
+
+def _on_device(
+    teacher: Teacher | None, train_set: ImageSet, options: TrainOptions, device: torch.device
+) -> TeacherOnDevice | None:
+    if teacher is None:
+        return None
+    assert options.normalization is not None
+    ready = TeacherOnDevice(
+        teacher, options.normalization, device=device, channels_last=options.channels_last, bf16=options.bf16
+    )
+    few = Batches(train_set.take(2), teacher.normalization, batch_size=2, device=device)
+    try:
+        evaluate(ready.model, few)
+    except DataError as error:
+        raise DataError(f"the teacher: {error}") from error
+    return ready
+
+
+def _check_batch(options: TrainOptions, world: World) -> None:
+    """Every process needs two images a pass, for batch-norm has to see a variance."""
+    part = options.ascent_fraction or 1.0
+    sizes = {"batch_size": float(options.batch_size), "ascent_fraction": part * options.batch_size}
+    faults = [
+        f"{name}: {size:g} images a pass for {world.size} processes; expected at least two for each"
+        for name, size in sizes.items()
+        if world.size > 1 and size < 2 * world.size
+    ]
+    if faults:
+        raise OptionError(list_faults("training options", faults))
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -132,8 +183,24 @@ def _optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer
     )
 
 
-def _identity(run: Run, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _opened(
+    run: Run, folder: Path | str | None, metadata: Mapping[str, Any], teacher: Teacher | None
+) -> AbstractContextManager[TrainingFolder | None]:
+    """The folder, in the first process; the others have none, and find the mistakes that the first one finds."""
+    if folder is None and run.world.size == 1:
+        return nullcontext()
+    identity = _identity(run, metadata, teacher)
+    run.world.agree(identity)
+    if folder is None:
+        return nullcontext()
+    return run.world.only_first(lambda: TrainingFolder.open(folder, identity)) or nullcontext()
+
+
+def _identity(run: Run, metadata: Mapping[str, Any], teacher: Teacher | None) -> dict[str, Any]:
     """What has to be the same for a training to be continued."""
+    taught = {} if teacher is None else {"teacher_weights_sha256": _weights_sha256(teacher.model)}
+    if teacher is not None:
+        taught["teacher_normalization"] = teacher.normalization.text()
     return {
         **metadata,
         **run.options.resolved(),
@@ -142,6 +209,8 @@ def _identity(run: Run, metadata: Mapping[str, Any]) -> dict[str, Any]:
         "test_data": run.test_set.name,
         "test_fingerprint": run.test_set.fingerprint,
         "initial_weights_sha256": _weights_sha256(run.model),
+        **taught,
+        **({"processes": run.world.size} if run.world.size > 1 else {}),
     }
 
 
@@ -155,13 +224,16 @@ def _weights_sha256(model: nn.Module) -> str:
 
 def _resume(run: Run, store: TrainingFolder | None, metadata: Mapping[str, Any]) -> None:
     """Take up the state after the last finished epoch, and make the other files from it again."""
-    state = store.load_state() if store else None
-    if store is not None and state is not None:
+    state = run.world.first_of(run.world.only_first(lambda: store.load_state() if store else None))
+    if state is not None:
         run.model.load_state_dict(state["model"])
-        run.optimizer.load_state_dict(state["optimizer"])
+        run.updater.optimizer.load_state_dict(state["optimizer"])
+        if run.average is not None:
+            run.average.load_state_dict(state["average"])
         run.history.extend(EpochRecord(**row) for row in state["history"])
-        run.share = state["share"]
-        _publish(run, store, metadata)
+        run.updater.share = state["share"]
+        if store is not None:
+            _publish(run, store, metadata)
 
 
 def _store(run: Run, store: TrainingFolder | None, metadata: Mapping[str, Any]) -> None:
@@ -169,10 +241,11 @@ def _store(run: Run, store: TrainingFolder | None, metadata: Mapping[str, Any]) 
     if store is None:
         return
     state = {
-        "model": run.model.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
+        "model": run.model.state_dict(),  # the weights that training goes on with, also where an average is published
+        "optimizer": run.updater.optimizer.state_dict(),
+        "average": run.average and run.average.state_dict(),
         "history": [asdict(record) for record in run.history],
-        "share": run.share,
+        "share": run.updater.share,
     }
     store.save_state(state)
     _publish(run, store, metadata)
@@ -180,7 +253,16 @@ def _store(run: Run, store: TrainingFolder | None, metadata: Mapping[str, Any]) 
 
 def _publish(run: Run, store: TrainingFolder, metadata: Mapping[str, Any]) -> None:
     store.write_history([asdict(record) for record in run.history])
-    save_checkpoint(store.path / CHECKPOINT_FILE, run.model, _description(run, metadata))
+    with final_weights(run):
+        save_checkpoint(store.path / CHECKPOINT_FILE, run.model, _description(run, metadata))
+
+
+def _leave_final(run: Run) -> None:
+    """What the caller finds in the model."""
+    if run.average is not None:
+        run.average.copy_to_model()
+        limit_weights(run.model, run.options)
+    run.model.eval()
 
 
 def _description(run: Run, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,6 +271,8 @@ def _description(run: Run, metadata: Mapping[str, Any]) -> dict[str, Any]:
     training = {name: value for name, value in options.resolved().items() if value is not None}
     if training.get("p") == math.inf:
         training["p"] = "inf"  # JSON has no infinity
+    if run.world.size > 1:
+        training["processes"] = run.world.size
     return {
         "num_classes": run.train_set.num_classes,
         "in_channels": run.train_set.channels,

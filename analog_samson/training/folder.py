@@ -23,6 +23,7 @@ from analog_samson.results.runfile import check_same_options, plain_options
 TRAIN_FILE, STATE_FILE = "train.toml", "resume.pt"
 CHECKPOINT_FILE, HISTORY_FILE = "checkpoint.safetensors", "history.csv"
 SCHEMA = 1
+_IMPLIED = {"processes": 1}  # not stated by a training in one process
 _HEADER = "# analog-samson training: every option as it was used; one that is not listed was not given.\n\n"
 
 
@@ -101,7 +102,8 @@ def _check_free(folder: Path, asked: Mapping[str, Any]) -> bool:
     except OSError as error:
         raise RunError(f"{folder}: cannot be an output folder ({error.strerror}); choose another") from error
     if TRAIN_FILE in names:
-        check_same_options(folder, _read(folder / TRAIN_FILE), asked, volatile=())
+        stored = _read(folder / TRAIN_FILE)
+        check_same_options(folder, _IMPLIED | stored, {**_IMPLIED, **asked}, volatile=())
         return False
     foreign = [name for name in names if name != LOCK_NAME and not is_leftover(name, TRAIN_FILE)]
     if foreign:

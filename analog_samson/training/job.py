@@ -1,6 +1,6 @@
 """A training as the command line asks for it: names of model, data and files in, a network ready to be trained out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,16 @@ from analog_samson.checkpoint import Checkpoint, load_checkpoint, load_into
 from analog_samson.data import ImageSet, choose_normalization, open_data
 from analog_samson.devices import find_device
 from analog_samson.errors import OptionError
-from analog_samson.models import build_model
+from analog_samson.models import build_model, restore_model
+from analog_samson.presets.search import load_preset
+from analog_samson.sharpness.scale import DEFAULT_RHO
+from analog_samson.training.distill import Teacher, with_distillation
+from analog_samson.training.distributed import ALONE, World
 from analog_samson.training.fit import fit
-from analog_samson.training.options import TrainOptions
+from analog_samson.training.options import TrainOptions, parse_ratio
 from analog_samson.training.recipes import recipe_for
 from analog_samson.training.records import Progress, TrainResult
+from analog_samson.units import parse_duration
 
 HOLDOUT = 0.1
 _HOLDOUT_SEED = 0  # one split for all training seeds, so that their accuracies are of the same images
@@ -27,8 +32,10 @@ _HOLDOUT_SEED = 0  # one split for all training seeds, so that their accuracies 
 class TrainJob:
     """What is asked for. options: fields of TrainOptions that were given; the recipe of the data fills in the rest.
 
+    Options may be texts as the command line takes them: noise "0.94/25", noise_preset by name or file, noise_time "1d".
+    distill: the checkpoint of a teacher; distill_model: its network, where the file does not say (None: the student's).
     holdout: the share of the training images to test on, in place of test data. limit: the first training images
-    only. threads: of the CPU, None leaves torch's own choice.
+    only. threads: of the CPU, None leaves torch's own choice, or divides the cores among several processes.
     """
 
     data: str
@@ -38,6 +45,8 @@ class TrainJob:
     holdout: float | None = None
     limit: int | None = None
     from_checkpoint: Path | None = None
+    distill: Path | None = None
+    distill_model: str | None = None
     normalization: str | None = None
     device: str = "cpu"
     threads: int | None = None
@@ -48,6 +57,8 @@ class TrainJob:
             raise OptionError("holdout and test_data: both say what to test on; give one of them")
         if self.holdout is not None and not 0 < self.holdout < 1:
             raise OptionError(f"holdout: expected a share of the images between 0 and 1, got {self.holdout!r}")
+        if self.distill_model is not None and self.distill is None:
+            raise OptionError("distill_model: has no effect without distill, the checkpoint of the teacher")
         if self.threads is not None and self.threads < 1:
             raise OptionError(f"threads: expected at least 1, got {self.threads}")
 
@@ -62,6 +73,8 @@ class PreparedTraining:
     options: TrainOptions
     metadata: Mapping[str, Any]
     notes: tuple[str, ...]
+    teacher: Teacher | None = None
+    world: World = ALONE
 
     def run(self, out: Path, progress: Progress | None = None) -> TrainResult:
         return fit(
@@ -72,14 +85,20 @@ class PreparedTraining:
             folder=out,
             metadata=self.metadata,
             progress=progress,
+            teacher=self.teacher,
+            world=self.world,
         )
 
 
-def prepare_training(job: TrainJob) -> PreparedTraining:
-    """Load what the job names. Initial weights are drawn from the job's seed. Raises AnalogSamsonError."""
-    device = find_device(job.device)
-    if job.threads is not None:
-        torch.set_num_threads(job.threads)
+def prepare_training(job: TrainJob, world: World = ALONE) -> PreparedTraining:
+    """Load what the job names. Initial weights are drawn from the job's seed. Raises AnalogSamsonError.
+
+    Sets the number of CPU threads, and the present GPU of a process among several.
+    """
+    device = _device(job, world)
+    threads = job.threads or world.threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
     start = None if job.from_checkpoint is None else load_checkpoint(job.from_checkpoint)
     name = _model_name(job, start)
     train_set, test_set, parts = _sets(job)
@@ -91,14 +110,63 @@ def prepare_training(job: TrainJob) -> PreparedTraining:
         channels=train_set.channels,
     )
     recipe = recipe_for(train_set, fine_tuning=start is not None)
-    options = TrainOptions(seed=job.seed, normalization=normalization, **{**recipe.options, **job.options})
+    given = {**recipe.options, **read_texts(job.options)}
+    options = TrainOptions(seed=job.seed, normalization=normalization, **given)
+    teacher, taught = _teacher(job, name, train_set)
+    notes = (parts, f"normalization {normalization} ({origin})", f"recipe: {recipe.name}", *_processes(options, world))
     return PreparedTraining(
         model=_model(name, train_set, start, job.seed).to(device),
         train_set=train_set,
         test_set=test_set,
-        options=options,
-        metadata=_metadata(name, start),
-        notes=(parts, f"normalization {normalization} ({origin})", f"recipe: {recipe.name}"),
+        options=with_distillation(options, teacher),
+        metadata=_metadata(name, start) | taught,
+        notes=notes if teacher is None else (*notes, _teacher_note(taught["distilled_from"], teacher)),
+        teacher=teacher,
+        world=world,
+    )
+
+
+def read_texts(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with texts of the command line turned into what TrainOptions takes; others stay.
+
+    >>> read_texts({"noise": "1/25", "noise_time": "1h", "clip": 0.2})
+    {'noise': 0.04, 'noise_time': 3600.0, 'clip': 0.2}
+    """
+    readers: dict[str, Callable[[str], Any]] = {
+        "noise": parse_ratio,
+        "noise_time": parse_duration,
+        "noise_preset": load_preset,
+    }
+    return {
+        name: readers[name](value) if name in readers and isinstance(value, str) else value
+        for name, value in options.items()
+    }
+
+
+def _device(job: TrainJob, world: World) -> torch.device:
+    """What the job names; of GPUs, each process takes one of its own."""
+    device = find_device(job.device)
+    if world.size == 1 or device.type == "cpu":
+        return device
+    count = torch.cuda.device_count()
+    if device.index is not None:
+        raise OptionError(f"device {job.device!r}: each of {world.size} processes takes its own GPU; give cuda")
+    if world.local_size > count:
+        raise OptionError(f"device {job.device!r}: {world.local_size} processes, {count} GPUs; start one for each GPU")
+    torch.cuda.set_device(world.local_rank)
+    return torch.device("cuda", world.local_rank)
+
+
+def _processes(options: TrainOptions, world: World) -> tuple[str, ...]:
+    """A line that says how several processes share the work; none for a process alone."""
+    if world.size == 1:
+        return ()
+    threads, climb = torch.get_num_threads(), ""
+    if options.method in DEFAULT_RHO:
+        climb = ", each climbs by the whole batch" if options.ascent_sync else ", each climbs by its own images"
+    return (
+        f"{world.size} processes of {threads} CPU thread{'s' * (threads > 1)}: {options.batch_size} images a step in "
+        f"{world.size} parts{climb}",
     )
 
 
@@ -115,6 +183,26 @@ def _model(name: str, train_set: ImageSet, start: Checkpoint | None, seed: int) 
     if start is not None:
         load_into(model, start)
     return model
+
+
+def _teacher(job: TrainJob, student: str, train_set: ImageSet) -> tuple[Teacher | None, dict[str, Any]]:
+    """The network to distill from, and what the checkpoint tells of it."""
+    if job.distill is None:
+        return None, {}
+    checkpoint = load_checkpoint(job.distill)
+    name = job.distill_model or checkpoint.metadata.get("model") or student
+    normalization, _ = choose_normalization(
+        metadata=checkpoint.metadata, model_name=name, data_spec=job.data, channels=train_set.channels
+    )
+    teacher = Teacher(
+        model=restore_model(checkpoint, name, num_classes=train_set.num_classes, in_channels=train_set.channels),
+        normalization=normalization,
+    )
+    return teacher, {"distilled_from": {"model": name, "file": checkpoint.path.name, "sha256": checkpoint.sha256}}
+
+
+def _teacher_note(source: Mapping[str, str], teacher: Teacher) -> str:
+    return f"teacher: {source['model']} of {source['file']}, normalization {teacher.normalization}"
 
 
 def _sets(job: TrainJob) -> tuple[ImageSet, ImageSet, str]:

@@ -1,20 +1,23 @@
-"""What a training run is: every option that decides its numbers."""
+"""What a training run is: every option that decides its numbers (`faults.py` says which cannot be)."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import nn
 
 from analog_samson.data import Normalization
-from analog_samson.errors import OptionError, did_you_mean, list_faults
+from analog_samson.device_noise import changes_with_time
+from analog_samson.errors import OptionError, list_faults
+from analog_samson.presets.schema import Preset
 from analog_samson.sharpness.perturb import Ascent, plan_ascent
 from analog_samson.sharpness.scale import DEFAULT_RHO
 from analog_samson.sharpness.selection import SELECTIONS
-from analog_samson.training.schedule import SCHEDULES, Schedule
+from analog_samson.training.faults import NUMBERS, option_faults
+from analog_samson.training.schedule import Schedule
 
-METHODS = ("sgd", *DEFAULT_RHO)
+DEFAULT_SIGMA = 0.01  # of random weight perturbation, in units of the weights
+DEFAULT_NOISE_SECONDS = 86400.0  # a day after programming
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +27,23 @@ class TrainOptions:
     seed: names every random draw (order of the images, augmentation, noise, dropout).
     epochs, batch_size: passes over the data, images a step. learning_rate: the highest of the schedule.
     momentum, nesterov, weight_decay: of SGD. schedule, warmup_epochs, step_epochs, step_factor: see `Schedule`.
-    method: sgd, sam, asam or samson. rho, p, eta, selection: of the last three; None takes the method's default.
+    method: sgd, sam, asam, samson, or rwp (random weight perturbation). None takes the method's default in these:
+    rho, p, eta, selection: of the ascent of sam, asam and samson (p: samson alone; eta: asam and samson).
+    rho or sigma, selection: of rwp, which takes the gradient at weights moved at random, to a distance rho or by a
+      standard deviation sigma each, in units of the weights (T = 1).
+    perturbed_share: of rwp; below 1 the gradient is mixed with that of the clean weights, which costs a second pass.
+    ramp_epochs: rho or sigma grows linearly from 0 to its full size over so many epochs.
+    ascent_every, ascent_fraction: of sam, asam and samson. A climb in every k-th step of an epoch, whose eps the steps
+      between use again, in one pass each (see `sharpness.reuse`); a climb from the first part of each batch only.
+    ascent_sync: of the same, where several processes train together. Each climbs along the gradient of the whole batch
+      instead of its own images, which costs a second exchange of gradients a step; for one process they are the same.
     clip: weights of convolutions and linear layers are cut to [-clip, clip] after each update (Algorithm 1).
     clip_std: they are cut to so many standard deviations of their layer instead (alpha).
     noise: sigma_G / G_max; every forward sees weights with fresh Gaussian noise of noise * max|w| (eq. 9).
+    noise_preset, noise_time [s]: every forward sees the weights of another chip of that hardware, programmed so long
+      ago and compensated for drift (see `robust.preset_noise`).
+    ema_decay: the result is the moving average of the weights after every step (see `WeightAverage`).
+    distill_weight, distill_temperature: of the teacher that `fit` is given (see `distillation_loss`).
     label_smoothing: 0 is off. augment: random crops and flips, for colour images only.
     normalization: None takes what suits the data. bf16: bfloat16 autocast. channels_last: memory layout.
     """
@@ -48,9 +64,20 @@ class TrainOptions:
     p: float | None = None
     eta: float | None = None
     selection: str | None = None
+    sigma: float | None = None
+    perturbed_share: float | None = None
+    ramp_epochs: float | None = None
+    ascent_every: int | None = None
+    ascent_fraction: float | None = None
+    ascent_sync: bool = False
     clip: float | None = None
     clip_std: float | None = None
     noise: float | None = None
+    noise_preset: Preset | None = None
+    noise_time: float | None = None
+    ema_decay: float | None = None
+    distill_weight: float | None = None
+    distill_temperature: float | None = None
     label_smoothing: float = 0.0
     augment: bool = True
     normalization: Normalization | None = None
@@ -58,7 +85,7 @@ class TrainOptions:
     channels_last: bool = False
 
     def __post_init__(self) -> None:
-        faults = [*_range_faults(self), *_choice_faults(self), *_conflicts(self)]
+        faults = list(option_faults(self))
         if faults:
             raise OptionError(list_faults("training options", faults))
 
@@ -73,8 +100,8 @@ class TrainOptions:
         )
 
     def ascent(self, model: nn.Module) -> Ascent | None:
-        """The climb to the worst nearby weights of `model`; None for plain SGD."""
-        if self.method == "sgd":
+        """The climb to the worst nearby weights of `model`; None for the methods without one."""
+        if self.method not in DEFAULT_RHO:
             return None
         return plan_ascent(
             model,
@@ -85,86 +112,52 @@ class TrainOptions:
             selection=self.selection or "weights_only",
         )
 
+    def ramp(self, now: float) -> float:
+        """The share of its full size that a perturbation has, `now` in epochs since the start.
+
+        >>> [TrainOptions(seed=0, method="samson", ramp_epochs=4).ramp(now) for now in (0, 1, 4, 9)]
+        [0.0, 0.25, 1.0, 1.0]
+        """
+        return 1.0 if self.ramp_epochs is None else min(now / self.ramp_epochs, 1.0)
+
+    def perturbation_size(self) -> dict[str, float]:
+        """How far rwp moves the weights, as the argument of `random_perturbation`."""
+        if self.rho is not None:
+            return {"rho": self.rho}
+        return {"sigma": DEFAULT_SIGMA if self.sigma is None else self.sigma}
+
+    def noise_seconds(self) -> float:
+        """How long ago the chips of `noise_preset` were programmed."""
+        return DEFAULT_NOISE_SECONDS if self.noise_time is None else self.noise_time
+
     def resolved(self) -> dict[str, Any]:
         """Plain values by name, with the defaults that None stands for filled in; None is left where off."""
-        values = asdict(self) | {"normalization": self.normalization and self.normalization.text()}
-        if self.method != "sgd":
-            selection = self.selection or "weights_only"
-            values["selection"] = selection
-            values["rho"] = DEFAULT_RHO[self.method] if self.rho is None else self.rho
-            values["eta"] = SELECTIONS[selection].eta if self.eta is None else self.eta
-        if self.method == "samson":
-            values["p"] = math.inf if self.p is None else self.p
-        numbers = {name: float(values[name]) for name in _NUMBERS if values[name] is not None}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values |= {
+            "normalization": self.normalization and self.normalization.text(),
+            "ascent_sync": self.ascent_sync or None,
+        }
+        for name, default in (self._method_defaults() | self._noise_defaults()).items():
+            if values.get(name) is None:
+                values[name] = default
+        if self.noise_preset is not None:
+            values |= {"noise_preset": self.noise_preset.name, "noise_preset_sha256": self.noise_preset.fingerprint}
+        numbers = {name: float(values[name]) for name in NUMBERS if values[name] is not None}
         return values | numbers  # 2 and 2.0 are the same option
 
+    def _method_defaults(self) -> dict[str, Any]:
+        selection = self.selection or "weights_only"
+        if self.method == "rwp":
+            return {"selection": selection, "perturbed_share": 1.0, **self.perturbation_size()}
+        if self.method not in DEFAULT_RHO:
+            return {}
+        common = {"selection": selection, "rho": DEFAULT_RHO[self.method], "eta": SELECTIONS[selection].eta}
+        norm = {"p": math.inf} if self.method == "samson" else {}
+        return {**common, **norm, "ascent_every": 1, "ascent_fraction": 1.0}
 
-_NUMBERS = (
-    *("learning_rate", "momentum", "weight_decay", "warmup_epochs", "step_factor"),
-    *("rho", "p", "eta", "clip", "clip_std", "noise", "label_smoothing"),
-)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-
-
-def _range_faults(options: TrainOptions) -> Iterator[str]:
-    for name in ("epochs", "batch_size", "step_epochs"):
-        value = getattr(options, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            yield f"{name}: expected a whole number of at least 1, got {value!r}"
-    for name, low, high, text in _RANGES:
-        value = getattr(options, name)
-        if value is not None and not (_is_number(value) and low <= value <= high and value < math.inf):
-            yield f"{name}: expected {text}, got {value!r}"
-    for name in ("learning_rate", "clip", "clip_std"):
-        if getattr(options, name) == 0:
-            yield f"{name}: expected a number above 0, got 0"
-    if options.p is not None and not (_is_number(options.p) and options.p >= 1):
-        yield f"p: expected a number of at least 1, or inf, got {options.p!r}"
-
-
-_POSITIVE, _NOT_NEGATIVE = "a finite number above 0", "a finite number of at least 0"
-_RANGES = (
-    ("learning_rate", 0, math.inf, _POSITIVE),
-    ("momentum", 0, 1, "a number from 0 to 1"),
-    ("weight_decay", 0, math.inf, _NOT_NEGATIVE),
-    ("warmup_epochs", 0, math.inf, _NOT_NEGATIVE),
-    ("step_factor", 0, 1, "a number from 0 to 1"),
-    ("rho", 0, math.inf, _NOT_NEGATIVE),
-    ("eta", 0, math.inf, _NOT_NEGATIVE),
-    ("clip", 0, math.inf, _POSITIVE),
-    ("clip_std", 0, math.inf, _POSITIVE),
-    ("noise", 0, math.inf, "sigma_G / G_max, a finite number of at least 0"),
-    ("label_smoothing", 0, 1, "a number from 0 to 1"),
-)
-
-
-def _choice_faults(options: TrainOptions) -> Iterator[str]:
-    choices = {"method": METHODS, "schedule": tuple(SCHEDULES), "selection": tuple(SELECTIONS)}
-    for name, known in choices.items():
-        value = getattr(options, name)
-        if value is not None and value not in known:
-            yield f"{name}: expected one of {', '.join(known)}, got {value!r}{did_you_mean(str(value), known)}"
-
-
-def _conflicts(options: TrainOptions) -> Iterator[str]:
-    """Options that are given and have no effect, or contradict each other."""
-    without_use = {"sgd": ("rho", "p", "eta", "selection"), "sam": ("p", "eta"), "asam": ("p",)}
-    for name in without_use.get(options.method, ()):
-        if getattr(options, name) is not None:
-            yield f"{name}: has no effect with method {options.method}; leave it out or choose another method"
-    if options.clip is not None and options.clip_std is not None:
-        yield "clip and clip_std: both limit the weights; give one of them"
-    if options.nesterov and options.momentum == 0:
-        yield "nesterov: needs a momentum above 0"
-    if options.schedule == "onecycle" and options.warmup_epochs:
-        yield "warmup_epochs: the onecycle schedule has a rise of its own; leave it out"
-    elif (
-        _is_number(options.warmup_epochs) and _is_number(options.epochs) and options.warmup_epochs >= options.epochs > 0
-    ):
-        yield f"warmup_epochs: {options.warmup_epochs:g} of {options.epochs} epochs; expected fewer than epochs"
+    def _noise_defaults(self) -> dict[str, Any]:
+        timed = self.noise_preset is not None and changes_with_time(self.noise_preset)
+        return {"noise_time": self.noise_seconds()} if timed else {}
 
 
 def parse_ratio(text: str) -> float:

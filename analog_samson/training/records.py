@@ -16,8 +16,9 @@ class TrainingError(AnalogSamsonError):
 class EpochRecord:
     """One finished epoch, counted from 1.
 
-    train_loss [nats, with label smoothing where that is on] and train_accuracy_percent: over the epoch's images as
-    the network saw them (augmented, under weight noise). learning_rate: of the last step.
+    train_loss [nats, the loss that is minimised] and train_accuracy_percent: over the epoch's images as the first pass
+    of each step saw them: augmented, under weight noise, and at perturbed weights where that is the only pass.
+    test_loss and test_accuracy_percent: of the averaged weights where those are on. learning_rate: of the last step.
     """
 
     epoch: int
@@ -51,7 +52,7 @@ class TrainResult:
 
     evaluation: the final weights on the test set. best: the epoch with the highest test accuracy; its weights are not
     kept, for choosing them by the test set would flatter the result. perturbation_share: of ||eps||^2 by kind of
-    parameter at the first step, None for SGD. checkpoint: the file, None without a folder.
+    parameter at the first ascent, None for methods without one. checkpoint: the file, None without a folder.
     resumed_after: the epoch that the folder held already, 0 for a training from its start.
     """
 

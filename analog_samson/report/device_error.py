@@ -1,0 +1,71 @@
+"""How far a device is from its target over conductance and time: as a table and as a figure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from analog_samson.errors import OptionError
+from analog_samson.presets.schema import Validity
+from analog_samson.report.drawing import WIDE, Drawing, Layout, png, svg
+from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
+from analog_samson.units import format_duration
+
+_FORMATS = ("svg", "png")
+_MARKS = {"covered": "", "interpolated": " (interpolated)", "extrapolated": " (extrapolated)"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorCurve:
+    """Mean and standard deviation of g - g_target [uS] at each target [uS], at one time.
+
+    time_seconds: None right after programming, before anything is read.
+    """
+
+    time_seconds: float | None
+    targets: tuple[float, ...]
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+
+
+def error_table(curves: Sequence[ErrorCurve], validity: Validity) -> list[tuple[str, ...]]:
+    """Rows of text, the head first: one line a target, one column a time, each cell mean +- standard deviation."""
+    head = ("TARGET [uS]", *(_title(curve, validity) for curve in curves))
+    rows = [(f"{target:.3g}", *(_cell(curve, row) for curve in curves)) for row, target in enumerate(curves[0].targets)]
+    return [head, *rows]
+
+
+def _cell(curve: ErrorCurve, row: int) -> str:
+    mean, deviation = round(curve.means[row], 3) + 0.0, curve.deviations[row]  # + 0.0 turns -0.0 into 0.0
+    return f"{mean:+.3f} +- {deviation:.3f}" if mean or deviation else "0"
+
+
+def _title(curve: ErrorCurve, validity: Validity) -> str:
+    if curve.time_seconds is None:
+        return "programmed"
+    return format_duration(curve.time_seconds) + _MARKS[validity.evidence_at(curve.time_seconds)]
+
+
+def error_picture(curves: Sequence[ErrorCurve], validity: Validity, format_: str) -> bytes:
+    """The same as a figure, "svg" or "png": means as lines, one standard deviation as bands."""
+    if format_ not in _FORMATS:
+        raise OptionError(f"picture format {format_!r}: expected one of {', '.join(_FORMATS)}")
+    drawing = Drawing(draw=partial(draw_error, curves, validity))
+    return svg(drawing, WIDE, text=False) if format_ == "svg" else png(drawing, WIDE)
+
+
+def draw_error(curves: Sequence[ErrorCurve], validity: Validity, axes: Axes, layout: Layout) -> None:
+    """Error against target, one line with its band a time; the legend says what the source does not cover."""
+    for place, curve in enumerate(curves):
+        colour = LIGHT[series_role(place)]
+        line = axes.plot(curve.targets, curve.means, color=colour, label=_title(curve, validity), zorder=3)[0]
+        line.set(linestyle=DASHES[place % len(DASHES)], marker=MARKERS[place % len(MARKERS)], markersize=4)
+        low = [mean - spread for mean, spread in zip(curve.means, curve.deviations, strict=True)]
+        high = [mean + spread for mean, spread in zip(curve.means, curve.deviations, strict=True)]
+        axes.fill_between(curve.targets, low, high, color=colour, alpha=0.13, linewidth=0, zorder=1.5)
+    axes.set_xlabel("target conductance [uS]")
+    axes.set_ylabel("conductance - target [uS]")
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.legend(loc="outside upper left", ncols=1 if layout.narrow else 3)

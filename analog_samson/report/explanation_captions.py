@@ -1,0 +1,79 @@
+"""Captions, and words instead of pictures, for explained runs."""
+
+from collections.abc import Callable
+
+from analog_samson.report.explanation import Explanation, Layer, Outcomes
+from analog_samson.report.explanation_figures import LAYERS_SHOWN, drawn_remedies, short_name
+from analog_samson.report.statistics import Difference
+from analog_samson.report.wording import marked, signed
+
+_AT_ONCE = "Bars: intervals that hold at once with 95 %."
+
+
+def explanation_words(kind: str, explanation: Explanation) -> tuple[str, str]:
+    """(caption, alternative) of a figure of an explanation."""
+    when = marked(explanation.label, explanation.mark)
+    if kind in _OF_OUTCOMES:
+        assert explanation.outcomes is not None
+        return _OF_OUTCOMES[kind](explanation.outcomes, when)
+    return _OF_VARIANTS[kind](explanation, when)
+
+
+def _hurts(explanation: Explanation, when: str) -> tuple[str, str]:
+    caption = f"Accuracy at {when}: gained where one effect is taken away, lost where it is alone. {_AT_ONCE}"
+    said = [
+        f"{e.name}: {_signed(e.gain_without)} without it, {_signed(e.loss_alone)} lost with it alone"
+        for e in explanation.effects
+    ]
+    return caption, f"Chart of what each effect costs, in points. {'; '.join(said)}."
+
+
+def _where(explanation: Explanation, when: str) -> tuple[str, str]:
+    shown, count = explanation.layers[:LAYERS_SHOWN], len(explanation.layers)
+    some = "" if len(shown) == count else f" The {len(shown)} of {count} layers that lose most."
+    what = "Rise of the loss (mean cross-entropy)" if shown[0].nats else "Accuracy lost"
+    caption = f"{what} at {when} where one layer alone is on the device, all others digital.{some} {_AT_ONCE}"
+    said = [f"{layer.path} {layer.lost.mean:.1f} points{_nats(layer)}" for layer in shown]
+    return caption, f"Chart of what is lost by layer, the most sensitive first. {'; '.join(said)}."
+
+
+def _helps(explanation: Explanation, when: str) -> tuple[str, str]:
+    drawn = drawn_remedies(explanation)
+    left_out = [r for r in explanation.remedies if r not in drawn]
+    far = "".join(f" Not drawn: {r.name}, {r.accuracy.mean:.1f} %." for r in left_out)
+    caption = (
+        f"Accuracy at {when} over the share of work that is digital. Line: the most sensitive layers kept digital; "
+        f"squares: other remedies; bars: 95 % interval of the mean; dotted: all digital.{far}"
+    )
+    said = [f"{short_name(r)} {r.accuracy.mean:.1f} at {r.digital_macs_percent or 0:.1f}" for r in drawn]
+    return caption, f"Chart of accuracy in percent over the digital share of MACs in percent. {'; '.join(said)}."
+
+
+def _margins(outcomes: Outcomes, when: str) -> tuple[str, str]:
+    caption = f"How sure decisions are, digitally and at {when}, on {outcomes.images} images."
+    ends = f"median {outcomes.digital_median:.2f} digitally and {outcomes.aged_median:.2f} on the device"
+    more = " The last bin holds all larger margins."
+    return caption + more, f"Two histograms of the margin between top output and runner-up: {ends}."
+
+
+def _confusion(outcomes: Outcomes, when: str) -> tuple[str, str]:
+    caption = f"Decisions on the device at {when}, percent of the true class, mean of {outcomes.chips} chips."
+    right = sum(count for (true, taken), count in outcomes.aged_confusion.items() if true == taken)
+    share = 100 * right / outcomes.images / outcomes.chips
+    return caption, f"Confusion matrix of {outcomes.classes} classes; {share:.1f} percent of the decisions are right."
+
+
+def _nats(layer: Layer) -> str:
+    return "" if layer.nats is None else f" and {layer.nats.mean:.3f} nats"
+
+
+def _signed(difference: Difference | None) -> str:
+    return "not measured" if difference is None else signed(difference.mean)
+
+
+_OF_VARIANTS: dict[str, Callable[[Explanation, str], tuple[str, str]]] = {
+    "hurts": _hurts,
+    "where": _where,
+    "helps": _helps,
+}
+_OF_OUTCOMES: dict[str, Callable[[Outcomes, str], tuple[str, str]]] = {"margins": _margins, "confusion": _confusion}

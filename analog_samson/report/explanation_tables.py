@@ -1,0 +1,189 @@
+"""The tables of an explained run: what hurts, where, what helps, and what becomes of single decisions."""
+
+from dataclasses import replace
+from typing import Any
+
+from analog_samson.report.explanation import Effect, Explanation, Layer, Outcomes, Remedy
+from analog_samson.report.grid import Data, Grid
+from analog_samson.report.statistics import Difference, Summary
+from analog_samson.report.wording import NONE, interval, marked, mean_and_std, optional, signed, verdict
+
+PAIRS_SHOWN = 10
+_DIFFERENCE = ("mean_points", "low_points", "high_points", "n", "seen")
+_NATS = ("mean_nats", "low_nats", "high_nats", "seen_nats")
+
+
+def effects_grid(explanation: Explanation) -> Grid:
+    """What each effect costs, the costliest first."""
+    headers = ("effect", "gained without it", "95 % interval", "lost with it alone", "95 % interval", "what it says")
+    data = tuple(
+        (effect.name, kind, *_difference_data(difference))
+        for effect in explanation.effects
+        for kind, difference in (("gain_without", effect.gain_without), ("loss_alone", effect.loss_alone))
+        if difference is not None
+    )
+    return Grid(
+        name="hurts",
+        title=f"What hurts at {_moment(explanation)}, points",
+        headers=headers,
+        rows=tuple(_effect_row(effect) for effect in explanation.effects),
+        align="lrrrrl",
+        data=Data(columns=("effect", "quantity", *_DIFFERENCE), rows=data),
+    )
+
+
+def layers_grid(explanation: Explanation) -> Grid:
+    """What each layer alone on the device loses, the most sensitive first."""
+    data = tuple(
+        (
+            *(layer.path, layer.layer_type, *_difference_data(layer.lost)),
+            *(*_nats_data(layer.nats), layer.macs_percent, layer.devices_percent),
+        )
+        for layer in explanation.layers
+    )
+    return Grid(
+        name="where",
+        title=f"Where: one layer alone on the device at {_moment(explanation)}",
+        headers=(
+            *("layer", "type", "rise of loss, nats", "95 % interval", "lost points", "95 % interval"),
+            *("MACs %", "devices %", "what it says"),
+        ),
+        rows=tuple(_layer_row(layer) for layer in explanation.layers),
+        align="llrrrrrrl",
+        data=Data(columns=("layer", "type", *_DIFFERENCE, *_NATS, "macs_percent", "devices_percent"), rows=data),
+    )
+
+
+def remedies_grid(explanation: Explanation) -> Grid:
+    """What each remedy gains and what it costs in digital work."""
+    data = tuple(
+        (
+            remedy.name,
+            remedy.accuracy.mean,
+            remedy.accuracy.std,
+            *_difference_data(remedy.gain),
+            remedy.digital_macs_percent,
+            " ".join(remedy.layers),
+        )
+        for remedy in explanation.remedies
+    )
+    return Grid(
+        name="helps",
+        title=f"What helps at {_moment(explanation)}",
+        headers=("remedy", "accuracy %", "gained points", "95 % interval", "digital MACs %", "what it says"),
+        rows=tuple(_remedy_row(remedy) for remedy in explanation.remedies),
+        align="lrrrrl",
+        data=Data(
+            columns=("remedy", "accuracy_percent", "std", *_DIFFERENCE, "digital_macs_percent", "layers"), rows=data
+        ),
+    )
+
+
+def margins_grid(explanation: Explanation, outcomes: Outcomes) -> Grid:
+    """Medians of the margin and how many decisions change; the histogram is its data."""
+    aged = f"after {_moment(explanation)}"
+    changed = mean_and_std(_hundredfold(outcomes.changed))
+    edges = (*outcomes.edges, None)
+    shares = zip(outcomes.digital_shares, outcomes.aged_shares, strict=True)
+    data = tuple((edges[i], edges[i + 1], digital, old) for i, (digital, old) in enumerate(shares))
+    return Grid(
+        name="margins",
+        title="Margin of a decision: top output minus runner-up",
+        headers=("network", "median margin", "decisions changed %"),
+        rows=(
+            ("digital", f"{outcomes.digital_median:.2f}", NONE),
+            (aged, f"{outcomes.aged_median:.2f}", changed),
+        ),
+        align="lrr",
+        data=Data(columns=("margin_from", "margin_to", "digital_share", "aged_share"), rows=data),
+    )
+
+
+def confusion_grid(explanation: Explanation, outcomes: Outcomes) -> Grid:
+    """The pairs of classes that are confused most on the device; every pair is in its data."""
+    digital, aged = outcomes.digital_confusion, outcomes.aged_confusion
+    sizes = _class_sizes(outcomes)
+    pairs = sorted({*digital, *aged})
+    shares = {pair: _pair_shares(pair, outcomes, sizes[pair[0]]) for pair in pairs}
+    wrong = [pair for pair in pairs if pair[0] != pair[1] and shares[pair][1] > 0]
+    worst = sorted(wrong, key=lambda pair: (-shares[pair][1], pair))[:PAIRS_SHOWN]
+    data = tuple((*pair, digital.get(pair, 0), aged.get(pair, 0) / outcomes.chips) for pair in pairs)
+    return Grid(
+        name="confusion",
+        title=f"Classes confused most after {_moment(explanation)}, % of the class",
+        headers=("class", "taken for", "digital", "on the device", "change"),
+        rows=tuple(
+            (
+                str(pair[0]),
+                str(pair[1]),
+                f"{shares[pair][0]:.1f}",
+                f"{shares[pair][1]:.1f}",
+                signed(shares[pair][1] - shares[pair][0]),
+            )
+            for pair in worst
+        ),
+        align="rrrrr",
+        data=Data(columns=("class", "taken_for", "digital_images", "aged_images_mean"), rows=data),
+    )
+
+
+def _effect_row(effect: Effect) -> tuple[str, ...]:
+    gain, loss = effect.gain_without, effect.loss_alone
+    return effect.name, *_signed_cells(gain), *_signed_cells(loss), _says(gain, "costs accuracy", "does no harm")
+
+
+def _layer_row(layer: Layer) -> tuple[str, ...]:
+    shares = (optional(layer.macs_percent), optional(layer.devices_percent))
+    says = _says(layer.nats or layer.lost, "loses", "gains")
+    nats = (NONE, NONE) if layer.nats is None else _signed_cells(layer.nats, 3)
+    return layer.path, layer.layer_type, *nats, *_signed_cells(layer.lost), *shares, says
+
+
+def _remedy_row(remedy: Remedy) -> tuple[str, ...]:
+    digital = optional(remedy.digital_macs_percent)
+    says = NONE if remedy.name.endswith("(as it is)") else _says(remedy.gain, "helps", "harms")
+    return remedy.name, mean_and_std(remedy.accuracy), *_signed_cells(remedy.gain), digital, says
+
+
+def _signed_cells(difference: Difference | None, digits: int = 1) -> tuple[str, str]:
+    if difference is None:
+        return NONE, NONE
+    return signed(difference.mean, digits), interval(difference.low, difference.high, digits)
+
+
+def _says(difference: Difference | None, above: str, below: str) -> str:
+    return NONE if difference is None else verdict(difference, above, below, sentence="{}")
+
+
+def _difference_data(difference: Difference | None) -> tuple[Any, ...]:
+    if difference is None:
+        return (None,) * len(_DIFFERENCE)
+    return difference.mean, difference.low, difference.high, difference.n, difference.seen
+
+
+def _nats_data(difference: Difference | None) -> tuple[Any, ...]:
+    if difference is None:
+        return (None,) * len(_NATS)
+    return difference.mean, difference.low, difference.high, difference.seen
+
+
+def _moment(explanation: Explanation) -> str:
+    return marked(explanation.label, explanation.mark)
+
+
+def _hundredfold(summary: Summary) -> Summary:
+    std = None if summary.std is None else 100 * summary.std
+    return replace(summary, mean=100 * summary.mean, std=std)
+
+
+def _class_sizes(outcomes: Outcomes) -> dict[int, int]:
+    sizes: dict[int, int] = {}
+    for (true, _), count in outcomes.digital_confusion.items():
+        sizes[true] = sizes.get(true, 0) + count
+    return sizes
+
+
+def _pair_shares(pair: tuple[int, int], outcomes: Outcomes, size: int) -> tuple[float, float]:
+    """Percent of the class that is taken for the other: digitally, and on the chips on average."""
+    digital, aged = outcomes.digital_confusion.get(pair, 0), outcomes.aged_confusion.get(pair, 0)
+    return 100 * digital / size, 100 * aged / size / outcomes.chips

@@ -1,0 +1,149 @@
+"""The answer in one sentence, and what has to be said right after it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analog_samson.report.captions import moment
+from analog_samson.report.comparison import Comparison, Step, compare, same_moment
+from analog_samson.report.digest import Result, Run, State
+from analog_samson.report.sentences import ahead_sentence, simultaneous_sentence
+from analog_samson.report.study import Study, study
+from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
+from analog_samson.report.wording import instance_count, interval, mean_and_std
+
+FEW_PRESETS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The answer in parts, so that a page can set names and score apart; `second` is what follows it.
+
+    series: place of the result that is spoken of, for its colour. plain: the answer where it is not about one result;
+    the parts are then empty.
+    """
+
+    preset: str = ""
+    network: str = ""
+    score: str = ""
+    after: str = ""
+    mark: str = ""
+    second: str = ""
+    series: int = 0
+    plain: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The whole answer."""
+        if self.plain:
+            return self.plain
+        place = f"On {self.preset}, " if self.preset else ""
+        return f"{place}{self.network} scores {self.score} {self.after}"
+
+
+def headline(runs: Sequence[Run]) -> Headline:
+    """What the best network scores at its last time; with several presets, who is ahead on how many of them."""
+    results = [result for run in runs for result in run.results]
+    simulated = [result for result in results if result.states]
+    if not simulated:
+        digital = results[0].digital
+        score = "" if digital is None else f"{digital.accuracy.mean:.1f} %"
+        after = "digital; it has not been simulated over time yet."
+        return Headline(network=results[0].checkpoint, score=score, after=after)
+    comparisons = compare(runs)
+    seen = study(runs, comparisons)
+    if len(seen.presets) > 1:
+        return _over_presets(seen, simulated)
+    best = max(simulated, key=lambda result: result.states[-1].accuracy.mean)
+    last = best.states[-1]
+    return Headline(
+        preset=best.preset,
+        network=best.checkpoint + (" with AdaBS" if best.adabs else ""),
+        score=f"{mean_and_std(last.accuracy)} %",
+        after=f"{moment(last)}.",
+        mark=last.mark,
+        second=_second_sentence(best, last, comparisons, seen),
+        series=results.index(best),
+    )
+
+
+def _over_presets(seen: Study, results: Sequence[Result]) -> Headline:
+    """One network on several devices, or who is ahead on how many of them."""
+    moments = {moment(entry.state) for entry in seen.entries}
+    when = f"{moments.pop()}" if len(moments) == 1 else "at the last time simulated"
+    if len(seen.methods) == 1:
+        ordered = sorted(results, key=lambda result: -result.states[-1].accuracy.mean)
+        ends = [f"{r.states[-1].accuracy.mean:.1f} % on {r.preset}" for r in (ordered[-1], ordered[0])]
+        plain = f"{seen.methods[0]} scores from {ends[0]} to {ends[1]} {when}."
+        mark = _mark([result.states[-1] for result in ordered])
+        return Headline(plain=plain, second=_devices(ordered), mark=mark)
+    plain = f"{when[0].upper()}{when[1:]}, {_winners(seen)}."
+    few = seen.presets if len(seen.presets) <= FEW_PRESETS else ()  # of more, each has a card
+    second = [ahead_sentence(seen, preset) for preset in few]
+    mark = _mark([entry.state for entry in seen.entries])
+    return Headline(plain=plain, second=" ".join([*second, simultaneous_sentence(seen)]), mark=mark)
+
+
+def _winners(seen: Study) -> str:
+    """Who is ahead where; a network is ahead if it is seen to be better than every other one."""
+    count = len(seen.presets)
+    if all(entry.state.accuracy.n == 1 for entry in seen.entries):
+        best = Counter(seen.on(preset)[0].method for preset in seen.presets if seen.on(preset))
+        words = [f"{name} scores highest on {times} of {count} presets" for name, times in best.most_common()]
+        return f"{', '.join(words)} (one chip each: no interval)"
+    ahead = Counter(entry.method for preset in seen.presets if (entry := seen.ahead(preset)) is not None)
+    open_places = count - sum(ahead.values())
+    if not ahead:
+        return f"no network is seen to be ahead on any of the {count} presets"
+    words = [f"{name} is ahead on {_of(times, count)} presets" for name, times in ahead.most_common()]
+    rest = f"; on {'the other' if open_places == 1 else f'{open_places} others'} no network is" if open_places else ""
+    return f"{', '.join(words)}{rest}"
+
+
+def _of(times: int, count: int) -> str:
+    return f"all {count}" if times == count else f"{times} of {count}"
+
+
+def _mark(states: Sequence[State]) -> str:
+    """What the numbers of all presets have to be called together."""
+    marks = {state.mark for state in states}
+    if len(marks) == 1:
+        return marks.pop()
+    return f"partly {EXTRAPOLATED if EXTRAPOLATED in marks else INTERPOLATED}"
+
+
+def _devices(ordered: Sequence[Result]) -> str:
+    """The scores of one network on all devices, the best first."""
+    words = []
+    for result in ordered:
+        last = result.states[-1]
+        words.append(f"{result.preset} {mean_and_std(last.accuracy)} %" + (f" ({last.mark})" if last.mark else ""))
+    return f"{', '.join(words)}."
+
+
+def _second_sentence(best: Result, last: State, comparisons: Sequence[Comparison], seen: Study) -> str:
+    parts = [] if best.digital is None else [f"digital {best.digital.accuracy.mean:.1f} %"]
+    parts.append(instance_count(last.accuracy.n))
+    facts = "; ".join(parts)
+    sentences = [f"{facts[0].upper()}{facts[1:]}."]
+    if len(seen.methods) > 2:
+        return " ".join([*sentences, ahead_sentence(seen, best.preset), simultaneous_sentence(seen)])
+    for comparison in comparisons:
+        other = comparison.first if comparison.second is best else comparison.second
+        steps = [step for step in comparison.steps if same_moment(step, last)]
+        if best in (comparison.first, comparison.second) and steps:
+            sign = 1 if comparison.second is best else -1
+            sentences.append(_against(other.checkpoint + (" + AdaBS" if other.adabs else ""), steps[0], sign))
+    return " ".join(sentences)
+
+
+def _against(other: str, step: Step, sign: int) -> str:
+    difference, mark = step.difference, f", {step.mark}" if step.mark else ""
+    ends = [None if end is None else sign * end for end in (difference.low, difference.high)]
+    low, high = ends[::sign]
+    if difference.seen is False:
+        return f"No difference to {other} seen (95 % interval {interval(low, high)} points{mark})."
+    mean = sign * difference.mean
+    change = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} {other}"
+    known = "one chip" if low is None else f"95 % interval {interval(low, high)}"
+    return f"It is {change} on the same chips ({known}{mark})."

@@ -1,0 +1,151 @@
+"""How long a network stays above a threshold: where its accuracy over time crosses it.
+
+Between simulated times accuracy is taken to be linear in the logarithm of time, as drift makes it nearly so. Beyond the
+last one the line through the last two times is followed for at most one decade; a crossing found there is called
+extrapolated, and where there is none the answer is "not within the simulated times".
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import log10
+
+import numpy as np
+
+from analog_samson.report.digest import Result, State
+
+LOSSES_POINTS = (1.0, 2.0, 5.0, 10.0)
+LOW_QUANTILE = 0.05
+REACH = 10.0  # how far beyond the last time a line is followed, as a factor
+
+
+class Fate(StrEnum):
+    """What happens to an accuracy and a threshold."""
+
+    BEFORE = "before the first time"
+    WITHIN = "within the simulated times"
+    BEYOND = "extrapolated"
+    NEVER = "not within the simulated times"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """When an accuracy falls below a threshold.
+
+    seconds: the crossing; the first simulated time for BEFORE (it is earlier still), the last one for NEVER (up to then
+    it does not happen). extrapolated: the line was followed beyond the last simulated time, or `seconds` lies beyond
+    the preset's validity.
+    """
+
+    fate: Fate
+    seconds: float
+    extrapolated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetime:
+    """Crossings of one threshold [%] by the mean, the ends of its 95 % interval, and the 5th percentile of the chips.
+
+    low and high: where the lower and the upper end of the interval of the mean cross; together they hold the lifetime
+    with 95 %. None, like `weakest`, where a single instance allows none. loss: threshold below digital [points].
+    """
+
+    threshold: float
+    loss: float | None
+    mean: Crossing
+    low: Crossing | None
+    high: Crossing | None
+    weakest: Crossing | None
+    instances: int
+
+
+def lifetime(result: Result, threshold: float) -> Lifetime | None:
+    """The lifetime of a result above `threshold` [%]; None where it was simulated at no time above 0."""
+    states = [state for state in result.times if state.time_seconds]
+    if not states:
+        return None
+
+    def crossing(accuracy: Callable[[State], float]) -> Crossing:
+        points = [(float(state.time_seconds or 0), accuracy(state)) for state in states]
+        return find_crossing(points, threshold, result.validity.max_seconds)
+
+    n = min(state.accuracy.n for state in states)
+    digital = None if result.digital is None else result.digital.accuracy.mean
+    return Lifetime(
+        threshold=threshold,
+        loss=None if digital is None else digital - threshold,
+        mean=crossing(lambda state: state.accuracy.mean),
+        low=crossing(lambda state: _known(state.accuracy.low)) if n > 1 else None,
+        high=crossing(lambda state: _known(state.accuracy.high)) if n > 1 else None,
+        weakest=crossing(low_percentile) if n > 1 else None,
+        instances=n,
+    )
+
+
+def thresholds(result: Result, threshold: float | None = None) -> tuple[float, ...]:
+    """`threshold` [%] alone, or where none is given 1, 2, 5 and 10 points below the digital accuracy.
+
+    Without a threshold and without a digital accuracy there is nothing to measure a loss from: none.
+    """
+    if threshold is not None:
+        return (threshold,)
+    if result.digital is None:
+        return ()
+    return tuple(result.digital.accuracy.mean - loss for loss in LOSSES_POINTS)
+
+
+def lifetimes(result: Result, threshold: float | None = None) -> tuple[Lifetime, ...]:
+    """The lifetime of a result above each of its `thresholds`; none where it was not simulated over time."""
+    found = (lifetime(result, one) for one in thresholds(result, threshold))
+    return tuple(one for one in found if one is not None)
+
+
+def low_percentile(state: State) -> float:
+    """The 5th percentile of the instances [%], linear between the two it lies between."""
+    return float(np.quantile(list(state.accuracies.values()), LOW_QUANTILE))
+
+
+def find_crossing(
+    points: Sequence[tuple[float, float]], threshold: float, max_seconds: float | None = None
+) -> Crossing:
+    """Where the line through (seconds above 0, accuracy) points, in order of time, first falls below the threshold.
+
+    max_seconds: how long the preset is valid; a crossing later than that is marked extrapolated.
+
+    >>> find_crossing([(1.0, 91.0), (100.0, 89.0)], 90.0).seconds
+    10.0
+    >>> find_crossing([(1.0, 91.0), (100.0, 90.5)], 90.0).fate
+    <Fate.NEVER: 'not within the simulated times'>
+    """
+    last = points[-1][0]
+    below = next((place for place, (_, accuracy) in enumerate(points) if accuracy < threshold), None)
+    if below == 0:
+        fate, seconds = Fate.BEFORE, points[0][0]
+    elif below is not None:
+        fate, seconds = Fate.WITHIN, _between(points[below - 1], points[below], threshold)
+    else:
+        fate, seconds = _followed(points, threshold)
+    late = max_seconds is not None and seconds > max_seconds
+    return Crossing(fate=fate, seconds=seconds, extrapolated=late or seconds > last)
+
+
+def _between(first: tuple[float, float], second: tuple[float, float], threshold: float) -> float:
+    """The time at which the line from `first`, not below the threshold, to `second`, below it, meets it."""
+    share = (first[1] - threshold) / (first[1] - second[1])
+    return float(10 ** (log10(first[0]) + share * (log10(second[0]) - log10(first[0]))))
+
+
+def _followed(points: Sequence[tuple[float, float]], threshold: float) -> tuple[Fate, float]:
+    """Beyond the last time, along the line through the last two; never where it crosses nothing within reach."""
+    last = points[-1]
+    if len(points) > 1:
+        slope = (last[1] - points[-2][1]) / (log10(last[0]) - log10(points[-2][0]))
+        decades = (threshold - last[1]) / slope if slope < 0 else float("inf")
+        if decades <= log10(REACH):
+            return Fate.BEYOND, float(last[0] * 10**decades)
+    return Fate.NEVER, last[0]
+
+
+def _known(value: float | None) -> float:
+    assert value is not None
+    return value

@@ -1,0 +1,104 @@
+"""Captions, and words instead of pictures, for studies and for the spread between chips."""
+
+from collections.abc import Sequence
+
+from analog_samson.report.digest import Result
+from analog_samson.report.grid import Data
+from analog_samson.report.sentences import simultaneous_sentence
+from analog_samson.report.study import Study, method_name
+from analog_samson.report.wording import series_labels, signed, state_label
+from analog_samson.report.yields import yield_curve
+
+_HOLLOW = " Hollow: the preset's source does not cover it (extrapolated)."
+
+
+def differences_caption(study: Study) -> str:
+    """How to read the differences of a study."""
+    first = study.methods[0] if study.methods else ""
+    text = f"Accuracy minus that of {first} on the same simulated chips at the last time, with intervals."
+    return f"{text} {simultaneous_sentence(study)} A bar over zero: no difference seen.{_hollow(study)}"
+
+
+def differences_alternative(study: Study) -> str:
+    """The differences in words."""
+    said = [
+        f"{c.first.preset}, {method_name(c.second)}: {signed(s.difference.mean)}"
+        for c, s in study.differences
+        if c.leading
+    ]
+    return f"Chart of paired differences at the last time, in points. {'; '.join(said)}."
+
+
+def frontier_caption(study: Study) -> str:
+    """How to read the frontier."""
+    text = "Clean accuracy against accuracy on the device at the last time; bars: 95 % t interval of the mean."
+    return f"{text} The line joins the networks that no other one beats in both, by their means.{_hollow(study)}"
+
+
+def frontier_alternative(study: Study) -> str:
+    """The frontier in words."""
+    said = []
+    for entry in study.entries:
+        digital = "" if entry.result.digital is None else f"{entry.result.digital.accuracy.mean:.1f} digital, "
+        place = ", on the frontier" if entry.on_frontier else ""
+        here = f"{entry.state.accuracy.mean:.1f} on the device"
+        said.append(f"{entry.preset}, {entry.method}: {digital}{here}{place}")
+    return f"Scatter chart of clean accuracy and accuracy on the device, percent. {'; '.join(said)}."
+
+
+def heat_map_caption() -> str:
+    """How to read the heat map."""
+    return "Mean accuracy (%) at the last time; the stronger the colour, the higher."
+
+
+def heat_map_alternative(study: Study) -> str:
+    """The heat map in words."""
+    said = [f"{e.method} on {e.preset} {e.state.accuracy.mean:.1f}" for e in study.entries]
+    return f"Table of colours: accuracy in percent at the last time. {'; '.join(said)}."
+
+
+def yield_caption(results: Sequence[Result]) -> str:
+    """How to read the yield curve."""
+    counts = sorted({len(result.states[-1].accuracies) for result in results})
+    chips = "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    text = f"Share of the {chips} simulated chips that are at least so accurate"
+    if len(results) == 1:
+        ends = dict.fromkeys(state_label(state) for state in (results[0].states[0], results[0].states[-1]))
+        return f"{text}: {' (faint) and '.join(ends)}."
+    marked = any(result.states[-1].mark for result in results)
+    return f"{text} at the last time of each." + (" Extrapolated where the table below says so." if marked else "")
+
+
+def yield_alternative(results: Sequence[Result]) -> str:
+    """The yield curves in words: worst, median and best chip."""
+    said = []
+    for label, result in zip(series_labels(results), results, strict=True):
+        ordered = sorted(result.states[-1].accuracies.values())
+        middle = ordered[(len(ordered) - 1) // 2]
+        said.append(f"{label}: worst {ordered[0]:.1f}, middle {middle:.1f}, best {ordered[-1]:.1f} percent")
+    return f"Step chart of the share of chips over accuracy at the last time. {'; '.join(said)}."
+
+
+def yield_data(results: Sequence[Result]) -> Data:
+    """The steps of every curve."""
+    rows = [
+        (result.checkpoint, result.preset, result.adabs, state.stage, state.time_seconds, at, share, state.mark)
+        for result in results
+        for state in result.states
+        for at, share in yield_curve(list(state.accuracies.values()))
+    ]
+    columns = (
+        "checkpoint",
+        "preset",
+        "adabs",
+        "stage",
+        "time_seconds",
+        "accuracy_percent",
+        "share_at_or_above",
+        "mark",
+    )
+    return Data(columns=columns, rows=tuple(rows))
+
+
+def _hollow(study: Study) -> str:
+    return _HOLLOW if any(entry.state.extrapolated for entry in study.entries) else ""

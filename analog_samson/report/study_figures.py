@@ -1,0 +1,118 @@
+"""The figures of several networks on several presets: differences, the frontier, the heat map."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from analog_samson.report.drawing import NARROW, WIDE, Drawing, Layout, panels, split
+from analog_samson.report.marks import Series, annotate, draw_marker, make_series
+from analog_samson.report.palette import LIGHT
+from analog_samson.report.rows import Mark, Row, draw_looks, legend_lines, rows_drawing
+from analog_samson.report.study import Entry, Study, method_name
+from analog_samson.report.wording import marked
+
+Looks = Mapping[str, Series]
+_CELL_INCHES = 0.55
+
+
+def study_figures(study: Study) -> dict[str, Drawing]:
+    """The figures of a study of several networks, by file name."""
+    if len(study.methods) < 2 or not study.entries:
+        return {}
+    looks = {method: _look(study, method) for method in study.methods}
+    found = {}
+    rows = _difference_rows(study, looks)
+    if len(study.presets) > 1 and rows:
+        found["differences"] = rows_drawing(rows, "difference (points)", [looks[m] for m in study.methods[1:]])
+    shown = [preset for preset in study.presets if study.on(preset)]
+    if any(entry.result.digital for entry in study.entries):
+        found["frontier"] = panels(partial(_draw_frontiers, study, shown, looks), len(shown), 0.9)
+    if len(study.presets) > 1:
+        inches = 0.5 + _CELL_INCHES * len(shown)
+        wide, narrow = ((inches + 0.24 * legend_lines(list(looks.values()), at)) / at.height for at in (WIDE, NARROW))
+        found["heat_map"] = Drawing(
+            draw=partial(_draw_heat_map, study, shown, looks), height=wide, narrow_height=narrow
+        )
+    return found
+
+
+def _look(study: Study, method: str) -> Series:
+    """The look of a network, as it is in the other figures."""
+    results = [entry.result for entry in study.entries]
+    made = make_series(results)
+    return next(one for one, result in zip(made, results, strict=True) if method_name(result) == method)
+
+
+def _difference_rows(study: Study, looks: Looks) -> list[Row]:
+    """A row per preset: every network against the leading one."""
+    rows = []
+    for preset in study.presets:
+        steps = [(c, s) for c, s in study.differences if c.first.preset == preset and c.leading]
+        marks = tuple(
+            Mark(
+                mean=step.difference.mean,
+                low=step.difference.low,
+                high=step.difference.high,
+                look=looks[method_name(comparison.second)],
+                hollow=step.extrapolated,
+            )
+            for comparison, step in steps
+        )
+        if marks:
+            rows.append(Row(heading=preset, marks=marks))
+    return rows
+
+
+def _draw_frontiers(study: Study, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
+    parts = split(axes, len(presets), layout)
+    for part, preset in zip(parts, presets, strict=True):
+        _draw_frontier(study.on(preset), looks, part)
+        if len(presets) > 1:
+            part.set_title(preset, loc="left", fontsize=8.5, color=LIGHT["ink"])
+    draw_looks(parts[0], [looks[method] for method in study.methods], layout)
+
+
+def _draw_frontier(entries: Sequence[Entry], looks: Looks, axes: Axes) -> None:
+    """Every network at (clean, on the device) with its interval; the frontier joins those that none beats in both."""
+    points = [(e.result.digital.accuracy.mean, e) for e in entries if e.result.digital is not None]
+    front = sorted((x, entry.state.accuracy.mean) for x, entry in points if entry.on_frontier)
+    axes.plot([x for x, _ in front], [y for _, y in front], color=LIGHT["muted"], linewidth=1, zorder=1)
+    for x, entry in points:
+        accuracy, look = entry.state.accuracy, looks[entry.method]
+        if accuracy.low is not None and accuracy.high is not None:
+            axes.plot([x, x], [accuracy.low, accuracy.high], color=look.colour, linewidth=2.2, alpha=0.55)
+        draw_marker(axes, x, accuracy.mean, look, hollow=entry.state.extrapolated)
+    axes.margins(0.12)
+    axes.set_xlabel("digital accuracy (%)")
+    axes.set_ylabel(f"after {entries[0].state.label} (%)" if entries[0].state.time_seconds else "accuracy (%)")
+
+
+def _draw_heat_map(study: Study, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
+    """A row of cells per preset, a column per network; darker is more accurate."""
+    means = [entry.state.accuracy.mean for entry in study.entries]
+    low, span = min(means), max(means) - min(means) or 1.0
+    for row, preset in enumerate(presets):
+        heading = marked(preset, study.on(preset)[0].state.mark)
+        annotate(axes, heading, -0.5, -row + 0.36, LIGHT["ink"], (0, 0), fontsize=8.5, va="bottom")
+        for column, method in enumerate(study.methods):
+            entry = study.entry(method, preset)
+            if entry is not None:
+                share = (entry.state.accuracy.mean - low) / span
+                _draw_cell(axes, column, -row, share, f"{entry.state.accuracy.mean:.1f}")
+    for column, method in enumerate(study.methods):
+        draw_marker(axes, column, 0.85, looks[method], hollow=False)
+    axes.set_xlim(-0.5, len(study.methods) - 0.5)
+    axes.set_ylim(-len(presets) + 0.55, 1.1)
+    axes.set_axis_off()
+    draw_looks(axes, [looks[method] for method in study.methods], layout)
+
+
+def _draw_cell(axes: Axes, x: float, y: float, share: float, text: str) -> None:
+    """A cell with a number; share (0 to 1) decides how strong its colour is."""
+    colour = LIGHT["series-1"]
+    axes.add_patch(
+        Rectangle((x - 0.49, y - 0.34), 0.98, 0.68, facecolor=colour, alpha=0.06 + 0.34 * share, linewidth=0)
+    )
+    annotate(axes, text, x, y, LIGHT["ink"], (0, 0), ha="center", va="center", fontsize=9)

@@ -1,0 +1,55 @@
+"""What a preset's source covers: results outside it are extrapolated, between its times interpolated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+EXTRAPOLATED, INTERPOLATED = "extrapolated", "interpolated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validity:
+    """Up to when a preset is valid [s], and the times that its source gives where it has no law in time.
+
+    max_seconds: None where the preset does not say; 0 where it is valid at no time, since its largest conductance lies
+    above those that its source covers.
+    """
+
+    max_seconds: float | None = None
+    published_seconds: tuple[float, ...] = ()
+
+    def mark(self, time_seconds: float | None) -> str:
+        """What a number at this time has to be called besides: EXTRAPOLATED, INTERPOLATED, or "" for neither.
+
+        None stands for right after programming.
+
+        >>> wan = Validity(max_seconds=172800.0, published_seconds=(1.0, 86400.0, 172800.0))
+        >>> [wan.mark(t) for t in (None, 1.0, 3600.0, 86400.0, 3.2e7)]
+        ['', '', 'interpolated', '', 'extrapolated']
+        """
+        time = time_seconds or 0.0
+        if self.max_seconds is not None and (self.max_seconds == 0 or time > self.max_seconds):
+            return EXTRAPOLATED
+        if not time or not self.published_seconds or time in self.published_seconds:
+            return ""
+        inside = self.published_seconds[0] < time < self.published_seconds[-1]
+        return INTERPOLATED if inside else EXTRAPOLATED
+
+
+UNKNOWN = Validity()
+
+
+def validity_of(preset: Mapping[str, Any] | None) -> Validity:
+    """The validity of a preset as a run folder stores it.
+
+    >>> validity_of({"device": {"g_max_microsiemens": 40.0}, "validity": {"max_g_microsiemens": 25.0}}).max_seconds
+    0.0
+    """
+    found = (preset or {}).get("validity") or {}
+    largest = ((preset or {}).get("device") or {}).get("g_max_microsiemens")
+    covered = found.get("max_g_microsiemens")
+    beyond = largest is not None and covered is not None and largest > covered
+    return Validity(
+        max_seconds=0.0 if beyond else found.get("max_seconds"),
+        published_seconds=tuple(found.get("published_seconds") or ()),
+    )

@@ -1,0 +1,435 @@
+"""Lifetime, yield, studies and explanations as numbers: against obvious twins and made-up runs with known answers."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from golden_files import assert_golden
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+from synthetic_explanations import COSTS, LOSSES, synthetic_explanation
+from synthetic_runs import META, PRESET, TIMES, synthetic_records, synthetic_run
+
+from analog_samson.errors import OptionError, RunError
+from analog_samson.presets.search import list_presets
+from analog_samson.report.blocks import TABLES, all_grids, explanation_blocks, pick_tables, report_blocks
+from analog_samson.report.command import make_report
+from analog_samson.report.comparison import compare, family_size, refuse_unequal
+from analog_samson.report.digest import Run, digest, results_of
+from analog_samson.report.explanation import Explanation
+from analog_samson.report.grid import data_csv, render_text
+from analog_samson.report.headline import headline
+from analog_samson.report.lifetime import Fate, find_crossing, lifetime, lifetimes
+from analog_samson.report.sentences import (
+    helps_sentence,
+    hurts_sentence,
+    lifetime_sentence,
+    where_sentence,
+    yield_sentence,
+)
+from analog_samson.report.statistics import paired_difference, summarize
+from analog_samson.report.study import study
+from analog_samson.report.validity import Validity, validity_of
+from analog_samson.report.yields import share_interval, yield_at, yield_curve
+from analog_samson.results.records import Record
+from analog_samson.results.store import open_run
+
+PRESETS = ("pcm_nandakumar_2019", "reram_wan_2022")
+
+
+def on(preset: str, records: list[Record]) -> list[Record]:
+    return [replace(record, preset=preset) for record in records if record.stage != "gaussian"]
+
+
+def run_on(folder: Path, preset: str, checkpoint: str, **numbers: float) -> Path:
+    """A synthetic run on a preset of that name."""
+    own = {"preset": PRESET | {"name": preset}, "preset_sha256": f"{preset:0<64}"}
+    records = on(preset, synthetic_records(checkpoint, **numbers))
+    return synthetic_run(folder / checkpoint / preset, checkpoint, records=records, meta=own)
+
+
+def read(*paths: Path) -> tuple[Run, ...]:
+    return digest([open_run(path) for path in paths])
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> tuple[Run, ...]:
+    """Two networks on two presets; on the second they are the same but for a shift that alternates between chips."""
+    paths = [run_on(tmp_path, PRESETS[0], "sgd"), run_on(tmp_path, PRESETS[0], "samson", fall=4.0)]
+    twins = on(PRESETS[1], synthetic_records("sgd"))
+    other = [replace(r, checkpoint="samson", value=r.value + 0.3 * (-1) ** r.instance) for r in twins]
+    own = {"preset": PRESET | {"name": PRESETS[1]}, "preset_sha256": f"{PRESETS[1]:0<64}"}
+    for name, records in (("sgd", twins), ("samson", other)):
+        paths.append(synthetic_run(tmp_path / name / PRESETS[1], name, records=records, meta=own))
+    return read(*(paths[i] for i in (0, 2, 1, 3)))
+
+
+@pytest.fixture
+def explained(tmp_path: Path) -> Explanation:
+    path = synthetic_run(tmp_path / "run")
+    synthetic_explanation(path)
+    (run,) = read(path)
+    assert run.explanation is not None
+    return run.explanation
+
+
+# Intervals that hold at once
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+def test_simultaneous_intervals_all_hold_in_95_of_100_studies(correlation: float) -> None:
+    """1000 studies of 10 differences, 6 chips: false alarms are binomial with p <= 0.05; 73 is 3.3 sigma above 50."""
+    draws = np.random.default_rng(0)
+    shared = draws.normal(size=(1000, 1, 6)) * math.sqrt(correlation)
+    values = shared + draws.normal(size=(1000, 10, 6)) * math.sqrt(1 - correlation)
+    alone = missed = 0
+    for one in values:
+        found = [paired_difference(dict(enumerate(np.zeros(6))), dict(enumerate(row)), family=10) for row in one]
+        missed += any(difference is not None and difference.seen for difference in found)
+        alone += any(summarize(list(row)).low > 0 or summarize(list(row)).high < 0 for row in one)  # type: ignore[operator]
+    assert missed <= 73
+    assert alone > 100, "ten plain intervals miss far more often, so the test can fail"
+
+
+def test_interval_of_a_family_agrees_with_a_t_interval_of_higher_confidence() -> None:
+    low, high = stats.t.interval(1 - 0.05 / 7, 4, loc=3.0, scale=stats.sem([1.0, 2.0, 3.0, 4.0, 5.0]))
+    found = summarize([1.0, 2.0, 3.0, 4.0, 5.0], family=7)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_every_pair_is_compared_and_all_intervals_form_one_family(four: tuple[Run, ...], tmp_path: Path) -> None:
+    third = [run_on(tmp_path, preset, "third", fall=8.0) for preset in PRESETS]
+    found = compare([*four, *read(*third)])
+    assert len(found) == 6
+    assert [comparison.leading for comparison in found] == [True, True, False] * 2
+    moments = len(TIMES) + 1
+    assert family_size(found) == 2 * (2 * moments + 1), "those that do not lead are compared at the last moment only"
+    assert family_size(compare(four)) == 2 * moments
+
+
+def test_single_chips_have_no_interval_and_that_is_said(tmp_path: Path) -> None:
+    paths = [run_on(tmp_path, p, c, instances=1, fall=f) for p in PRESETS for c, f in (("a", 12), ("b", 4))]
+    runs = read(*paths)
+    assert {step.difference.seen for one in compare(runs) for step in one.steps} == {None}
+    assert "b scores highest on 2 of 2 presets (one chip each: no interval)." in headline(runs).plain
+    assert [entry.best_rank for entry in study(runs).entries] == [1] * 4
+    assert [entry.worst_rank for entry in study(runs).entries] == [2] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        ({"data": META["data"] | {"fingerprint": "x"}}, {"limit": 100}, "data differs: digits test and digits test, "),
+        ({"seed": 1}, {}, "seed differs: 0 and 1"),
+        (
+            {"preset_sha256": "1" * 64},
+            {},
+            "preset differs: pcm_nandakumar_2019 and ",
+        ),
+    ],
+)
+def test_unequal_runs_are_refused_with_every_difference(
+    tmp_path: Path, change: dict[str, object], options: dict[str, object], said: str
+) -> None:
+    paths = [synthetic_run(tmp_path / name, name) for name in ("a", "b")]
+    paths.append(synthetic_run(tmp_path / "c", "c", meta=change, options=options))
+    with pytest.raises(RunError, match="these runs cannot be compared: ") as caught:
+        refuse_unequal(read(*paths))
+    assert f"c and a: {said}" in str(caught.value)
+    assert "b and a" not in str(caught.value)
+    refuse_unequal(read(*paths[:2]))
+
+
+# Studies
+
+
+def test_study_tells_who_is_ahead_and_where_no_difference_is_seen(four: tuple[Run, ...]) -> None:
+    seen = study(four)
+    assert (seen.methods, seen.presets) == (("sgd", "samson"), PRESETS)
+    ahead = [entry and entry.method for entry in map(seen.ahead, PRESETS)]
+    assert ahead == ["samson", None]
+    said = headline(four)
+    assert said.plain == "After 1 year, samson is ahead on 1 of 2 presets; on the other no network is."
+    assert said.mark == "extrapolated"
+    assert "samson has 87.9 % after 1y (extrapolated), ahead of sgd." in said.second
+    assert "no difference to samson is seen." in said.second or "no difference to sgd is seen." in said.second
+    assert "The intervals of all 10 differences hold at once with 95 % (Student's t, Bonferroni)." in said.second
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=6))
+def test_frontier_agrees_with_its_definition(points: list[tuple[int, int]]) -> None:
+    runs = []
+    for place, (digital, last) in enumerate(points):
+        records = [
+            replace(r, checkpoint=f"net{place}", value=90.0 + (digital if r.stage == "digital" else last))
+            for r in synthetic_records(instances=1)
+            if r.metric == "accuracy_percent" and r.stage in ("digital", "drift")
+        ]
+        meta = META | {"checkpoint": {}, "preset": PRESET}
+        results = results_of(records, validity_of(PRESET))
+        runs.append(Run(name=f"net{place}", options={}, meta=meta, records=tuple(records), results=results))
+    found = [entry.on_frontier for entry in study(runs).entries]
+    beaten = [any(x >= a and y >= b and (x, y) != (a, b) for x, y in points) for a, b in points]
+    assert found == [not one for one in beaten]
+
+
+def test_ranks_shift_as_far_as_the_intervals_leave_open(four: tuple[Run, ...]) -> None:
+    places = {(e.method, e.preset): (e.rank, e.best_rank, e.worst_rank) for e in study(four).entries}
+    assert places["samson", PRESETS[0]] == (1, 1, 1)
+    assert places["sgd", PRESETS[0]] == (2, 2, 2)
+    assert {places[method, PRESETS[1]][1:] for method in ("sgd", "samson")} == {(1, 2)}
+
+
+# Lifetime
+
+
+def test_crossing_is_interpolated_in_the_logarithm_of_time() -> None:
+    found = find_crossing([(1.0, 92.0), (10.0, 91.0), (1000.0, 89.0)], 90.0)
+    assert (found.fate, found.seconds, found.extrapolated) == (Fate.WITHIN, pytest.approx(100.0), False)
+
+
+@given(
+    st.lists(st.floats(50, 100), min_size=2, max_size=6),
+    st.floats(50, 100),
+)
+def test_crossing_agrees_with_a_fine_grid(accuracies: list[float], threshold: float) -> None:
+    """The first time on a fine grid at which the interpolated line is below the threshold."""
+    assume(min(abs(accuracy - threshold) for accuracy in accuracies) > 1e-6)  # not on the edge of rounding
+    decades = np.arange(len(accuracies), dtype=float)
+    found = find_crossing(list(zip(10.0**decades, accuracies, strict=True)), threshold)
+    grid = np.linspace(0, decades[-1], 20001)
+    below = np.interp(grid, decades, accuracies) < threshold - 1e-9
+    if not below.any():
+        assert found.fate in (Fate.NEVER, Fate.BEYOND, Fate.WITHIN)
+        assert found.fate is not Fate.WITHIN or min(accuracies) > threshold - 1e-6
+    elif below[0]:
+        assert found.fate is Fate.BEFORE
+    else:
+        step = decades[-1] / 20000
+        assert math.log10(found.seconds) == pytest.approx(grid[below.argmax()], abs=2 * step + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("points", "fate", "seconds"),
+    [
+        ([(1.0, 92.0), (10.0, 91.0)], Fate.BEYOND, 100.0),  # one point a decade, one more point to lose
+        ([(1.0, 92.0), (10.0, 91.9)], Fate.NEVER, 10.0),  # 19 decades ahead: out of reach
+        ([(1.0, 91.0), (10.0, 92.0)], Fate.NEVER, 10.0),  # rises
+        ([(10.0, 92.0)], Fate.NEVER, 10.0),  # no line through one point
+        ([(1.0, 80.0), (10.0, 95.0)], Fate.BEFORE, 1.0),
+    ],
+)
+def test_crossing_beyond_the_simulated_times(points: list[tuple[float, float]], fate: Fate, seconds: float) -> None:
+    found = find_crossing(points, 90.0)
+    assert (found.fate, found.seconds) == (fate, pytest.approx(seconds))
+    assert found.extrapolated == (fate is Fate.BEYOND)
+
+
+def test_crossing_later_than_the_preset_is_valid_is_marked() -> None:
+    points = [(1.0, 92.0), (1000.0, 89.0)]
+    assert find_crossing(points, 90.0, max_seconds=50.0).extrapolated
+    assert not find_crossing(points, 90.0, max_seconds=200.0).extrapolated
+
+
+def test_lifetime_of_mean_lies_between_those_of_its_interval_and_after_the_weakest_chips(tmp_path: Path) -> None:
+    (run,) = read(synthetic_run(tmp_path / "run"))
+    found = lifetime(run.results[0], 86.7)
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.weakest is not None
+    assert found.low.seconds < found.mean.seconds < found.high.seconds
+    assert found.weakest.seconds < found.mean.seconds
+    assert found.loss == pytest.approx(5.0)
+    assert [round(one.loss or 0, 6) for one in lifetimes(run.results[0])] == [1.0, 2.0, 5.0, 10.0]
+
+
+def test_threshold_never_crossed_is_an_answer(tmp_path: Path) -> None:
+    (run,) = read(synthetic_run(tmp_path / "run"))
+    said = lifetime_sentence(run.results[0], 10.0)
+    assert said == (
+        "Threshold 10.0 % (81.7 points below digital): the mean does not fall below it within 1 year (extrapolated); "
+        "the 5th percentile of the 5 chips does not fall below it within 1 year (extrapolated)."
+    )
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 100.5, math.nan])
+def test_threshold_that_no_accuracy_has_is_refused(tmp_path: Path, threshold: float) -> None:
+    path = synthetic_run(tmp_path / "run")
+    with pytest.raises(OptionError, match="expected an accuracy in percent"):
+        make_report([path], "text", out=None, html=False, say=print, threshold=threshold)
+
+
+# Yield
+
+
+@given(st.integers(1, 40), st.data())
+def test_share_interval_agrees_with_the_binomial_test_of_scipy(n: int, data: st.DataObject) -> None:
+    passed = data.draw(st.integers(0, n))
+    exact = stats.binomtest(passed, n).proportion_ci(0.95, method="exact")
+    assert share_interval(passed, n) == (pytest.approx(exact.low), pytest.approx(exact.high))
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=12))
+def test_yield_curve_falls_from_all_chips_to_the_best_one(accuracies: list[float]) -> None:
+    curve = yield_curve(accuracies)
+    assert curve[0] == (min(accuracies), 1.0)
+    assert curve[-1][0] == max(accuracies)
+    assert all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(curve))
+    assert all(yield_at(accuracies, at).share == share for at, share in curve)
+
+
+def test_yield_of_one_chip_has_no_interval(tmp_path: Path) -> None:
+    (run,) = read(synthetic_run(tmp_path / "run", instances=1))
+    assert yield_at([80.0], 70.0).low is None
+    assert yield_sentence(run.results[0], None) == "The one chip is below 90.7 % after 1y (extrapolated)."
+
+
+# Validity
+
+
+def test_everything_is_extrapolated_on_a_preset_whose_conductances_are_not_covered(tmp_path: Path) -> None:
+    preset = PRESET | {"validity": {"max_seconds": 1e9, "max_g_microsiemens": 20.0}}
+    (run,) = read(synthetic_run(tmp_path / "run", meta={"preset": preset}))
+    assert {state.mark for state in run.results[0].states} == {"extrapolated"}
+
+
+def test_times_between_published_ones_are_interpolated_before_them_extrapolated() -> None:
+    validity = Validity(max_seconds=1e9, published_seconds=(10.0, 100.0))
+    assert [validity.mark(t) for t in (None, 0.0, 1.0, 10.0, 50.0, 1000.0)] == [
+        "", "", "extrapolated", "", "interpolated", "extrapolated"
+    ]  # fmt: skip
+
+
+def test_marks_agree_with_what_presets_say_of_times() -> None:
+    for preset in list_presets():
+        found = validity_of(preset.model_dump(mode="json"))
+        if preset.device.g_max_microsiemens <= preset.validity.max_g_microsiemens:
+            for time in (0.5, 1.0, 3600.0, 86400.0, 172800.0, 31536000.0):
+                assert found.mark(time) == preset.validity.evidence_at(time).replace("covered", ""), preset.name
+        else:
+            assert found.max_seconds == 0
+
+
+# Explanations
+
+
+def test_explanation_orders_effects_and_layers_by_what_they_cost(explained: Explanation) -> None:
+    assert [effect.name for effect in explained.effects] == sorted(COSTS, key=lambda name: -COSTS[name])
+    assert [layer.path for layer in explained.layers] == sorted(LOSSES, key=lambda path: -LOSSES[path])
+    for effect in explained.effects:
+        assert effect.gain_without is not None
+        assert effect.loss_alone is not None
+        assert effect.gain_without.mean == pytest.approx(COSTS[effect.name], abs=0.3)
+        assert effect.gain_without.family == effect.loss_alone.family == 2 * len(COSTS)
+        assert effect.gain_without.seen == (effect.name != "read noise")
+    assert explained.layers[0].lost.family == 2 * len(LOSSES)
+    assert explained.layers[0].nats is not None
+    assert explained.layers[0].nats.mean == pytest.approx(explained.layers[0].lost.mean / 30)
+    assert [remedy.gain.family for remedy in explained.remedies if remedy.gain] == [4] * 5
+    assert explained.unfinished == 0
+
+
+def test_explanation_sums_up_margins_and_confusions(explained: Explanation) -> None:
+    outcomes = explained.outcomes
+    assert outcomes is not None
+    assert sum(outcomes.digital_shares) == pytest.approx(1)
+    assert sum(outcomes.aged_shares) == pytest.approx(1)
+    assert outcomes.digital_confusion[0, 1] == 5
+    assert outcomes.aged_confusion[0, 1] == 11 + 10 + 11 + 10 + 11
+    assert outcomes.aged_median < outcomes.digital_median == 2.0
+    assert outcomes.changed.mean == pytest.approx(5.6 / 400)
+
+
+def test_explanation_speaks_of_what_was_seen(explained: Explanation) -> None:
+    assert "Taking drift away gains 4.0 points (interval [" in hurts_sentence(explained)
+    assert ", taking programming noise away gains " in hurts_sentence(explained)
+    assert "read noise away" not in hurts_sentence(explained).replace("programming noise away", "")
+    assert str(where_sentence(explained)).startswith("The most sensitive layer is stem: alone on the device it costs ")
+    assert "most sensitive layer digital (digital: 25.0 % of the MACs)" in str(helps_sentence(explained))
+
+
+def test_explanation_says_that_nothing_was_seen_and_what_is_missing(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run")
+    synthetic_explanation(path, skip=("without drift", "without programming noise", "only layer stem"))
+    (run,) = read(path)
+    assert run.explanation is not None
+    assert run.explanation.unfinished == 15
+    assert "No single effect is seen to cost accuracy after 1y (extrapolated); taking read" in hurts_sentence(
+        run.explanation
+    )
+    assert "Not finished: 15 evaluations are missing." in str(explanation_blocks(run.explanation)[0])
+
+
+def test_explanation_of_one_chip_says_that_there_is_no_interval(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run")
+    synthetic_explanation(path, instances=1)
+    text = render_text(report_blocks(read(path)))
+    assert "one chip: no intervals" in text
+    assert "Taking drift away changes most, +4" in text
+    assert text.count("n = 1: no interval") >= 8
+
+
+def test_report_of_an_explained_run_reads_as_expected(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run")
+    synthetic_explanation(path)
+    (run,) = read(path)
+    assert run.explanation is not None
+    assert_golden("explanation.txt", render_text(explanation_blocks(run.explanation)))
+
+
+def test_report_of_a_study_reads_as_expected(four: tuple[Run, ...]) -> None:
+    assert_golden("study.txt", render_text(report_blocks(four)))
+
+
+# Tables by name
+
+
+@pytest.mark.parametrize("format", ["text", "md", "csv", "json", "tex"])
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_comes_in_every_format(tmp_path: Path, name: str, format: str) -> None:
+    paths = [synthetic_run(tmp_path / "sgd"), synthetic_run(tmp_path / "samson", "samson", fall=4.0)]
+    synthetic_explanation(paths[1])
+    text = make_report(paths, format, out=None, html=False, say=print, table=name)
+    if format == "csv":
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert rows
+        assert all(None not in row and None not in row.values() for row in rows)
+    elif format == "json":
+        assert json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+    else:
+        assert len(text.splitlines()) > 3
+
+
+def test_table_that_is_unknown_or_absent_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    runs = read(synthetic_run(tmp_path / "run"))
+    with pytest.raises(OptionError, match=r"expected one of .*did you mean 'lifetime'"):
+        pick_tables(runs, "lifetimes")
+    with pytest.raises(OptionError, match=r"no such table; run `analog-samson simulate \.\.\. --explain`"):
+        pick_tables(runs, "hurts")
+
+
+def test_json_report_holds_every_table(tmp_path: Path) -> None:
+    path = synthetic_run(tmp_path / "run")
+    synthetic_explanation(path)
+    document = json.loads(make_report([path], "json", out=None, html=False, say=print))
+    names = {grid.name for grid in all_grids(read(path))}
+    assert set(document["tables"]) == names
+    assert {"lifetime", "yield", "hurts", "where", "helps", "margins", "confusion"} <= names
+
+
+def test_data_of_tables_is_stable_and_exact(tmp_path: Path) -> None:
+    runs = read(synthetic_run(tmp_path / "run"))
+    (grid,) = pick_tables(runs, "lifetime")
+    assert grid.data is not None
+    rows = list(csv.DictReader(io.StringIO(data_csv(grid.data))))
+    found = lifetimes(runs[0].results[0])
+    assert [float(row["mean_seconds"]) for row in rows] == [one.mean.seconds for one in found]
+    assert [float(row["threshold_percent"]) for row in rows] == [one.threshold for one in found]

@@ -1,0 +1,246 @@
+"""`analog-samson compare` and what it is made of, on tiny networks; results and comparisons in a notebook."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import typer
+from matplotlib.figure import Figure
+from networks import seeded
+from test_simulation import Small
+from torch import nn
+from typer.testing import CliRunner
+
+from analog_samson.checkpoint import save_checkpoint
+from analog_samson.cli.compare import compare
+from analog_samson.cli.simulate import simulate
+from analog_samson.comparison import Comparison, compare_runs, count_comparison, plan_comparison, run_comparison
+from analog_samson.drift import DriftResult, simulate_drift
+from analog_samson.errors import AnalogSamsonError, OptionError, RunError
+from analog_samson.presets.search import load_preset
+from analog_samson.results.store import open_run
+from analog_samson.simulation import SimulateOptions
+
+PRESETS = ("pcm_nandakumar_2019", "gaussian_joshi_2020")
+
+
+def call(command: Callable[..., None], *arguments: Any) -> Any:
+    """A command's result; errors of the user are raised, as cli/main.py expects them."""
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "160"})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with two checkpoints of one architecture and test data that suits the first."""
+    monkeypatch.chdir(tmp_path)
+    model = seeded(Small)
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 4, 4), dtype=np.uint8)
+    with torch.no_grad():
+        outputs = model((torch.from_numpy(pixels)[:, None] / 255 - 0.5) / 0.5)
+        model.head.bias -= outputs.mean(0)
+        labels = (outputs - outputs.mean(0)).argmax(1).numpy()
+        np.savez("data.npz", images=pixels, labels=labels)
+        save_checkpoint(Path("good.safetensors"), model, {"model": "test_simulation:Small"})
+        model.head.weight += 0.3 * torch.randn(model.head.weight.shape, generator=torch.Generator().manual_seed(0))
+        save_checkpoint(Path("bad.safetensors"), model, {"model": "test_simulation:Small"})
+    return tmp_path
+
+
+ARGUMENTS = [
+    *("--checkpoint", "good.safetensors", "--checkpoint", "bad.safetensors", "--data", "npz:data.npz"),
+    *("--times", "1s,1y", "--instances", "3", "--threads", "1", "--out", "cmp"),
+]
+ON_BOTH = [word for preset in PRESETS for word in ("--preset", preset)]
+
+
+def test_compare_simulates_every_cell_and_writes_one_page(here: Path) -> None:
+    result = call(compare, *ARGUMENTS, *ON_BOTH)
+    assert result.stderr.splitlines()[0] == "4 simulations, 24 evaluations; what is stored already is not repeated"
+    assert re.match(r"After 1 year, (good|no network) is (seen to be )?ahead on", result.stdout)
+    assert "Differences at the last time, points, same instances" in result.stdout
+    for label in ("good", "bad"):
+        for preset in PRESETS:
+            assert (here / "cmp" / label / preset / "results.sqlite").is_file()
+    page = (here / "cmp" / "report.html").read_text()
+    for picture in ("accuracy_over_time", "differences", "heat_map", "frontier", "yield"):
+        assert f'<figure id="{picture}">' in page
+        assert (here / "cmp" / "figures" / f"{picture}.svg").is_file()
+
+
+def test_compare_when_stopped_goes_on_and_ends_with_the_same_records(here: Path) -> None:
+    base = SimulateOptions(
+        checkpoint="", preset="", data="npz:data.npz", times=(1.0, 31536000.0), instances=3, threads=1
+    )
+    named: dict[str, tuple[Path, str | None]] = {n: (Path(f"{n}.safetensors"), None) for n in ("good", "bad")}
+    cells = plan_comparison(base, named, PRESETS, here / "stopped")
+    left = iter(range(10))
+
+    def progress(text: str) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_comparison(cells, progress=progress)
+    stopped = run_comparison(cells)
+    whole = run_comparison(plan_comparison(base, named, PRESETS, here / "whole"))
+    assert [run.records for run in stopped.runs] == [run.records for run in whole.runs]
+    assert count_comparison(cells) == 4 * 3 * 2
+    with pytest.raises(RunError, match="limit"):
+        run_comparison(plan_comparison(replace(base, limit=7), named, PRESETS, here / "whole"))
+
+
+def test_compare_takes_existing_runs_and_refuses_other_data(here: Path) -> None:
+    call(compare, *ARGUMENTS, "--no-html")
+    runs = [f"cmp/{label}/{PRESETS[0]}" for label in ("good", "bad")]
+    result = call(compare, *runs, "--out", "again", "--format", "csv")
+    assert result.stdout.startswith("checkpoint,preset,stage,")
+    table = call(compare, *runs, "--out", "again", "--format", "csv", "--table", "differences", "--no-html").stdout
+    assert table.startswith("preset,network,minus,")
+    assert len(table.splitlines()) == 2
+    assert (here / "again" / "report.html").is_file()
+    short = [word.replace("cmp", "short") for word in ARGUMENTS]
+    call(compare, *short, "--limit", "50", "--seed", "1", "--no-html")
+    with pytest.raises(RunError, match="these runs cannot be compared: 2 problems") as caught:
+        call(compare, runs[0], f"short/bad/{PRESETS[0]}", "--out", "third")
+    assert "data differs: " in str(caught.value)
+    assert "the first 50 images" in str(caught.value)
+    assert "seed differs: 0 and 1" in str(caught.value)
+    assert not (here / "third").exists()
+
+
+WRONG = {
+    "no checkpoint": (["--data", "npz:data.npz"], "--checkpoint: give one or more"),
+    "no data": (["--checkpoint", "good.safetensors"], "--data: missing"),
+    "nothing to compare": (
+        ["--checkpoint", "good.safetensors", "--data", "npz:data.npz"],
+        "nothing to compare: give two checkpoints or two presets",
+    ),
+    "missing file": ([*ARGUMENTS, "--checkpoint", "none.pt"], "none: no file none.pt"),
+    "labels": ([*ARGUMENTS, "--label", "one"], "--label: 1 names for 2 checkpoints"),
+    "models": ([*ARGUMENTS, *["--model", "a"] * 3], "--model: 3 names for 2 checkpoints"),
+    "preset twice": ([*ARGUMENTS, *ON_BOTH, *ON_BOTH], "preset 'gaussian_joshi_2020': named twice"),
+    "label twice": ([*ARGUMENTS, "--label", "x", "--label", "x"], "both are called x"),
+    "runs and checkpoints": (["some/run", *ARGUMENTS], "exclude each other"),
+    "one run": (["some/run"], "give two run folders or more"),
+    "threshold": ([*ARGUMENTS, "--threshold", "101"], "expected an accuracy in percent, 0 to 100"),
+    "preset unknown": ([*ARGUMENTS, "--preset", "pcm"], "no such preset"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_compare_when_wrong_says_so_and_leaves_nothing(case: str, here: Path) -> None:
+    arguments, said = WRONG[case]
+    with pytest.raises(AnalogSamsonError) as caught:
+        call(compare, *arguments)
+    assert said in str(caught.value)
+    assert not (here / "cmp").exists()
+
+
+def test_compare_help_shows_an_example_and_defaults(here: Path) -> None:
+    text = " ".join(call(compare, "--help").stdout.split())
+    for words in ("--checkpoint", "--preset", "[default: (pcm_nandakumar_2019)]", "Example:", "refused"):
+        assert words in text
+
+
+def test_simulate_explains_and_says_the_cost_before(here: Path) -> None:
+    arguments = ["--checkpoint", "good.safetensors", "--data", "npz:data.npz", "--times", "1s,1h", "--sigmas", "none"]
+    arguments += ["--instances", "2", "--threads", "1", "--out", "run", "--threshold", "90"]
+    result = call(simulate, *arguments, "--explain", "--explain-limit", "60")
+    assert re.search(r"^explain: \d+ evaluations of 60 images \(2 chips at 1h\); about", result.stderr, re.MULTILINE)
+    for words in ("What hurts at 1h", "Where: one layer alone", "What helps at 1h", "Threshold 90.0 %"):
+        assert words in result.stdout
+    page = (here / "run" / "report.html").read_text()
+    for section in ("hurts-section", "where-section", "helps-section", "decisions", "lifetime", "yield-section"):
+        assert f'<section id="{section}">' in page
+    again = call(simulate, *arguments, "--explain", "--explain-limit", "60")
+    assert "of them stored already" in again.stderr
+    assert again.stdout == result.stdout
+
+
+# In a notebook
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, DriftResult]:
+    """Two small networks on the same chips."""
+    torch.manual_seed(0)
+    x = torch.randn(80, 6)
+    found = {}
+    for name in ("one", "two"):
+        model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+        data = [(x, model(x).argmax(1))]
+        preset = load_preset("pcm_nandakumar_2019")
+        found[name] = simulate_drift(model, preset, data, times=[1.0, 31536000.0], instances=3, seed=0, label=name)
+    return found
+
+
+def test_result_shows_itself_in_a_notebook_with_marks(results: dict[str, DriftResult]) -> None:
+    html = results["one"]._repr_html_()
+    assert re.search(r"On pcm_nandakumar_2019, one scores [\d.]+ ± [\d.]+ % after 1y, extrapolated", html)
+    assert '<th scope="row">1y <span class="tag">extrapolated</span></th>' in html
+    assert "<svg" in html
+    assert not re.search(r"<script|https?://(?!www\.w3\.org)|url\((?!#)", html)
+    assert results["one"]._repr_html_() == html
+    ids = re.findall(r'\bid="([^"]+)"', html + results["two"]._repr_html_())
+    assert len(ids) == len(set(ids)), "two results live in one notebook"
+    assert isinstance(results["one"].plot(), Figure)
+    assert "extrapolated" in [text.get_text() for text in results["one"].plot().axes[0].texts]
+
+
+def test_comparison_of_results_is_tidy_and_shows_itself(results: dict[str, DriftResult]) -> None:
+    found = Comparison.of(results)
+    frame = found.frame()
+    assert len(frame) == 2 * (1 + 3 * 2), "one row a cell"
+    assert set(frame.mark[frame.time_seconds == 31536000.0]) == {"extrapolated"}
+    assert set(frame.mark[frame.time_seconds != 31536000.0]) == {""}
+    assert not frame.duplicated(["checkpoint", "preset", "stage", "adabs", "instance", "time_seconds"]).any()
+    assert {"accuracy_percent", "loss", "weight_error"} <= set(frame.columns)
+    differences = found.differences()
+    assert differences[["network", "minus", "n"]].to_numpy().tolist() == [["two", "one", 3]]
+    last = frame[frame.time_seconds == 31536000.0].pivot(index="instance", columns="checkpoint")
+    expected = (last["accuracy_percent"]["two"] - last["accuracy_percent"]["one"]).mean()
+    assert differences.mean_points.item() == pytest.approx(expected)
+    assert isinstance(found.plot(), Figure)
+    html = found._repr_html_()
+    assert "after 1 year. (extrapolated)" in str(found)
+    assert str(found).removesuffix(" (extrapolated)") in re.sub("<[^>]+>", "", html)
+    assert "Differences at the last time" in html
+    assert isinstance(frame, pd.DataFrame)
+
+
+def test_comparison_of_results_with_different_seeds_is_refused(results: dict[str, DriftResult]) -> None:
+    other = DriftResult(results["two"].records, results["two"].preset, seed=1)
+    with pytest.raises(RunError, match="two and one: seed differs: 0 and 1"):
+        Comparison.of({"one": results["one"], "two": other})
+
+
+def test_comparison_of_runs_holds_what_the_runs_hold(here: Path) -> None:
+    call(compare, *ARGUMENTS, *ON_BOTH, "--no-html")
+    folders = sorted((here / "cmp").glob("*/*"))
+    found = compare_runs(folders)
+    total = 0
+    for folder in folders:
+        with open_run(folder) as run:
+            total += sum(record.metric == "accuracy_percent" for record in run.records())
+    assert len(found.frame()) == total
+    assert set(found.differences().preset) == set(PRESETS)
+
+
+def test_comparison_plot_of_a_single_moment_is_refused(results: dict[str, DriftResult]) -> None:
+    short = {
+        name: DriftResult(tuple(r for r in result.records if r.time_seconds in (None, 1.0)), result.preset, result.seed)
+        for name, result in results.items()
+    }
+    with pytest.raises(OptionError, match="two moments or more"):
+        Comparison.of(short).plot()

@@ -1,0 +1,367 @@
+"""What hurts, where, what helps: presets with one thing changed, and a small network explained from end to end."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from networks import Tied, seeded
+from test_simulation import Small
+from torch import nn
+
+from analog_samson import rng
+from analog_samson.checkpoint import save_checkpoint
+from analog_samson.errors import OptionError, RunError
+from analog_samson.explanation.mute import _STRENGTHS, effects, only, without
+from analog_samson.explanation.outcomes import bin_edges, decide, summarize_decisions
+from analog_samson.explanation.run import ExplainOptions, open_explanation
+from analog_samson.explanation.shelf import Shelf
+from analog_samson.explanation.variants import (
+    analog_layers,
+    digital_variants,
+    layer_variants,
+    remedy_variants,
+    with_compensation,
+    with_pairs,
+)
+from analog_samson.presets.schema import Preset, parse_preset
+from analog_samson.presets.search import list_presets, load_preset
+from analog_samson.report.command import make_report
+from analog_samson.report.digest import digest
+from analog_samson.report.explanation import AS_IS, FOLDER, Explanation
+from analog_samson.results.records import Record
+from analog_samson.results.store import RunFolder, open_run
+from analog_samson.simulation import SimulateOptions, run_simulation
+from analog_samson.tiles.calibrate import needs_calibration
+from analog_samson.tiles.convert import convert
+from analog_samson.tiles.plan import plan_conversion
+
+PRESETS = {preset.name: preset for preset in list_presets()}
+DAY = 86400.0
+
+
+# Presets with one thing changed
+
+
+def logits(preset: Preset, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The outputs of chip 0 after a day; the input range lets everything through."""
+    analog = convert(model, preset)
+    for tile in analog.analog_tiles() if needs_calibration(preset) else ():
+        tile.set_input_range(4.0)
+    with rng.stream(0, "chip"), torch.no_grad():
+        analog.program_analog_weights()
+        analog.drift_analog_weights(DAY)
+        return analog(x)
+
+
+@pytest.fixture(scope="module")
+def probe() -> tuple[nn.Module, torch.Tensor]:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval(), torch.rand(5, 6)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_without_any_effect_computes_what_the_digital_network_does(
+    name: str, probe: tuple[nn.Module, torch.Tensor]
+) -> None:
+    """Compensation none, so that nothing is measured; what is left of a single device per weight is its offset."""
+    model, x = probe
+    silent = with_compensation(PRESETS[name], "none")
+    for effect in effects(PRESETS[name]):
+        silent = without(silent, effect)
+    assert effects(silent).keys() <= {"programming noise", "drift", "read noise"}, "only strengths of 0 are left"
+    assert torch.allclose(logits(silent, model, x), model(x), atol=2e-3), name
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_effect_of_a_preset_alone_changes_something(name: str, probe: tuple[nn.Module, torch.Tensor]) -> None:
+    model, x = probe
+    plain = with_compensation(PRESETS[name], "none")
+    silent = plain
+    for effect in effects(plain):
+        silent = without(silent, effect)
+    for effect in effects(plain):
+        assert not torch.equal(logits(only(plain, effect), model, x), logits(silent, model, x)), effect
+
+
+def test_effects_of_the_converter_preset_are_all_that_it_has() -> None:
+    assert list(effects(PRESETS["pcm_rasch_2023"])) == [
+        "programming noise", "drift", "read noise", "DAC", "IR drop", "weight read noise (periphery)", "output noise",
+        "ADC",
+    ]  # fmt: skip
+    assert effects(PRESETS["ideal"]) == {}
+
+
+def test_muted_noise_still_draws_so_that_other_noise_stays_what_it_was(probe: tuple[nn.Module, torch.Tensor]) -> None:
+    """Without programming noise the drift exponents of a chip are bit for bit those with it."""
+    model, _ = probe
+    preset = PRESETS["pcm_nandakumar_2019"]
+    exponents = []
+    for one in (preset, without(preset, "programming noise"), without(preset, "read noise")):
+        analog = convert(model, one)
+        with rng.stream(0, "chip"):
+            analog.program_analog_weights()
+        exponents.append([p for tile in analog.analog_tiles() for p in tile.drift_noise_parameters])
+    for other in exponents[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(exponents[0], other, strict=True))
+
+
+@pytest.mark.parametrize(("section", "model"), [(s, m) for s, models in _STRENGTHS.items() for m in models])
+def test_strengths_are_fields_of_their_model(section: str, model: str) -> None:
+    """A model that is renamed or loses a field is found here, not in somebody's explanation."""
+    kinds = {kind.model_fields["model"].annotation: kind for kind in _kinds(section)}
+    found = next(kind for literal, kind in kinds.items() if model in literal.__args__)  # type: ignore[union-attr]
+    assert set(_STRENGTHS[section][model]) <= set(found.model_fields)
+
+
+def _kinds(section: str) -> tuple[Any, ...]:
+    annotation: Any = Preset.model_fields[section].annotation
+    return annotation.__args__
+
+
+def test_other_number_of_pairs_is_a_valid_preset() -> None:
+    changed = with_pairs(PRESETS["pcm_nandakumar_2019"], 2)
+    assert parse_preset(changed.model_dump(mode="json"), "here").device.pairs == 2
+
+
+def test_other_compensation_is_a_valid_preset() -> None:
+    for name in ("pcm_nandakumar_2019", "pcm_nandakumar_2019_uncompensated", "pcm_rasch_2023_averaged_readout"):
+        for kind in ("none", "global", "per_column"):
+            changed = with_compensation(PRESETS[name], kind)
+            assert parse_preset(changed.model_dump(mode="json"), "here").compensation.kind == kind
+    averaged = with_compensation(PRESETS["pcm_rasch_2023_averaged_readout"], "per_column").compensation
+    assert averaged.reads == PRESETS["pcm_rasch_2023_averaged_readout"].compensation.reads
+
+
+# Variants
+
+
+def test_layer_variants_leave_one_layer_on_the_device_also_where_weights_are_tied() -> None:
+    model, preset = seeded(Tied), PRESETS["pcm_nandakumar_2019"]
+    plan = plan_conversion(model, preset, input_shape=(6,))
+    variants = layer_variants(preset, plan, ())
+    assert [variant.subject for variant in variants] == ["first", "head"]
+    for variant in variants:
+        own = plan_conversion(model, preset, exclude=variant.exclude)
+        assert [row.path for row in analog_layers(own)] == [variant.subject]
+    shares = [variant.facts["macs_percent"] for variant in variants]
+    assert shares == [pytest.approx(100 * 72 / 90), pytest.approx(100 * 18 / 90)]
+
+
+def test_digital_variants_keep_the_most_sensitive_layers_and_count_their_work() -> None:
+    model, preset = seeded(Tied), PRESETS["pcm_nandakumar_2019"]
+    plan = plan_conversion(model, preset, input_shape=(6,))
+    (one,) = digital_variants(preset, plan, (), ["first", "head"])
+    assert set(one.exclude) == {"first", "again"}
+    assert one.facts == {"digital_macs_percent": pytest.approx(80.0), "layers": ["first"]}
+
+
+def test_remedies_hold_the_run_itself_once_and_adabs_where_it_can_be() -> None:
+    model, preset = seeded(Small), PRESETS["pcm_nandakumar_2019"]
+    plan = plan_conversion(model, preset, input_shape=(1, 4, 4))
+    found = {(v.label, v.adabs): v.preset.compensation.kind for v in remedy_variants(preset, plan, (), adabs=True)}
+    assert found == {
+        ("compensation none", False): "none",
+        (AS_IS, False): "global",
+        ("compensation per_column", False): "per_column",
+        ("two pairs", False): "global",
+        (AS_IS, True): "global",
+    }
+
+
+# Decisions
+
+
+def test_decisions_agree_with_sorting_and_counting() -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(60, 4), torch.randint(0, 4, (60,))
+    found = decide(nn.Identity(), [(x[:25], y[:25]), (x[25:], y[25:])])
+    ordered = x.sort(dim=1).values
+    assert torch.equal(found.margins, ordered[:, -1] - ordered[:, -2])
+    assert found.accuracy_percent == 100 * int((x.argmax(1) == y).sum()) / 60
+    assert found.loss == pytest.approx(float(nn.functional.cross_entropy(x, y, reduction="sum")), rel=1e-6)
+    edges = bin_edges(found.margins)
+    summary = summarize_decisions(found, edges, found)
+    counts, _ = np.histogram(found.margins.numpy(), bins=[*np.array(edges, dtype=np.float32), np.inf])
+    assert summary["margins"] == counts.tolist()
+    assert summary["changed"] == 0
+    for true, predicted, count in summary["confusion"]:
+        assert count == int(((y == true) & (x.argmax(1) == predicted)).sum())
+    assert sum(count for *_, count in summary["confusion"]) == 60
+
+
+def test_shelf_keeps_variants_apart_and_knows_what_it_has(tmp_path: Any) -> None:
+    record = Record(
+        checkpoint="net", preset="pcm", stage="drift", adabs=False, instance=0, time_seconds=1.0, sigma_c=None,
+        metric="accuracy_percent", value=90.0,
+    )  # fmt: skip
+    cell: dict[str, Any] = {"stage": "drift", "adabs": False, "instance": 0, "time_seconds": 1.0}
+    with RunFolder.create(tmp_path / "run", {}) as run:
+        first, second = Shelf(run, "without drift"), Shelf(run, "only drift")
+        first.commit([record])
+        assert first.has(**cell)
+        assert not second.has(**cell)
+        assert not first.has(**(cell | {"adabs": True}))
+        assert second.has(stage="digital", adabs=False, instance=0)
+        assert [r.preset for r in first.records()] == ["without drift"]
+        assert Shelf(run, "without drift").has(**cell), "as it is after a restart"
+
+
+# Whole explanations
+
+
+@pytest.fixture
+def options(tmp_path: Any) -> SimulateOptions:
+    """A checkpoint and two npz files; the labels are what the network says, so that it is right digitally."""
+    model = seeded(Small)
+    pixels = np.random.default_rng(0).integers(0, 256, (140, 4, 4), dtype=np.uint8)
+    with torch.no_grad():
+        outputs = model((torch.from_numpy(pixels)[:, None] / 255 - 0.5) / 0.5)
+        model.head.bias -= outputs.mean(0)
+        labels = (outputs - outputs.mean(0)).argmax(1).numpy()
+    np.savez(tmp_path / "test.npz", images=pixels[:100], labels=labels[:100])
+    np.savez(tmp_path / "train.npz", images=pixels[100:], labels=labels[100:])
+    save_checkpoint(tmp_path / "net.safetensors", model, {"model": "test_simulation:Small"})
+    return SimulateOptions(
+        checkpoint=str(tmp_path / "net.safetensors"),
+        data=f"npz:{tmp_path / 'test.npz'}",
+        calibration_data=f"npz:{tmp_path / 'train.npz'}",
+        preset="pcm_nandakumar_2019",
+        times=(1.0, 31536000.0),
+        instances=3,
+        batch_size=50,
+        threads=1,
+    )
+
+
+def explain(options: SimulateOptions, out: Any, *, stop: int | None = None, **settings: Any) -> Explanation | None:
+    """Run and explain; `stop` interrupts after so many evaluations."""
+    run_simulation(options, out).close()
+    left = iter(range(stop if stop is not None else 10**6))
+
+    def progress(text: str) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    with open_explanation(options, out, ExplainOptions(**settings)) as explainer:
+        explainer.explain(progress)
+        assert explainer.missing == 0
+    with open_run(out) as run:
+        return digest([run])[0].explanation
+
+
+def records_of(out: Any) -> list[Record]:
+    with open_run(out / FOLDER) as run:
+        return run.records()
+
+
+def test_explanation_as_it_is_meets_the_very_chips_of_the_run(options: SimulateOptions, tmp_path: Any) -> None:
+    found = explain(options, tmp_path / "run")
+    with open_run(tmp_path / "run") as run:
+        last = [r for r in run.records() if r.time_seconds == 31536000.0 and r.metric != "weight_error"]
+    own = [r for r in records_of(tmp_path / "run") if r.preset == AS_IS and not r.adabs and r.metric != "weight_error"]
+    assert [(r.instance, r.metric, r.value) for r in own] == [
+        (r.instance, r.metric, pytest.approx(r.value, rel=1e-6)) for r in last
+    ]
+    assert found is not None
+    assert found.digital == 100.0
+    assert found.unfinished == 0
+    assert {effect.name for effect in found.effects} == {"programming noise", "drift", "read noise"}
+    assert {layer.path for layer in found.layers} == {"body.0", "head"}
+    assert sum(layer.devices_percent or 0 for layer in found.layers) == pytest.approx(100)
+    names = [remedy.name for remedy in found.remedies]
+    assert names == [
+        "compensation none", "compensation global (as it is)", "compensation per column",
+        "two device pairs a weight", "AdaBS", "most sensitive layer digital",
+    ]  # fmt: skip
+    kept = found.remedies[-1]
+    assert kept.layers == (found.layers[0].path,)
+    assert kept.digital_macs_percent == pytest.approx(found.layers[0].macs_percent)
+    assert found.outcomes is not None
+    assert (found.outcomes.chips, found.outcomes.images, found.outcomes.classes) == (3, 100, 3)
+
+
+def test_explanation_when_interrupted_anywhere_continues_to_the_same_records(
+    options: SimulateOptions, tmp_path: Any
+) -> None:
+    options = replace(options, instances=2)
+    whole = explain(options, tmp_path / "whole")
+    for stop in (0, 1, 2, 3, 9, 20):
+        with pytest.raises(KeyboardInterrupt):
+            explain(options, tmp_path / f"stop{stop}", stop=stop)
+        assert explain(options, tmp_path / f"stop{stop}") == whole
+        assert records_of(tmp_path / f"stop{stop}") == records_of(tmp_path / "whole")
+
+
+def test_cost_is_told_before_and_what_is_stored_is_not_paid_again(options: SimulateOptions, tmp_path: Any) -> None:
+    run_simulation(options, tmp_path / "run").close()
+    steps: list[str] = []
+    with open_explanation(options, tmp_path / "run", ExplainOptions(instances=2, limit=60)) as explainer:
+        said = explainer.cost()
+        total = explainer.evaluations
+        assert re.fullmatch(rf"explain: {total} evaluations of 60 images \(2 chips at 1y\); about \d+ s", said)
+        explainer.explain(steps.append)
+        assert len(steps) == total
+    with open_explanation(options, tmp_path / "run", ExplainOptions(instances=2, limit=60)) as explainer:
+        assert explainer.cost().endswith(f"{total} of them stored already")
+        explainer.explain(lambda text: pytest.fail(f"{text} was evaluated again"))
+
+
+def test_explanation_of_another_kind_in_the_same_run_is_refused(options: SimulateOptions, tmp_path: Any) -> None:
+    explain(options, tmp_path / "run", limit=50)
+    with pytest.raises(RunError, match="explain_limit: the run there has 50, this one 70"):
+        explain(options, tmp_path / "run", limit=70)
+
+
+def test_explanation_says_what_it_leaves_out_and_why(options: SimulateOptions, tmp_path: Any) -> None:
+    """No calibration images: no AdaBS. One layer alone: nothing to rank."""
+    alone = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    save_checkpoint(tmp_path / "alone.safetensors", alone, {"model": "test_explanation:alone"})
+    found = explain(replace(options, calibration_data="npz:nowhere.npz"), tmp_path / "run")
+    assert found is not None
+    assert re.match(r"AdaBS: no calibration images \(.*nowhere", found.skipped[0])
+    options = replace(options, checkpoint=str(tmp_path / "alone.safetensors"), preset="ideal")
+    found = explain(options, tmp_path / "alone")
+    assert found is not None
+    assert found.skipped == ("AdaBS: the network has no batch-norm layer", "where: one layer alone is on the device")
+    assert found.effects == found.layers == ()
+    text = make_report([tmp_path / "alone"], "text", out=None, html=False, say=print)
+    assert "Nothing was taken away from this device." in text
+    assert "Left out: where: one layer alone is on the device." in text
+
+
+def alone(num_classes: int = 3, in_channels: int = 1) -> nn.Module:
+    """A network of one layer."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(16 * in_channels, num_classes))
+
+
+def test_explanation_at_another_time_with_converters(options: SimulateOptions, tmp_path: Any) -> None:
+    options = replace(options, preset="pcm_rasch_2023", times=(1.0,), instances=1)
+    found = explain(options, tmp_path / "run", time_seconds=3600.0)
+    assert found is not None
+    assert (found.label, found.instances, found.mark) == ("1h", 1, "")
+    assert len(found.effects) == 8
+    assert all(effect.gain_without is not None and effect.gain_without.seen is None for effect in found.effects)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"instances": 0}, "instances: expected 1 or more, got 0"),
+        ({"limit": 0}, "limit: expected 1 or more, got 0"),
+        ({"time_seconds": float("nan")}, "time_seconds: expected a finite number"),
+    ],
+)
+def test_explain_options_when_wrong_say_so(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        ExplainOptions(**settings)
+
+
+def test_load_preset_is_not_changed_by_muting() -> None:
+    before = load_preset("pcm_rasch_2023").fingerprint
+    preset = load_preset("pcm_rasch_2023")
+    for effect in effects(preset):
+        assert without(preset, effect).fingerprint != before
+    assert preset.fingerprint == before
