@@ -77,7 +77,13 @@ Sync = Annotated[
 ]
 Clip = Annotated[Number, _option(help="Cut weights to +-c after each update (the paper: 0.2).", default="off")]
 ClipStd = Annotated[
-    Number, _option(help="Cut weights to so many standard deviations of their layer (the paper: 2).", default="off")
+    Number,
+    _option(
+        "--clip-std",
+        "--alpha",
+        help="Cut weights to so many standard deviations of their layer (the paper: 2).",
+        default="off",
+    ),
 ]
 Noise = Annotated[
     Text, _option(help="Weight noise sigma_G / G_max in every forward (the paper: 0.94/25).", default="off")
