@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -186,9 +187,15 @@ def work(world: World, folder: Path) -> dict[str, Any]:
     return found
 
 
+def threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    place = Path(sys.argv[1])
+    place, before = Path(sys.argv[1]), threads()
     with joined_world() as joined:
+        group = threads() - before
         torch.save(work(joined, place), place / f"found {joined.rank}.pt")
-        (place / f"world {joined.rank}.json").write_text(json.dumps(asdict(joined)))
+    left = {"world": asdict(joined), "of the group": group, "at the end": threads() - before}
+    (place / f"left {joined.rank}.json").write_text(json.dumps(left))

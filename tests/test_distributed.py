@@ -301,8 +301,19 @@ def test_process_without_torchrun_is_alone(monkeypatch):
     assert not dist.is_initialized()
 
 
-def test_processes_know_their_place(place):
-    worlds = [World(**json.loads((place / f"world {rank}.json").read_text())) for rank in (0, 1)]
+@pytest.fixture(scope="module")
+def left(place: Path) -> list[dict[str, Any]]:
+    """What each of the two processes says at its end."""
+    return [json.loads((place / f"left {rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_threads_of_the_process_group_end_with_it(left):
+    for process in left:
+        assert process["at the end"] < process["of the group"]  # the profiler of this test leaves one of its own
+
+
+def test_processes_know_their_place(left):
+    worlds = [World(**process["world"]) for process in left]
     assert worlds == [World(rank=rank, size=2, local_rank=rank, local_size=2) for rank in (0, 1)]
     cores = len(os.sched_getaffinity(0))
     assert [world.threads() for world in worlds] == [max(1, cores // 2)] * 2

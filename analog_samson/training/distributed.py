@@ -12,6 +12,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+# Its default arguments keep the process group that exists when it is imported (torch 2.10 does so in the first step of
+# an optimizer). The group's threads then never end, and now and then one of them aborts the process at its exit.
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 
 from analog_samson.data import ImageSet

@@ -95,8 +95,7 @@ def _train(run: Run, epoch: int, progress: Progress | None) -> _Totals:
         torch.zeros((), dtype=torch.float64, device=run.device), torch.zeros((), dtype=torch.int64, device=run.device)
     )
     draws = Draws.of(run.options.seed, epoch, run.device)
-    run.updater.begin_epoch()
-    with rng.stream(run.options.seed, *_stream_of_the_network(run, epoch)):
+    with run.updater.epoch(), rng.stream(run.options.seed, *_stream_of_the_network(run, epoch)):
         for step, batch in enumerate(_batches(run, epoch)):
             _set_learning_rate(run, epoch, step)
             seen = run.updater.step(batch, draws, Place(epoch=epoch, step=step, steps=_steps(run)))

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -104,10 +105,14 @@ class Updater:
     _replica: nn.Module | None = field(default=None, init=False)
     _failed: bool = field(default=False, init=False)
 
-    def begin_epoch(self) -> None:
-        """To be called before the first step of an epoch, in all processes."""
-        self._replica = None  # its memory first, then another's
+    @contextmanager
+    def epoch(self) -> Iterator[None]:
+        """The steps of an epoch belong inside, in all processes."""
         self._replica = self.world.replica(self.model)
+        try:
+            yield
+        finally:
+            self._replica = None  # it holds the process group, whose threads must not outlive the training
 
     def step(self, batch: Batch, draws: Draws, place: Place) -> Seen:
         """Update the weights once, then limit them."""
