@@ -9,7 +9,9 @@ that of the eager float32 NCHW digital network in the same round. Networks: ResN
 batch 250; torchvision's ResNet-18 at 224 x 224, batch 16 (random weights and images: speed does not depend on them).
 Three hardwares: weight noise alone (pcm_nandakumar_2019), 8-bit converters with a static range and output noise
 (pcm_rasch_2023 without read noise, IR drop and row limit), and all of pcm_rasch_2023. Writes
-results/simulate_speed_NETWORK_THREADSthread.json; `python benchmarks/table.py` renders the tables of the README.
+results/simulate_speed_NETWORK_THREADSthread.json, with `_alone` for --no-aihwkit: aihwkit's forwards change the memory
+that the process keeps, and with it the time of all others, the digital ones too, so both settings are kept.
+`python benchmarks/table.py` renders the tables of the README.
 """
 
 import argparse
@@ -163,7 +165,8 @@ def main() -> None:
         "rows": rows,
     }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"simulate_speed_{options.network}_{options.threads}thread.json"
+    alone = "_alone" if options.no_aihwkit else ""
+    path = RESULTS / f"simulate_speed_{options.network}_{options.threads}thread{alone}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
     for row in rows:
         print(f"{row['hardware']:32s}{row['implementation']:24s}{row['median_ratio']:8.2f}  n = {row['rounds']}")
