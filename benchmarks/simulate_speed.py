@@ -9,8 +9,8 @@ that of the eager float32 NCHW digital network in the same round. Networks: ResN
 batch 250; torchvision's ResNet-18 at 224 x 224, batch 16 (random weights and images: speed does not depend on them).
 Three hardwares: weight noise alone (pcm_nandakumar_2019), 8-bit converters with a static range and output noise
 (pcm_rasch_2023 without read noise, IR drop and row limit), and all of pcm_rasch_2023. Writes
-results/simulate_speed_NETWORK_THREADSthread.json, with `_alone` for --no-aihwkit: aihwkit's forwards change the memory
-that the process keeps, and with it the time of all others, the digital ones too, so both settings are kept.
+results/simulate_speed_NETWORK_THREADSthread.json, with `_alone` for --no-aihwkit: beside aihwkit's forwards all
+other times differ, the digital ones most (why was not tested), so both settings are kept.
 `python benchmarks/table.py` renders the tables of the README.
 """
 
