@@ -24,6 +24,7 @@ import analog_samson
 from analog_samson.errors import CheckpointError
 from analog_samson.results.atomic import write_atomically
 from analog_samson.state_check import state_faults
+from analog_samson.zoo.search import checkpoint_path
 
 SCHEMA = 1
 _METADATA_KEY = "analog_samson"  # one key only: safetensors writes several in no fixed order
@@ -51,6 +52,8 @@ class Checkpoint:
 def load_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint of any known format; the format is told by the content, not by the file's name.
 
+    path: of a file, or `zoo:NAME` for a network that comes with the package.
+
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     save_checkpoint(f"{folder}/net.safetensors", nn.Linear(2, 1), {"model": "mine"})
@@ -58,7 +61,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     >>> sorted(checkpoint.state), checkpoint.metadata["model"]
     (['bias', 'weight'], 'mine')
     """
-    path = Path(path)
+    path = checkpoint_path(path)
     content = _read(path)
     if content[8:9] == b"{":  # safetensors: length of the header (8 bytes), then JSON
         state, metadata = _read_safetensors(path)

@@ -16,6 +16,7 @@ from analog_samson.report.validity import validity_of
 from analog_samson.report.wording import marked
 from analog_samson.results.store import open_run
 from analog_samson.simulation import SimulateOptions, count_cells, run_simulation
+from analog_samson.zoo.search import checkpoint_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +117,8 @@ def plan_comparison(
 
     base: all other options. checkpoints: (file, model name or None) by label. Raises OptionError with every fault.
     """
-    faults = [f"{label}: no file {path}" for label, (path, _) in checkpoints.items() if not path.is_file()]
+    files = {label: path for label, (path, _) in checkpoints.items()}
+    faults = [f"{label}: no file {path}" for label, path in files.items() if not checkpoint_path(path).is_file()]
     names = [load_preset(preset).name for preset in presets]
     faults += [f"preset {name!r}: named twice" for name in sorted({n for n in names if names.count(n) > 1})]
     if not checkpoints:

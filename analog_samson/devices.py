@@ -1,5 +1,7 @@
 """The device that a user names."""
 
+import platform
+
 import torch
 
 from analog_samson.errors import OptionError
@@ -25,3 +27,20 @@ def find_device(text: str) -> torch.device:
     if (device.index or 0) >= count:
         raise OptionError(f"device {text!r}: this machine has {count} (0 to {count - 1})")
     return device
+
+
+def bfloat16_is_emulated(device: torch.device) -> bool:
+    """Whether bfloat16 costs more than float32 there: on x86 CPUs without instructions for it (AVX512-BF16 or AMX).
+
+    Other CPUs and all GPUs count as having them; torch does not tell.
+    """
+    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    return not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def bfloat16_notes(bf16: bool, device: torch.device) -> tuple[str, ...]:
+    """A line for the user who asks for bfloat16 where it loses time; else none."""
+    if not (bf16 and bfloat16_is_emulated(device)):
+        return ()
+    return ("bf16: this CPU has no bfloat16 instructions, so it is slower than float32 here; leave bf16 off",)

@@ -84,6 +84,29 @@ def additive_noise(model: nn.Module, sigma_ratio: float, *, generator: torch.Gen
 
 
 @contextmanager
+def relative_noise(model: nn.Module, sigma_c: float, *, generator: torch.Generator) -> Iterator[None]:
+    """Every convolution and linear weight times N(1, sigma_c^2) for one forward and backward pass (eq. 8).
+
+    The training counterpart of the generic conductance model: the error of a weight is in proportion to it. Enter anew
+    for fresh noise; run the backward pass inside. The clean weights come back exactly, also on an exception. Draws one
+    normal number a weight from `generator`, which has to be on the device of the weights, in the order of the model's
+    parameters.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> _ = layer.weight.data.copy_(torch.tensor([[0.0, 1.0]]))
+    >>> with relative_noise(layer, 0.1, generator=torch.Generator().manual_seed(0)):
+    ...     (layer.weight == 0).tolist()
+    [[True, False]]
+    """
+    _expect_not_negative("the relative error sigma_c", sigma_c)
+    weights = _weights(model)
+    noise = [_normal(weight, generator).mul_(weight.float() * sigma_c) for weight in weights]
+    with shifted(weights, noise):
+        del noise
+        yield
+
+
+@contextmanager
 def preset_noise(model: nn.Module, preset: Preset, t_seconds: float, *, generator: torch.Generator) -> Iterator[None]:
     """Every convolution and linear weight as a chip of `preset` holds it `t_seconds` after programming.
 

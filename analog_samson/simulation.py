@@ -30,6 +30,7 @@ from analog_samson.tiles.calibrate import needs_calibration
 from analog_samson.tiles.convert import ENGINES
 from analog_samson.tiles.plan import plan_conversion
 from analog_samson.tiles.rpu import compiled_with_cuda
+from analog_samson.zoo.search import checkpoint_path
 
 PACKAGES = ("torch", "torchvision", "aihwkit", "numpy")
 VOLATILE = ("device", "threads")
@@ -212,15 +213,19 @@ def _calibration(options: SimulateOptions, preset: Preset, test: ImageSet) -> Im
     source = options.calibration_data or options.data
     images = open_data(source, "train", limit=options.calibration_limit)
     refuse_overlap(images, test, chosen=options.calibration_data is not None)
-    if not (options.calibration_augment and suits_augmentation(images)):
+    return as_in_training(images, seed=options.seed) if options.calibration_augment else images
+
+
+def as_in_training(images: ImageSet, *, seed: int) -> ImageSet:
+    """Calibration images as a training sees them: colour images cropped and flipped, others as they are."""
+    if not suits_augmentation(images):
         return images
-    draws = rng.generator(options.seed, "calibration")
-    return replace(images, images=augment(images.images, generator=draws))
+    return replace(images, images=augment(images.images, generator=rng.generator(seed, "calibration")))
 
 
 def checkpoint_label(options: SimulateOptions) -> str:
     """The checkpoint's name in tables where no label is given: its file, or its folder if that says more."""
-    path = Path(options.checkpoint)
+    path = checkpoint_path(options.checkpoint)
     return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
 
 

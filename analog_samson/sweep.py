@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from analog_samson.errors import AnalogSamsonError, InstallationError, OptionError, RunError, did_you_mean, list_faults
+from analog_samson.zoo.search import checkpoint_path
 
 if TYPE_CHECKING:
     from analog_samson.simulation import SimulateOptions
@@ -182,7 +183,7 @@ def plan_sweep(
 
     base: all other options. Raises OptionError for a checkpoint that is not there, PresetError for such a preset.
     """
-    faults = [f"{label}: no file {path}" for label, path in checkpoints.items() if not path.is_file()]
+    faults = [f"{label}: no file {path}" for label, path in checkpoints.items() if not checkpoint_path(path).is_file()]
     names = _preset_names(presets)
     faults += [f"preset {name!r}: named twice" for name in sorted({n for n in names if names.count(n) > 1})]
     if faults:
@@ -221,7 +222,7 @@ def parse_checkpoints(texts: Sequence[str]) -> dict[str, Path]:
     for text in texts:
         name, equals, rest = text.partition("=")
         path = Path(rest if equals else text).expanduser()
-        name = name if equals else _label(path)
+        name = name if equals else _label(checkpoint_path(path))
         if name in found:
             raise OptionError(f"checkpoints {found[name]} and {path}: both are called {name}; give NAME=FILE for one")
         if not name or "/" in name or name in (".", ".."):

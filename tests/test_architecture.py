@@ -19,6 +19,7 @@ ROOMS = [
     ["presets"],
     ["results"],
     ["report"],
+    ["zoo"],
     ["rng", "devices"],
     ["batchnorm"],
     ["sharpness"],
@@ -42,7 +43,7 @@ ROOMS = [
 ]
 ORDER = {name: place for place, names in enumerate(ROOMS) for name in names}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-LIGHT = ("errors", "units", "presets", "results", "report")
+LIGHT = ("errors", "units", "presets", "results", "report", "zoo")
 
 
 def room_of(path: Path) -> str:

@@ -174,7 +174,9 @@ def test_usage_error_exits_with_2(capsys):
     assert "--no-such-option" in err
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "presets list", "presets show", "presets check"])
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, "presets list", "presets show", "presets check", "zoo list", "zoo show"]
+)
 def test_help_shows_an_example(command, capsys):
     code, out, _ = run(capsys, *command.split(), "--help")
     assert code == 0

@@ -5,11 +5,13 @@ import sys
 from importlib import metadata
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
 from analog_samson import installation
 from analog_samson.cli.doctor import doctor
+from analog_samson.devices import bfloat16_is_emulated, bfloat16_notes
 from analog_samson.errors import InstallationError
 
 REMEDY = "run: pip install torch==2.10.0 torchvision==0.25.0 aihwkit==1.1.0"
@@ -105,3 +107,38 @@ def test_doctor_when_aihwkit_cannot_be_loaded_names_the_remedy(monkeypatch):
     result = run_doctor()
     assert isinstance(result.exception, InstallationError)
     assert REMEDY in str(result.exception)
+
+
+@pytest.fixture
+def cpu_with(monkeypatch):
+    """Pretend that the CPU has these instructions, and no others for bfloat16."""
+
+    def pretend_cpu(machine, *, avx512=False, amx=False):
+        monkeypatch.setattr("platform.machine", lambda: machine)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+
+    return pretend_cpu
+
+
+@pytest.mark.parametrize(
+    ("machine", "avx512", "amx", "device", "emulated"),
+    [
+        ("x86_64", False, False, "cpu", True),
+        ("AMD64", False, False, "cpu", True),
+        ("x86_64", True, False, "cpu", False),
+        ("x86_64", False, True, "cpu", False),
+        ("aarch64", False, False, "cpu", False),
+        ("x86_64", False, False, "cuda", False),
+    ],
+)
+def test_bfloat16_is_emulated_on_x86_without_instructions_for_it(cpu_with, machine, avx512, amx, device, emulated):
+    cpu_with(machine, avx512=avx512, amx=amx)
+    assert bfloat16_is_emulated(torch.device(device)) is emulated
+    assert len(bfloat16_notes(True, torch.device(device))) == emulated
+    assert bfloat16_notes(False, torch.device(device)) == ()
+
+
+def test_doctor_when_bfloat16_is_emulated_says_so(cpu_with):
+    cpu_with("x86_64")
+    assert "bfloat16 on the CPU emulated, slower than float32: leave bf16 off" in run_doctor().stdout

@@ -64,7 +64,7 @@ def test_options_of_every_training_can_be(name, scale):
 
 
 def test_training_options_of_a_file_are_those_of_trainings():
-    assert set(TrainingTable.model_fields) <= set(TrainOptions.__dataclass_fields__)
+    assert set(TrainingTable.model_fields) - {"teacher"} <= set(TrainOptions.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -223,10 +223,10 @@ def test_impossible_overrides_are_told_at_once():
     assert str(caught.value).startswith("reproduce: 3 problems")
 
 
-def test_candidates_are_the_grid_and_the_study_gives_each_method_as_many():
+def test_candidates_are_the_grid_and_the_study_gives_each_kind_of_method_as_many():
     methods = networks_of(load_experiment("study")).methods
-    counts = {m.name: len(candidates(m)) for m in methods if m.grid}
-    assert set(counts.values()) == {4}
+    for family, count in (("plain", 3), ("clipping", 4), ("noise", 4)):
+        assert {len(candidates(m)) for m in methods if m.grid and m.family == family} == {count}
     assert candidates(next(m for m in methods if m.name == "sam_clip"))[0] == {"rho": 0.05, "clip": 0.1}
 
 
@@ -234,7 +234,38 @@ def test_borrowed_choices_follow_the_setting_they_come_from():
     cells = {c.folder.rpartition("/")[0] for c in plan("study", "mini", seeds=(0,)) if c.training}
     scratch = {name.partition("/")[2] for name in cells if name.startswith("resnet20_cifar10_scratch")}
     tuned = {name.partition("/")[2] for name in cells if name.startswith("resnet20_cifar10_tuned")}
-    assert scratch == tuned
+    assert scratch < tuned
+
+
+def test_setting_can_have_methods_and_seeds_of_its_own():
+    cells = [c for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_scratch"]
+    names = ["sgd", "sam", "samson_inf", "sgd_clip", "samson_inf_clip", "sgd_noise"]
+    assert [(c.method, c.seed) for c in cells] == [(name, 0) for name in names]
+    assert len({c.seed for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_tuned"}) == 3
+
+
+def test_candidate_trains_shorter_and_is_scored_on_fewer_images_where_its_setting_says_so():
+    networks = networks_of(load_experiment("study"))
+    found = plan_candidates(networks, networks.scale("mini"), Overrides())
+    seen = {(c.setting.name, c.training["epochs"], c.scored) for c in found}
+    assert seen == {("digits_cnn_digits", 10, None), ("resnet20_cifar10_tuned", 1, 1000)}
+    shortest = plan_candidates(networks, networks.scale("mini"), Overrides(limit_epochs=1))
+    assert {c.training["epochs"] for c in shortest} == {1}
+
+
+def test_teacher_is_the_start_of_the_cell_and_no_fresh_weights():
+    teaching = mapping("study")
+    teaching["networks"]["methods"][1]["options"] |= {"teacher": "start", "distill_weight": 0.5}
+    with pytest.raises(OptionError, match=r"options\.teacher: resnet20_cifar10_scratch begins with fresh weights"):
+        parse_experiment(teaching, "mine.toml")
+    teaching["networks"]["settings"].pop()
+    teaching["networks"]["scales"]["mini"]["settings"].pop()
+    networks = networks_of(parse_experiment(teaching, "mine.toml"))
+    cells = plan_cells(networks, networks.scale("mini"), Overrides(seeds=(0,)), {})
+    assert {c.method for c in cells if c.distill} == {"sgd"}
+    (sgd,) = (c for c in cells if c.distill and c.setting.name == "digits_cnn_digits")
+    assert sgd.training["distill_weight"] == 0.5
+    assert "teacher" not in sgd.training
 
 
 def test_cost_of_the_paper_scale_is_that_of_its_model():

@@ -1,4 +1,4 @@
-"""The wheel and the source archive hold presets and templates, and the wheel works from another folder."""
+"""The wheel and the source archive hold presets, templates and networks, and the wheel works from another folder."""
 
 import os
 import shutil
@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NEEDED = ("hw_presets/pcm_nandakumar_2019.toml", "report/templates/report.html")
+NEEDED = (
+    *("hw_presets/pcm_nandakumar_2019.toml", "report/templates/report.html"),
+    *(f"zoo/resnet32_cifar10.{kind}" for kind in ("safetensors", "json", "md")),
+    "zoo/akamaster_pytorch_resnet_cifar10.BSD-2-Clause.txt",
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def wheel(source, tmp_path_factory):
     return build(source, "wheel", tmp_path_factory.mktemp("wheel"))
 
 
-def test_wheel_holds_presets_and_templates(wheel):
+def test_wheel_holds_presets_templates_and_networks(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     for path in NEEDED:
@@ -46,14 +50,14 @@ def test_wheel_holds_presets_and_templates(wheel):
     assert "analog_samson/py.typed" in names
 
 
-def test_source_archive_holds_presets_and_templates(source, tmp_path):
+def test_source_archive_holds_presets_templates_and_networks(source, tmp_path):
     with tarfile.open(build(source, "sdist", tmp_path)) as archive:
         names = archive.getnames()
-    for path in ("hw_presets/pcm_nandakumar_2019.toml", "analog_samson/report/templates/report.html"):
+    for path in NEEDED:
         assert any(name.endswith(path) for name in names)
 
 
-def test_wheel_when_installed_lists_presets_from_another_folder(wheel, tmp_path):
+def test_wheel_when_installed_lists_presets_and_networks_from_another_folder(wheel, tmp_path):
     """A fresh folder of packages, without dependencies; those come from this environment."""
     target = tmp_path / "packages"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
@@ -61,7 +65,7 @@ def test_wheel_when_installed_lists_presets_from_another_folder(wheel, tmp_path)
     code = (
         "import sys, analog_samson.cli.main as command; "
         f"assert command.__file__.startswith({str(target)!r}), command.__file__; "
-        "sys.exit(command.main(['presets', 'list']))"
+        "sys.exit(command.main(['presets', 'list']) + command.main(['zoo', 'list']))"
     )
     result = subprocess.run(
         [sys.executable, "-P", "-c", code],
@@ -72,3 +76,4 @@ def test_wheel_when_installed_lists_presets_from_another_folder(wheel, tmp_path)
         text=True,
     )
     assert "pcm_nandakumar_2019" in result.stdout
+    assert "resnet32_cifar10" in result.stdout

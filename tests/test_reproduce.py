@@ -3,10 +3,14 @@
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import tomllib
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +19,21 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+from analog_samson.checkpoint import load_checkpoint
 from analog_samson.cli.reproduce import reproduce
+from analog_samson.data import open_data
 from analog_samson.errors import AnalogSamsonError
-from analog_samson.experiments.catalogue import experiment_names, load_experiment, networks_of
+from analog_samson.experiments import cells
+from analog_samson.experiments.catalogue import PACKAGE, experiment_names, load_experiment, networks_of
+from analog_samson.experiments.jobs import CHECKPOINT
 from analog_samson.experiments.parts import load_part
 from analog_samson.experiments.schema import NoNetworks
 from analog_samson.experiments.shown import WorstCase
+from analog_samson.experiments.values import read_values
 from analog_samson.experiments.worst_case import closed_form, largest_deviation, worst_case_curves
 from analog_samson.models import build_model
 from analog_samson.results.store import open_run
+from analog_samson.simulation import as_in_training
 
 app = typer.Typer()
 app.command()(reproduce)
@@ -130,8 +140,11 @@ def test_figures_share_networks_in_one_folder(tiny, tmp_path):
 
 def test_cell_holds_every_condition_of_the_file(tiny, tmp_path):
     call("fig2", "--out", tmp_path, "--only", "resnet20_cifar10/sgd/", *tiny)
-    with open_run(tmp_path / "resnet20_cifar10" / "sgd" / "seed0" / "run") as run:
-        records = [r for r in run.records() if r.metric == "accuracy_percent" and r.stage != "digital"]
+    folder = tmp_path / "resnet20_cifar10" / "sgd" / "seed0"
+    with open_run(folder / "run") as run:
+        stored = run.records()
+    assert read_values(folder / "run.csv", stored[0].checkpoint) == tuple(stored)
+    records = [r for r in stored if r.metric == "accuracy_percent" and r.stage != "digital"]
     found = {(r.sigma_c, r.time_seconds, r.adabs, r.instance) for r in records}
     noisy = {(s, None, a, i) for s in (0.1, 0.2, 0.3, 0.4) for a in (False, True) for i in range(2)}
     quiet = {(0.0, None, a, 0) for a in (False, True)}
@@ -168,6 +181,87 @@ def test_tuning_chooses_the_best_score_and_writes_down_all(tmp_path):
     conditions = score["values"]["conditions"]
     assert len(conditions) == 5
     assert score["values"]["score"] == pytest.approx(np.mean(list(conditions.values())))
+
+
+def kept(folder: Path) -> dict[Path, bytes]:
+    """The files that are kept for good, with what is in them."""
+    return {path: path.read_bytes() for path in sorted(folder.glob("*/**/seed*/*")) if path.is_file()}
+
+
+def test_finished_cells_need_neither_their_checkpoints_nor_their_run_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ["study", "--out", "raw", "--only", "digits_cnn_digits/rwp", *TINY]
+    text = call(*options)
+    table = Path("raw/study_mini.txt").read_text()
+    for name in ("training", "run"):
+        for folder in Path("raw").glob(f"*/**/seed*/{name}"):
+            shutil.rmtree(folder)
+    before = kept(Path("raw"))
+    assert "2 of 2 networks are finished" in (again := call(*options))
+    assert " to run" not in again
+    assert before == kept(Path("raw"))
+    assert Path("raw/study_mini.txt").read_text() == table
+    assert table in text
+    assert {path.name for path in before} == {
+        *("clean.json", "run.csv", "run.json", "score.json", "training.json"),
+        "sharpness_samson_rho0.5_pinf_weights_only.json",
+    }
+    assert not [path for path, content in before.items() if str(tmp_path).encode() in content]
+
+
+def test_cell_that_is_half_done_trains_again_where_its_checkpoint_is_gone(tmp_path):
+    options = ["study", "--out", tmp_path, "--only", "digits_cnn_digits/rwp", *TINY]
+    call(*options)
+    (values,) = tmp_path.glob("digits_cnn_digits/rwp*/seed0/run.csv")
+    before = values.read_bytes()
+    values.unlink()
+    for name in ("training", "run"):
+        for folder in tmp_path.glob(f"*/**/seed*/{name}"):
+            shutil.rmtree(folder)
+    text = call(*options)
+    assert "] digits_cnn_digits/pretraining/seed0" in text
+    assert values.read_bytes() == before
+
+
+def test_first_seed_of_every_method_is_done_first(tmp_path):
+    text = call("fig2", "--out", tmp_path, "--only", "digits_cnn_digits/sgd", *TINY, "--seeds", "0,1")
+    seeds = [line[-1] for line in text.splitlines() if re.match(r"\[\d+/\d+\] .*/sgd", line)]
+    assert len(set(seeds)) == 2
+    assert seeds == sorted(seeds)
+
+
+def test_networks_learn_from_the_one_that_they_begin_with(tmp_path):
+    file = tmp_path / "mine.toml"
+    text = (resources.files(PACKAGE) / "study.toml").read_text()
+    old = 'options = { method = "sgd" }\npasses = 1\ngrid = {}'
+    assert text.count(old) == 1
+    text = text.replace(old, old.replace("}", ', teacher = "start", distill_weight = 0.9 }', 1))
+    file.write_text(text.replace('["sgd", "sam", ', '["sam", '))
+    call(file, "--out", tmp_path / "out", "--only", "digits_cnn_digits/sgd/", *TINY)
+    folder = tmp_path / "out" / "digits_cnn_digits" / "sgd" / "seed0"
+    asked = load_part(folder / "training.json")["asked"]
+    assert (asked["teacher"], asked["distill_weight"]) == ("start", 0.9)
+    taught = tomllib.loads((folder / "training" / "train.toml").read_text())["distilled_from"]
+    start = load_checkpoint(tmp_path / "out" / "digits_cnn_digits" / "pretraining" / "seed0" / "training" / CHECKPOINT)
+    assert taught["sha256"] == start.sha256
+
+
+def test_candidates_are_scored_with_calibration_images_as_in_training(tiny, tmp_path, monkeypatch):
+    seen = []
+
+    def score(model, criterion, held_out, calibration, *, seed):
+        seen.append((criterion, held_out.image_set, calibration.image_set, seed))
+        return {"score": 0.0, "conditions": {}}
+
+    monkeypatch.setattr(cells, "score_network", score)
+    call("study", "--out", tmp_path, "--only", "resnet20_cifar10_tuned/sgd_clip", *tiny)
+    criterion, held_out, calibration, seed = seen[0]
+    assert (criterion.instances, seed) == (2, 0)
+    assert len(held_out) == 2
+    train = open_data(tiny[3], "train", limit=20)
+    plain = train.split(0.1, 0)[1]
+    assert not torch.equal(calibration.images, plain.images)
+    assert torch.equal(calibration.images, as_in_training(plain, seed=seed).images)
 
 
 def test_other_options_in_the_same_folder_are_refused(tiny, tmp_path):

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from analog_samson.errors import OptionError
-from analog_samson.robust import additive_noise, clip_to_std, clip_weights, random_perturbation
+from analog_samson.robust import additive_noise, clip_to_std, clip_weights, random_perturbation, relative_noise
 
 
 def network(dtype=torch.float32):
@@ -40,6 +41,7 @@ def moved(model, saved):
 
 HOLDERS = {
     "additive": lambda model, g: additive_noise(model, 0.94 / 25, generator=g),
+    "relative": lambda model, g: relative_noise(model, 0.2, generator=g),
     "radius": lambda model, g: random_perturbation(model, rho=0.5, generator=g),
     "sigma": lambda model, g: random_perturbation(model, sigma=0.1, method="asam", eta=0.0, generator=g),
 }
@@ -151,8 +153,38 @@ def test_additive_noise_has_the_size_of_equation_9_in_each_layer():
 def test_no_noise_leaves_the_weights():
     model = network()
     saved = state(model)
-    with additive_noise(model, 0.0, generator=generator()):
-        assert same(model, saved)
+    for hold in (additive_noise, relative_noise):
+        with hold(model, 0.0, generator=generator()):
+            assert same(model, saved)
+
+
+def test_relative_noise_multiplies_each_weight_by_a_normal_number_around_one():
+    """Size and mean: about 1 false alarm in 10^6; shape, and that it does not depend on the weight: 1 in 10^3."""
+    model = network()
+    model[5].weight.data[0] = 0.0
+    saved = state(model)
+    with relative_noise(model, 0.3, generator=generator()):
+        steps = moved(model, saved)
+        assert (model[5].weight[0] == 0).all()
+    assert set(steps) == {"0.weight", "5.weight"}
+    weight = torch.cat([saved[name].flatten() for name in steps])
+    error = (torch.cat([step.flatten() for step in steps.values()]) / weight)[weight != 0].double() / 0.3
+    assert error.std().item() == pytest.approx(1, rel=5 / math.sqrt(2 * len(error)))
+    assert abs(error.mean().item()) < 5 / math.sqrt(len(error))
+    assert stats.kstest(error.numpy(), "norm").pvalue > 1e-3
+    assert stats.spearmanr(error.abs().numpy(), weight[weight != 0].abs().numpy()).pvalue > 1e-3
+
+
+def test_relative_noise_is_as_large_as_the_random_perturbation_of_asam():
+    """eq. 8 has w z where ASAM has |w| z: the same draws give the same sizes, the sign is that of the weight."""
+    one, other = network(torch.float64), network(torch.float64)
+    saved = state(one)
+    with relative_noise(one, 0.1, generator=generator()):
+        relative = moved(one, saved)
+    with random_perturbation(other, sigma=0.1, method="asam", eta=0.0, generator=generator()):
+        perturbed = moved(other, saved)
+    for name, step in perturbed.items():
+        torch.testing.assert_close(relative[name], step * saved[name].sign(), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("method", ["sam", "asam", "samson"])
@@ -206,6 +238,7 @@ def test_exactly_one_size_has_to_be_given(sizes):
     ("make", "words"),
     [
         (lambda m, g: additive_noise(m, -1.0, generator=g), "sigma_G / G_max: expected a finite number >= 0"),
+        (lambda m, g: relative_noise(m, -1.0, generator=g), "sigma_c: expected a finite number >= 0"),
         (lambda m, g: random_perturbation(m, rho=math.nan, generator=g), "rho: expected a finite number >= 0"),
         (lambda m, g: random_perturbation(m, sigma=-1.0, generator=g), "sigma: expected a finite number >= 0"),
         (lambda m, g: random_perturbation(nn.BatchNorm1d(2), rho=0.1, generator=g), "picks no parameter"),

@@ -27,7 +27,7 @@ def compare(
         list[Path] | None, typer.Argument(help="Run folders that exist already, instead of checkpoints.", metavar="RUN")
     ] = None,
     checkpoint: Annotated[
-        list[str] | None, typer.Option(help="Checkpoint: FILE, or NAME=FILE; give it again for more.")
+        list[str] | None, typer.Option(help="Checkpoint: FILE, zoo:NAME, or NAME=FILE; give it again for more.")
     ] = None,
     label: Annotated[
         list[str] | None, typer.Option(help="Name of a checkpoint in tables and figures, in their order.")

@@ -12,7 +12,7 @@ EXAMPLE = "Example:\n\nanalog-samson convert --model resnet20 --preset pcm_rasch
 
 def convert(
     model: Annotated[str | None, typer.Option(help="Model name, if the checkpoint does not say it.")] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint, to check its weights too.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint or zoo:NAME, to check its weights too.")] = None,
     preset: Annotated[str, typer.Option(help="Hardware preset, by name or TOML file.")] = "pcm_nandakumar_2019",
     exclude: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
     input_shape: Annotated[

@@ -56,9 +56,12 @@ def _check_tile() -> None:
 def _say_hardware() -> None:
     import torch
 
+    from analog_samson.devices import bfloat16_is_emulated
     from analog_samson.tiles.rpu import compiled_with_cuda
 
     _say("threads", f"{torch.get_num_threads()} used by torch, {os.cpu_count()} cores")
+    slow = bfloat16_is_emulated(torch.device("cpu"))
+    _say("bfloat16 on the CPU", "emulated, slower than float32: leave bf16 off" if slow else "may be used")
     has_cuda = torch.cuda.is_available()
     _say("CUDA", torch.cuda.get_device_name() if has_cuda else "none; everything runs on the CPU")
     _say("CUDA in aihwkit", "yes" if compiled_with_cuda() else "no; its own tiles run on the CPU only")

@@ -19,6 +19,7 @@ from analog_samson.cli import (
     simulate,
     sweep,
     train,
+    zoo,
 )
 from analog_samson.cli.processes import tell
 from analog_samson.errors import AnalogSamsonError
@@ -48,6 +49,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(presets.app, name="presets")
+app.add_typer(zoo.app, name="zoo")
 
 
 @app.callback(invoke_without_command=True)

@@ -31,7 +31,7 @@ class Split(StrEnum):
 
 
 def sharpness(
-    checkpoint: Annotated[list[Path], typer.Option(help="Checkpoint file; repeat it to compare several.")],
+    checkpoint: Annotated[list[Path], typer.Option(help="Checkpoint file or zoo:NAME; repeat it to compare several.")],
     data: Annotated[str, typer.Option(help="digits, cifar10:DIR, cifar100:DIR, npz:FILE, folder:DIR.")],
     method: Annotated[
         list[Method] | None,

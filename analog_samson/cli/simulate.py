@@ -22,7 +22,9 @@ analog-samson simulate --model resnet20 --checkpoint resnet20.th --data cifar10:
 
 
 def simulate(
-    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint file: .safetensors, .pt, .pth or .th.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Checkpoint: .safetensors, .pt, .pth, .th or zoo:NAME.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="Test data: digits, cifar10:DIR, cifar100:DIR, npz:FILE, folder:DIR.")
     ] = None,
@@ -130,8 +132,11 @@ simulate.__doc__ = f"Accuracy of a checkpoint over time on a hardware preset, wi
 def _simulate(options: "SimulateOptions", out: Path) -> None:
     """Simulate with a progress bar."""
     from analog_samson.cli.progress import cell_progress
+    from analog_samson.devices import bfloat16_notes, find_device
     from analog_samson.simulation import count_cells, run_simulation
 
+    for note in bfloat16_notes(options.bf16, find_device(options.device)):
+        typer.echo(note, err=True)
     command = shlex.join(["analog-samson", *sys.argv[1:]])
     with (
         cell_progress(count_cells(options)) as progress,

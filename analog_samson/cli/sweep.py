@@ -21,7 +21,9 @@ analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_nandakum
 
 
 def sweep(
-    checkpoints: Annotated[list[str], typer.Argument(help="Checkpoints: FILE, or NAME=FILE.", metavar="CHECKPOINT...")],
+    checkpoints: Annotated[
+        list[str], typer.Argument(help="Checkpoints: FILE, zoo:NAME, or NAME=FILE.", metavar="CHECKPOINT...")
+    ],
     data: Annotated[str, typer.Option(help="Test data, as for simulate.")],
     preset: Annotated[
         list[str] | None,

@@ -88,6 +88,10 @@ ClipStd = Annotated[
 Noise = Annotated[
     Text, _option(help="Weight noise sigma_G / G_max in every forward (the paper: 0.94/25).", default="off")
 ]
+NoiseSigma = Annotated[
+    Number,
+    _option("--noise-sigma-c", help="Each weight times N(1, sigma_c^2) in every forward (eq. 8).", default="off"),
+]
 NoisePreset = Annotated[
     Text,
     _option(
@@ -101,7 +105,8 @@ Ema = Annotated[
     Number, _option(help="Keep the moving average of the weights, with this decay a step (0.999).", default="off")
 ]
 Distill = Annotated[
-    Path | None, _option(help="Checkpoint of a teacher, whose answers are learnt too.", default="no teacher")
+    Path | None,
+    _option(help="Checkpoint or zoo:NAME of a teacher, whose answers are learnt too.", default="no teacher"),
 ]
 DistillModel = Annotated[Text, _option(help="Network of the teacher.", default="its checkpoint's, else --model")]
 DistillWeight = Annotated[
@@ -124,7 +129,8 @@ Smoothing = Annotated[float, _option(help="Label smoothing, from 0 (off) to 1.")
 Augment = Annotated[bool, _option("--augment/--no-augment", help="Random crops and flips (colour images only).")]
 Seed = Annotated[int, _option(help="Names every random draw: initial weights, order, augmentation, noise.")]
 Start = Annotated[
-    Path | None, _option(help="Begin at these weights: .safetensors, .pt, .pth or .th.", default="random weights")
+    Path | None,
+    _option(help="Begin at these weights: .safetensors, .pt, .pth, .th or zoo:NAME.", default="random weights"),
 ]
 Norm = Annotated[
     Text,
@@ -163,6 +169,7 @@ def train(
     clip: Clip = None,
     clip_std: ClipStd = None,
     noise: Noise = None,
+    noise_sigma_c: NoiseSigma = None,
     noise_preset: NoisePreset = None,
     noise_time: NoiseTime = None,
     ema_decay: Ema = None,

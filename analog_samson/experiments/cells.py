@@ -16,17 +16,18 @@ from analog_samson.devices import find_device
 from analog_samson.errors import DataError
 from analog_samson.evaluation import Batches, check_fit, eval_mode
 from analog_samson.experiments.jobs import (
-    CHECKPOINT,
     CLEAN_FILE,
     RUN_FILE,
     TRAINING,
     TRAINING_FILE,
+    VALUES_FILE,
     CellJob,
     asked_of_run,
     asked_of_score,
     asked_of_sharpness,
     asked_of_training,
     fewest,
+    is_finished,
     sharpness_file,
 )
 from analog_samson.experiments.parts import read_part, write_part
@@ -35,9 +36,11 @@ from analog_samson.experiments.schema import Criterion, Evaluation
 from analog_samson.experiments.score import score_network
 from analog_samson.experiments.shown import Measure
 from analog_samson.experiments.tune import SCORE_FILE
+from analog_samson.experiments.values import write_values
 from analog_samson.models import restore_model, stated_normalization
+from analog_samson.results.store import RunFolder
 from analog_samson.sharpness.measure import measure_sharpness
-from analog_samson.simulation import SimulateOptions, run_simulation
+from analog_samson.simulation import SimulateOptions, as_in_training, run_simulation
 from analog_samson.training.job import TrainJob, prepare_training
 from analog_samson.training.records import TrainProgress
 from analog_samson.units import parse_duration
@@ -49,6 +52,8 @@ _WORTH_TELLING = 5.0  # seconds
 
 def run_cell(job: CellJob, say: Say = lambda text: None) -> None:
     """Do what is missing of a cell; parts that are finished stay as they are."""
+    if is_finished(job) and job.cell.method != PRETRAINING:
+        return
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     checkpoint = train_part(job, say)
@@ -69,13 +74,12 @@ def train_part(job: CellJob, say: Say) -> Path:
     if not job.cell.training:
         assert job.start is not None
         return job.start
-    checkpoint = job.folder / TRAINING / CHECKPOINT
     path, asked = job.folder / TRAINING_FILE, asked_of_training(job)
-    if read_part(path, asked) is None:
+    if read_part(path, asked) is None or not job.checkpoint.is_file():
         result = prepare_training(_train_job(job)).run(job.folder / TRAINING, _epochs(say))
         seconds = sum(record.seconds for record in result.history)
         write_part(path, asked, {"seconds": seconds, "accuracy_percent": result.evaluation.accuracy_percent})
-    return checkpoint
+    return job.checkpoint
 
 
 def clean_part(job: CellJob, checkpoint: Path) -> None:
@@ -89,12 +93,14 @@ def clean_part(job: CellJob, checkpoint: Path) -> None:
 
 
 def noise_part(job: CellJob, evaluation: Evaluation, checkpoint: Path, say: Say) -> None:
-    """Gaussian sweep and drift, into the run folder `run` of the cell."""
+    """Gaussian sweep and drift in the run folder `run` of the cell, and all of its values beside it."""
     path, asked = job.folder / RUN_FILE, asked_of_run(job, evaluation)
-    if read_part(path, asked) is None:
+    values = job.folder / VALUES_FILE
+    if read_part(path, asked) is None or not values.is_file():
         say("  simulating")
         with run_simulation(_simulate_options(job, evaluation, checkpoint), job.folder / "run") as run:
-            write_part(path, asked, {"values": len(run.records())})
+            write_values(values, run.records())
+            write_part(path, asked, _origin(run))
 
 
 def sharpness_part(job: CellJob, measure: Measure, checkpoint: Path) -> None:
@@ -123,11 +129,11 @@ def score_part(job: CellJob, criterion: Criterion, checkpoint: Path) -> None:
         prepared = prepare_training(_train_job(job))
         model, normalization = load_network(job, checkpoint)
         batches = partial(Batches, normalization=normalization, batch_size=_BATCH, device=find_device(job.device))
-        calibration = prepared.train_set.take(criterion.calibration_limit or None)
         seed = job.cell.seed
-        write_part(
-            path, asked, score_network(model, criterion, batches(prepared.test_set), batches(calibration), seed=seed)
-        )
+        calibration = prepared.train_set.take(criterion.calibration_limit or None)
+        calibration = as_in_training(calibration, seed=seed)
+        held_out = batches(prepared.test_set.take(asked["images"]))
+        write_part(path, asked, score_network(model, criterion, held_out, batches(calibration), seed=seed))
 
 
 @torch.no_grad()
@@ -181,6 +187,8 @@ def _train_job(job: CellJob) -> TrainJob:
         device=job.device,
         threads=job.threads,
         options=cell.training,
+        distill=job.start if cell.distill else None,
+        distill_model=cell.network if cell.distill else None,
         **tested,
     )
 
@@ -198,12 +206,24 @@ def _simulate_options(job: CellJob, evaluation: Evaluation, checkpoint: Path) ->
         sigmas=evaluation.sigmas,
         limit=fewest(job.limit, evaluation.test_limit or None),
         adabs=evaluation.adabs,
+        bf16=evaluation.bf16,
         calibration_data=job.data.train,
         calibration_limit=fewest(job.limit, evaluation.calibration_limit or None),
         normalization=_normalization(job.cell),
         device=job.device,
         threads=job.threads,
     )
+
+
+def _origin(run: RunFolder) -> dict[str, Any]:
+    """What the values of a run were made with; no paths."""
+    return {
+        "values": len(run.records()),
+        "checkpoint_sha256": run.meta("checkpoint")["sha256"],
+        "preset_sha256": run.meta("preset_sha256"),
+        "data_fingerprint": run.meta("data")["fingerprint"],
+        "environment": run.meta("environment"),
+    }
 
 
 def _normalization(cell: Cell) -> str | None:

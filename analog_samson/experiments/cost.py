@@ -7,8 +7,8 @@ evaluation  forwards / rate_e * gmacs
 from collections.abc import Iterable
 
 from analog_samson.experiments.plan import PRETRAINING, Cell
-from analog_samson.experiments.schema import Cost, Evaluation, Scale, Tuning
-from analog_samson.experiments.shown import Correlation, Shown
+from analog_samson.experiments.schema import Cost, Evaluation, Scale, TunedChoice, Tuning
+from analog_samson.experiments.shown import Shown, measure_of
 
 _BACKWARD = 3  # multiply-accumulates of forward and backward over those of the forward
 
@@ -67,7 +67,7 @@ def _measuring_seconds(cell: Cell, scale: Scale, shows: Shown, instances: int | 
         images = setting.test_images
         if evaluation is not None:
             images += count_forwards(evaluation, instances or setting.instances, setting.test_images)
-        if evaluation is not None and isinstance(shows, Correlation):
+        if evaluation is not None and measure_of(shows) is not None:
             measured = evaluation.sharpness_limit or setting.train_images
             images += (_BACKWARD + 1) * min(measured, setting.train_images)
     return images * setting.gmacs / scale.cost.evaluation_gmacs_per_second
@@ -87,4 +87,7 @@ def _scoring_forwards(cell: Cell, tuning: Tuning | None) -> int:
         calibration_limit=criterion.calibration_limit,
         sharpness_limit=0,
     )
-    return count_forwards(evaluation, criterion.instances, round(cell.holdout * cell.setting.train_images))
+    held_out = round(cell.holdout * cell.setting.train_images)
+    if isinstance(cell.setting.chosen, TunedChoice):
+        held_out = min(cell.setting.chosen.images or held_out, held_out)
+    return count_forwards(evaluation, criterion.instances, held_out)

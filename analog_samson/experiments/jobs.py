@@ -13,6 +13,7 @@ from analog_samson.experiments.sources import DataSpecs, Sources, start_of
 from analog_samson.experiments.tune import SCORE_FILE
 
 TRAINING_FILE, CLEAN_FILE, RUN_FILE = "training.json", "clean.json", "run.json"
+VALUES_FILE = "run.csv"  # every value of the simulation
 TRAINING, CHECKPOINT = "training", "checkpoint.safetensors"
 
 
@@ -47,6 +48,11 @@ class CellJob:
         return self.sources.data(self.cell.data)
 
     @property
+    def checkpoint(self) -> Path:
+        """Where the trained network lies."""
+        return self.folder / TRAINING / CHECKPOINT
+
+    @property
     def start(self) -> Path | None:
         """The checkpoint to begin with."""
         if self.cell.start_cell is not None:
@@ -55,8 +61,17 @@ class CellJob:
 
 
 def is_finished(job: CellJob) -> bool:
-    """Whether `run_cell` would do nothing; RunError where the folder holds something else."""
-    return all(read_part(job.folder / name, asked) is not None for name, asked in _parts(job))
+    """Whether all of a cell is measured; RunError where the folder holds something else.
+
+    The checkpoint is not asked for: a finished cell may be kept without it.
+    """
+    finished = all(read_part(job.folder / name, asked) is not None for name, asked in _parts(job))
+    return finished and (job.evaluation is None or not _is_final(job) or (job.folder / VALUES_FILE).is_file())
+
+
+def _is_final(job: CellJob) -> bool:
+    """Whether it is a network to be shown, and not one to begin with or to choose among."""
+    return job.cell.method != PRETRAINING and job.criterion is None
 
 
 def _parts(job: CellJob) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -114,13 +129,15 @@ def asked_of_training(job: CellJob) -> dict[str, Any]:
         "data": cell.data,
         "seed": cell.seed,
         "start": start,
+        "teacher": "start" if cell.distill else None,
         "limit": job.limit,
         "holdout": cell.holdout,
     }
 
 
 def asked_of_score(job: CellJob, criterion: Criterion) -> dict[str, Any]:
-    return criterion.model_dump(mode="json") | {"limit": job.limit, "seed": job.cell.seed}
+    images = fewest(job.limit, job.cell.scored)
+    return criterion.model_dump(mode="json") | {"limit": job.limit, "images": images, "seed": job.cell.seed}
 
 
 def fewest(*limits: int | None) -> int | None:

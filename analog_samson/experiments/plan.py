@@ -1,7 +1,7 @@
 """An experiment as a list of independent cells: one training and its measurements each. Pure; nothing is read."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -15,6 +15,7 @@ from analog_samson.experiments.schema import (
     Scale,
     Setting,
     TunedChoice,
+    Tuning,
 )
 
 UNTRAINED, PRETRAINING = "none", "pretraining"
@@ -60,8 +61,9 @@ class Cell:
     """One training with its measurements. training: fields of TrainOptions but the seed; empty if nothing is trained.
 
     folder: where it lies below --out. chosen: the hyper-parameters among `training` that belong to this method.
-    start: None for fresh weights, the folder of another cell, or the name of a file. holdout: share of the training
-    images to test on instead of the test set, for tuning.
+    start: None for fresh weights, the folder of another cell, or the name of a file. distill: from that start.
+    holdout: share of the training images to test on instead of the test set, for tuning; scored: so many of them decide
+    between candidates, None is all.
     """
 
     folder: str
@@ -75,7 +77,9 @@ class Cell:
     chosen: Mapping[str, Any] = field(default_factory=dict)
     start_cell: str | None = None
     start_file: str | None = None
+    distill: bool = False
     holdout: float | None = None
+    scored: int | None = None
 
 
 def plan_cells(networks: Networks, scale: Scale, overrides: Overrides, choices: Choices) -> list[Cell]:
@@ -83,14 +87,14 @@ def plan_cells(networks: Networks, scale: Scale, overrides: Overrides, choices: 
 
     Methods that are tuned and have no choice yet are left out.
     """
-    seeds = range(scale.seeds) if overrides.seeds is None else overrides.seeds
     cells = list(plan_pretrainings(networks, scale, overrides))
     for setting, method in pairs(networks, scale):
         chosen = _chosen(networks, setting, method, choices)
         if chosen is None:
             continue
-        own_seeds = seeds[:1] if method.options.method == UNTRAINED else seeds  # it is one network, whatever the seed
-        cells += [_cell(setting, method, chosen, seed, overrides) for seed in own_seeds]
+        cells += [
+            _cell(setting, method, chosen, seed, overrides) for seed in planned_seeds(setting, method, scale, overrides)
+        ]
     return cells
 
 
@@ -101,7 +105,7 @@ def plan_candidates(networks: Networks, scale: Scale, overrides: Overrides) -> l
         return []
     sources = {(_choosing(networks, s).name, m.name): (_choosing(networks, s), m) for s, m in pairs(networks, scale)}
     return [
-        _cell(setting, method, chosen, tuning.seed, overrides, holdout=tuning.holdout)
+        _candidate(setting, setting.chosen, method, chosen, tuning, overrides)
         for setting, method in sources.values()
         if isinstance(setting.chosen, TunedChoice) and method.grid
         for chosen in candidates(method)
@@ -110,8 +114,7 @@ def plan_candidates(networks: Networks, scale: Scale, overrides: Overrides) -> l
 
 def count_planned(networks: Networks, scale: Scale, overrides: Overrides) -> int:
     """How many networks a scale shows, tuned or not."""
-    seeds = scale.seeds if overrides.seeds is None else len(overrides.seeds)
-    return sum(1 if method.options.method == UNTRAINED else seeds for _, method in pairs(networks, scale))
+    return sum(len(planned_seeds(setting, method, scale, overrides)) for setting, method in pairs(networks, scale))
 
 
 def plan_pretrainings(networks: Networks, scale: Scale, overrides: Overrides) -> Iterator[Cell]:
@@ -143,6 +146,7 @@ def pairs(networks: Networks, scale: Scale) -> list[tuple[Setting, Method]]:
         (setting, method)
         for setting in settings
         for method in methods
+        if setting.methods is None or method.name in setting.methods
         if method.options.method != UNTRAINED or setting.start.model != "random"  # fresh weights are no result
     ]
 
@@ -154,6 +158,26 @@ def label(chosen: Mapping[str, Any]) -> str:
     '_rho0.5_clip0.2'
     """
     return "".join(f"_{name}{value:g}" for name, value in chosen.items())
+
+
+def planned_seeds(setting: Setting, method: Method, scale: Scale, overrides: Overrides) -> tuple[int, ...]:
+    """Of the trainings of a method; without training it is one network, whatever the seed."""
+    seeds = tuple(range(setting.seeds or scale.seeds)) if overrides.seeds is None else overrides.seeds
+    return seeds[:1] if method.options.method == UNTRAINED else seeds
+
+
+def _candidate(
+    setting: Setting,
+    tuned: TunedChoice,
+    method: Method,
+    chosen: Mapping[str, Any],
+    tuning: Tuning,
+    overrides: Overrides,
+) -> Cell:
+    """A training on all but the held-out images, as long as the setting's choice says."""
+    cell = _cell(setting, method, chosen, tuning.seed, overrides, holdout=tuning.holdout)
+    length = {} if tuned.epochs is None else {"epochs": min(tuned.epochs, cell.training["epochs"])}
+    return replace(cell, training={**cell.training, **length}, scored=tuned.images)
 
 
 def _cell(
@@ -178,6 +202,7 @@ def _cell(
         chosen=chosen,
         start_cell=_pretraining_folder(setting) if start.model == "pretraining" else None,
         start_file=start.file if start.model == "checkpoint" else None,
+        distill=_all_options(setting, method, chosen).get("teacher") is not None,
         holdout=holdout,
     )
 
@@ -185,10 +210,15 @@ def _cell(
 def _training(setting: Setting, method: Method, chosen: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
     if method.options.method == UNTRAINED:
         return {}
-    options = setting.training.given() | method.options.given() | dict(chosen)
+    options = _all_options(setting, method, chosen)
+    options.pop("teacher", None)
     if options["method"] not in _WITHOUT_SELECTION:
         options = {"selection": setting.selection} | options
     return _limited(options, overrides)
+
+
+def _all_options(setting: Setting, method: Method, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    return setting.training.given() | method.options.given() | dict(chosen)
 
 
 def _limited(options: dict[str, Any], overrides: Overrides) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from analog_samson.experiments.jobs import CLEAN_FILE, RUN_FILE, VALUES_FILE
 from analog_samson.experiments.parts import load_part
 from analog_samson.experiments.plan import Cell
+from analog_samson.experiments.values import read_values
 from analog_samson.report.statistics import Summary, summarize
 from analog_samson.results.records import Record
-from analog_samson.results.store import open_run
 
 ACCURACY = "accuracy_percent"
 
@@ -59,8 +60,9 @@ def pool(values: Sequence[Sequence[float]]) -> Summary:
 
 
 def _read(cell: Cell, folder: Path, sharpness_file: str | None, with_noise: bool) -> CellResult | None:
-    clean = load_part(folder / "clean.json")
-    if clean is None or (with_noise and load_part(folder / "run.json") is None):
+    clean = load_part(folder / CLEAN_FILE)
+    simulated = load_part(folder / RUN_FILE) is not None and (folder / VALUES_FILE).is_file()
+    if clean is None or (with_noise and not simulated):
         return None
     sharpness = None if sharpness_file is None else load_part(folder / sharpness_file)
     if sharpness_file is not None and sharpness is None:
@@ -68,11 +70,6 @@ def _read(cell: Cell, folder: Path, sharpness_file: str | None, with_noise: bool
     return CellResult(
         cell=cell,
         clean=clean["values"],
-        records=_records(folder / "run") if with_noise else (),
+        records=read_values(folder / VALUES_FILE, cell.folder) if with_noise else (),
         sharpness=None if sharpness is None else sharpness["values"]["value"],
     )
-
-
-def _records(folder: Path) -> tuple[Record, ...]:
-    with open_run(folder) as run:
-        return tuple(run.records())

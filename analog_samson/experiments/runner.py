@@ -22,7 +22,7 @@ from analog_samson.experiments.plan import (
 from analog_samson.experiments.render import write_results, write_worst_case
 from analog_samson.experiments.results import read_results
 from analog_samson.experiments.schema import Experiment, Scale, Tuning
-from analog_samson.experiments.shown import Correlation, WorstCase
+from analog_samson.experiments.shown import WorstCase, measure_of
 from analog_samson.experiments.sources import Sources, check_sources
 from analog_samson.experiments.tune import choose, write_choices
 from analog_samson.experiments.view import View
@@ -74,9 +74,12 @@ def run_missing(
     say: Say,
     tuning: Tuning | None = None,
 ) -> None:
-    """Run the cells that are not finished: first the networks that others begin with, one after the other."""
+    """Run the cells that are not finished: first the networks that others begin with, one after the other.
+
+    Then the first seed of every method before the second of any, so that a run cut short compares all of them.
+    """
     jobs = [(cell, _job(experiment, scale, cell, options, tuning)) for cell in cells]
-    missing = [(cell, job) for cell, job in jobs if not is_finished(job)]
+    missing = _missing(jobs)
     check_sources([cell for cell, _ in missing], options.sources)
     if scale.evaluation is not None:
         load_preset(scale.evaluation.preset)
@@ -87,9 +90,20 @@ def run_missing(
         seconds = estimate_seconds([cell for cell, _ in missing], scale, experiment.shows, chips, tuning)
         say(f"{len(missing)} to run, about {format_seconds(seconds)} on {scale.cost.machine}")
     first = [job for cell, job in missing if cell.method == PRETRAINING]
-    rest = [job for cell, job in missing if cell.method != PRETRAINING]
+    rest = sorted((job for cell, job in missing if cell.method != PRETRAINING), key=lambda job: job.cell.seed)
     _run(first, Pool(), say)
     _run(rest, options.pool, say)
+
+
+def _missing(jobs: Sequence[tuple[Cell, CellJob]]) -> list[tuple[Cell, CellJob]]:
+    """What is not finished, and the networks without a checkpoint that the rest of it begins with."""
+    open_jobs = [(cell, job) for cell, job in jobs if not is_finished(job)]
+    starts = {cell.start_cell for cell, _ in open_jobs}
+    return [
+        (cell, job)
+        for cell, job in jobs
+        if (cell, job) in open_jobs or (cell.folder in starts and not job.checkpoint.is_file())
+    ]
 
 
 def check_training(cells: Sequence[Cell]) -> None:
@@ -108,8 +122,8 @@ def make_view(
     experiment: Experiment, networks: Networks, scale: Scale, cells: Sequence[Cell], options: RunOptions
 ) -> View:
     """What is finished of an experiment, ready to be rendered."""
-    shows = experiment.shows
-    measure = sharpness_file(shows.measure) if isinstance(shows, Correlation) else None
+    measure = measure_of(experiment.shows)
+    sharpness = None if measure is None else sharpness_file(measure)
     shown = [cell for cell in cells if cell.method != PRETRAINING]
     return View(
         experiment=experiment,
@@ -118,7 +132,7 @@ def make_view(
         scale=scale,
         overrides=options.overrides,
         planned=count_planned(networks, scale, options.overrides),
-        results=read_results(shown, options.out, measure, with_noise=scale.evaluation is not None),
+        results=read_results(shown, options.out, sharpness, with_noise=scale.evaluation is not None),
     )
 
 
@@ -150,14 +164,14 @@ def _selected(cells: Sequence[Cell], only: str) -> list[Cell]:
 
 
 def _job(experiment: Experiment, scale: Scale, cell: Cell, options: RunOptions, tuning: Tuning | None) -> CellJob:
-    shows, overrides = experiment.shows, options.overrides
+    overrides = options.overrides
     return CellJob(
         cell=cell,
         out=options.out,
         sources=options.sources,
         limit=overrides.limit_images,
         evaluation=scale.evaluation,
-        measure=shows.measure if isinstance(shows, Correlation) else None,
+        measure=measure_of(experiment.shows),
         criterion=tuning.criterion if tuning is not None and cell.holdout else None,
         instances=overrides.instances or cell.setting.instances,
         device=options.device,

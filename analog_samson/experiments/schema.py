@@ -18,6 +18,7 @@ from analog_samson.experiments.fields import (
     MaybeDuration,
     MaybeFlag,
     MaybeName,
+    MaybeNames,
     MaybeNumber,
     MaybeOrder,
     Metric,
@@ -26,6 +27,7 @@ from analog_samson.experiments.fields import (
     Percent,
     Share,
     Sigmas,
+    Teacher,
 )
 from analog_samson.experiments.shown import Shown
 from analog_samson.presets.fields import (
@@ -42,7 +44,10 @@ from analog_samson.presets.fields import (
 
 
 class TrainingTable(Section):
-    """Options of a training; see `TrainOptions`. method "none" stands for the network as it starts, untrained."""
+    """Options of a training; see `TrainOptions`. method "none" stands for the network as it starts, untrained.
+
+    teacher: "start" distils from the network that the training begins with.
+    """
 
     epochs: MaybeCount = None
     batch_size: MaybeCount = None
@@ -67,9 +72,13 @@ class TrainingTable(Section):
     clip: MaybeNumber = None
     clip_std: MaybeNumber = None
     noise: MaybeNumber = None
+    noise_sigma_c: MaybeNumber = None
     noise_preset: MaybeName = None
     noise_time: MaybeDuration = None
     ema_decay: MaybeNumber = None
+    distill_weight: MaybeNumber = None
+    distill_temperature: MaybeNumber = None
+    teacher: Teacher = None
     label_smoothing: MaybeNumber = None
     augment: MaybeFlag = None
     bf16: MaybeFlag = None
@@ -147,6 +156,8 @@ class TunedChoice(Section):
     """Hyper-parameters chosen here from each method's grid, see `Tuning`."""
 
     model: Literal["tuned"]
+    epochs: MaybeCount = Field(default=None, description="of a candidate's training; left out, those of the setting")
+    images: MaybeCount = Field(default=None, description="held-out images that are scored; left out, all of them")
 
 
 class BorrowedChoice(Section):
@@ -172,6 +183,8 @@ class Setting(Section):
     train_images: Count
     test_images: Count
     instances: Count = Field(description="simulated chips")
+    methods: MaybeNames = Field(default=None, description="those of the scale that are trained; left out, all of them")
+    seeds: MaybeCount = Field(default=None, description="trainings a method; left out, as many as the scale says")
     selection: Name = Field(description="which parameters sharpness-aware methods perturb")
     beside: MaybeName = Field(default=None, description="the setting of the paper whose numbers are shown beside")
     start: Start
@@ -183,6 +196,7 @@ class Evaluation(Section):
     """Noise under which trained networks are measured; counts of 0 mean all images."""
 
     adabs: Flag = Field(description="measure with adapted batch-norm statistics too")
+    bf16: Flag = Field(default=False, description="products in bfloat16")
     sigmas: Sigmas = Field(description="of the generic Gaussian model")
     preset: Name
     times: Durations = Field(description="after programming")
@@ -219,6 +233,7 @@ class Criterion(Section):
     times: Durations
     instances: Count
     adabs: Flag
+    bf16: Flag = Field(default=False, description="products in bfloat16")
     calibration_limit: Limit
 
 

@@ -26,6 +26,7 @@ def score_network(
         "instances": criterion.instances,
         "seed": seed,
         "adabs": criterion.adabs,
+        "bf16": criterion.bf16,
         "calibration": calibration,
     }
     records: list[Record] = []

@@ -1,10 +1,11 @@
 """What an experiment shows: a table, curves, bars, a correlation; each a section with its own keys."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from analog_samson.experiments.fields import AS_TUPLE, Count, Duration, Flag, MaybeOrder, Metric, Numbers, Order
+from analog_samson.experiments.fields import AS_TUPLE, Count, Duration, Flag, MaybeOrder, Metric, Names, Numbers, Order
 from analog_samson.presets.fields import Expected, Name, NonNegative, Positive, Section
 
 
@@ -61,9 +62,32 @@ class WorstCase(Section):
 
 
 class StudyTable(Section):
-    """Digital accuracy, every time and every sigma_c, with and without AdaBS."""
+    """Digital accuracy, every time and every sigma_c, with and without AdaBS, and who is better than whom.
+
+    Methods are compared after one time and at one sigma_c; sharpness is measured and set beside if a measure is given.
+    """
 
     model: Literal["study"]
+    time: Duration = Field(description="after programming, where methods are compared")
+    sigma: NonNegative = Field(description="sigma_c where methods are compared")
+    adabs: Flag = Field(description="whether they are compared with adapted batch-norm statistics")
+    baseline: Name = Field(description="method that all others are compared to")
+    order: Names = Field(description="methods from the least robust to the most, as the paper has them")
+    rivals: Annotated[dict[str, Names], Expected("a table of lists of methods")] = Field(
+        description="for a method, those that it is compared to"
+    )
+    selections: Names = Field(description="one method, with each rule of what is perturbed")
+    measure: Measure | None = None
+
+    def named(self) -> dict[str, Sequence[str]]:
+        """The methods of each key."""
+        lists = {"baseline": (self.baseline,), "order": self.order, "selections": self.selections}
+        return {**lists, "rivals": [*self.rivals, *(name for names in self.rivals.values() for name in names)]}
+
+
+def measure_of(shows: "Shown") -> Measure | None:
+    """The sharpness that is measured of every network; None where none is."""
+    return shows.measure if isinstance(shows, Correlation | StudyTable) else None
 
 
 Shown = AccuracyTable | SigmaCurves | TimeBars | Correlation | WorstCase | StudyTable

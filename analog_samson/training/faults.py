@@ -33,6 +33,7 @@ _RANGES = (
     ("clip", 0, math.inf, _POSITIVE),
     ("clip_std", 0, math.inf, _POSITIVE),
     ("noise", 0, math.inf, "sigma_G / G_max, a finite number of at least 0"),
+    ("noise_sigma_c", 0, math.inf, "a relative error, a finite number of at least 0"),
     ("noise_time", 0, math.inf, "seconds, a finite number of at least 0"),
     ("ema_decay", 0, 1, "a number between 0 and 1"),
     ("distill_weight", 0, 1, _PART),
@@ -45,6 +46,7 @@ _ABOVE_ZERO = (
 )
 NUMBERS = (*(name for name, *_ in _RANGES), "p")
 
+_NOISES = ("noise", "noise_sigma_c", "noise_preset")
 _ASCENT = ("ascent_every", "ascent_fraction", "ascent_sync")
 _RANDOM = ("sigma", "perturbed_share")
 _WITHOUT_USE = {
@@ -146,5 +148,6 @@ def _noise_faults(options: "TrainOptions") -> Iterator[str]:
         yield f"noise_preset: has no effect, for {preset.name} stores every weight exactly; choose another preset"
     elif options.noise_time is not None and not changes_with_time(preset):
         yield f"noise_time: has no effect, for weights on {preset.name} do not change with time; leave it out"
-    if preset is not None and options.noise is not None:
-        yield "noise and noise_preset: both put noise on the weights of every forward; give one of them"
+    given = [name for name in _NOISES if getattr(options, name) is not None]
+    if len(given) > 1:
+        yield f"{' and '.join(given)}: each puts noise on the weights of every forward; give one of them"

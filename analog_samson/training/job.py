@@ -11,7 +11,7 @@ from torch import nn
 from analog_samson import rng
 from analog_samson.checkpoint import Checkpoint, load_checkpoint, load_into
 from analog_samson.data import ImageSet, choose_normalization, open_data
-from analog_samson.devices import find_device
+from analog_samson.devices import bfloat16_notes, find_device
 from analog_samson.errors import OptionError
 from analog_samson.models import build_model, restore_model
 from analog_samson.presets.search import load_preset
@@ -114,6 +114,7 @@ def prepare_training(job: TrainJob, world: World = ALONE) -> PreparedTraining:
     options = TrainOptions(seed=job.seed, normalization=normalization, **given)
     teacher, taught = _teacher(job, name, train_set)
     notes = (parts, f"normalization {normalization} ({origin})", f"recipe: {recipe.name}", *_processes(options, world))
+    notes = (*notes, *bfloat16_notes(options.bf16, device))
     return PreparedTraining(
         model=_model(name, train_set, start, job.seed).to(device),
         train_set=train_set,

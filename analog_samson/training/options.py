@@ -40,6 +40,7 @@ class TrainOptions:
     clip: weights of convolutions and linear layers are cut to [-clip, clip] after each update (Algorithm 1).
     clip_std: they are cut to so many standard deviations of their layer instead (alpha).
     noise: sigma_G / G_max; every forward sees weights with fresh Gaussian noise of noise * max|w| (eq. 9).
+    noise_sigma_c: every forward sees weights multiplied by N(1, noise_sigma_c^2), fresh each time (eq. 8).
     noise_preset, noise_time [s]: every forward sees the weights of another chip of that hardware, programmed so long
       ago and compensated for drift (see `robust.preset_noise`).
     ema_decay: the result is the moving average of the weights after every step (see `WeightAverage`).
@@ -73,6 +74,7 @@ class TrainOptions:
     clip: float | None = None
     clip_std: float | None = None
     noise: float | None = None
+    noise_sigma_c: float | None = None
     noise_preset: Preset | None = None
     noise_time: float | None = None
     ema_decay: float | None = None

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from analog_samson import rng
 from analog_samson.batchnorm import frozen_statistics
 from analog_samson.errors import ModelError
-from analog_samson.robust import additive_noise, clip_to_std, clip_weights, preset_noise, random_perturbation
+from analog_samson.robust import (
+    additive_noise,
+    clip_to_std,
+    clip_weights,
+    preset_noise,
+    random_perturbation,
+    relative_noise,
+)
 from analog_samson.sharpness.perturb import Ascent, perturbed
 from analog_samson.sharpness.reuse import ReusedAscent, scaled
 from analog_samson.sharpness.share import format_share, perturbation_share
@@ -216,6 +223,8 @@ class Updater:
             )
         if self.options.noise:
             return additive_noise(self.model, self.options.noise, generator=generator)
+        if self.options.noise_sigma_c:
+            return relative_noise(self.model, self.options.noise_sigma_c, generator=generator)
         return nullcontext()
 
     def _loss(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -1,0 +1,413 @@
+"""The zoo: every network loads and is what its card says, and `zoo:NAME` stands wherever a checkpoint does."""
+
+import hashlib
+import json
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+import tomllib
+from importlib import resources
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from networks import seeded
+from test_simulation import Small
+
+from analog_samson.checkpoint import load_checkpoint, save_checkpoint
+from analog_samson.cli.main import main
+from analog_samson.data import open_data
+from analog_samson.data.normalization import Normalization
+from analog_samson.errors import CheckpointError, RunError
+from analog_samson.evaluation import Batches, evaluate
+from analog_samson.models import restore_model
+from analog_samson.presets import load_preset
+from analog_samson.results.store import open_run
+from analog_samson.training import TrainOptions
+from analog_samson.zoo import card_text, checkpoint_path, list_cards, load_card, zoo_names
+from analog_samson.zoo.search import parse_card
+
+FOLDER = Path(str(resources.files("analog_samson.zoo")))
+NAMES = zoo_names()
+NAME = "resnet32_cifar10"
+script = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "zoo_card.py"))
+
+
+# What the folder holds
+
+
+def test_every_network_has_weights_card_and_text_and_nothing_else_lies_there():
+    listed = {file for card in list_cards() for file in card.training.files}
+    listed |= {origin.license_file for card in list_cards() for origin in card.origins}
+    for name in NAMES:
+        listed |= {f"{name}.safetensors", f"{name}.json", f"{name}.md"}
+    assert {path.name for path in FOLDER.iterdir() if path.suffix not in (".py", "") or path.name in listed} == listed
+    assert NAME in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_network_is_what_its_card_says(name):
+    checkpoint, card = load_checkpoint(f"zoo:{name}"), load_card(name)
+    assert hashlib.sha256((FOLDER / f"{name}.safetensors").read_bytes()).hexdigest() == card.network.sha256
+    assert checkpoint.sha256 == card.network.sha256
+    assert card.name == name
+    known, network = checkpoint.metadata, card.network
+    described = (known["model"], known["num_classes"], known["in_channels"])
+    assert described == (network.model, network.num_classes, network.in_channels)
+    assert Normalization.from_metadata(known["normalization"]).text() == network.normalization
+    assert (known["data"], known["data_fingerprint"]) == (card.data.name, card.data.fingerprint)
+    model = restore_model(checkpoint)
+    assert sum(parameter.numel() for parameter in model.parameters()) == network.parameters
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_beside_card_is_made_from_it(name):
+    text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    assert text == card_text(load_card(name)), "run: python benchmarks/zoo_card.py"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_card_has_what_every_card_has(name):
+    card = load_card(name)
+    states = [state for each in card.measured for state in script["states_of"](each.model_dump())]
+    assert set(script["REQUIRED"]) <= set(states)
+    for each in card.measured:
+        assert shlex.split(each.command)[:4] == ["analog-samson", "simulate", "--checkpoint", f"zoo:{name}"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_of_network_name_no_folder_of_a_machine(name):
+    for suffix in (".json", ".md"):
+        assert not re.search(r"(?<![\w.:/])/\w|/(tmp|home|root|work)/", (FOLDER / f"{name}{suffix}").read_text())
+    assert not re.search(r'[": ]/\w', json.dumps(load_checkpoint(f"zoo:{name}").metadata))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("_cifar10")])
+def test_digital_accuracy_is_that_of_the_card(name, shared):
+    images = open_data(f"npz:{shared / 'data' / 'cifar10_test.npz'}", "test")
+    checkpoint, measured = load_checkpoint(f"zoo:{name}"), load_card(name).measured[0]
+    images = images.take(measured.images)
+    assert images.fingerprint == measured.data_fingerprint
+    normalization = Normalization.from_metadata(checkpoint.metadata["normalization"])
+    batches = Batches(images, normalization, batch_size=250, device="cpu")
+    found = evaluate(restore_model(checkpoint).eval(), batches).accuracy_percent
+    assert found == pytest.approx(measured.digital_percent, abs=0.05)
+
+
+# Names
+
+
+def test_path_that_is_no_name_stays_as_it_is():
+    assert checkpoint_path("runs/zoo.pt") == Path("runs/zoo.pt")
+    assert checkpoint_path(Path("zoo/net.pt")) == Path("zoo/net.pt")
+
+
+def test_name_means_the_file_of_the_package_as_text_and_as_path():
+    expected = FOLDER / f"{NAME}.safetensors"
+    assert checkpoint_path(f"zoo:{NAME}") == checkpoint_path(Path(f"zoo:{NAME}")) == expected
+
+
+def test_card_when_faulty_lists_every_fault():
+    card = json.loads((FOLDER / f"{NAME}.json").read_text())
+    card["measured"][0]["digital_percent"] = 101.0
+    card["network"]["paramters"] = card["network"].pop("parameters")
+    with pytest.raises(CheckpointError) as caught:
+        parse_card(json.dumps(card), "net.json")
+    assert str(caught.value).splitlines() == [
+        "net.json: 3 problems",
+        "  network.parameters: missing; expected a whole number of at least 1",
+        "  network.paramters: unknown key; did you mean 'parameters'?",
+        "  measured[0].digital_percent: expected a number from 0 to 100, got 101.0",
+    ]
+    with pytest.raises(CheckpointError, match=r"net\.json: 1 problem\n  Invalid JSON"):
+        parse_card("{", "net.json")
+
+
+# Every command
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    """A working directory with a few colour images."""
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(30) % 10
+    np.savez("test.npz", images=pixels[:10], labels=labels[:10])
+    np.savez("train.npz", images=pixels[10:], labels=labels[10:])
+    return tmp_path
+
+
+DATA = ("--data", "npz:test.npz")
+SHORT = ("--times", "1d", "--instances", "1")
+COMMANDS = {
+    "simulate": (*("simulate", "--checkpoint", "ZOO"), *DATA, *SHORT, "--sigmas", "none", "--no-html", "--out", "run"),
+    "convert": ("convert", "--checkpoint", "ZOO", "--input-shape", "3,32,32"),
+    "compare": (
+        *("compare", "--checkpoint", "ZOO", "--preset", "pcm_nandakumar_2019", "--preset", "ideal"),
+        *(*DATA, *SHORT, "--no-html", "--out", "run"),
+    ),
+    "sharpness": ("sharpness", "--checkpoint", "ZOO", *DATA, "--split", "test"),
+    "sweep": ("sweep", "ZOO", *DATA, *SHORT, "--threads", "1", "--out", "run"),
+    "train": (
+        *("train", "--from-checkpoint", "ZOO", "--distill", "ZOO", "--data", "npz:train.npz"),
+        *("--test-data", "npz:test.npz", "--epochs", "1", "--method", "sgd", "--out", "run"),
+    ),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_takes_a_network_of_the_zoo(command, images, capsys):
+    assert main([f"zoo:{NAME}" if each == "ZOO" else each for each in COMMANDS[command]]) == 0
+    said = "".join(capsys.readouterr())
+    assert command in ("convert", "train") or NAME in said
+    assert f"zoo:{NAME}" not in said
+    assert str(FOLDER) not in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_when_name_is_unknown_tells_the_known_ones(command, images, capsys):
+    code = main(["zoo:resnet32_cifar" if each == "ZOO" else each for each in COMMANDS[command]])
+    said = capsys.readouterr()
+    assert (code, said.out) == (1, "")
+    assert said.err == (
+        f"error: checkpoint 'zoo:resnet32_cifar': no such network in the zoo; did you mean {_near()}?; "
+        f"known: {', '.join(NAMES)} (`analog-samson zoo list` says more)\n"
+    )
+    assert not (images / "run").exists()
+
+
+def _near() -> str:
+    from difflib import get_close_matches
+
+    return " or ".join(repr(name) for name in get_close_matches("resnet32_cifar", NAMES, n=3, cutoff=0.5))
+
+
+def test_run_stores_the_name_as_typed_and_goes_on_and_is_repeated_by_it(images, capsys):
+    command = [f"zoo:{NAME}" if each == "ZOO" else each for each in COMMANDS["simulate"]]
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    assert tomllib.loads((images / "run" / "run.toml").read_text())["checkpoint"] == f"zoo:{NAME}"
+    assert str(FOLDER).encode() not in (images / "run" / "results.sqlite").read_bytes()
+    assert main(command) == 0
+    assert capsys.readouterr().out == first
+    again = ["simulate", "--config", str(images / "run" / "run.toml"), "--out", "again", "--no-html"]
+    assert main(again) == 0
+    with open_run("run") as run, open_run("again") as repeated:
+        assert run.records() == repeated.records()
+        assert {record.checkpoint for record in run.records()} == {NAME}
+
+
+def test_training_goes_on_from_a_name_and_stores_no_folder(images, capsys):
+    command = [f"zoo:{NAME}" if each == "ZOO" else each for each in COMMANDS["train"]]
+    assert main(command) == main(command) == 0
+    stored = tomllib.loads((images / "run" / "train.toml").read_text())
+    sha256 = load_card(NAME).network.sha256
+    assert stored["started_from"] == {"file": f"{NAME}.safetensors", "sha256": sha256}
+    assert stored["distilled_from"]["sha256"] == sha256
+    assert str(FOLDER) not in str(stored)
+
+
+def test_compare_when_labelled_and_beside_a_file_of_the_same_stem_tells_them_apart(images, capsys):
+    save_checkpoint(f"other/{NAME}.safetensors", load_checkpoint(f"zoo:{NAME}").state, {"model": "resnet32", "n": 1})
+    both = ("--checkpoint", f"zoo:{NAME}", "--checkpoint", f"other/{NAME}.safetensors")
+    assert main(["sharpness", *both, *DATA, "--split", "test", "--normalization", "imagenet"]) == 0
+    out = capsys.readouterr().out
+    assert f"zoo/{NAME}" in out
+    assert f"other/{NAME}" in out
+    labelled = ["compare", "--checkpoint", f"a=zoo:{NAME}", "--checkpoint", f"b=other/{NAME}.safetensors", *DATA]
+    assert main([*labelled, *SHORT, "--no-html", "--out", "run"]) == 0
+    assert (images / "run" / "a" / "pcm_nandakumar_2019" / "run.toml").is_file()
+
+
+# zoo list, zoo show
+
+
+def test_list_has_a_line_for_each_network_and_show_prints_the_card(capsys):
+    assert main(["zoo", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[3:]] == NAMES
+    for name in (NAME, f"zoo:{NAME}"):
+        assert main(["zoo", "show", name]) == 0
+        assert capsys.readouterr().out == (FOLDER / f"{NAME}.md").read_text(encoding="utf-8")
+
+
+def test_show_when_name_is_unknown_says_which_there_are(capsys):
+    assert main(["zoo", "show", "lenet"]) == 1
+    assert f"known: {', '.join(NAMES)}" in capsys.readouterr().err
+
+
+def test_list_and_show_load_no_torch():
+    code = (
+        "import sys; from analog_samson.cli.main import main; "
+        f"main(['zoo', 'list']); main(['zoo', 'show', '{NAME}']); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+# The script that makes cards
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A network trained on digits for an epoch, and a run with it."""
+    folder = tmp_path_factory.mktemp("trained")
+    train = ["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", "--clip", "0.2", "--rho", "0.3"]
+    assert main([*train, "--ema-decay", "0.9", "--threads", "1", "--out", str(folder / "net")]) == 0
+    checkpoint = folder / "net" / "checkpoint.safetensors"
+    simulate = ["simulate", "--checkpoint", str(checkpoint), "--data", "digits", "--limit", "100", "--instances", "2"]
+    simulate += ["--times", "1s,1d,1y", "--sigmas", "0,0.4", "--adabs", "--calibration-limit", "200", "--threads", "1"]
+    assert main([*simulate, "--no-html", "--out", str(folder / "run")]) == 0
+    return SimpleNamespace(checkpoint=checkpoint, run=folder / "run")
+
+
+def make(trained, folder, *options, name="cnn_digits", checkpoint=None, run=None):
+    """Exit code of the script."""
+    paths = [str(checkpoint or trained.checkpoint), str(run or trained.run)]
+    return script["main"]([name, *paths, "--train-data", "digits", "--folder", str(folder), *options])
+
+
+def test_card_made_from_training_and_run_is_repeated_by_its_own_commands(trained, tmp_path, monkeypatch, capsys):
+    assert make(trained, tmp_path) == 0
+    monkeypatch.setattr("analog_samson.zoo.search.resources", SimpleNamespace(files=lambda package: tmp_path))
+    monkeypatch.chdir(tmp_path)
+    card = load_card("cnn_digits")
+    assert capsys.readouterr().out.endswith(card_text(card))
+    assert (tmp_path / "cnn_digits.md").read_text() == card_text(card)
+    assert card.origins == ()
+    assert card.network.license == "MIT"
+    (command,) = card.training.commands
+    assert "--clip 0.2" in command
+    assert main(shlex.split(command)[1:]) == 0
+    assert load_checkpoint("runs/cnn_digits/checkpoint.safetensors").sha256 == card.network.sha256
+    (measured,) = card.measured
+    assert main([*shlex.split(measured.command)[1:], "--no-html"]) == 0
+    assert make(trained, tmp_path, checkpoint="runs/cnn_digits/checkpoint.safetensors", run="runs/cnn_digits-run") == 0
+    again = load_card("cnn_digits").measured[0]
+    assert (again.aged, again.noisy, again.digital_percent) == (measured.aged, measured.noisy, measured.digital_percent)
+    assert len(again.aged) == 6
+    assert [(number.chips, number.std_points is None) for number in again.noisy] == [(1, True), (2, False)] * 2
+
+
+def test_text_is_written_anew_from_the_card(trained, tmp_path):
+    make(trained, tmp_path)
+    (tmp_path / "cnn_digits.md").write_text("old")
+    assert script["main"](["--folder", str(tmp_path)]) == 0
+    assert (tmp_path / "cnn_digits.md").read_text().startswith("# cnn_digits\n")
+
+
+def changed(trained, path, **metadata):
+    """A copy of the checkpoint that says something else."""
+    checkpoint = load_checkpoint(trained.checkpoint)
+    save_checkpoint(path, checkpoint.state, {**checkpoint.metadata, **metadata})
+    return path
+
+
+def test_script_refuses_what_does_not_fit_and_stores_nothing(trained, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    elsewhere = {"file": "x.pt", "sha256": "0" * 64}
+    save_checkpoint(tmp_path / "plain.safetensors", seeded(Small), {"model": "test_simulation:Small"})
+    training = load_checkpoint(trained.checkpoint).metadata["training"]
+    cases = [
+        (["--holdout", "0.5"], {}, "was trained on other images"),
+        (["--limit", "50"], {}, "was trained on other images"),
+        ([], {"name": "cnn_numbers"}, "expected a name that ends in one of _cifar10, _digits"),
+        (["--earlier", str(tmp_path / "plain.safetensors")], {}, "no training here comes from it"),
+        ([], {"checkpoint": tmp_path / "plain.safetensors"}, "expected a checkpoint of `analog-samson train`"),
+        ([], {"checkpoint": changed(trained, tmp_path / "a.safetensors", epochs=3)}, "3 of 1 epochs"),
+        ([], {"checkpoint": changed(trained, tmp_path / "b.safetensors", started_from=elsewhere)}, "unknown origin"),
+        ([], {"checkpoint": changed(trained, tmp_path / "c.safetensors", extra=1)}, "is of other weights"),
+        (
+            [],
+            {"checkpoint": changed(trained, tmp_path / "d.safetensors", training={**training, "noise_preset": "mine"})},
+            "no such preset",
+        ),
+    ]
+    for options, paths, expected in cases:
+        assert make(trained, out, *options, **paths) == 1, expected
+        said = capsys.readouterr()
+        assert expected in said.err
+        assert said.out == ""
+    assert list(out.iterdir()) == []
+
+
+def test_script_when_a_number_is_missing_or_twice_names_it(trained, tmp_path, capsys):
+    short = ["simulate", "--checkpoint", str(trained.checkpoint), "--data", "digits", "--limit", "50", "--threads", "1"]
+    short += ["--instances", "2", "--times", "1s,1d", "--sigmas", "none", "--no-html", "--out", str(tmp_path / "short")]
+    assert main(short) == 0
+    capsys.readouterr()
+    assert make(trained, tmp_path, run=tmp_path / "short") == 1
+    missing = capsys.readouterr().err
+    assert "('pcm_nandakumar_2019', 31536000.0, 0)" in missing
+    assert "6 problems" in missing
+    both = ["cnn_digits", str(trained.checkpoint), str(trained.run), str(tmp_path / "short"), "--train-data", "digits"]
+    assert script["main"]([*both, "--folder", str(tmp_path)]) == 1
+    assert "two accuracies of ('pcm_nandakumar_2019', 1.0, False)" in capsys.readouterr().err
+
+
+OPTIONS = {
+    "sgd": {"method": "sgd", "nesterov": True, "label_smoothing": 0.1, "augment": False},
+    "sam": {"method": "sam", "rho": 0.1, "ascent_every": 3, "schedule": "step", "step_epochs": 2},
+    "asam": {"method": "asam", "eta": 0.02, "selection": "paper"},
+    "samson": {"method": "samson", "p": 2, "clip_std": 2.0, "noise": 0.0376, "ramp_epochs": 1},
+    "samson of every default": {"method": "samson"},
+    "rwp": {"method": "rwp", "sigma": 0.03, "perturbed_share": 0.5},
+    "noise of a preset": {"method": "sgd", "noise_preset": load_preset("pcm_nandakumar_2019"), "noise_time": 3600.0},
+    "generic noise": {"method": "sgd", "noise_sigma_c": 0.3, "ema_decay": 0.998, "bf16": True, "channels_last": True},
+    "exact numbers": {"method": "sgd", "learning_rate": 0.1 / 3, "weight_decay": 1.23456789e-4},
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_training_command_gives_back_the_options_it_was_made_from(case):
+    """`training_command` reads its own command and raises where it says anything else."""
+    resolved = TrainOptions(seed=3, epochs=4, **OPTIONS[case]).resolved()
+    trained = {name: "inf" if value == float("inf") else value for name, value in resolved.items() if value is not None}
+    known = {"model": "resnet20", "data": "cifar10", "test_data": "cifar10", "training": trained}
+    asked = SimpleNamespace(name="net_cifar10", noise_preset=None, holdout=0.1, limit=None)
+    command = script["training_command"](known, {}, "runs/net", asked)
+    assert command.startswith("analog-samson train --model resnet20 --data cifar10:DIR --out runs/net --holdout 0.1 ")
+    known["training"] = trained | {"processes": 2}
+    command = script["training_command"](known, {}, "runs/net", asked)
+    assert command.startswith("torchrun --nproc-per-node 2 -m analog_samson train --model resnet20 ")
+
+
+def test_noise_preset_of_the_user_goes_into_the_zoo_with_the_network(trained, tmp_path):
+    text = (resources.files("analog_samson.hw_presets") / "ideal.toml").read_text().replace('"ideal"', '"mine"', 1)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text.replace('model = "none"', 'model = "relative_gaussian"\nsigma_c = 0.2', 1))
+    preset = load_preset(mine)
+    training = load_checkpoint(trained.checkpoint).metadata["training"]
+    training |= {"noise_preset": "mine", "noise_preset_sha256": preset.fingerprint}
+    known = {"model": "digits_cnn", "data": "digits", "test_data": "digits", "training": training}
+    asked = SimpleNamespace(name="cnn_digits", noise_preset=mine, holdout=None, limit=None)
+    assert "--noise-preset mine.toml" in script["training_command"](known, {}, "runs/net", asked)
+    mine.write_text(mine.read_text().replace("sigma_c = 0.2", "sigma_c = 0.3"))
+    with pytest.raises(CheckpointError, match="noise_preset_sha256: trained with"):
+        script["training_command"](known, {}, "runs/net", asked)
+
+
+def test_earlier_training_is_told_first_and_read_by_the_next(trained, tmp_path):
+    first = load_checkpoint(trained.checkpoint)
+    source = {"file": "checkpoint.safetensors", "sha256": first.sha256}
+    last = load_checkpoint(changed(trained, tmp_path / "b.safetensors", started_from=source))
+    stages = script["in_order"](last, [first])
+    assert [stage.sha256 for stage in stages] == [first.sha256, last.sha256]
+    assert list(script["outsiders"](stages)) == []
+    asked = SimpleNamespace(name="cnn_digits", noise_preset=None, holdout=None, limit=None)
+    before, after = script["training_commands"](asked, stages)
+    assert "--out runs/cnn_digits-1 " in before
+    assert "--from-checkpoint runs/cnn_digits-1/checkpoint.safetensors" in after
+
+
+def test_simulation_command_that_would_say_something_else_is_refused(trained):
+    with open_run(trained.run) as run:
+        (found,) = script["digest"]([run])
+    options = dict(found.options, calibration_limit=None)
+    with pytest.raises(RunError, match="calibration_limit: the run has None, the command says 1000"):
+        script["simulation_command"]("cnn_digits", SimpleNamespace(options=options, name="run"))
