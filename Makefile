@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs bench wheel
+.PHONY: demo test lint docs study-page bench wheel
 
 # Reinstalls only when the dependencies or the packaging change.
 $(STAMP): setup.cfg pyproject.toml
@@ -27,6 +27,9 @@ lint: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+study-page: $(STAMP)
+	$(BIN)/python docs/make_study_page.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/simulate_speed.py

@@ -196,6 +196,12 @@ def test_ingredients_of_the_command_reach_the_training(tmp_path):
     assert metadata["distilled_from"]["file"] == "checkpoint.safetensors"
 
 
+def test_relative_noise_is_an_option_of_the_command(tmp_path):
+    text = call(*SHORT, "--method", "sgd", "--noise-sigma-c", "0.2", "--out", tmp_path / "run")
+    assert "noise_sigma_c 0.2" in text
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").metadata["training"]["noise_sigma_c"] == 0.2
+
+
 def test_random_weight_perturbation_is_a_method_of_the_command(tmp_path):
     text = call(*SHORT, "--method", "rwp", "--sigma", "0.02", "--perturbed-share", "0.5", "--out", tmp_path / "run")
     assert "method rwp, selection weights_only, sigma 0.02, perturbed_share 0.5" in text

@@ -23,7 +23,7 @@ from analog_samson.checkpoint import load_checkpoint
 from analog_samson.cli.reproduce import reproduce
 from analog_samson.data import open_data
 from analog_samson.errors import AnalogSamsonError
-from analog_samson.experiments import cells
+from analog_samson.experiments import cells, score
 from analog_samson.experiments.catalogue import PACKAGE, experiment_names, load_experiment, networks_of
 from analog_samson.experiments.jobs import CHECKPOINT
 from analog_samson.experiments.parts import load_part
@@ -98,8 +98,8 @@ def test_experiment_runs_on_tiny_data(name, tiny, shared_out):
     assert kinds.get(name.rstrip("0123456789"), set()) <= {row["metric"] for row in values}
     for suffix in ("txt", "md", "csv"):
         assert (out / f"{name}_mini.{suffix}").read_text()
-    drawn = sorted(path.suffix for path in out.glob(f"{name}_mini_resnet20*.*g"))
-    assert drawn == ([".png", ".svg"] if name.startswith("fig") else [])
+    drawn = {path.suffix for path in out.glob(f"{name}_mini_resnet20*.*g")}
+    assert drawn == (set() if name.startswith("table") else {".png", ".svg"})
 
 
 @pytest.mark.parametrize(("name", "only"), [("table3", "resnet18_imagenet"), ("fig2", "samson_inf_clip")])
@@ -249,11 +249,11 @@ def test_networks_learn_from_the_one_that_they_begin_with(tmp_path):
 def test_candidates_are_scored_with_calibration_images_as_in_training(tiny, tmp_path, monkeypatch):
     seen = []
 
-    def score(model, criterion, held_out, calibration, *, seed):
+    def made_up(model, criterion, held_out, calibration, *, seed):
         seen.append((criterion, held_out.image_set, calibration.image_set, seed))
         return {"score": 0.0, "conditions": {}}
 
-    monkeypatch.setattr(cells, "score_network", score)
+    monkeypatch.setattr(cells, "score_network", made_up)
     call("study", "--out", tmp_path, "--only", "resnet20_cifar10_tuned/sgd_clip", *tiny)
     criterion, held_out, calibration, seed = seen[0]
     assert (criterion.instances, seed) == (2, 0)
@@ -262,6 +262,37 @@ def test_candidates_are_scored_with_calibration_images_as_in_training(tiny, tmp_
     plain = train.split(0.1, 0)[1]
     assert not torch.equal(calibration.images, plain.images)
     assert torch.equal(calibration.images, as_in_training(plain, seed=seed).images)
+
+
+def test_products_are_in_bfloat16_where_the_file_says_so(tmp_path, monkeypatch):
+    """In the score of the candidates and in the simulation, and nowhere else."""
+    text = (resources.files(PACKAGE) / "study.toml").read_text()
+    old = "adabs = true\ncalibration_limit = 1000"
+    assert text.count(old) == 1
+    text = text.replace(old, f"bf16 = true\n{old}")
+    text = text.replace("[networks.scales.mini.evaluation]\n", "[networks.scales.mini.evaluation]\nbf16 = true\n")
+    (tmp_path / "mine.toml").write_text(text)
+    out = tmp_path / "out"
+    seen = {}
+
+    def listen(name):
+        real = getattr(score, name)
+
+        def heard(*arguments, **options):
+            seen[name] = options["bf16"]
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(score, name, heard)
+
+    listen("simulate_drift")
+    listen("sweep_conductance_noise")
+    call(tmp_path / "mine.toml", "--out", out, "--only", "digits_cnn_digits/sgd_clip", *TINY)
+    assert seen == {"simulate_drift": True, "sweep_conductance_noise": True}
+    (folder,) = out.glob("digits_cnn_digits/sgd_clip*/seed0")
+    with open_run(folder / "run") as run:
+        assert run.options["bf16"] is True
+    assert load_part(folder / "run.json")["asked"]["bf16"] is True
+    assert "bf16" not in load_part(folder / "training.json")["asked"]
 
 
 def test_other_options_in_the_same_folder_are_refused(tiny, tmp_path):

@@ -10,20 +10,22 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from analog_samson.experiments.conditions import after
 from analog_samson.experiments.results import CellResult, pool
 from analog_samson.experiments.schema import Method, Setting
-from analog_samson.experiments.shown import Correlation, SigmaCurves, TimeBars
-from analog_samson.experiments.tables import points_of
+from analog_samson.experiments.shown import Correlation, Measure, SigmaCurves, StudyTable, TimeBars
+from analog_samson.experiments.tables import points_of, sharpness_points
 from analog_samson.experiments.view import View
 from analog_samson.report.drawing import Drawing, Layout
 from analog_samson.report.marks import end_at_hundred
-from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
-from analog_samson.report.statistics import Summary
+from analog_samson.report.palette import DASHES, LIGHT, MARKERS, SERIES, series_role
+from analog_samson.report.statistics import Summary, summarize
 from analog_samson.units import parse_duration
 
 _FAMILIES = ("plain", "clipping", "noise")
 _HEIGHT = 1.35  # of the layout, for legends of up to fifteen entries
 _BAR = 0.8
+_FEW_BARS = 8  # names of more would run into each other if they were not steep
 Points = Sequence[tuple[float, Summary]]
 
 
@@ -38,11 +40,41 @@ def result_figures(view: View) -> Mapping[str, Drawing]:
             case TimeBars():
                 draw = partial(_draw_bars, _bars(view, setting, shows), setting, shows.time)
             case Correlation():
-                draw = partial(_draw_scatter, points_of(view, shows, setting), setting, shows)
+                draw = partial(_draw_scatter, points_of(view, shows, setting), setting, _lost(shows))
+            case StudyTable():
+                found |= _study_figures(view, shows, setting)
+                continue
             case _:
                 continue
         found[setting.name] = Drawing(draw=draw, height=_HEIGHT)
     return found
+
+
+def _study_figures(view: View, shows: StudyTable, setting: Setting) -> dict[str, Drawing]:
+    """Accuracy over sigma_c, after the judged time, and against sharpness, for one setting."""
+    bars = TimeBars(model="time_bars", time=shows.time, adabs=shows.adabs)
+    drawn: dict[str, Any] = {
+        "sigma": partial(_draw_sigma, _curves(view, setting, shows.adabs), setting),
+        "time": partial(_draw_bars, _bars(view, setting, bars), setting, shows.time),
+    }
+    if shows.measure is not None:
+        condition = after(shows.time, shows.adabs)
+        points = [
+            (method, x, summarize([y]))
+            for method, found in sharpness_points(view, setting, condition)
+            for x, y in found
+        ]
+        labels = (_sharpness_label(shows.measure), f"test accuracy after {condition.title} (%)")
+        drawn["sharpness"] = partial(_draw_scatter, points, setting, labels)
+    return {f"{setting.name}_{name}": Drawing(draw=draw, height=_HEIGHT) for name, draw in drawn.items()}
+
+
+def _sharpness_label(measure: Measure) -> str:
+    return f"sharpness ({measure.method}, rho {measure.rho:g})"
+
+
+def _lost(shows: Correlation) -> tuple[str, str]:
+    return _sharpness_label(shows.measure), "points lost between the ends of $\\sigma_c$"
 
 
 def _curves(view: View, setting: Setting, adabs: bool) -> list[tuple[Method, Points]]:
@@ -86,22 +118,29 @@ def _draw_bars(
         axes.errorbar([place], [later.mean], yerr=[later.std or 0.0], capsize=4, **look | {"linestyle": "none"})
         ends = [place - _BAR / 2, place + _BAR / 2]
         axes.plot(ends, [digital.mean] * 2, color=look["color"], linewidth=1, linestyle=(0, (2, 2)))
-    axes.set_xticks(range(len(bars)), [method.title for method, *_ in bars], rotation=20, ha="right")
+    steep = 20 if len(bars) <= _FEW_BARS else 40
+    axes.set_xticks(range(len(bars)), [method.title for method, *_ in bars], rotation=steep, ha="right")
+    axes.tick_params(axis="x", labelsize="small")
     axes.set_ylabel(f"test accuracy after {time} (%), dashes: digital")
     axes.set_title(setting.title, fontsize="medium", color=LIGHT["ink"])
 
 
 def _draw_scatter(
-    points: Sequence[tuple[Method, float, Summary]], setting: Setting, shows: Correlation, axes: Axes, layout: Layout
+    points: Sequence[tuple[Method, float, Summary]],
+    setting: Setting,
+    labels: tuple[str, str],
+    axes: Axes,
+    layout: Layout,
 ) -> None:
+    """One point a network, with its spread; labels: of the axes."""
     kins = _kins([method for method, *_ in points])
     for method, sharpness, drop in points:
         look = _look(method, kins) | {"linestyle": "none"}
         axes.errorbar([sharpness], [drop.mean], yerr=[drop.std or 0.0], elinewidth=1, capsize=2, **look)
     if points and min(sharpness for _, sharpness, _ in points) > 0:
         axes.set_xscale("log")
-    axes.set_xlabel(f"sharpness ({shows.measure.method}, rho {shows.measure.rho:g})")
-    axes.set_ylabel("points lost between the ends of $\\sigma_c$")
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
     unique = list({method.name: method for method, *_ in points}.values())
     _finish(axes, setting, unique, kins, layout, lines=False)
 
@@ -111,11 +150,13 @@ def _kins(methods: Sequence[Method]) -> list[str]:
 
 
 def _look(method: Method, kins: Sequence[str]) -> dict[str, Any]:
-    family = _FAMILIES.index(method.family)
+    """Kin beyond the last colour begin with the first again, and have markers of their own."""
+    family, place = _FAMILIES.index(method.family), kins.index(method.kin)
+    round_of_colours = place // len(SERIES)
     return {
-        "color": LIGHT[series_role(kins.index(method.kin))],
+        "color": LIGHT[series_role(place)],
         "linestyle": DASHES[(0, 1, 3)[family]],
-        "marker": MARKERS[family],
+        "marker": MARKERS[(family + len(_FAMILIES) * round_of_colours) % len(MARKERS)],
     }
 
 

@@ -92,9 +92,8 @@ def plan_cells(networks: Networks, scale: Scale, overrides: Overrides, choices: 
         chosen = _chosen(networks, setting, method, choices)
         if chosen is None:
             continue
-        cells += [
-            _cell(setting, method, chosen, seed, overrides) for seed in planned_seeds(setting, method, scale, overrides)
-        ]
+        seeds = planned_seeds(setting, method, scale, overrides)
+        cells += [_cell(setting, method, chosen, seed, overrides) for seed in seeds]
     return cells
 
 

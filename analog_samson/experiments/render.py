@@ -11,7 +11,7 @@ from analog_samson.experiments.results import CellResult
 from analog_samson.experiments.schema import Experiment
 from analog_samson.experiments.shown import WorstCase
 from analog_samson.experiments.tables import result_blocks
-from analog_samson.experiments.view import View
+from analog_samson.experiments.view import View, options_text
 from analog_samson.report.drawing import WIDE, Drawing, png, svg
 from analog_samson.report.grid import Block, Grid, render_markdown, render_text
 from analog_samson.results.atomic import write_atomically
@@ -91,7 +91,7 @@ def _raw_rows(view: View, result: CellResult) -> list[dict[str, Any]]:
         "network": cell.network,
         "data": cell.data,
         "method": cell.method,
-        "options": " ".join(f"{name}={value:g}" for name, value in cell.chosen.items()),
+        "options": options_text(cell.chosen),
         "seed": cell.seed,
     }
     empty = {"stage": "digital", "adabs": "", "instance": "", "time_seconds": "", "sigma_c": ""}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -13,6 +14,7 @@ from analog_samson.report.statistics import Summary, summarize
 from analog_samson.results.records import Record
 
 ACCURACY = "accuracy_percent"
+_Place = tuple[str, bool, float | None, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +32,21 @@ class CellResult:
 
     def at_sigma(self, sigma: float, adabs: bool) -> list[float]:
         """Accuracy of every chip at sigma_c."""
-        return self._values(stage="gaussian", adabs=adabs, sigma_c=sigma)
+        return self._accuracies.get(("gaussian", adabs, None, sigma), [])
 
     def at_time(self, seconds: float, adabs: bool) -> list[float]:
         """Accuracy of every chip so long after programming."""
-        return self._values(stage="drift", adabs=adabs, time_seconds=seconds)
+        return self._accuracies.get(("drift", adabs, seconds, None), [])
 
-    def _values(self, **where: object) -> list[float]:
-        wanted = where | {"metric": ACCURACY}
-        found = [r for r in self.records if all(getattr(r, name) == value for name, value in wanted.items())]
-        return [record.value for record in sorted(found, key=lambda record: record.instance)]
+    @cached_property
+    def _accuracies(self) -> dict[_Place, list[float]]:
+        """By stage, AdaBS, time and sigma_c; in the order of the chips."""
+        found: dict[_Place, list[float]] = {}
+        for record in sorted(self.records, key=lambda record: record.instance):
+            if record.metric == ACCURACY:
+                place = (record.stage, record.adabs, record.time_seconds, record.sigma_c)
+                found.setdefault(place, []).append(record.value)
+        return found
 
 
 def read_results(cells: Iterable[Cell], out: Path, sharpness_file: str | None, with_noise: bool) -> list[CellResult]:

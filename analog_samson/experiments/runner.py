@@ -12,7 +12,6 @@ from analog_samson.experiments.jobs import CellJob, is_finished, sharpness_file
 from analog_samson.experiments.plan import (
     PRETRAINING,
     Cell,
-    Choices,
     Overrides,
     count_planned,
     plan_candidates,
@@ -24,7 +23,7 @@ from analog_samson.experiments.results import read_results
 from analog_samson.experiments.schema import Experiment, Scale, Tuning
 from analog_samson.experiments.shown import WorstCase, measure_of
 from analog_samson.experiments.sources import Sources, check_sources
-from analog_samson.experiments.tune import choose, write_choices
+from analog_samson.experiments.tune import Choice, choose, chosen_options, write_choices
 from analog_samson.experiments.view import View
 from analog_samson.presets.search import load_preset
 from analog_samson.sweep import Pool, run_cells
@@ -57,10 +56,11 @@ def reproduce_experiment(experiment: Experiment, options: RunOptions, say: Say =
         return write_worst_case(experiment, experiment.shows, options.out)
     networks = networks_of(experiment)
     scale = networks.scale(options.scale)
-    cells = plan_cells(networks, scale, options.overrides, _choices(experiment, networks, scale, options, say))
+    choices = _tune(experiment, networks, scale, options, say)
+    cells = plan_cells(networks, scale, options.overrides, chosen_options(choices))
     check_training([cell for cell in cells if cell.training])
     run_missing(experiment, scale, _selected(cells, options.overrides.only), options, say)
-    view = make_view(experiment, networks, scale, cells, options)
+    view = make_view(experiment, networks, scale, cells, options, choices)
     text = write_results(view, options.out)
     say(f"wrote {options.out}/{experiment.name}_{options.scale}.txt and the files beside it")
     return text
@@ -119,7 +119,12 @@ def check_training(cells: Sequence[Cell]) -> None:
 
 
 def make_view(
-    experiment: Experiment, networks: Networks, scale: Scale, cells: Sequence[Cell], options: RunOptions
+    experiment: Experiment,
+    networks: Networks,
+    scale: Scale,
+    cells: Sequence[Cell],
+    options: RunOptions,
+    choices: Sequence[Choice],
 ) -> View:
     """What is finished of an experiment, ready to be rendered."""
     measure = measure_of(experiment.shows)
@@ -133,14 +138,15 @@ def make_view(
         overrides=options.overrides,
         planned=count_planned(networks, scale, options.overrides),
         results=read_results(shown, options.out, sharpness, with_noise=scale.evaluation is not None),
+        choices=choices,
     )
 
 
-def _choices(experiment: Experiment, networks: Networks, scale: Scale, options: RunOptions, say: Say) -> Choices:
+def _tune(experiment: Experiment, networks: Networks, scale: Scale, options: RunOptions, say: Say) -> Sequence[Choice]:
     """Tune what is to be tuned, as far as --only lets it, and write down what was chosen from what."""
     candidates = plan_candidates(networks, scale, options.overrides)
     if not candidates:
-        return {}
+        return ()
     check_training(candidates)
     only = options.overrides.only
     wanted = [cell for cell in candidates if only in cell.folder or only in f"{cell.setting.name}/{cell.method}"]
@@ -150,7 +156,7 @@ def _choices(experiment: Experiment, networks: Networks, scale: Scale, options: 
     run_missing(experiment, scale, [*first, *wanted], options, say, networks.own.tuning)
     choices = choose(candidates, options.out)
     write_choices(choices, options.out / f"{experiment.name}_{options.scale}_choices.json")
-    return {(choice.setting, choice.method): choice.chosen for choice in choices}
+    return choices
 
 
 def _selected(cells: Sequence[Cell], only: str) -> list[Cell]:

@@ -1,41 +1,54 @@
 """The numbers of an experiment as tables, beside what the paper printed; spread and n stand with each."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from statistics import fmean
 
+from analog_samson.experiments.conditions import Condition, after, at_sigma, digital, noisy
+from analog_samson.experiments.findings import finding_blocks, judged
 from analog_samson.experiments.results import CellResult, pool
 from analog_samson.experiments.schema import Method, Printed, Setting
 from analog_samson.experiments.shown import AccuracyTable, Correlation, SigmaCurves, StudyTable, TimeBars
-from analog_samson.experiments.view import View, spread
+from analog_samson.experiments.view import View, options_text, spread
 from analog_samson.report.grid import Block, Grid
 from analog_samson.report.statistics import Difference, Summary, paired_difference, summarize
 from analog_samson.report.wording import NONE, interval, signed
 from analog_samson.sharpness.correlation import METHOD_OF_INTERVAL, correlate
 from analog_samson.sharpness.correlation import Correlation as Coefficient
-from analog_samson.units import parse_duration
 
 _METRICS = {"top1_percent": "top-1", "top5_percent": "top-5"}
 _DIGITS = 2
-_Picker = Callable[[CellResult], list[float]]
+_Picker = Callable[[CellResult], Sequence[float]]
 
 
 def result_blocks(view: View) -> list[Block]:
     """Tables, then notes; at least a note where nothing is finished."""
-    shows = view.experiment.shows
     blocks: list[Block] = [f"{view.experiment.name}, scale {view.scale_name}: {view.experiment.title}"]
     for setting in view.settings:
-        match shows:
-            case AccuracyTable():
-                blocks += [_accuracy(view, shows, setting, metric) for metric in shows.metrics]
-            case SigmaCurves():
-                blocks.append(_sigma(view, setting, shows.adabs))
-            case TimeBars():
-                blocks.append(_time(view, shows, setting))
-            case Correlation():
-                blocks += [_networks(view, shows, setting), _coefficients(view, shows, setting)]
-            case StudyTable():
-                blocks += [_study(view, setting, adabs) for adabs in (False, True)]
-    return [*blocks, *view.notes()]
+        blocks += setting_blocks(view, setting)
+    return [*blocks, *tuning_grids(view), *view.notes()]
+
+
+def setting_blocks(view: View, setting: Setting) -> list[Block]:
+    """What is shown of one setting."""
+    match view.experiment.shows:
+        case AccuracyTable() as shows:
+            return [_accuracy(view, shows, setting, metric) for metric in shows.metrics]
+        case SigmaCurves() as shows:
+            return [_sigma(view, setting, shows.adabs)]
+        case TimeBars() as shows:
+            return [_time(view, shows, setting)]
+        case Correlation() as shows:
+            return [_networks(view, shows, setting), _coefficients(view, shows, setting)]
+        case StudyTable() as shows:
+            tables = [_study(view, setting, adabs) for adabs in (False, True)]
+            return [*tables, *finding_blocks(view, shows, setting), *_sharpness(view, shows, setting)]
+    return []
+
+
+def tuning_grids(view: View) -> list[Grid]:
+    """Candidates and choices of every setting where there are some."""
+    grids = (_tuning(view, setting) for setting in view.networks.settings)
+    return [grid for grid in grids if grid.rows]
 
 
 def drop_points(view: View, result: CellResult, adabs: bool) -> list[float]:
@@ -88,15 +101,14 @@ def _beside(printed: Printed | None, baseline: Printed | None, digits: int) -> t
 
 def _sigma(view: View, setting: Setting, adabs: bool) -> Grid:
     sigmas = view.scale.evaluation.sigmas if view.scale.evaluation else ()
-    columns = [(f"{sigma:g}", partial(CellResult.at_sigma, sigma=sigma, adabs=adabs)) for sigma in sigmas]
+    columns = [(f"{sigma:g}", at_sigma(sigma, adabs).pick) for sigma in sigmas]
     return _columns(view, setting, f"accuracy [%] over sigma_c{_adapted(adabs)}", columns)
 
 
 def _time(view: View, shows: TimeBars, setting: Setting) -> Grid:
-    seconds = parse_duration(shows.time)
     columns: list[tuple[str, _Picker]] = [
         ("digital", CellResult.digital),
-        (f"after {shows.time}", partial(CellResult.at_time, seconds=seconds, adabs=shows.adabs)),
+        (f"after {shows.time}", after(shows.time, shows.adabs).pick),
     ]
     preset = view.scale.evaluation.preset if view.scale.evaluation else ""
     return _columns(view, setting, f"accuracy [%] on {preset}{_adapted(shows.adabs)}", columns)
@@ -105,11 +117,7 @@ def _time(view: View, shows: TimeBars, setting: Setting) -> Grid:
 def _study(view: View, setting: Setting, adabs: bool) -> Grid:
     evaluation = view.scale.evaluation
     assert evaluation is not None
-    columns: list[tuple[str, _Picker]] = [("digital", CellResult.digital)]
-    for time in evaluation.times:
-        columns.append((time, partial(CellResult.at_time, seconds=parse_duration(time), adabs=adabs)))
-    for sigma in evaluation.sigmas:
-        columns.append((f"sigma {sigma:g}", partial(CellResult.at_sigma, sigma=sigma, adabs=adabs)))
+    columns = [(one.name, one.pick) for one in (digital(), *noisy(evaluation, adabs))]
     return _columns(view, setting, f"accuracy [%] on {evaluation.preset} and over sigma_c{_adapted(adabs)}", columns)
 
 
@@ -144,15 +152,55 @@ def _networks(view: View, shows: Correlation, setting: Setting) -> Grid:
 
 def _coefficients(view: View, shows: Correlation, setting: Setting) -> Grid:
     """Within each family, as the paper looks at it, and over all networks together."""
-    points = points_of(view, shows, setting)
+    points = [(method, sharpness, drop.mean) for method, sharpness, drop in points_of(view, shows, setting)]
+    title = f"{setting.title}: correlation of sharpness with points lost, {METHOD_OF_INTERVAL}"
+    return _coefficient_grid(title, "networks", points)
+
+
+def _sharpness(view: View, shows: StudyTable, setting: Setting) -> list[Grid]:
+    """Sharpness against accuracy where methods are compared, one point a method: its trainings are too much alike."""
+    grids = []
+    for condition in judged(shows) if shows.measure else ():
+        points = [
+            (m, fmean(x for x, _ in found), fmean(y for _, y in found))
+            for m, found in sharpness_points(view, setting, condition)
+        ]
+        title = f"{setting.title}: correlation of sharpness with accuracy, {condition.title}, {METHOD_OF_INTERVAL}"
+        grids.append(_coefficient_grid(title, "methods", points))
+    return grids
+
+
+def sharpness_points(
+    view: View, setting: Setting, condition: Condition
+) -> list[tuple[Method, list[tuple[float, float]]]]:
+    """Each method with sharpness and accuracy [%] of its trainings."""
+    return [
+        (method, [(r.sharpness, fmean(condition.pick(r))) for r in results if r.sharpness is not None])
+        for method, results in view.rows(setting)
+    ]
+
+
+def _coefficient_grid(title: str, what: str, points: Sequence[tuple[Method, float, float]]) -> Grid:
     groups = {family: [p for p in points if p[0].family == family] for family in ("plain", "clipping", "noise")}
     rows = []
     for name, group in ({name: group for name, group in groups.items() if group} | {"all": points}).items():
-        found = correlate([x for _, x, _ in group], [drop.mean for _, _, drop in group])
+        found = correlate([x for _, x, _ in group], [y for _, _, y in group])
         rows.append((name, *(_coefficient(one) for one in found), str(len(group))))
-    headers = ("networks", *(c.kind for c in correlate([0.0], [0.0])), "n")
-    title = f"{setting.title}: correlation of sharpness with points lost, {METHOD_OF_INTERVAL}"
+    headers = (what, *(c.kind for c in correlate([0.0], [0.0])), "n")
     return Grid(title=title, headers=headers, rows=tuple(rows), align="lrrrr")
+
+
+def _tuning(view: View, setting: Setting) -> Grid:
+    """Every candidate of a setting with its score; the chosen one is marked."""
+    titles = {method.name: method.title for method in view.networks.methods}
+    rows = tuple(
+        (titles[choice.method], options_text(options), f"{score:.2f}", "chosen" if options == choice.chosen else "")
+        for choice in view.choices
+        if choice.setting == setting.name and choice.method in titles
+        for options, score in choice.candidates
+    )
+    title = f"{setting.title}: score [%] of each candidate on held-out training images"
+    return Grid(title=title, headers=("method", "candidate", "score", ""), rows=rows, align="llrl")
 
 
 def points_of(view: View, shows: Correlation, setting: Setting) -> list[tuple[Method, float, Summary]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.experiments.parts import load_part
-from analog_samson.experiments.plan import Cell
+from analog_samson.experiments.plan import Cell, Choices
 from analog_samson.results.atomic import write_atomically
 
 SCORE_FILE = "score.json"
@@ -38,6 +38,11 @@ def choose(candidates: Sequence[Cell], out: Path) -> list[Choice]:
         for (name, method), cells in grouped.items()
         if all(scores[cell.folder] is not None for cell in cells)
     ]
+
+
+def chosen_options(choices: Sequence[Choice]) -> Choices:
+    """What was chosen, by setting and method."""
+    return {(choice.setting, choice.method): choice.chosen for choice in choices}
 
 
 def read_score(folder: Path) -> float | None:

@@ -1,8 +1,9 @@
 """Everything that a rendering needs to know about an experiment: what was asked for and what has been measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from analog_samson.experiments.catalogue import Networks
 from analog_samson.experiments.plan import Overrides
@@ -16,12 +17,16 @@ from analog_samson.experiments.schema import (
     Scale,
     Setting,
 )
+from analog_samson.experiments.tune import Choice
 from analog_samson.report.statistics import Summary
 
 
 @dataclass(frozen=True)
 class View:
-    """An experiment at one scale. planned: how many networks it has at that scale; results: the finished ones."""
+    """An experiment at one scale. planned: how many networks it has at that scale; results: the finished ones.
+
+    choices: what tuning has chosen so far.
+    """
 
     experiment: Experiment
     networks: Networks
@@ -30,6 +35,7 @@ class View:
     overrides: Overrides
     planned: int
     results: Sequence[CellResult]
+    choices: Sequence[Choice] = ()
 
     @cached_property
     def settings(self) -> list[Setting]:
@@ -91,6 +97,15 @@ class View:
             case BorrowedChoice(setting=other):
                 return f"{setting.title}: hyper-parameters as chosen for {other}, not tuned for this one."
         return f"{setting.title}: hyper-parameters chosen by score on held-out training images."
+
+
+def options_text(options: Mapping[str, Any]) -> str:
+    """Hyper-parameters as text.
+
+    >>> options_text({"rho": 0.5, "clip": 0.2})
+    'rho=0.5 clip=0.2'
+    """
+    return " ".join(f"{name}={value:g}" for name, value in options.items())
 
 
 def spread(summary: Summary, digits: int) -> str:

@@ -1,0 +1,242 @@
+"""Who is better than whom in a study, with what certainty, as tables and sentences.
+
+Two intervals go with every difference. The one over trainings (paired by seed) is about methods, and decides. The one
+over chips (paired by seed and chip) is about the very networks that were trained, which is all that a few trainings may
+be able to tell. All intervals of a table hold at once with 95 % (Bonferroni).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from statistics import fmean
+
+from analog_samson.experiments.conditions import Condition, after, at_sigma
+from analog_samson.experiments.results import CellResult, pool
+from analog_samson.experiments.schema import Method, Setting
+from analog_samson.experiments.shown import StudyTable
+from analog_samson.experiments.view import View
+from analog_samson.report.grid import Block, Data, Grid
+from analog_samson.report.statistics import Difference, paired_difference
+from analog_samson.report.wording import interval, signed
+
+_MANY = 10_000  # more than a training has chips
+Pair = tuple[str, str]
+COLUMNS = (
+    *("setting", "method", "minus", "condition", "adabs", "points", "family"),
+    *("trainings", "trainings_low", "trainings_high", "chips", "chips_low", "chips_high", "verdict"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """A method minus another [points] under a condition: over trainings, and over all their chips."""
+
+    method: Method
+    minus: Method
+    condition: Condition
+    trainings: Difference
+    chips: Difference
+
+    @property
+    def verdict(self) -> str:
+        """What is certain; "these networks" where only the chips of the trained networks tell it."""
+        if self.trainings.seen:
+            return _word(self.trainings)
+        n = self.trainings.n
+        said = f"not decided with {n} trainings" if n > 1 else "one training: not decided"
+        return f"{said}; these networks: {_word(self.chips)}" if self.chips.seen else said
+
+
+def finding_blocks(view: View, shows: StudyTable, setting: Setting) -> list[Block]:
+    """Tables of differences of a setting, each with the sentence that it comes to; nothing for missing methods."""
+    found = {method.name: results for method, results in view.rows(setting)}
+    blocks: list[Block] = []
+    for title, pairs in _questions(shows, list(found)):
+        contrasts = contrast(view, found, pairs, judged(shows))
+        if contrasts:
+            blocks.append(_grid(f"{setting.title}: {title}", setting, contrasts))
+    return [*blocks, *_sentences(view, shows, setting, found)]
+
+
+def judged(shows: StudyTable) -> list[Condition]:
+    """The conditions under which methods are compared."""
+    return [after(shows.time, shows.adabs), at_sigma(shows.sigma, shows.adabs)]
+
+
+def contrast(
+    view: View, found: dict[str, list[CellResult]], pairs: Sequence[Pair], conditions: Sequence[Condition]
+) -> list[Contrast]:
+    """Differences (first of a pair minus second) of those pairs that have a seed in common, as one family."""
+    kept = [(one, other) for one, other in pairs if one in found and other in found]
+    kept = [(one, other) for one, other in kept if {*_seeds(found[one])} & {*_seeds(found[other])}]
+    family = len(kept) * len(conditions)
+    return [_contrast(view, found, pair, condition, family) for condition in conditions for pair in kept]
+
+
+def _contrast(
+    view: View, found: dict[str, list[CellResult]], pair: Pair, condition: Condition, family: int
+) -> Contrast:
+    one, other = (found[name] for name in pair)
+    trainings = paired_difference(_by_training(other, condition), _by_training(one, condition), family)
+    chips = paired_difference(_by_chip(other, condition), _by_chip(one, condition), family)
+    assert trainings is not None
+    assert chips is not None
+    methods = [view.methods[name] for name in pair]
+    return Contrast(method=methods[0], minus=methods[1], condition=condition, trainings=trainings, chips=chips)
+
+
+def _by_training(results: Sequence[CellResult], condition: Condition) -> dict[int, float]:
+    return {result.cell.seed: fmean(condition.pick(result)) for result in results}
+
+
+def _by_chip(results: Sequence[CellResult], condition: Condition) -> dict[int, float]:
+    """Chip i of seed s is the same simulated chip for every method."""
+    return {
+        result.cell.seed * _MANY + chip: accuracy
+        for result in results
+        for chip, accuracy in enumerate(condition.pick(result))
+    }
+
+
+def _seeds(results: Sequence[CellResult]) -> list[int]:
+    return [result.cell.seed for result in results]
+
+
+def _word(difference: Difference) -> str:
+    return "higher" if difference.mean > 0 else "lower"
+
+
+def _questions(shows: StudyTable, names: Sequence[str]) -> Iterator[tuple[str, list[Pair]]]:
+    """Title and pairs of every table."""
+    yield "the paper's order, step by step", [(better, worse) for worse, better in pairwise(shows.order)]
+    yield "against the baseline", [(name, shows.baseline) for name in names if name != shows.baseline]
+    yield "against rivals", [(name, rival) for name, rivals in shows.rivals.items() for rival in rivals]
+    first, *others = shows.selections
+    yield "what is perturbed", [(first, other) for other in others]
+
+
+def _grid(title: str, setting: Setting, contrasts: Sequence[Contrast]) -> Grid:
+    family = contrasts[0].trainings.family
+    rows = tuple(
+        (
+            f"{one.method.title} minus {one.minus.title}, {one.condition.title}",
+            signed(one.trainings.mean, 2),
+            interval(one.trainings.low, one.trainings.high, 2),
+            str(one.trainings.n),
+            interval(one.chips.low, one.chips.high, 2),
+            str(one.chips.n),
+            one.verdict,
+        )
+        for one in contrasts
+    )
+    headers = ("comparison", "points", "over trainings", "trainings", "over chips", "chips", "verdict")
+    data = Data(columns=COLUMNS, rows=tuple(_numbers(setting, one) for one in contrasts))
+    title = f"{title} (95 %, {family} intervals at once)"
+    return Grid(title=title, headers=headers, rows=rows, align="lrrrrrl", name="differences", data=data)
+
+
+def _numbers(setting: Setting, one: Contrast) -> tuple[object, ...]:
+    ends = [
+        end if end is None else round(end, 4)
+        for difference in (one.trainings, one.chips)
+        for end in (float(difference.n), difference.low, difference.high)
+    ]
+    ends[0], ends[3] = one.trainings.n, one.chips.n
+    named = (setting.name, one.method.name, one.minus.name, one.condition.name, one.condition.adabs)
+    return (*named, round(one.trainings.mean, 4), one.trainings.family, *ends, one.verdict)
+
+
+def _sentences(view: View, shows: StudyTable, setting: Setting, found: dict[str, list[CellResult]]) -> Iterator[str]:
+    fair = _fair(found)
+    for condition in judged(shows):
+        means = {name: pool([condition.pick(result) for result in results]).mean for name, results in fair.items()}
+        place = f"{setting.title}, {condition.title}"
+        best = max(means, key=lambda name: means[name])
+        seeds = ", ".join(str(seed) for seed in sorted({*chain(*map(_seeds, fair.values()))}))
+        yield f"{place}: highest is {_scored(view, best, means)} of {len(means)} methods, seeds {seeds}."
+        yield f"{place}: {_order_words(view, shows, found, condition, means)}"
+        yield from _selection_words(view, shows, found, condition, means, place)
+
+
+def _fair(found: dict[str, list[CellResult]]) -> dict[str, list[CellResult]]:
+    """The seeds that all trained methods have, for means of unequal seeds are of unequal chips; all, if none is."""
+    trained = [{*_seeds(results)} for results in found.values() if results[0].cell.training]
+    common = set.intersection(*trained) if trained else set()
+    kept = {
+        name: [one for one in results if one.cell.seed in common or not one.cell.training]
+        for name, results in found.items()
+    }
+    return kept if all(kept.values()) else found
+
+
+def _order_words(
+    view: View,
+    shows: StudyTable,
+    found: dict[str, list[CellResult]],
+    condition: Condition,
+    means: dict[str, float],
+) -> str:
+    """Whether the order of the paper is that of the means, and which steps of it are certain."""
+    wanted = list(reversed(shows.order))
+    in_words = " >= ".join(view.methods[name].title for name in wanted)
+    missing = [view.methods[name].title for name in wanted if name not in found]
+    if missing:
+        return f"the paper's order {in_words} cannot be judged yet, for {', '.join(missing)} is not finished."
+    here = sorted(wanted, key=lambda name: (-means[name], wanted.index(name)))
+    agrees = "is that of the means" if here == wanted else "is not that of the means"
+    steps = list(pairwise(wanted))
+    # the family is that of the table: every step under every condition
+    every = contrast(view, found, steps, judged(shows))
+    return (
+        f"the paper's order {in_words} {agrees}: {', '.join(_scored(view, name, means) for name in here)}. "
+        f"{_step_words([one for one in every if one.condition.title == condition.title])}"
+    )
+
+
+def _step_words(steps: Sequence[Contrast]) -> str:
+    """How many steps of the order are certain, either way."""
+    kinds = {
+        "seen": [one for one in steps if one.trainings.seen and one.trainings.mean > 0],
+        "reversed": [one for one in steps if one.trainings.seen and one.trainings.mean < 0],
+    }
+    open_steps = [one for one in steps if not one.trainings.seen]
+    said = [f"{len(ones)} {kind} ({_names(ones)})" for kind, ones in kinds.items() if ones]
+    if open_steps:
+        fewest = min(one.trainings.n for one in open_steps)
+        count = "one training" if fewest == 1 else f"{fewest} trainings"
+        told = Counter(_word(one.chips) for one in open_steps if one.chips.seen)
+        alone = ", ".join(f"{word} in {told[word]}" for word in ("higher", "lower") if told[word])
+        chips = f" (the chips of these networks alone: {alone})" if alone else ""
+        said.append(f"{len(open_steps)} not decided with {count}{chips}")
+    return f"Of its {len(steps)} steps: {', '.join(said)}."
+
+
+def _names(contrasts: Sequence[Contrast]) -> str:
+    return ", ".join(f"{one.method.title} over {one.minus.title}" for one in contrasts)
+
+
+def _selection_words(
+    view: View,
+    shows: StudyTable,
+    found: dict[str, list[CellResult]],
+    condition: Condition,
+    means: dict[str, float],
+    place: str,
+) -> Iterator[str]:
+    """Which rule of what is perturbed scores best; nothing until two of them are finished."""
+    here = sorted((name for name in shows.selections if name in found), key=lambda name: -means[name])
+    if len(here) > 1:
+        first = shows.selections[0]
+        every = contrast(view, found, [(first, other) for other in shows.selections[1:]], judged(shows))
+        verdicts = [
+            f"{one.method.title} minus {one.minus.title}: {signed(one.trainings.mean, 2)} points, {one.verdict}"
+            for one in every
+            if one.condition.title == condition.title
+        ]
+        best = f"{place}: of what is perturbed, {_scored(view, here[0], means)} scores best"
+        yield f"{'; '.join([best, *verdicts])}."
+
+
+def _scored(view: View, name: str, means: dict[str, float]) -> str:
+    return f"{view.methods[name].title} ({means[name]:.2f} %)"

@@ -1,0 +1,256 @@
+"""The page of the study: made from raw values alone, equal to the committed one, true of planted differences."""
+
+import importlib.util
+import math
+import random
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analog_samson.errors import RunError
+from analog_samson.experiments.catalogue import load_experiment, networks_of
+from analog_samson.experiments.findings import contrast, judged
+from analog_samson.experiments.jobs import (
+    CLEAN_FILE,
+    RUN_FILE,
+    TRAINING_FILE,
+    VALUES_FILE,
+    CellJob,
+    asked_of_run,
+    asked_of_score,
+    asked_of_sharpness,
+    asked_of_training,
+    sharpness_file,
+)
+from analog_samson.experiments.parts import write_part
+from analog_samson.experiments.plan import PRETRAINING, Cell, Overrides, plan_candidates, plan_cells
+from analog_samson.experiments.sources import Sources
+from analog_samson.experiments.tune import SCORE_FILE, choose, chosen_options
+from analog_samson.experiments.values import write_values
+from analog_samson.results.records import Record
+from analog_samson.units import parse_duration
+
+DOCS = Path(__file__).parents[1] / "docs"
+STUDY = load_experiment("study")
+NETWORKS = networks_of(STUDY)
+SCALE = NETWORKS.scale("mini")
+TUNED = "resnet20_cifar10_tuned"
+# points above SGD, the same in every training and on every chip but for a little noise
+PLANTED = {"sam": 1.0, "asam": 2.0, "samson_2": 3.0, "samson_inf": 4.0, "samson_inf_clip": 8.0}
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_study_page", DOCS / "make_study_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def undrawn(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take most of the time, and these tests are about the text."""
+    monkeypatch.setattr(script, "svg", lambda *args, **options: b"<svg/>")
+
+
+def job(cell: Cell, raw: Path) -> CellJob:
+    return CellJob(
+        cell=cell,
+        out=raw,
+        sources=Sources(),
+        evaluation=SCALE.evaluation,
+        measure=STUDY.shows.measure,
+        criterion=NETWORKS.own.tuning.criterion if cell.holdout else None,
+        instances=cell.setting.instances,
+    )
+
+
+def records(cell: Cell, instances: int, spread: float) -> list[Record]:
+    draw = random.Random(f"{cell.setting.name} {cell.seed}")  # every method meets the same luck
+    own = random.Random(cell.folder)
+    base = {"checkpoint": cell.folder, "preset": SCALE.evaluation.preset, "metric": "accuracy_percent"}
+    lift = PLANTED.get(cell.method, 0.0)
+    found = []
+    for adabs in (False, True):
+        places = [("drift", parse_duration(time), None) for time in SCALE.evaluation.times]
+        places += [("gaussian", None, sigma) for sigma in SCALE.evaluation.sigmas]
+        for stage, time, sigma in places:
+            for chip in range(1 if sigma == 0 else instances):
+                value = 70 + 5 * adabs + draw.gauss(0, 2) + lift + own.gauss(0, spread)
+                at = {"stage": stage, "adabs": adabs, "instance": chip, "time_seconds": time, "sigma_c": sigma}
+                found.append(Record(**base, **at, value=value))
+    return found
+
+
+def fill(raw: Path, wanted: Callable[[Cell], bool] = lambda cell: True, spread: float = 0.01) -> None:
+    """Made-up parts of all cells that are wanted, as finished runs leave them."""
+    candidates = plan_candidates(NETWORKS, SCALE, Overrides())
+    for place, cell in enumerate(candidates):
+        if wanted(cell):
+            one = job(cell, raw)
+            write_part(one.folder / TRAINING_FILE, asked_of_training(one), {"seconds": 1.0})
+            values = {"score": 50 + place / 10, "conditions": {}}
+            write_part(one.folder / SCORE_FILE, asked_of_score(one, one.criterion), values)
+    cells = plan_cells(NETWORKS, SCALE, Overrides(), chosen_options(choose(candidates, raw)))
+    for cell in cells:
+        if cell.method == PRETRAINING or not wanted(cell):
+            continue
+        one = job(cell, raw)
+        if cell.training:
+            write_part(one.folder / TRAINING_FILE, asked_of_training(one), {"seconds": 1.0})
+        write_part(one.folder / CLEAN_FILE, {"limit": None}, {"top1_percent": 90.0, "top5_percent": 99.0, "count": 9})
+        write_values(one.folder / VALUES_FILE, records(cell, one.instances, spread))
+        write_part(one.folder / RUN_FILE, asked_of_run(one, one.evaluation), {"values": 1})
+        sharpness = {"value": 10.0 - PLANTED.get(cell.method, 0.0)}
+        write_part(one.folder / sharpness_file(one.measure), asked_of_sharpness(one, one.measure), sharpness)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    raw = tmp_path_factory.mktemp("raw")
+    fill(raw)
+    return raw
+
+
+@pytest.fixture(scope="module")
+def files(script: ModuleType, full: Path) -> dict[str, bytes]:
+    return script.study_files(script.study_view(full))
+
+
+def test_committed_page_is_made_from_the_committed_raw_values(script):
+    made = script.study_files(script.study_view(DOCS / "results" / "raw"))
+    committed = {path.name: path.read_bytes() for path in (DOCS / "results").iterdir() if path.is_file()}
+    assert sorted(made) == sorted(committed), "run: make study-page"
+    assert [name for name in made if made[name] != committed[name]] == [], "run: make study-page"
+
+
+def test_page_of_nothing_says_that_everything_is_missing(script, tmp_path, capsys):
+    script.main(tmp_path / "none", tmp_path / "page")
+    page = (tmp_path / "page" / "index.md").read_text()
+    assert "0 of 92 networks are finished" in page
+    assert page.count(": everything") == 3
+    assert "missing: ResNet-20 fine-tuned, CIFAR-10: everything" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "page").iterdir()} == {
+        *("index.md", "cells.csv", "summary.csv", "differences.csv", "tuning.csv")
+    }
+
+
+def test_page_is_the_same_to_the_byte_each_time(script, full, files):
+    assert script.study_files(script.study_view(full)) == files
+
+
+def test_files_that_the_page_names_are_there_and_figures_are_drawn(files):
+    page = files["index.md"].decode()
+    for name in files.keys() - {"index.md"}:
+        assert f"({name})" in page
+    for name, content in files.items():
+        if name.endswith(".svg"):
+            assert len(ET.fromstring(content).findall(".//{*}path")) > 20
+    assert sum(name.endswith(".svg") for name in files) == 9
+    assert "What is not finished" not in page
+
+
+def test_every_value_is_in_the_table_of_cells(files):
+    lines = files["cells.csv"].decode().splitlines()
+    assert lines[0] == "setting,method,chosen,seed,condition,adabs,instance,accuracy"
+    per_chip = len(SCALE.evaluation.times) + sum(sigma > 0 for sigma in SCALE.evaluation.sigmas)
+    counts = {"digits_cnn_digits": (43, 10), TUNED: (43, 5), "resnet20_cifar10_scratch": (6, 5)}
+    for name, (cells, chips) in counts.items():
+        assert sum(line.startswith(f"{name},") for line in lines) == cells * (1 + 2 * (per_chip * chips + 1))
+
+
+def test_planted_order_is_found_and_told(files):
+    page = files["index.md"].decode()
+    order = "SAMSON p=inf >= SAMSON p=2 >= ASAM >= SAM >= SGD"
+    assert f"ResNet-20 fine-tuned, CIFAR-10, 1y with AdaBS: the paper's order {order} is that of the means" in page
+    assert "Of its 4 steps: 4 seen (SAMSON p=inf over SAMSON p=2, " in page
+    assert "highest is SAMSON p=inf + clipping (8" in page
+    assert "of what is perturbed, SAMSON p=inf + clipping (" in page
+    assert (
+        f"5 epochs, 1y with AdaBS: the paper's order {order} cannot be judged yet, for SAMSON p=2, ASAM is not" in page
+    )
+    assert "hyper-parameters as chosen for resnet20_cifar10_tuned" in page
+
+
+def test_spread_that_hides_the_differences_leaves_them_undecided(undrawn, script, tmp_path):
+    fill(tmp_path, spread=20.0)
+    page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
+    assert "not decided with 3 trainings" in page
+    assert "4 seen" not in page
+
+
+def test_partial_raw_values_give_a_page_that_names_what_is_missing(undrawn, script, tmp_path):
+    fill(tmp_path, lambda cell: cell.holdout is not None or (cell.setting.name == TUNED and cell.seed == 0))
+    page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
+    assert "- small CNN fine-tuned, digits: everything\n" in page
+    assert "- ResNet-20 fine-tuned, CIFAR-10: SGD (1, 2), SAM (1, 2)" in page
+    assert "one training: not decided; these networks: higher" in page
+    assert "Of its 4 steps: 4 not decided with one training (the chips of these networks alone: higher in 4)." in page
+    assert "score [%] of each candidate" in page
+
+
+def test_means_in_sentences_are_of_the_seeds_that_all_methods_have(undrawn, script, tmp_path):
+    late = ("samson_inf", "samson_inf_clip")
+    fill(
+        tmp_path,
+        lambda cell: (
+            cell.holdout is not None
+            or (cell.setting.name == TUNED and (cell.seed == 0 or (cell.seed == 1 and cell.method not in late)))
+        ),
+    )
+    page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
+    assert "of 15 methods, seeds 0." in page
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.7])
+def test_page_is_made_whatever_is_finished(undrawn, script, tmp_path, share):
+    draw = random.Random(str(share))
+    fill(tmp_path, lambda cell: cell.holdout is not None or draw.random() < share)
+    assert script.study_files(script.study_view(tmp_path))["index.md"]
+
+
+def test_raw_values_of_another_study_are_refused(script, tmp_path):
+    fill(tmp_path, lambda cell: cell.setting.name == TUNED and cell.method == "sgd")
+    part = tmp_path / TUNED / "sgd" / "seed0" / TRAINING_FILE
+    part.write_text(part.read_text().replace('"epochs": 2', '"epochs": 7'))
+    with pytest.raises(RunError, match="epochs: the run there has 7, this one 2"):
+        script.study_view(tmp_path)
+
+
+def test_old_figures_are_taken_away(undrawn, script, full, tmp_path):
+    page = tmp_path / "page"
+    script.main(full, page)
+    (page / "old.svg").write_text("")
+    script.main(tmp_path / "none", page)
+    assert not list(page.glob("*.svg"))
+
+
+def test_differences_are_those_of_paired_values_with_bonferroni_intervals(script, tmp_path):
+    """A slow twin: t intervals by hand, over the means of three trainings and over their fifteen chips."""
+    fill(tmp_path, lambda cell: cell.setting.name == TUNED and cell.method in ("sgd", "original"), spread=1.0)
+    fill(tmp_path, lambda cell: cell.setting.name == TUNED and cell.method == "sam", spread=1.0)
+    view = script.study_view(tmp_path)
+    (setting,) = view.settings
+    found = {method.name: results for method, results in view.rows(setting)}
+    pairs = [("sam", "sgd"), ("sam", "original"), ("sam", "asam")]
+    every = contrast(view, found, pairs, judged(view.experiment.shows))
+    assert len(every) == 4  # ASAM is not there
+    one = every[0]
+    pick = one.condition.pick
+    chips = np.array([pick(r) for r in found["sam"]]) - np.array([pick(r) for r in found["sgd"]])
+    assert chips.shape == (3, 5)
+    for values, difference in ((chips.mean(axis=1), one.trainings), (chips.ravel(), one.chips)):
+        reach = stats.t.ppf(1 - 0.05 / 4 / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+        assert difference.mean == pytest.approx(values.mean())
+        assert difference.low == pytest.approx(values.mean() - reach)
+        assert difference.high == pytest.approx(values.mean() + reach)
+        assert difference.n == len(values)
+    untrained = every[1]
+    assert (untrained.trainings.n, untrained.chips.n, untrained.trainings.seen) == (1, 5, None)
