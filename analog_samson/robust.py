@@ -7,7 +7,7 @@ taken off before the update, so the gradient is that of the noisy point and the 
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -78,29 +78,6 @@ def additive_noise(model: nn.Module, sigma_ratio: float, *, generator: torch.Gen
     noise = [_normal(weight, generator) for weight in weights]
     for one, top in zip(noise, torch._foreach_norm(weights, math.inf), strict=True):
         one.mul_(top.float() * sigma_ratio)
-    with shifted(weights, noise):
-        del noise
-        yield
-
-
-@contextmanager
-def relative_noise(model: nn.Module, sigma_c: float, *, generator: torch.Generator) -> Iterator[None]:
-    """Every convolution and linear weight times N(1, sigma_c^2) for one forward and backward pass (eq. 8).
-
-    The training counterpart of the generic conductance model: the error of a weight is in proportion to it. Enter anew
-    for fresh noise; run the backward pass inside. The clean weights come back exactly, also on an exception. Draws one
-    normal number a weight from `generator`, which has to be on the device of the weights, in the order of the model's
-    parameters.
-
-    >>> layer = nn.Linear(2, 1)
-    >>> _ = layer.weight.data.copy_(torch.tensor([[0.0, 1.0]]))
-    >>> with relative_noise(layer, 0.1, generator=torch.Generator().manual_seed(0)):
-    ...     (layer.weight == 0).tolist()
-    [[True, False]]
-    """
-    _expect_not_negative("the relative error sigma_c", sigma_c)
-    weights = _weights(model)
-    noise = [_normal(weight, generator).mul_(weight.float() * sigma_c) for weight in weights]
     with shifted(weights, noise):
         del noise
         yield
@@ -178,6 +155,22 @@ def random_perturbation(
     with shifted(weights, steps):
         del steps
         yield
+
+
+def relative_noise(model: nn.Module, sigma_c: float, *, generator: torch.Generator) -> AbstractContextManager[None]:
+    """Every convolution and linear weight w times N(1, sigma_c^2) for one forward and backward pass (eq. 8).
+
+    The training counterpart of the generic conductance model. It is the random perturbation with T = |w|: |w| z and w z
+    have the same distribution.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> _ = layer.weight.data.copy_(torch.tensor([[0.0, 1.0]]))
+    >>> with relative_noise(layer, 0.1, generator=torch.Generator().manual_seed(0)):
+    ...     (layer.weight == 0).tolist()
+    [[True, False]]
+    """
+    sigma = _expect_not_negative("the relative error sigma_c", sigma_c)
+    return random_perturbation(model, sigma=sigma, method="asam", eta=0.0, generator=generator)
 
 
 def _weights(model: nn.Module) -> list[Tensor]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from analog_samson.errors import OptionError
-from analog_samson.presets.fields import Expected, Finite, Name, NonNegative
+from analog_samson.presets.fields import Count, Expected, Finite, Name, NonNegative
 from analog_samson.units import parse_duration
 
 
@@ -22,11 +22,8 @@ def _duration(text: str) -> str:
 
 
 AS_TUPLE = BeforeValidator(_as_tuple)
-Count = Annotated[int, Field(ge=1), Expected("a whole number of at least 1")]
-Percent = Annotated[float, Field(ge=0, le=100), Expected("a number from 0 to 100")]
 Share = Annotated[float, Field(gt=0, lt=1), Expected("a number between 0 and 1")]
 Order = Annotated[float, Field(ge=1), Expected("a number of at least 1, or inf")]
-Flag = Annotated[bool, Expected("true or false")]
 Names = Annotated[tuple[Name, ...], AS_TUPLE, Field(min_length=1), Expected("a list of names", "a name")]
 Numbers = Annotated[tuple[Finite, ...], AS_TUPLE, Field(min_length=1), Expected("a list of numbers", "a number")]
 Sigmas = Annotated[tuple[NonNegative, ...], AS_TUPLE, Expected("a list of sigma_c, 0 or above", "0 or above")]

@@ -10,10 +10,8 @@ from pydantic import Field
 
 from analog_samson.experiments.fields import (
     AS_TUPLE,
-    Count,
     Durations,
     Family,
-    Flag,
     MaybeCount,
     MaybeDuration,
     MaybeFlag,
@@ -24,18 +22,20 @@ from analog_samson.experiments.fields import (
     Metric,
     Names,
     Numbers,
-    Percent,
     Share,
     Sigmas,
     Teacher,
 )
 from analog_samson.experiments.shown import Shown
 from analog_samson.presets.fields import (
+    Count,
     Expected,
+    Flag,
     Limit,
     Line,
     Name,
     NonNegative,
+    Percent,
     Positive,
     SchemaVersion,
     Section,

@@ -5,8 +5,24 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from analog_samson.experiments.fields import AS_TUPLE, Count, Duration, Flag, MaybeOrder, Metric, Names, Numbers, Order
-from analog_samson.presets.fields import Expected, Name, NonNegative, Positive, Section
+from analog_samson.experiments.fields import (
+    AS_TUPLE,
+    Duration,
+    MaybeOrder,
+    Metric,
+    Names,
+    Numbers,
+    Order,
+)
+from analog_samson.presets.fields import (
+    Count,
+    Expected,
+    Flag,
+    Name,
+    NonNegative,
+    Positive,
+    Section,
+)
 
 
 class AccuracyTable(Section):

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from analog_samson.presets.fields import (
+    Count,
     Expected,
+    Flag,
     Line,
     Name,
     NonNegative,
+    Percent,
     SchemaVersion,
     Section,
     Text,
@@ -25,11 +28,8 @@ def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
-Percent = Annotated[float, Field(ge=0, le=100), Expected("a number from 0 to 100")]
 Points = Annotated[float | None, Field(ge=0, allow_inf_nan=False), Expected("a finite number, 0 or above, or null")]
-Count = Annotated[int, Field(ge=1), Expected("a whole number of at least 1")]
 Seed = Annotated[int, Field(ge=0), Expected("a whole number of 0 or above")]
-Flag = Annotated[bool, Expected("true or false")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Expected("64 hexadecimal digits")]
 Lines = Annotated[tuple[Line, ...], AfterValidator(_some), Expected("a list of lines", "one line of text")]
 Files = Annotated[tuple[Line, ...], Expected("a list of file names", "a file name")]
@@ -78,26 +78,26 @@ class Origin(Section):
     license_file: Line = Field(description="its text, beside this card")
 
 
-class Aged(Section):
-    """Accuracy on simulated chips of a preset, so long after programming; no deviation for a single chip."""
+class Accuracy(Section):
+    """Mean and deviation over the simulated chips of a preset; no deviation for a single chip."""
 
     preset: Name
-    time_seconds: NonNegative
     adabs: Flag = Field(description="with adapted batch-norm statistics")
     chips: Count
     mean_percent: Percent
     std_points: Points
 
 
-class Noisy(Section):
+class Aged(Accuracy):
+    """Accuracy so long after programming."""
+
+    time_seconds: NonNegative
+
+
+class Noisy(Accuracy):
     """Accuracy under the generic Gaussian conductance model."""
 
-    preset: Name
     sigma_c: NonNegative
-    adabs: Flag = Field(description="with adapted batch-norm statistics")
-    chips: Count
-    mean_percent: Percent
-    std_points: Points
 
 
 class Measurement(Section):
