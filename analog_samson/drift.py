@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from analog_samson.results.records import COLUMNS, Record, to_row
 from analog_samson.tiles.calibrate import calibrate_input_ranges, needs_calibration
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.error import weight_error
+from analog_samson.tiles.fold import Pairs, foldable, folded
 from analog_samson.units import format_duration
 
 if TYPE_CHECKING:
@@ -122,6 +124,7 @@ def simulate_drift(
     if not kept.has(stage="digital", adabs=False, instance=0):
         kept.commit(measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16))
     analog = convert(model, preset, engine=engine, exclude=exclude)
+    pairs = foldable(model, data) if engine == "fast" else {}
     if needs_calibration(preset):
         calibrate_input_ranges(model, analog, calibration, preset)
     states = (False, True) if adabs else (False,)
@@ -133,7 +136,7 @@ def simulate_drift(
             for adapted in states
         ]
         missing = [cell for cell in cells if not kept.has(**cell)]
-        for cell, records in _run_instance(analog, data, missing, seed, context, calibration, bf16):
+        for cell, records in _run_instance(analog, data, missing, seed, context, calibration, bf16, pairs):
             kept.commit(records)
             progress(f"instance {instance + 1} of {stop}, {format_duration(cell['time_seconds'])}")
         instance += 1
@@ -160,6 +163,7 @@ def _run_instance(
     context: dict[str, Any],
     calibration: Labelled | None,
     bf16: bool,
+    pairs: Pairs,
 ) -> Iterator[tuple[dict[str, Any], list[Record]]]:
     """Program one chip, then let it drift to the time of each cell, always from the programmed state."""
     if cells:
@@ -170,7 +174,8 @@ def _run_instance(
         with rng.stream(seed, "drift", cell["instance"], time):
             if time > 0:
                 analog.drift_analog_weights(time)
-            records = measure_cell(analog, data, cell | context, calibration if cell["adabs"] else None, bf16=bf16)
+            adapting = calibration if cell["adabs"] else None
+            records = measure_cell(analog, data, cell | context, adapting, bf16=bf16, pairs=pairs)
         error = Record(metric="weight_error", value=weight_error(analog), sigma_c=None, **cell, **context)
         yield cell, [*records, error]
 
@@ -182,13 +187,18 @@ def measure_cell(
     calibration: Labelled | None = None,
     *,
     bf16: bool = False,
+    pairs: Pairs = MappingProxyType({}),
 ) -> list[Record]:
-    """Accuracy and loss of one cell; with `calibration`, under AdaBS statistics that are taken back after."""
+    """Accuracy and loss of one cell; with `calibration`, under AdaBS statistics that are taken back after.
+
+    pairs: batch-norm layers that are folded while the data is evaluated, see `tiles.fold`.
+    """
     borrowed: AbstractContextManager[Any] = restored_statistics(model) if calibration is not None else nullcontext()
     with borrowed:
         if calibration is not None:
             adapt_batchnorm(model, calibration)
-        evaluation = evaluate(model, data, bf16=bf16)
+        with folded(model, pairs):
+            evaluation = evaluate(model, data, bf16=bf16)
     full = {"adabs": False, "time_seconds": None, "sigma_c": None} | cell
     return [
         Record(metric="accuracy_percent", value=evaluation.accuracy_percent, **full),

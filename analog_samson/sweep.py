@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from analog_samson.allocation import keep_freed_memory
 from analog_samson.errors import AnalogSamsonError, InstallationError, OptionError, RunError, did_you_mean, list_faults
 from analog_samson.zoo.search import checkpoint_path
 
@@ -77,6 +78,7 @@ class _Guarded(Generic[T]):
     def __call__(self, place: int, cell: T) -> tuple[int, _Failure | None]:
         import torch
 
+        keep_freed_memory()
         torch.set_num_threads(self.threads)
         try:
             self.task(cell)

@@ -8,9 +8,12 @@ second time measured, as in a simulation one forward follows another; reported a
 that of the eager float32 NCHW digital network in the same round. Networks: ResNet-20 at 32 x 32,
 batch 250; torchvision's ResNet-18 at 224 x 224, batch 16 (random weights and images: speed does not depend on them).
 Three hardwares: weight noise alone (pcm_nandakumar_2019), 8-bit converters with a static range and output noise
-(pcm_rasch_2023 without read noise, IR drop and row limit), and all of pcm_rasch_2023. Writes
-results/simulate_speed_NETWORK_THREADSthread.json, with `_alone` for --no-aihwkit: beside aihwkit's forwards all
-other times differ, the digital ones most (why was not tested), so both settings are kept.
+(pcm_rasch_2023 without read noise, IR drop and row limit), and all of pcm_rasch_2023. Batch norm is folded into our
+layers as `simulate` does it. Freed memory is kept, as in every command of this project; with --plain-malloc it is not:
+then glibc gives it back and page faults slow all forwards, the digital one most, and aihwkit's large blocks, after
+which glibc keeps more, change that within a process. So both are told, with aihwkit's own forwards and (--no-aihwkit,
+`_alone`) without. bfloat16 is left out where the CPU only emulates it. Writes
+results/simulate_speed_NETWORK_THREADSthread_CPU[_alone][_plain].json, CPU as torch names its vector instructions;
 `python benchmarks/table.py` renders the tables of the README.
 """
 
@@ -23,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,10 +34,13 @@ from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.simulator.configs import TorchInferenceRPUConfig
 from torch import Tensor, nn
 
+from analog_samson.allocation import keep_freed_memory
+from analog_samson.devices import bfloat16_is_emulated
 from analog_samson.models import build_model
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
 from analog_samson.tiles.convert import convert
+from analog_samson.tiles.fold import Pairs, foldable, folded
 from analog_samson.tiles.rpu import rpu_config
 
 RESULTS = Path(__file__).parent / "results"
@@ -62,9 +69,11 @@ def aged(analog: Any) -> Any:
     return analog
 
 
-def run_on(model: nn.Module, x: Tensor, *, bf16: bool = False) -> Callable[[], Tensor]:
+def run_on(
+    model: nn.Module, x: Tensor, *, bf16: bool = False, pairs: Pairs = MappingProxyType({})
+) -> Callable[[], Tensor]:
     def forward() -> Tensor:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.no_grad(), folded(model, pairs), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             return model(x)
 
     return forward
@@ -94,13 +103,16 @@ def contenders(model: nn.Module, x: Tensor, *, aihwkit: bool) -> dict[tuple[str,
     runs = {
         ("digital", "fp32 NCHW"): run_on(model, x),
         ("digital", "fp32 channels_last"): run_on(digital, last),
-        ("digital", "bf16 channels_last"): run_on(digital, last, bf16=True),
     }
+    bf16 = not bfloat16_is_emulated(torch.device("cpu"))
+    if bf16:
+        runs["digital", "bf16 channels_last"] = run_on(digital, last, bf16=True)
+    pairs = foldable(model, [(x[:1], x[:1])])
     for name, preset in hardware().items():
         ours = aged(convert(model, preset))
-        runs[name, "analog-samson fp32"] = run_on(ours, last)
-        if preset.periphery.model == "perfect":
-            runs[name, "analog-samson bf16"] = run_on(ours, last, bf16=True)
+        runs[name, "analog-samson fp32"] = run_on(ours, last, pairs=pairs)
+        if bf16 and preset.periphery.model == "perfect":
+            runs[name, "analog-samson bf16"] = run_on(ours, last, bf16=True, pairs=pairs)
         if aihwkit:
             runs[name, "aihwkit compiled tile"] = run_on(aged(convert(model, preset, engine="aihwkit")), x)
             torch_tile = torch_tile_model(model, preset)
@@ -149,7 +161,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--no-aihwkit", action="store_true", help="leave out aihwkit's own forwards, which take long")
+    parser.add_argument("--plain-malloc", action="store_true", help="leave freed memory to glibc")
     options = parser.parse_args()
+    kept = not options.plain_malloc and keep_freed_memory()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     name, shape = NETWORKS[options.network]
@@ -160,13 +174,17 @@ def main() -> None:
         "network": options.network,
         "shape": shape,
         "threads": options.threads,
+        "aihwkit_beside": not options.no_aihwkit,
+        "freed_memory_kept": kept,
         "torch": torch.__version__,
+        "cpu": torch.backends.cpu.get_cpu_capability(),
         "processor": platform.processor() or platform.machine(),
         "rows": rows,
     }
     RESULTS.mkdir(exist_ok=True)
-    alone = "_alone" if options.no_aihwkit else ""
-    path = RESULTS / f"simulate_speed_{options.network}_{options.threads}thread{alone}.json"
+    alone, plain = "_alone" if options.no_aihwkit else "", "" if kept else "_plain"
+    cpu = torch.backends.cpu.get_cpu_capability()
+    path = RESULTS / f"simulate_speed_{options.network}_{options.threads}thread_{cpu.lower()}{alone}{plain}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
     for row in rows:
         print(f"{row['hardware']:32s}{row['implementation']:24s}{row['median_ratio']:8.2f}  n = {row['rounds']}")

@@ -80,7 +80,7 @@ def _roofline_grid(cases: Results) -> Grid:
 def simulate_speed(results: Results) -> list[Block]:
     return [
         Grid(
-            title=f"{result['network']}, input {' x '.join(map(str, result['shape']))}, {result['threads']} thread(s)",
+            title=_setting(result),
             headers=("hardware", "implementation", "time over the digital forward", "seconds", "rounds"),
             rows=tuple(
                 (
@@ -96,6 +96,20 @@ def simulate_speed(results: Results) -> list[Block]:
         )
         for result in results
     ]
+
+
+def _setting(result: dict[str, Any]) -> str:
+    """What a measurement of forwards ran on; results from before the memory setting was known lack the last part."""
+    parts = [
+        result["network"],
+        f"input {' x '.join(map(str, result['shape']))}",
+        f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}",
+    ]
+    if "cpu" in result:
+        beside = "beside aihwkit's forwards" if result["aihwkit_beside"] else "without aihwkit's forwards"
+        kept = "freed memory kept" if result["freed_memory_kept"] else "freed memory left to glibc"
+        parts += [result["cpu"], beside, kept]
+    return ", ".join(parts)
 
 
 def simulate_total(results: Results) -> list[Block]:
@@ -120,10 +134,32 @@ def simulate_total(results: Results) -> list[Block]:
     return [Grid(title="A whole drift study", headers=headers, rows=tuple(rows), align="lrrrlrrr")]
 
 
+def simulate_memory(results: Results) -> list[Block]:
+    headers = ("hardware", "freed memory", "peak of the process, GiB", "of that before the evaluation, GiB")
+    return [
+        Grid(
+            title=f"{result['network']}, input {result['batch']} x 3 x 224 x 224",
+            headers=headers,
+            rows=tuple(
+                (
+                    row["hardware"],
+                    "kept" if row["freed_memory_kept"] else "left to glibc",
+                    f"{row['peak_gib']:.2f}",
+                    f"{row['loaded_gib']:.2f}",
+                )
+                for row in result["rows"]
+            ),
+            align="llrr",
+        )
+        for result in results
+    ]
+
+
 RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "optimizer_step": optimizer_step,
     "simulate_speed": simulate_speed,
     "simulate_total": simulate_total,
+    "simulate_memory": simulate_memory,
 }
 
 

@@ -244,11 +244,11 @@ def test_setting_can_have_methods_and_seeds_of_its_own():
     assert len({c.seed for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_tuned"}) == 3
 
 
-def test_candidate_trains_shorter_and_is_scored_on_fewer_images_where_its_setting_says_so():
+def test_candidate_trains_and_is_scored_on_fewer_images_where_its_setting_says_so():
     networks = networks_of(load_experiment("study"))
     found = plan_candidates(networks, networks.scale("mini"), Overrides())
-    seen = {(c.setting.name, c.training["epochs"], c.scored) for c in found}
-    assert seen == {("digits_cnn_digits", 10, None), ("resnet20_cifar10_tuned", 1, 1000)}
+    seen = {(c.setting.name, c.training["epochs"], c.sample, c.scored) for c in found}
+    assert seen == {("digits_cnn_digits", 10, None, None), ("resnet20_cifar10_tuned", 1, 20000, 1000)}
     shortest = plan_candidates(networks, networks.scale("mini"), Overrides(limit_epochs=1))
     assert {c.training["epochs"] for c in shortest} == {1}
 

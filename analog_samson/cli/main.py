@@ -7,6 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from analog_samson import __version__
+from analog_samson.allocation import keep_freed_memory
 from analog_samson.cli import (
     compare,
     convert,
@@ -61,6 +62,7 @@ def _main(version: bool = typer.Option(False, "--version", help="Print the versi
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0 ok, 1 the user's fault, 2 usage, 3 a bug, 130 interrupted."""
+    keep_freed_memory()
     try:
         return app(arguments, standalone_mode=False) or 0
     except typer.Exit as stop:

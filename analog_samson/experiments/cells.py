@@ -181,7 +181,7 @@ def _train_job(job: CellJob) -> TrainJob:
         data=job.data.train,
         seed=cell.seed,
         model=cell.network,
-        limit=job.limit,
+        limit=fewest(job.limit, cell.sample),
         from_checkpoint=job.start,
         normalization=_normalization(cell),
         device=job.device,

@@ -27,8 +27,9 @@ def training_seconds(cell: Cell, cost: Cost) -> float:
     if not cell.training:
         return 0.0
     setting = cell.setting
-    steps = -(-setting.train_images // cell.training["batch_size"])
-    gradients = _BACKWARD * setting.train_images * setting.gmacs / cost.training_gmacs_per_second
+    images = cell.sample or setting.train_images
+    steps = -(-images // cell.training["batch_size"])
+    gradients = _BACKWARD * images * setting.gmacs / cost.training_gmacs_per_second
     tests = setting.test_images * setting.gmacs / cost.evaluation_gmacs_per_second
     one_pass = gradients + steps * cost.seconds_per_step
     return float(cell.training["epochs"] * (cell.passes * one_pass + tests))

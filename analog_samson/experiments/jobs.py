@@ -130,7 +130,7 @@ def asked_of_training(job: CellJob) -> dict[str, Any]:
         "seed": cell.seed,
         "start": start,
         "teacher": "start" if cell.distill else None,
-        "limit": job.limit,
+        "limit": fewest(job.limit, cell.sample),
         "holdout": cell.holdout,
     }
 

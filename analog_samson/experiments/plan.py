@@ -62,8 +62,8 @@ class Cell:
 
     folder: where it lies below --out. chosen: the hyper-parameters among `training` that belong to this method.
     start: None for fresh weights, the folder of another cell, or the name of a file. distill: from that start.
-    holdout: share of the training images to test on instead of the test set, for tuning; scored: so many of them decide
-    between candidates, None is all.
+    sample: the first training images that are used, None is all. holdout: share of them to test on instead of the
+    test set, for tuning; scored: so many of those decide between candidates, None is all.
     """
 
     folder: str
@@ -78,6 +78,7 @@ class Cell:
     start_cell: str | None = None
     start_file: str | None = None
     distill: bool = False
+    sample: int | None = None
     holdout: float | None = None
     scored: int | None = None
 
@@ -176,7 +177,7 @@ def _candidate(
     """A training on all but the held-out images, as long as the setting's choice says."""
     cell = _cell(setting, method, chosen, tuning.seed, overrides, holdout=tuning.holdout)
     length = {} if tuned.epochs is None else {"epochs": min(tuned.epochs, cell.training["epochs"])}
-    return replace(cell, training={**cell.training, **length}, scored=tuned.images)
+    return replace(cell, training={**cell.training, **length}, sample=tuned.sample, scored=tuned.images)
 
 
 def _cell(

@@ -157,6 +157,7 @@ class TunedChoice(Section):
 
     model: Literal["tuned"]
     epochs: MaybeCount = Field(default=None, description="of a candidate's training; left out, those of the setting")
+    sample: MaybeCount = Field(default=None, description="first training images of a candidate, held-out ones included")
     images: MaybeCount = Field(default=None, description="held-out images that are scored; left out, all of them")
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from analog_samson.tiles.product import is_static, vector_product
+from analog_samson.tiles.scaling import Affine, fold_bias
 from analog_samson.tiles.state import output_scale, stored_weight, tile_grid
 from analog_samson.tiles.static import prepare_static
 
@@ -32,24 +33,28 @@ class Operator:
     positions: int
 
 
-def execute(module: Any, x: Tensor, operator: Operator) -> Tensor:
+def execute(module: Any, x: Tensor, operator: Operator, after: Affine | None = None) -> Tensor:
     """The output of a layer's ``analog_module`` for x (N, C, ...); noise is drawn from torch's stream.
 
+    after: applied to the output with the digital scale and bias, at no cost.
     Several tiles along the rows are added after their own converters, several along the columns stand side by side.
     Under autocast, products of perfect converters run in the lower precision; everything else stays in float32.
     """
     io = tile_grid(module)[0][0].rpu_config.forward
     if io.is_perfect:
-        return operator.multiply(x, stored_weight(module), module.bias)
+        weight = stored_weight(module)
+        scaled = weight if after is None else weight * after.gain[:, None]
+        return operator.multiply(x, scaled, fold_bias(module.bias, after))
     with torch.autocast(x.device.type, enabled=False):  # converters and noise need single precision
-        return _execute_converters(module, x.float(), operator, io)
+        return _execute_converters(module, x.float(), operator, io, after)
 
 
-def _execute_converters(module: Any, x: Tensor, operator: Operator, io: Any) -> Tensor:
+def _execute_converters(module: Any, x: Tensor, operator: Operator, io: Any, after: Affine | None) -> Tensor:
     products = _prepare(module, x.shape[1], operator, io)
+    gain, bias = None if after is None else after.gain, fold_bias(module.bias, after)
     output: Tensor | None = None
     for begin, part in _chunks(x):
-        result = _add_up(products, part, module.bias)
+        result = _add_up(products, part, gain, bias)
         if len(part) == len(x):
             return result
         if output is None:
@@ -72,10 +77,11 @@ def _prepare(module: Any, channels: int, operator: Operator, io: Any) -> list[li
     return products
 
 
-def _add_up(products: list[list[Product]], x: Tensor, bias: Tensor | None) -> Tensor:
+def _add_up(products: list[list[Product]], x: Tensor, gain: Tensor | None, bias: Tensor | None) -> Tensor:
     total: Tensor | None = None
     for row in products:
         values, scale = _side_by_side([product(x) for product in row])
+        scale = scale if gain is None else scale * by_channel(gain, values)
         if total is not None:
             total.addcmul_(values, scale)
         elif bias is not None:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from analog_samson.tiles.execute import Operator, execute
 from analog_samson.tiles.im2col import split_windows
+from analog_samson.tiles.scaling import Affine
 
 
 class _CrossbarLayer:
@@ -33,16 +34,20 @@ class CrossbarLinear(_CrossbarLayer, AnalogLinear):
         return execute(self.analog_module, flat, _LINEAR).view(*x_input.shape[:-1], -1)
 
 
-class _CrossbarConv(_CrossbarLayer, _AnalogConvNd):
-    """Shared by the convolutions; `blocks` is the number of groups, each on rows and columns of its own."""
+class CrossbarConv(_CrossbarLayer, _AnalogConvNd):
+    """Shared by the convolutions.
+
+    blocks: the number of groups, each on rows and columns of its own. after: what the fast forward does to its output.
+    """
 
     blocks = 1
+    after: Affine | None = None
     convolve: Callable[..., Tensor]
 
     def forward(self, x_input: Tensor) -> Tensor:
         if self.training or not self.fast:
             return self._tile_forward(x_input)
-        return execute(self.analog_module, x_input, self._operator())
+        return execute(self.analog_module, x_input, self._operator(), self.after)
 
     def _operator(self) -> Operator:
         """This convolution on weights (out, channels * kernel) for the channels that `x` has."""
@@ -63,23 +68,23 @@ class _CrossbarConv(_CrossbarLayer, _AnalogConvNd):
             return super().forward(x_input)
         width = self.out_channels // self.blocks
         inputs = x_input.split(self.in_channels, dim=1)
-        outputs = [super(_CrossbarConv, self).forward(x)[:, i * width :][:, :width] for i, x in enumerate(inputs)]
+        outputs = [super(CrossbarConv, self).forward(x)[:, i * width :][:, :width] for i, x in enumerate(inputs)]
         return torch.cat(outputs, dim=1)
 
 
-class CrossbarConv1d(_CrossbarConv, AnalogConv1d):
+class CrossbarConv1d(CrossbarConv, AnalogConv1d):
     """A 1-d convolution on aihwkit tiles."""
 
     convolve = staticmethod(functional.conv1d)
 
 
-class CrossbarConv2d(_CrossbarConv, AnalogConv2d):
+class CrossbarConv2d(CrossbarConv, AnalogConv2d):
     """A 2-d convolution on aihwkit tiles."""
 
     convolve = staticmethod(functional.conv2d)
 
 
-class CrossbarConv3d(_CrossbarConv, AnalogConv3d):
+class CrossbarConv3d(CrossbarConv, AnalogConv3d):
     """A 3-d convolution on aihwkit tiles."""
 
     convolve = staticmethod(functional.conv3d)
