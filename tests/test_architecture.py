@@ -34,6 +34,7 @@ ROOMS = [
     ["drift"],
     ["conductance"],
     ["simulation", "conversion", "sharpness_study"],
+    ["averaging"],
     ["explanation"],
     ["comparison"],
     ["demonstration"],

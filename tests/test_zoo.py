@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from networks import seeded
 from test_simulation import Small
 
@@ -33,7 +34,10 @@ from analog_samson.zoo.search import parse_card
 FOLDER = Path(str(resources.files("analog_samson.zoo")))
 NAMES = zoo_names()
 NAME = "resnet32_cifar10"
-script = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "zoo_card.py"))
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))  # as for a script, which finds its neighbours
+script = runpy.run_path(str(BENCHMARKS / "command_lines.py")) | runpy.run_path(str(BENCHMARKS / "zoo_card.py"))
+sys.path.remove(str(BENCHMARKS))
 
 
 # What the folder holds
@@ -58,7 +62,8 @@ def test_network_is_what_its_card_says(name):
     described = (known["model"], known["num_classes"], known["in_channels"])
     assert described == (network.model, network.num_classes, network.in_channels)
     assert Normalization.from_metadata(known["normalization"]).text() == network.normalization
-    assert (known["data"], known["data_fingerprint"]) == (card.data.name, card.data.fingerprint)
+    if "training" in known:  # an average tells of the images of its statistics only
+        assert (known["data"], known["data_fingerprint"]) == (card.data.name, card.data.fingerprint)
     model = restore_model(checkpoint)
     assert sum(parameter.numel() for parameter in model.parameters()) == network.parameters
     assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
@@ -403,6 +408,30 @@ def test_earlier_training_is_told_first_and_read_by_the_next(trained, tmp_path):
     before, after = script["training_commands"](asked, stages)
     assert "--out runs/cnn_digits-1 " in before
     assert "--from-checkpoint runs/cnn_digits-1/checkpoint.safetensors" in after
+
+
+def test_average_is_told_after_its_training_and_names_the_file_of_others(trained, tmp_path, capsys):
+    """The card of an average has its two commands, and those repeat the file."""
+    out = tmp_path / "mean"
+    command = ["average", "--checkpoint", str(trained.checkpoint), "--checkpoint", str(trained.checkpoint)]
+    assert main([*command, "--shares", "0.5,0.5", "--data", "digits", "--limit", "300", "--out", str(out)]) == 0
+    stages = [load_checkpoint(trained.checkpoint), load_checkpoint(out / "checkpoint.safetensors")]
+    assert script["in_order"](stages[1], stages[:1]) == stages
+    assert script["last_training"](stages) == stages[0].metadata
+    asked = SimpleNamespace(name="cnn_digits", noise_preset=None, holdout=None, limit=None)
+    before, after = (shlex.split(command)[1:] for command in script["training_commands"](asked, stages))
+    assert (before[0], after[0]) == ("train", "average")
+    made = "runs/cnn_digits-1/checkpoint.safetensors"
+    assert [after[i + 1] for i, word in enumerate(after) if word == "--checkpoint"] == [made, made]
+    repeated = [str(trained.checkpoint) if word == made else word for word in after]
+    assert main([*repeated, "--out", str(tmp_path / "again")]) == 0
+    assert load_checkpoint(tmp_path / "again" / "checkpoint.safetensors").sha256 == stages[1].sha256
+
+
+def test_average_of_files_of_others_alone_makes_no_card(tmp_path):
+    save_checkpoint(tmp_path / "a.safetensors", {"w": torch.ones(1)}, {"averaged": []})
+    with pytest.raises(CheckpointError, match="an average of files of others; give one trained here with --earlier"):
+        script["last_training"]([load_checkpoint(tmp_path / "a.safetensors")])
 
 
 def test_simulation_command_that_would_say_something_else_is_refused(trained):

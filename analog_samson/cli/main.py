@@ -9,6 +9,7 @@ from typer.exceptions import TyperException
 from analog_samson import __version__
 from analog_samson.allocation import keep_freed_memory
 from analog_samson.cli import (
+    average,
     compare,
     convert,
     demo,
@@ -39,6 +40,7 @@ app = typer.Typer(
 for command in (
     demo.demo,
     train.train,
+    average.average,
     convert.convert,
     simulate.simulate,
     compare.compare,

@@ -96,7 +96,7 @@ def simulate(
         "target_halfwidth": target_halfwidth,
         "max_instances": max_instances,
         "seed": seed,
-        "sigmas": _parse_sigmas(sigmas),
+        "sigmas": parse_sigmas(sigmas),
         "limit": limit,
         "adabs": adabs,
         "calibration_data": calibration_data,
@@ -167,7 +167,7 @@ def _options(given: dict[str, Any], config: Path | None) -> "SimulateOptions":
     return SimulateOptions(**given)
 
 
-def _parse_sigmas(text: str) -> tuple[float, ...]:
+def parse_sigmas(text: str) -> tuple[float, ...]:
     if text.strip() in ("", "none"):
         return ()
     try:

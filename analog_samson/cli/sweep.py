@@ -59,7 +59,7 @@ def sweep(
         "runs/sweep"
     ),
 ) -> None:
-    from analog_samson.cli.simulate import _parse_sigmas
+    from analog_samson.cli.simulate import parse_sigmas
     from analog_samson.simulation import SimulateOptions
     from analog_samson.sweep import Pool
 
@@ -69,7 +69,7 @@ def sweep(
         preset="",
         model=model,
         times=parse_times(times),
-        sigmas=_parse_sigmas(sigmas),
+        sigmas=parse_sigmas(sigmas),
         instances=instances,
         limit=limit,
         adabs=adabs,

@@ -202,13 +202,13 @@ def train(
     from analog_samson.training.job import prepare_training
 
     with told_once(), joined_world() as world:
-        _run(world.together(lambda: prepare_training(_job(given), world)), out)
+        _run(world.together(lambda: prepare_training(job_of(given), world)), out)
 
 
 train.__doc__ = f"Train a network from scratch, or fine-tune a checkpoint.\n\n{EXAMPLE}"
 
 
-def _job(given: dict[str, Any]) -> "TrainJob":
+def job_of(given: dict[str, Any]) -> "TrainJob":
     """Divide the options into those of the training itself and those that name models, data and machine."""
     from dataclasses import fields
 

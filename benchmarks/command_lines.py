@@ -1,0 +1,188 @@
+"""Trainings, averages and simulations as the commands that repeat them, read back before they are told.
+
+For `zoo_card.py`. Files are named without their folders; what has the default of its option is left out.
+"""
+
+import argparse
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from analog_samson.cli.main import app
+from analog_samson.cli.simulate import parse_sigmas
+from analog_samson.cli.train import job_of
+from analog_samson.data.normalization import parse_normalization
+from analog_samson.data.sources import SOURCES
+from analog_samson.errors import CheckpointError, RunError, list_faults
+from analog_samson.report.digest import Run
+from analog_samson.simulation import VOLATILE, SimulateOptions
+from analog_samson.training.job import read_texts
+from analog_samson.training.options import TrainOptions
+from analog_samson.units import format_duration, parse_times
+
+# Options whose default depends on the method: left out of a command where they have it.
+_OF_METHOD = ("rho", "p", "eta", "selection", "sigma", "perturbed_share", "ascent_every", "ascent_fraction")
+DEFAULT_SELECTION = "weights_only"
+_ALWAYS = ("data", "method", "preset", "seed")
+
+
+def training_command(
+    known: Mapping[str, Any], made: Mapping[str, str], folder: str, options: argparse.Namespace
+) -> str:
+    trained = dict(known["training"])
+    processes = trained.pop("processes", 1)
+    values = given_options(trained)
+    if options.noise_preset is not None and options.noise_preset.stem == trained.get("noise_preset"):
+        values["noise_preset"] = options.noise_preset.name
+    for option, key in (("from_checkpoint", "started_from"), ("distill", "distilled_from")):
+        if key in known:
+            values[option] = made.get(known[key]["sha256"], known[key]["file"])
+    if "distilled_from" in known and known["distilled_from"]["model"] != known["model"]:
+        values["distill_model"] = known["distilled_from"]["model"]
+    if known["test_data"] != known["data"]:
+        values["test_data"] = data_spec(known["test_data"])
+    elif options.holdout is not None:
+        values["holdout"] = options.holdout
+    values["limit"] = options.limit
+    arguments = written("train", values | {"model": known["model"], "data": data_spec(known["data"]), "out": folder})
+    check_training(arguments, trained, options.noise_preset)
+    start = ["analog-samson"]
+    if processes > 1:
+        start = ["torchrun", "--nproc-per-node", str(processes), "-m", "analog_samson"]
+    return shlex.join([*start, *arguments])
+
+
+def averaging_command(
+    known: Mapping[str, Any], made: Mapping[str, str], folder: str, options: argparse.Namespace
+) -> str:
+    """The network is named where one of the files is not known to say it."""
+    sources, statistics = known["averaged"], known.get("statistics")
+    values: dict[str, Any] = {
+        "checkpoint": [made.get(source["sha256"], source["file"]) for source in sources],
+        "shares": ",".join(number_text(source["share"]) for source in sources),
+        "model": None if all(source["sha256"] in made for source in sources) else known["model"],
+        "out": folder,
+    }
+    if statistics is not None:
+        values |= {"data": data_spec(statistics["data"]), "limit": statistics["images"], "seed": statistics["seed"]}
+    return shlex.join(["analog-samson", *written("average", values)])
+
+
+def given_options(trained: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored options of a training without those that its method takes anyway, as a user gives them."""
+    method = {name: trained[name] for name in ("method", "selection") if name in trained}
+    usual = TrainOptions(seed=0, **method).resolved()
+    values = {name: value for name, value in trained.items() if name != "noise_preset_sha256"}
+    usual["selection"] = DEFAULT_SELECTION
+    for name in _OF_METHOD:
+        if name in values and float_of(values[name]) == float_of(usual[name]):
+            del values[name]
+    if "noise_time" in values:
+        values["noise_time"] = format_duration(values["noise_time"])
+    return values
+
+
+def float_of(value: Any) -> Any:
+    """Numbers stored as text, such as "inf", as numbers."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
+
+
+def check_training(arguments: Sequence[str], trained: Mapping[str, Any], noise_preset: Path | None) -> None:
+    """Raise CheckpointError unless the command line reads these options from the command."""
+    job = job_of({name: value for name, value in parsed(arguments).items() if value is not None})
+    normalization = None if job.normalization is None else parse_normalization(job.normalization)
+    given = dict(job.options)
+    if noise_preset is not None and given.get("noise_preset") == noise_preset.name:
+        given["noise_preset"] = str(noise_preset.resolve())
+    read = TrainOptions(seed=job.seed, normalization=normalization, **read_texts(given)).resolved()
+    stored = {name: float_of(value) for name, value in trained.items()}
+    differ = [
+        f"{name}: trained with {stored.get(name)!r}, the command says {read.get(name)!r}"
+        for name in sorted({*read, *stored})
+        if float_of(read.get(name)) != stored.get(name)
+    ]
+    if differ:
+        raise CheckpointError(list_faults(shlex.join(arguments), differ))
+
+
+def simulation_command(name: str, run: Run) -> str:
+    """The command that repeats a run, with the network from the zoo and files without their folders."""
+    options = {key: value for key, value in run.options.items() if key not in (*VOLATILE, "label", "model")}
+    shown = dict(options, checkpoint=f"zoo:{name}", out=f"runs/{name}-{run.name.replace('/', '-')}")
+    for key in ("data", "calibration_data"):
+        if key in shown:
+            shown[key] = without_folder(shown[key])
+    shown["times"] = ",".join(format_duration(time) for time in shown["times"])
+    shown["sigmas"] = ",".join(number_text(sigma) for sigma in shown.get("sigmas", ())) or "none"
+    arguments = written("simulate", shown)
+    check_simulation(arguments, options, run)
+    return shlex.join(["analog-samson", *arguments])
+
+
+def check_simulation(arguments: Sequence[str], options: Mapping[str, Any], run: Run) -> None:
+    """Raise RunError unless the command line reads the run's options from the command, files aside."""
+    read = parsed(arguments)
+    read |= {"times": parse_times(read["times"]), "sigmas": parse_sigmas(read["sigmas"])}
+    names = {field.name for field in fields(SimulateOptions)} - {*VOLATILE, "label", "model"}
+    names -= {"checkpoint", "data", "calibration_data"}
+    differ = [
+        f"{name}: the run has {options.get(name)!r}, the command says {read[name]!r}"
+        for name in sorted(names)
+        if (listed(read[name]) or None) != (listed(options.get(name)) or None)
+    ]
+    if differ:
+        raise RunError(list_faults(f"{run.name}: {shlex.join(arguments)}", differ))
+
+
+def listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def parsed(arguments: Sequence[str]) -> dict[str, Any]:
+    """What the command line makes of a command."""
+    command = typer.main.get_command(app).commands[arguments[0]]
+    return command.make_context(arguments[0], list(arguments[1:])).params
+
+
+def written(name: str, values: Mapping[str, Any]) -> list[str]:
+    """The arguments that give these options; most of those that have their default are left out."""
+    command = typer.main.get_command(app).commands[name]
+    arguments = [name]
+    for option in command.params:
+        value = values.get(option.name)
+        if value is None or (value == option.default and option.name not in _ALWAYS):
+            continue
+        if isinstance(value, bool):
+            arguments.append(option.opts[0] if value else option.secondary_opts[0])
+            continue
+        for each in value if option.multiple else [value]:
+            arguments += [option.opts[0], number_text(each)]
+    return arguments
+
+
+def number_text(value: Any) -> str:
+    """A number as short as it reads back, other values as they are."""
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value)
+
+
+def data_spec(name: str) -> str:
+    """What --data takes for an image set of that name; a folder has to be filled in."""
+    return f"{name}:DIR" if name in SOURCES else name
+
+
+def without_folder(spec: str) -> str:
+    """npz:/data/test.npz as npz:test.npz, cifar10:/data/cifar as cifar10:DIR."""
+    kind, colon, path = spec.partition(":")
+    if not colon or kind not in SOURCES:
+        return spec
+    return f"{kind}:{Path(path).name}" if kind == "npz" else f"{kind}:DIR"

@@ -1,0 +1,125 @@
+"""Several networks as their average: exact where weights are concerned, statistics from images, refusals in words."""
+
+import pytest
+import torch
+from torch import nn
+
+from analog_samson import rng
+from analog_samson.averaging import AverageOptions, average_checkpoints, mean_state
+from analog_samson.batchnorm import adapt_batchnorm
+from analog_samson.checkpoint import load_checkpoint, save_checkpoint
+from analog_samson.cli.main import main
+from analog_samson.data import open_data
+from analog_samson.data.normalization import choose_normalization
+from analog_samson.errors import CheckpointError, OptionError
+from analog_samson.evaluation import Batches
+from analog_samson.models import build_model, restore_model
+
+NORM = {"name": "", "mean": [0.3], "std": [0.4]}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two digits networks with the metadata of a training."""
+    paths = []
+    for seed in (0, 1):
+        with rng.stream(seed, "weights"):
+            model = build_model("digits_cnn", num_classes=10, in_channels=1)
+        known = {"model": "digits_cnn", "num_classes": 10, "in_channels": 1, "normalization": NORM}
+        save_checkpoint(tmp_path / f"{seed}.safetensors", model, known)
+        paths.append(str(tmp_path / f"{seed}.safetensors"))
+    return tuple(paths)
+
+
+def test_every_weight_is_the_mean_by_share(files):
+    mean = average_checkpoints(AverageOptions(checkpoints=files, shares=(0.25, 0.75), data="digits")).model
+    first, second = (load_checkpoint(path).state for path in files)
+    for name, parameter in mean.named_parameters():
+        expected = 0.25 * first[name].double() + 0.75 * second[name].double()
+        assert torch.equal(parameter.detach(), expected.float())
+
+
+def test_one_share_of_one_is_that_network(files):
+    mean = average_checkpoints(AverageOptions(checkpoints=files, shares=(0.0, 1.0), data="digits")).model
+    second = load_checkpoint(files[1]).state
+    assert all(torch.equal(parameter.detach(), second[name]) for name, parameter in mean.named_parameters())
+
+
+def test_statistics_are_those_of_the_mean_weights_on_the_first_images(files):
+    found = average_checkpoints(AverageOptions(checkpoints=files, data="digits", limit=100, batch_size=50))
+    images = open_data("digits", "train", limit=100)
+    normalization, _ = choose_normalization(metadata={"normalization": NORM}, model_name="x", data_spec="digits")
+    expected = restore_model(load_checkpoint(files[0]))
+    expected.load_state_dict(found.model.state_dict())
+    for layer in expected.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+    adapt_batchnorm(expected, Batches(images, normalization, batch_size=50, device="cpu"))
+    for name, buffer in found.model.named_buffers():
+        if "num_batches" not in name:
+            torch.testing.assert_close(buffer, dict(expected.named_buffers())[name])
+    told = found.metadata["statistics"]
+    assert (told["images"], told["fingerprint"]) == (100, images.fingerprint)
+
+
+def test_command_writes_a_checkpoint_that_says_what_it_is_made_of(files, tmp_path, capsys):
+    command = ["average", "--checkpoint", files[0], "--checkpoint", files[1], "--data", "digits"]
+    for name in ("a", "b"):
+        assert main([*command, "--shares", "0.4,0.6", "--out", str(tmp_path / name)]) == 0
+    written = [(tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("a", "b")]
+    assert written[0] == written[1]
+    text = capsys.readouterr().out
+    assert "0.4 of 0.safetensors" in text
+    known = load_checkpoint(tmp_path / "a" / "checkpoint.safetensors").metadata
+    assert [(source["file"], source["share"]) for source in known["averaged"]] == [
+        ("0.safetensors", 0.4),
+        ("1.safetensors", 0.6),
+    ]
+    assert known["normalization"] == NORM
+    again = ["simulate", "--checkpoint", str(tmp_path / "a" / "checkpoint.safetensors"), "--data", "digits"]
+    quick = ["--limit", "20", "--instances", "1", "--times", "1s", "--sigmas", "none", "--no-html"]
+    assert main([*again, *quick, "--out", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"shares": (0.5, 0.6)}, "shares: expected a sum of 1, got 1.1"),
+        ({"shares": (1.0,)}, "shares: expected one for each of 2 checkpoints, got 1"),
+        ({"shares": (float("nan"), 1.0)}, "shares: expected finite numbers, got nan"),
+        ({"checkpoints": ("a",)}, "checkpoints: expected two or more, got 1"),
+        ({"limit": 0}, "limit: expected 1 or more, got 0"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(given, told):
+    with pytest.raises(OptionError, match=told):
+        AverageOptions(**({"checkpoints": ("a", "b")} | given))
+
+
+def test_batch_norm_without_images_is_refused(files):
+    with pytest.raises(OptionError, match="has batch norm; name its training images with --data"):
+        average_checkpoints(AverageOptions(checkpoints=files))
+
+
+def test_networks_of_different_normalizations_are_refused(files, tmp_path):
+    other = tmp_path / "other.safetensors"
+    stored = load_checkpoint(files[1])
+    save_checkpoint(other, stored.state, stored.metadata | {"normalization": NORM | {"mean": [0.1]}})
+    with pytest.raises(CheckpointError, match="trained with different normalizations"):
+        average_checkpoints(AverageOptions(checkpoints=(files[0], str(other)), data="digits"))
+
+
+def test_checkpoints_of_different_networks_are_refused_with_every_reason():
+    states = [{"a": torch.zeros(2), "b": torch.zeros(1)}, {"a": torch.zeros(3), "c": torch.zeros(1)}]
+    with pytest.raises(CheckpointError) as raised:
+        mean_state(states, [0.5, 0.5], ["x", "y"])
+    assert str(raised.value).splitlines()[1:] == [
+        "  y: a is (3,), in x it is (2,)",
+        "  y: b is missing, in x it is (1,)",
+        "  y: c is (1,), in x it is missing",
+    ]
+
+
+def test_command_when_shares_are_no_numbers_says_so(files, capsys):
+    assert main(["average", "--checkpoint", files[0], "--checkpoint", files[1], "--shares", "half"]) == 1
+    assert "--shares 'half': expected numbers such as 0.3,0.7" in capsys.readouterr().err
