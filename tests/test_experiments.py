@@ -244,6 +244,22 @@ def test_setting_can_have_methods_and_seeds_of_its_own():
     assert len({c.seed for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_tuned"}) == 3
 
 
+def test_only_takes_parts_of_names_and_whole_methods_and_several_of_them():
+    networks = networks_of(load_experiment("study"))
+    found = plan_candidates(networks, networks.scale("mini"), Overrides())
+
+    def methods(only):
+        return {cell.method for cell in found if cell.is_named(only)}
+
+    assert methods("tuned/samson_inf_clip") == {
+        "samson_inf_clip",
+        "samson_inf_clip_paper",
+        "samson_inf_clip_reference",
+    }
+    assert methods("tuned/samson_inf_clip/,tuned/sgd_clip/") == {"samson_inf_clip", "sgd_clip"}
+    assert methods("") == {cell.method for cell in found}
+
+
 def test_candidate_trains_and_is_scored_on_fewer_images_where_its_setting_says_so():
     networks = networks_of(load_experiment("study"))
     found = plan_candidates(networks, networks.scale("mini"), Overrides())

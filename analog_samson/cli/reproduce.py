@@ -41,7 +41,9 @@ Cifar10Test = Annotated[Text, typer.Option(help="Its test images, if in a file o
 Cifar100 = Annotated[Text, typer.Option(help="CIFAR-100: its folder, or npz:FILE.", show_default=False)]
 ImageNet = Annotated[Text, typer.Option(help="ImageNet: its folder, with train and val.", show_default=False)]
 Checkpoints = Annotated[Path | None, typer.Option(help="Folder with files to fine-tune.", show_default=False)]
-Only = Annotated[str, typer.Option(help="Run the networks with this in their name, e.g. digits or samson_inf.")]
+Only = Annotated[
+    str, typer.Option(help="Run the networks with this in their name, e.g. digits or samson_inf; several: a,b.")
+]
 Seeds = Annotated[Text, typer.Option(help="Seeds of the trainings, e.g. 0,1,2.", show_default="those of the file")]
 LimitEpochs = Annotated[Count, typer.Option(help=f"At most so many epochs. {_TRIAL}", show_default=False)]
 LimitImages = Annotated[Count, typer.Option(help=f"The first N images of each set. {_TRIAL}", show_default=False)]

@@ -26,7 +26,7 @@ Choices = Mapping[tuple[str, str], Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
-    """What is done differently from the file. only: run the cells whose folder has this in its name."""
+    """What is done differently from the file. only: run the cells that this names."""
 
     limit_epochs: int | None = None
     limit_images: int | None = None
@@ -81,6 +81,11 @@ class Cell:
     sample: int | None = None
     holdout: float | None = None
     scored: int | None = None
+
+    def is_named(self, only: str) -> bool:
+        """Whether one of the texts between the commas is part of its folder, or of `SETTING/METHOD/`."""
+        names = (self.folder, f"{self.setting.name}/{self.method}/")
+        return any(text in name for text in only.split(",") for name in names)
 
 
 def plan_cells(networks: Networks, scale: Scale, overrides: Overrides, choices: Choices) -> list[Cell]:

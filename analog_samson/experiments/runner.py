@@ -148,8 +148,7 @@ def _tune(experiment: Experiment, networks: Networks, scale: Scale, options: Run
     if not candidates:
         return ()
     check_training(candidates)
-    only = options.overrides.only
-    wanted = [cell for cell in candidates if only in cell.folder or only in f"{cell.setting.name}/{cell.method}"]
+    wanted = [cell for cell in candidates if cell.is_named(options.overrides.only)]
     starts = {cell.start_cell for cell in wanted}
     first = [cell for cell in plan_pretrainings(networks, scale, options.overrides) if cell.folder in starts]
     say("choosing hyper-parameters")
@@ -161,7 +160,7 @@ def _tune(experiment: Experiment, networks: Networks, scale: Scale, options: Run
 
 def _selected(cells: Sequence[Cell], only: str) -> list[Cell]:
     """The cells that --only names, and what they begin with."""
-    chosen = [cell for cell in cells if only in cell.folder and cell.method != PRETRAINING]
+    chosen = [cell for cell in cells if cell.is_named(only) and cell.method != PRETRAINING]
     if not chosen:
         known = ", ".join(cell.folder for cell in cells[:3])
         raise OptionError(f"--only {only!r}: no network has this in its name; names are such as {known}")
