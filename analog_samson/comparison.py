@@ -11,6 +11,7 @@ from analog_samson.errors import OptionError, RunError, list_faults
 from analog_samson.presets.search import load_preset
 from analog_samson.report.comparison import refuse_unequal
 from analog_samson.report.digest import META_KEYS, Run, digest, results_of
+from analog_samson.report.exports import CELL_COLUMNS, cell_rows
 from analog_samson.report.headline import headline
 from analog_samson.report.validity import validity_of
 from analog_samson.report.wording import marked
@@ -67,16 +68,8 @@ class Comparison:
         """
         import pandas as pd
 
-        keys = ["checkpoint", "preset", "stage", "adabs", "instance", "time_seconds", "sigma_c"]
-        rows: dict[tuple[object, ...], dict[str, object]] = {}
-        for run in self.runs:
-            validity = validity_of(run.meta["preset"])
-            for record in run.records:
-                on_chip = record.stage in ("programmed", "drift")
-                mark = validity.mark(record.time_seconds) if on_chip else ""
-                cell = rows.setdefault(tuple(getattr(record, key) for key in keys), {"mark": mark})
-                cell[record.metric] = record.value
-        return pd.DataFrame([dict(zip(keys, key, strict=True)) | values for key, values in rows.items()])
+        rows = [row for run in self.runs for row in cell_rows(run.records, validity_of(run.meta["preset"]))]
+        return pd.DataFrame(rows, columns=list(CELL_COLUMNS)).drop_duplicates(ignore_index=True)
 
     def differences(self) -> "pd.DataFrame":
         """Paired differences [points] of every pair on every preset at the last time, with simultaneous intervals."""

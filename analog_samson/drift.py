@@ -14,10 +14,11 @@ from analog_samson.batchnorm import adapt_batchnorm, restored_statistics
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.evaluation import evaluate
 from analog_samson.presets.schema import Preset
+from analog_samson.report.exports import CELL_COLUMNS, cell_rows
 from analog_samson.report.stopping import stein_total
 from analog_samson.report.validity import validity_of
 from analog_samson.results.memory import MemoryStore
-from analog_samson.results.records import COLUMNS, Record, to_row
+from analog_samson.results.records import Record
 from analog_samson.tiles.calibrate import calibrate_input_ranges, needs_calibration
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.error import weight_error
@@ -60,10 +61,13 @@ class DriftResult:
     seed: int | None = None
 
     def frame(self) -> "pd.DataFrame":
-        """One row a value, as a tidy pandas DataFrame."""
+        """One row a cell (stage, AdaBS, instance, moment), its metrics in columns of their own, as a pandas DataFrame.
+
+        mark: "extrapolated" or "interpolated" where the preset's source does not give the moment, else empty.
+        """
         import pandas as pd
 
-        return pd.DataFrame([to_row(record) for record in self.records], columns=list(COLUMNS))
+        return pd.DataFrame(cell_rows(self.records, validity_of(self.preset)), columns=list(CELL_COLUMNS))
 
     def plot(self) -> "Figure":
         """Accuracy over logarithmic time with its 95 % band, as a matplotlib Figure."""

@@ -1,5 +1,6 @@
 """A made-up but lifelike explanation of a synthetic run, equal for equal arguments."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,36 @@ from analog_samson.results.store import RunFolder
 
 TIME = 31536000.0
 COSTS = {"drift": 4.0, "programming noise": 1.0, "read noise": 0.0}  # points that each effect costs
+ALONE = {"drift": 0.8, "programming noise": 0.2, "read noise": 0.0}  # points that each effect costs alone: less
 LOSSES = {"stem": 2.0, "head": 0.1, "blocks.0.conv": 0.5}  # points that each layer loses alone
 GAINS = {"compensation none": -40.0, "compensation per column": 0.2, "AdaBS": 2.0, "most sensitive layer digital": 3.0}
 DIGITAL, AGED = 91.0, 86.0
 
 
-def synthetic_explanation(run: Path, *, instances: int = 5, skip: tuple[str, ...] = (), classes: int = 4) -> None:
-    """An explanation in the run folder `run`; records of the labels in `skip` are missing."""
+def synthetic_explanation(
+    run: Path,
+    *,
+    instances: int = 5,
+    skip: tuple[str, ...] = (),
+    classes: int = 4,
+    alone: Mapping[str, float] = ALONE,
+    against: str = "",
+) -> None:
+    """An explanation in the run folder `run`; records of the labels in `skip` are missing.
+
+    alone: points that each effect costs alone, with the effect `against` beside it, which costs its own in `alone`.
+    """
+    variants = [*_effect_variants(alone, against), *VARIANTS]
+    levels = {(AS_IS, False): AGED}
+    for row in variants:
+        if (row["label"], row["adabs"]) != (AS_IS, False):
+            levels[row["label"], row["adabs"]] = _level(row, alone)
     luck = np.random.default_rng(3).normal(0, 0.3, instances)
     own = np.random.default_rng(4)
     with RunFolder.create(run / FOLDER, {"instances": instances}) as folder:
         folder.set_meta("explain", {"time_seconds": TIME, "instances": instances, "images": 400, "skipped": []})
-        folder.set_meta("variants", VARIANTS)
+        folder.set_meta("variants", variants)
         folder.commit(_records("pcm_nandakumar_2019", "digital", 0, DIGITAL))
-        levels = {(AS_IS, False): AGED}
-        for row in VARIANTS:
-            if (row["label"], row["adabs"]) != (AS_IS, False):
-                levels[row["label"], row["adabs"]] = _level(row)
         for (label, adabs), level in levels.items():
             noise = own.normal(0, 0.1, instances)
             for instance in range(instances if label not in skip else 0):
@@ -42,9 +56,17 @@ def _variant(label: str, kind: str, subject: str, adabs: bool = False, **facts: 
     return {"label": label, "kind": kind, "subject": subject, "adabs": adabs, **facts}
 
 
+def _effect_variants(alone: Mapping[str, float], against: str) -> list[dict[str, Any]]:
+    facts = {"against": against} if against else {}
+    own = [_variant(f"only {against}", "only", against)] if against else []
+    return [
+        *own,
+        *(_variant(f"without {name}", "without", name) for name in COSTS),
+        *(_variant(f"only {name}", "only", name, **facts) for name in alone if name != against),
+    ]
+
+
 VARIANTS = [
-    *(_variant(f"without {name}", "without", name) for name in COSTS),
-    *(_variant(f"only {name}", "only", name) for name in COSTS),
     *(
         _variant(f"only layer {p}", "layer", p, layer_type="Conv2d", macs_percent=20.0, devices_percent=10.0)
         for p in LOSSES
@@ -63,12 +85,12 @@ VARIANTS = [
 ]
 
 
-def _level(row: dict[str, Any]) -> float:
+def _level(row: dict[str, Any], alone: Mapping[str, float]) -> float:
     """Mean accuracy of a variant."""
     if row["kind"] == "without":
         return AGED + COSTS[row["subject"]]
     if row["kind"] == "only":
-        return DIGITAL - COSTS[row["subject"]]
+        return DIGITAL - alone[row["subject"]] - alone.get(row.get("against", ""), 0.0)
     return DIGITAL - LOSSES[row["subject"]] if row["kind"] == "layer" else AGED + GAINS[row["subject"]]
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,14 +20,17 @@ from synthetic_runs import META, PRESET, TIMES, synthetic_records, synthetic_run
 
 from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.search import list_presets
+from analog_samson.report.answer_tables import lifetime_grid
 from analog_samson.report.blocks import TABLES, all_grids, explanation_blocks, pick_tables, report_blocks
 from analog_samson.report.command import make_report
-from analog_samson.report.comparison import compare, family_size, refuse_unequal
+from analog_samson.report.comparison import compare, family_size, refuse_unequal, unequal_options
 from analog_samson.report.digest import Run, digest, results_of
 from analog_samson.report.explanation import Explanation
-from analog_samson.report.grid import data_csv, render_text
+from analog_samson.report.exports import cell_rows, render_json, render_marked_csv
+from analog_samson.report.grid import Data, data_csv, render_text
 from analog_samson.report.headline import headline
 from analog_samson.report.lifetime import Fate, find_crossing, lifetime, lifetimes
+from analog_samson.report.pictures import pictures
 from analog_samson.report.sentences import (
     helps_sentence,
     hurts_sentence,
@@ -147,6 +151,52 @@ def test_unequal_runs_are_refused_with_every_difference(
     refuse_unequal(read(*paths[:2]))
 
 
+ADABS = {"adabs": True, "calibration_data": None, "calibration_limit": 50, "calibration_augment": True}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"calibration_limit": 500}, "b and a: calibration limit differs: 50 and 500"),
+        ({"calibration_limit": None}, "b and a: calibration limit differs: 50 and None"),
+        ({"calibration_data": "npz:x"}, "b and a: calibration data differs: training part of the data and npz:x"),
+        ({"calibration_augment": False}, "b and a: augmentation of calibration images differs: True and False"),
+    ],
+)
+def test_runs_with_other_calibration_are_refused_where_it_is_used(
+    tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    def pair(folder: str, options: dict[str, object], meta: dict[str, object]) -> tuple[Run, ...]:
+        changed = {"a": options, "b": options | change}
+        return read(*(synthetic_run(tmp_path / folder / n, n, options=o, meta=meta) for n, o in changed.items()))
+
+    converters = {"preset": PRESET | {"periphery": {"model": "converters"}}}
+    unused = ADABS | {"adabs": False}
+    for folder, options, meta in (("adabs", ADABS, {}), ("ranges", unused, converters)):
+        runs = pair(folder, options, meta)
+        with pytest.raises(RunError, match=re.escape(said)):
+            refuse_unequal(runs)
+        assert not any(one.steps for one in compare(runs))
+    refuse_unequal(pair("unused", unused, {}))
+    same = [
+        synthetic_run(tmp_path / n, n, options=ADABS | {"calibration_data": d})
+        for n, d in (("c", "digits"), ("d", None))
+    ]
+    refuse_unequal(read(*same))
+
+
+def test_options_that_may_be_what_is_compared_are_named(tmp_path: Path) -> None:
+    paths = [
+        synthetic_run(tmp_path / name, name, options={"exclude": exclude, "engine": "fast", "bf16": name == "b"})
+        for name, exclude in (("a", []), ("b", ["head", "stem"]))
+    ]
+    assert unequal_options(read(*paths)) == [
+        "note: exclude differs: nothing (a), head, stem (b)",
+        "note: bf16 differs: no (a), yes (b)",
+    ]
+    assert unequal_options(read(paths[0])) == []
+
+
 # Studies
 
 
@@ -234,8 +284,47 @@ def test_crossing_beyond_the_simulated_times(points: list[tuple[float, float]], 
 
 def test_crossing_later_than_the_preset_is_valid_is_marked() -> None:
     points = [(1.0, 92.0), (1000.0, 89.0)]
-    assert find_crossing(points, 90.0, max_seconds=50.0).extrapolated
-    assert not find_crossing(points, 90.0, max_seconds=200.0).extrapolated
+    assert find_crossing(points, 90.0, Validity(max_seconds=50.0)).mark == "extrapolated"
+    assert find_crossing(points, 90.0, Validity(max_seconds=200.0)).mark == ""
+    assert find_crossing(points, 90.0, Validity(max_seconds=1e9, published_seconds=(1.0, 1e3))).mark == "interpolated"
+    assert find_crossing(points, 90.0, Validity(max_seconds=0.0)).mark == "extrapolated"
+
+
+def test_every_crossing_of_a_lifetime_has_a_mark_of_its_own(tmp_path: Path) -> None:
+    """The preset is valid until between the crossings of the mean and of the upper end of its interval."""
+    (run,) = read(synthetic_run(tmp_path / "run", meta={"preset": PRESET | {"validity": {}}}))
+    found = lifetime(run.results[0], 86.0)
+    assert found is not None
+    assert found.high is not None
+    until = math.sqrt(found.mean.seconds * found.high.seconds)
+    grid = lifetime_grid([replace(run.results[0], validity=Validity(max_seconds=until))], 86.0)
+    assert grid is not None
+    assert grid.data is not None
+    (row,) = (dict(zip(grid.data.columns, row, strict=True)) for row in grid.data.rows)
+    marks = [row[f"{part}_mark"] for part in ("mean", "low", "high", "weakest")]
+    assert marks == ["", "", "extrapolated", ""]
+    assert "extrapolated" not in grid.data.columns
+
+
+def test_lifetime_between_published_times_is_marked_in_table_and_data(tmp_path: Path) -> None:
+    preset = PRESET | {"validity": {"max_seconds": 1e9, "published_seconds": TIMES}}
+    (run,) = read(synthetic_run(tmp_path / "run", meta={"preset": preset}))
+    grid = lifetime_grid(run.results, 86.7)
+    assert grid is not None
+    assert grid.rows[0][2].endswith(" (interpolated)")
+    assert "interpolated" in data_csv(grid.data or Data(columns=(), rows=()))
+
+
+def test_lifetime_interval_that_says_nothing_is_put_in_words(tmp_path: Path) -> None:
+    """Two chips, one below the threshold from the start and one never: nothing is known of the mean."""
+    records = [
+        replace(r, value=80.0 if r.instance else 95.0) if r.stage == "drift" else r
+        for r in synthetic_records(instances=2)
+    ]
+    (run,) = read(synthetic_run(tmp_path / "run", records=records))
+    grid = lifetime_grid(run.results, 86.0)
+    assert grid is not None
+    assert grid.rows[0][3] == "anything from <1 second on"
 
 
 def test_lifetime_of_mean_lies_between_those_of_its_interval_and_after_the_weakest_chips(tmp_path: Path) -> None:
@@ -308,14 +397,49 @@ def test_times_between_published_ones_are_interpolated_before_them_extrapolated(
     ]  # fmt: skip
 
 
-def test_marks_agree_with_what_presets_say_of_times() -> None:
+def test_presets_that_come_with_the_package_cover_their_own_conductances() -> None:
     for preset in list_presets():
-        found = validity_of(preset.model_dump(mode="json"))
-        if preset.device.g_max_microsiemens <= preset.validity.max_g_microsiemens:
-            for time in (0.5, 1.0, 3600.0, 86400.0, 172800.0, 31536000.0):
-                assert found.mark(time) == preset.validity.evidence_at(time).replace("covered", ""), preset.name
-        else:
-            assert found.max_seconds == 0
+        assert (validity_of(preset.model_dump(mode="json")).max_seconds == 0) == (
+            preset.device.g_max_microsiemens > preset.validity.max_g_microsiemens
+        )
+
+
+def test_raw_rows_and_rows_of_cells_are_marked_like_the_tables(tmp_path: Path) -> None:
+    (run,) = read(synthetic_run(tmp_path / "run", meta={"preset": PRESET | {"validity": {"max_seconds": 1e5}}}))
+    rows = list(csv.DictReader(io.StringIO(render_marked_csv([run]))))
+    assert len(rows) == len(run.records)
+    expected = {"31536000.0": "extrapolated"}
+    assert all(row["mark"] == expected.get(row["time_seconds"], "") for row in rows)
+    (stored,) = json.loads(render_json([run]))["runs"]
+    found = [dict(zip(stored["columns"], row, strict=True)) for row in stored["records"]]
+    assert all(row["mark"] == expected.get(str(row["time_seconds"]), "") for row in found)
+    cells = cell_rows(run.records, run.results[0].validity)
+    assert all(cell["mark"] == expected.get(str(cell["time_seconds"]), "") for cell in cells)
+
+
+PUBLISHED = {"max_seconds": 3600.0, "published_seconds": [1.0, 100.0, 1e4]}  # 1 h is interpolated, what follows not
+
+
+def test_pictures_mark_every_number_in_words_and_say_what_fillings_mean(tmp_path: Path) -> None:
+    """Every alternative text names the mark as often as it names a time that has one."""
+    paths = [
+        synthetic_run(tmp_path / name, name, meta={"preset": PRESET | {"validity": PUBLISHED}}) for name in ("a", "b")
+    ]
+    drawn = pictures(read(*paths))
+    for name in ("accuracy_over_time", "gaussian_equivalent", "difference_over_time"):
+        words = drawn[name].alternative
+        assert words.count("1h (interpolated)") == words.count("1h") > 0, name
+        assert words.count("1y (extrapolated)") == words.count("1y") > 0, name
+        assert re.search(r"[Hh]ollow.*extrapolated", drawn[name].caption), name
+        assert re.search(r"[Hh]alf-filled.*interpolated", drawn[name].caption), name
+    assert "a after 1y, extrapolated: worst" in drawn["yield"].alternative
+
+
+def test_pictures_of_a_study_mark_every_number_in_words(four: tuple[Run, ...]) -> None:
+    drawn = pictures(four)
+    for name in ("differences", "frontier", "heat_map"):
+        assert drawn[name].alternative.count("(extrapolated)") == len(drawn[name].alternative.split("; ")), name
+    assert "Extrapolated where the table below says so." in drawn["yield"].caption
 
 
 # Explanations

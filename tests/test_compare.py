@@ -1,5 +1,7 @@
 """`analog-samson compare` and what it is made of, on tiny networks; results and comparisons in a notebook."""
 
+import csv
+import io
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,10 +21,13 @@ from typer.testing import CliRunner
 
 from analog_samson.checkpoint import save_checkpoint
 from analog_samson.cli.compare import compare
+from analog_samson.cli.convert import convert
+from analog_samson.cli.preset_dirs import resolve_preset
 from analog_samson.cli.simulate import simulate
+from analog_samson.cli.sweep import sweep
 from analog_samson.comparison import Comparison, compare_runs, count_comparison, plan_comparison, run_comparison
 from analog_samson.drift import DriftResult, simulate_drift
-from analog_samson.errors import AnalogSamsonError, OptionError, RunError
+from analog_samson.errors import AnalogSamsonError, OptionError, PresetError, RunError
 from analog_samson.presets.search import load_preset
 from analog_samson.results.store import open_run
 from analog_samson.simulation import SimulateOptions
@@ -168,6 +173,67 @@ def test_simulate_explains_and_says_the_cost_before(here: Path) -> None:
     assert again.stdout == result.stdout
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("--explain-time", "1h"), ("--explain-instances", "10"), ("--explain-limit", "1000")]
+)
+def test_simulate_refuses_options_of_an_explanation_that_is_not_asked_for(here: Path, option: str, value: str) -> None:
+    arguments = ["--checkpoint", "good.safetensors", "--data", "npz:data.npz", "--out", "run"]
+    with pytest.raises(OptionError, match=f"simulate: {option} would do nothing without --explain"):
+        call(simulate, *arguments, option, value)
+    assert not (here / "run").exists()
+
+
+def test_compare_with_sigmas_fills_the_equivalent_sigma_c_and_without_has_none(here: Path) -> None:
+    plain = call(compare, *ARGUMENTS, "--no-html", "--format", "csv", "--table", "accuracy").stdout
+    assert {row["equivalent_sigma_c"] for row in csv.DictReader(io.StringIO(plain))} == {""}
+    swept = [word.replace("cmp", "swept") for word in ARGUMENTS]
+    arguments = [*swept, "--sigmas", "0,0.3,2", "--no-html", "--format", "csv"]
+    rows = list(csv.DictReader(io.StringIO(call(compare, *arguments, "--table", "accuracy").stdout)))
+    assert all(row["equivalent_sigma_c"] for row in rows if row["stage"] == "drift")
+    assert len(call(compare, *arguments, "--table", "gaussian").stdout.splitlines()) == 1 + 2 * 3
+    with pytest.raises(OptionError, match="run folders and --sigmas exclude each other"):
+        call(compare, "swept/good", "swept/bad", "--sigmas", "0,1")
+
+
+def test_compare_names_options_that_differ(here: Path) -> None:
+    call(compare, *ARGUMENTS, "--no-html")
+    other = [word.replace("cmp", "other") for word in ARGUMENTS]
+    call(compare, *other, "--exclude", "head", "--no-html")
+    said = call(compare, f"cmp/good/{PRESETS[0]}", f"other/bad/{PRESETS[0]}", "--no-html", "--out", "third").stderr
+    assert re.search(r"^note: exclude differs: nothing \(.*good.*\), head \(.*bad.*\)$", said, re.MULTILINE)
+
+
+@pytest.fixture
+def mine(here: Path) -> Path:
+    """A folder with one preset of the user's."""
+    (here / "mine").mkdir()
+    text = (Path(__file__).parents[1] / "hw_presets" / "ideal.toml").read_text()
+    (here / "mine" / "own.toml").write_text(text.replace('name = "ideal"', 'name = "own"'))
+    return here / "mine"
+
+
+def test_presets_of_a_folder_are_found_by_name_in_every_command_that_takes_one(mine: Path, here: Path) -> None:
+    found = ["--preset", "own", "--preset-dir", "mine"]
+    one = ["--data", "npz:data.npz", "--times", "1s", "--instances", "2", "--threads", "1"]
+    call(simulate, "--checkpoint", "good.safetensors", *one, "--sigmas", "none", *found, "--out", "run", "--no-html")
+    assert "own" in call(convert, "--checkpoint", "good.safetensors", *found).stdout
+    call(compare, *ARGUMENTS, *found, "--preset", PRESETS[0], "--no-html")
+    assert (here / "cmp" / "good" / "own" / "results.sqlite").is_file()
+    call(sweep, "good.safetensors", *one, *found, "--out", "swept")
+    assert (here / "swept" / "good" / "own" / "seed0" / "results.sqlite").is_file()
+    again = call(simulate, "--config", "run/run.toml", "--out", "again", "--no-html")
+    assert "On own, good scores" in again.stdout
+    with pytest.raises(PresetError, match="no such preset"):
+        call(simulate, "--checkpoint", "good.safetensors", *one, "--preset", "owm", "--preset-dir", "mine")
+
+
+def test_names_that_a_folder_does_not_add_stay_names(mine: Path) -> None:
+    assert resolve_preset(PRESETS[0], [mine]) == PRESETS[0]
+    assert resolve_preset("own", [mine]) == str(mine / "own.toml")
+    assert resolve_preset(str(mine / "own.toml"), [mine]) == str(mine / "own.toml")
+    assert resolve_preset("nothing is looked up", None) == "nothing is looked up"
+
+
 # In a notebook
 
 
@@ -206,6 +272,7 @@ def test_comparison_of_results_is_tidy_and_shows_itself(results: dict[str, Drift
     assert set(frame.mark[frame.time_seconds != 31536000.0]) == {""}
     assert not frame.duplicated(["checkpoint", "preset", "stage", "adabs", "instance", "time_seconds"]).any()
     assert {"accuracy_percent", "loss", "weight_error"} <= set(frame.columns)
+    assert list(frame.columns) == list(results["one"].frame().columns)
     differences = found.differences()
     assert differences[["network", "minus", "n"]].to_numpy().tolist() == [["two", "one", 3]]
     last = frame[frame.time_seconds == 31536000.0].pivot(index="instance", columns="checkpoint")

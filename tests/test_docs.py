@@ -112,6 +112,20 @@ def test_public_name_is_in_the_reference(name: str) -> None:
     assert re.search(rf"^\.\. auto(class|function):: analog_samson\.{name}$", (DOCS / "reference.md").read_text(), re.M)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("comparison.Comparison", "comparison.compare_runs"),
+        *("report.lifetime.lifetimes", "report.yields.yield_at", "report.explanation.read_explanation"),
+    ],
+)
+def test_function_that_answers_is_in_the_reference_and_used_on_it(name: str) -> None:
+    text = (DOCS / "reference.md").read_text()
+    assert re.search(rf"^\.\. auto(class|function):: analog_samson\.{re.escape(name)}$", text, re.M)
+    if name != "comparison.Comparison":
+        assert re.search(rf"{name.rsplit('.', 1)[1]}\(", text), "an example calls it"
+
+
 def test_page_runner_when_something_is_wrong_names_the_line(elsewhere: Path) -> None:
     page = elsewhere / "page.md"
     page.write_text("words\n\n```python\nprint(1.0)\n```\n\n<!-- output within 0.5 -->\n```text\n1.6\n```\n")

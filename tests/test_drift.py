@@ -132,11 +132,20 @@ def test_drift_when_interval_is_asked_for_adds_the_instances_that_steins_rule_ne
 
 
 def test_drift_frame_is_tidy(model, data):
-    frame = drift(model, data, instances=1).frame()
+    result = drift(model, data, instances=2)
+    frame = result.frame()
     assert list(frame.columns) == [
-        "checkpoint", "preset", "stage", "adabs", "instance", "time_seconds", "sigma_c", "metric", "value"
-    ]  # fmt: skip
-    assert len(frame) == 2 + 3 * 3
+        *("checkpoint", "preset", "stage", "adabs", "instance", "time_seconds", "sigma_c"),
+        *("accuracy_percent", "loss", "weight_error", "mark"),
+    ]
+    assert len(frame) == 1 + 2 * 3, "one row a cell"
+    assert not frame.duplicated(["stage", "adabs", "instance", "time_seconds"]).any()
+    for record in result.records:
+        cell = frame[(frame.stage == record.stage) & (frame.instance == record.instance)]
+        cell = cell if record.time_seconds is None else cell[cell.time_seconds == record.time_seconds]
+        assert cell[record.metric].item() == record.value
+    assert set(frame.mark[frame.time_seconds > 86400]) == {"extrapolated"}
+    assert set(frame.mark[~(frame.time_seconds > 86400)]) == {""}
 
 
 def test_drift_when_options_are_wrong_lists_all_faults(model, data):

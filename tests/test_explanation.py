@@ -14,13 +14,14 @@ from torch import nn
 from analog_samson import rng
 from analog_samson.checkpoint import save_checkpoint
 from analog_samson.errors import OptionError, RunError
-from analog_samson.explanation.mute import _STRENGTHS, effects, only, without
+from analog_samson.explanation.mute import _STRENGTHS, CLIPPING, clips, effects, only, without
 from analog_samson.explanation.outcomes import bin_edges, decide, summarize_decisions
 from analog_samson.explanation.run import ExplainOptions, open_explanation
 from analog_samson.explanation.shelf import Shelf
 from analog_samson.explanation.variants import (
     analog_layers,
     digital_variants,
+    effect_variants,
     layer_variants,
     remedy_variants,
     with_compensation,
@@ -92,6 +93,46 @@ def test_effects_of_the_converter_preset_are_all_that_it_has() -> None:
         "ADC",
     ]  # fmt: skip
     assert effects(PRESETS["ideal"]) == {}
+
+
+def test_adc_that_only_cuts_is_an_effect() -> None:
+    """Otherwise its cut would be told as clipping of the input."""
+    preset = PRESETS["pcm_rasch_2023"]
+    exact = preset.model_copy(update={"periphery": preset.periphery.model_copy(update={"adc_bits": 0})})
+    assert "ADC" in effects(exact)
+    assert "ADC" not in effects(without(exact, "ADC"))
+
+
+@pytest.mark.parametrize("multiple", [3.0, 100.0])
+def test_clipping_is_what_is_left_when_every_effect_is_muted(
+    multiple: float, probe: tuple[nn.Module, torch.Tensor]
+) -> None:
+    """Outputs are those of the digital network with clamped inputs; a range that all inputs are in changes nothing."""
+    model, x = probe
+    muted = only(with_compensation(PRESETS["pcm_rasch_2023"], "none"), CLIPPING)
+    assert effects(muted).keys() <= {"programming noise", "drift", "read noise"}
+    analog = convert(model, muted)
+    reach = 0.1 * multiple
+    for tile in analog.analog_tiles():
+        tile.set_input_range(reach)
+    with rng.stream(0, "chip"), torch.no_grad():
+        analog.program_analog_weights()
+        analog.drift_analog_weights(DAY)
+        hidden = model[0](x.clamp(-reach, reach)).relu()
+        assert torch.allclose(analog(x), model[2](hidden.clamp(-reach, reach)), atol=2e-3)
+        assert torch.allclose(analog(x), model(x), atol=2e-3) == (multiple == 100.0)
+
+
+def test_clipping_has_a_variant_and_all_effects_alone_are_measured_from_it() -> None:
+    found = effect_variants(PRESETS["pcm_rasch_2023"], ())
+    assert [v.label for v in found if v.subject == CLIPPING] == ["only input clipping"]
+    alone = [v for v in found if v.kind == "only" and v.subject != CLIPPING]
+    assert len(alone) == 8
+    assert {v.row().get("against") for v in alone} == {CLIPPING}
+    assert all("against" not in v.row() for v in found if v not in alone)
+    perfect = effect_variants(PRESETS["pcm_nandakumar_2019"], ())
+    assert not clips(PRESETS["pcm_nandakumar_2019"])
+    assert not any("against" in v.row() or v.subject == CLIPPING for v in perfect)
 
 
 def test_muted_noise_still_draws_so_that_other_noise_stays_what_it_was(probe: tuple[nn.Module, torch.Tensor]) -> None:
@@ -342,8 +383,20 @@ def test_explanation_at_another_time_with_converters(options: SimulateOptions, t
     found = explain(options, tmp_path / "run", time_seconds=3600.0)
     assert found is not None
     assert (found.label, found.instances, found.mark) == ("1h", 1, "")
-    assert len(found.effects) == 8
-    assert all(effect.gain_without is not None and effect.gain_without.seen is None for effect in found.effects)
+    effects = {effect.name: effect for effect in found.effects}
+    assert len(effects) == 9
+    clipping = effects.pop(CLIPPING)
+    assert (clipping.gain_without, clipping.against) == (None, "")
+    accuracy = {r.preset: r.value for r in records_of(tmp_path / "run") if r.metric == "accuracy_percent"}
+    assert clipping.loss_alone is not None
+    assert clipping.loss_alone.mean == pytest.approx(100 - accuracy["only input clipping"])
+    for name, effect in effects.items():
+        assert effect.gain_without is not None
+        assert effect.gain_without.seen is None
+        assert effect.loss_alone is not None
+        assert effect.loss_alone.mean == pytest.approx(accuracy["only input clipping"] - accuracy[f"only {name}"])
+    with open_explanation(options, tmp_path / "run", ExplainOptions(time_seconds=3600.0)) as explainer:
+        assert "(1 chip at 1h)" in explainer.cost()
 
 
 @pytest.mark.parametrize(

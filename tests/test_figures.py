@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from PIL import Image
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
@@ -110,6 +111,28 @@ def test_accuracy_figure_names_times_values_digital_and_extrapolation(tmp_path: 
 def test_accuracy_figure_is_not_shaded_when_the_preset_covers_all_times(tmp_path: Path) -> None:
     path = synthetic_run(tmp_path / "run", meta={"preset": PRESET | {"validity": {"max_seconds": 1e9}}})
     assert "extrapolated" not in texts(figures(digest([open_run(path)]))["accuracy_over_time"])
+
+
+def test_accuracy_figure_is_shaded_whole_when_the_preset_covers_no_conductance(tmp_path: Path) -> None:
+    hot = PRESET | {"validity": {"max_seconds": 1e9, "max_g_microsiemens": 20.0}}
+    path = synthetic_run(tmp_path / "run", meta={"preset": hot})
+    assert "extrapolated" in texts(figures(digest([open_run(path)]))["accuracy_over_time"])
+
+
+@pytest.mark.parametrize("name", ["accuracy_over_time", "gaussian_equivalent"])
+def test_markers_are_half_filled_when_interpolated_and_hollow_when_extrapolated(tmp_path: Path, name: str) -> None:
+    published = PRESET | {"validity": {"max_seconds": 90000.0, "published_seconds": [1.0, 86400.0]}}
+    (run,) = digest([open_run(synthetic_run(tmp_path / "run", meta={"preset": published}))])
+    axes = make_figure(figures([run])[name], WIDE).axes[0]
+    markers = [line for line in axes.lines if line.get_marker() == MARKERS[0]]
+    looks = {state.mark: _filling(line) for line, state in zip(markers[-4:], run.results[0].times, strict=True)}
+    assert looks == {"": "full", "interpolated": "half", "extrapolated": "hollow"}
+
+
+def _filling(line: Line2D) -> str:
+    if line.get_fillstyle() == "bottom":
+        return "half"
+    return "hollow" if line.get_markerfacecolor() == LIGHT["surface"] else "full"
 
 
 def test_gaussian_figure_marks_every_drift_time_at_its_equivalent(tmp_path: Path) -> None:

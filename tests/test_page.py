@@ -166,7 +166,7 @@ def test_figures_have_words_for_those_who_do_not_see_them(sgd: Path, samson: Pat
     assert len(svgs) == 10  # five figures, wide and narrow
     assert set(svgs) <= set(outline.ids)
     html, _ = page_of(sgd, samson)
-    assert "resnet20-sgd: programmed 89.9, 1s 88.8, 1h 83.5, 1d 82.7, 1y 80.4 percent" in html
+    assert "resnet20-sgd: programmed 89.9, 1s 88.8, 1h 83.5, 1d 82.7, 1y (extrapolated) 80.4 percent" in html
     assert outline.text.count("n = 5 simulated chips") >= 3
     assert outline.text.count("band: 95 % t interval of the mean") == 2
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -15,8 +16,13 @@ from synthetic_explanations import synthetic_explanation
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
 from analog_samson.report.digest import digest
+from analog_samson.report.explanation import Explanation, Layer
+from analog_samson.report.explanation_tables import effects_grid, layers_grid
 from analog_samson.report.page import render_page
 from analog_samson.report.pictures import pictures
+from analog_samson.report.sentences import ahead_sentence, hurts_sentence, simultaneous_sentence, where_sentence
+from analog_samson.report.statistics import Difference
+from analog_samson.report.study import study as study_of
 from analog_samson.results.store import open_run
 from analog_samson.units import SECONDS
 
@@ -144,6 +150,130 @@ def test_hurts_names_the_effects_that_the_data_shows_in_order(alone: str) -> Non
     for (_, mean, between), row in zip(said, expected, strict=True):
         assert mean == f"{float(row['mean_points']):.1f}"
         assert between == f"{float(row['low_points']):.1f}, {float(row['high_points']):.1f}"
+
+
+CLIPPED = {"input clipping": 6.0, "drift": 5.0, "programming noise": 1.5, "read noise": 0.0}
+
+
+def explanation_of(path: Path, **settings: object) -> Explanation:
+    """The explanation of a synthetic run."""
+    synthetic_explanation(synthetic_run(path, "net"), **settings)  # type: ignore[arg-type]
+    (run,) = digest([open_run(path)])
+    assert run.explanation is not None
+    return run.explanation
+
+
+def test_hurts_names_what_is_seen_only_alone_and_what_it_is_measured_from(tmp_path: Path) -> None:
+    """Taking clipping away is not possible, and taking drift away was not measured here: both are seen alone."""
+    skip = ("without drift", "without programming noise")
+    found = explanation_of(tmp_path / "run", skip=skip, alone=CLIPPED, against="input clipping")
+    said = hurts_sentence(found)
+    assert re.search(r"^Seen alone only after 1y \(extrapolated\): input clipping costs [56]\.\d points", said)
+    assert re.search(r"drift costs [45]\.\d points \(interval \[", said)
+    assert "No single effect" not in said
+    assert said.endswith(
+        "Gains are measured from the run as it is, losses alone from input clipping, which is always there and is "
+        "itself measured from the digital network, on these 400 images."
+    )
+    rows = {row[0]: row for row in effects_grid(found).rows}
+    assert rows["input clipping"][1:3] == ("-", "-")
+    for name in ("input clipping", "drift"):
+        assert rows[name][-1] == "costs accuracy alone"
+    assert rows["read noise"][-1] == "no difference seen"
+    assert "(alone: beside input clipping, which is always there)" in effects_grid(found).title
+
+
+def test_effects_alone_are_not_charged_with_what_clipping_costs(tmp_path: Path) -> None:
+    found = explanation_of(tmp_path / "run", alone=CLIPPED, against="input clipping")
+    for effect in found.effects:
+        assert effect.loss_alone is not None
+        assert effect.loss_alone.mean == pytest.approx(CLIPPED[effect.name], abs=0.5)
+    assert found.effects[0].name == "input clipping"
+    data = effects_grid(found).data
+    assert data is not None
+    assert {row[2:5] for row in data.rows if row[2] == "drift"} == {
+        ("drift", "gain_without", "as it is"),
+        ("drift", "loss_alone", "input clipping"),
+    }
+    assert ("input clipping", "loss_alone", "digital") in {row[2:5] for row in data.rows}
+
+
+def layer(path: str, nats: tuple[float, float], points: tuple[float, float]) -> Layer:
+    """A layer with (mean, half-width) of both losses over four chips."""
+    lost, rise = (
+        Difference(mean=m, low=m - w, high=m + w, n=4, seen=not m - w <= 0 <= m + w, family=4)
+        for m, w in (points, nats)
+    )
+    return Layer(path=path, layer_type="Conv2d", lost=lost, nats=rise, macs_percent=None, devices_percent=None)
+
+
+@pytest.mark.parametrize(
+    ("second", "lost"),
+    [(layer("b", (0.35, 0.01), (6.0, 9.0)), "0.350 nats"), (layer("b", (0.1, 0.2), (6.0, 1.0)), "0.100 nats")],
+)
+def test_where_names_the_first_layer_that_is_seen_to_lose(tmp_path: Path, second: Layer, lost: str) -> None:
+    """The layer with the largest mean has a wide interval; the other is seen by its loss, or by accuracy alone."""
+    layers = (layer("a", (0.48, 1.4), (6.8, 14.0)), second)
+    found = replace(explanation_of(tmp_path / "run"), layers=layers)
+    assert str(where_sentence(found)).startswith(
+        f"The layer that is seen to lose most is b: alone on the device it costs {lost}"
+    )
+    assert [row[-1] for row in layers_grid(found).rows] == ["no difference seen", "loses"]
+    none = replace(found, layers=layers[:1])
+    assert str(where_sentence(none)).startswith("No layer alone is seen to lose")
+
+
+def test_what_one_moment_says_is_shown_within_what_accuracies_can_be(tmp_path: Path) -> None:
+    wide = Difference(mean=9.0, low=-105.1, high=124.1, n=2, seen=False, family=6)
+    found = explanation_of(tmp_path / "run")
+    effect = replace(found.effects[0], gain_without=wide, loss_alone=wide)
+    found = replace(found, effects=(effect,))
+    assert effects_grid(found).rows[0][1:5] == ("+9.0", "[-100.0, 100.0]") * 2
+    assert "+9.0 points (interval [-100.0, 100.0])" in hurts_sentence(found)
+    data = effects_grid(found).data
+    assert data is not None
+    assert data.rows[0][6:8] == (-105.1, 124.1), "raw values stay"
+
+
+def test_sentences_say_on_how_many_images_they_hold(alone: str) -> None:
+    for section in ("hurts-section", "where-section", "helps-section"):
+        assert "on these 400 images." in says(alone, section)
+
+
+def pair_of(folder: Path, instances: int) -> tuple[Path, Path]:
+    """Two networks on the same chips; the second is better."""
+    found = [
+        synthetic_run(folder / name, name, instances=instances, fall=fall, options={"instances": instances})
+        for name, fall in (("weak", 12.0), ("strong", 4.0))
+    ]
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_ahead_gives_spread_number_of_chips_and_difference(tmp_path: Path, turned: bool) -> None:
+    """The same sentence whichever run comes first."""
+    paths = pair_of(tmp_path, 5)
+    runs = digest([open_run(path) for path in (paths[::-1] if turned else paths)])
+    said = ahead_sentence(study_of(runs), PRESET["name"])
+    assert said == (
+        "On pcm_nandakumar_2019, strong has 87.9 % after 1y (extrapolated), ahead of weak. "
+        "Its n = 5 chips spread by ± 0.5. Against weak: +7.6 points (interval [5.6, 9.6]), on these test images."
+    )
+
+
+def test_single_chips_have_a_difference_and_no_interval_and_that_is_said(tmp_path: Path) -> None:
+    runs = digest([open_run(path) for path in pair_of(tmp_path, 1)])
+    found = study_of(runs)
+    assert simultaneous_sentence(found).startswith("No difference has an interval")
+    said = ahead_sentence(found, PRESET["name"])
+    assert re.search(r", the highest \(one chip: no interval\)\. Against weak: \+\d", said)
+    assert "spread" not in said
+
+
+def test_networks_that_cannot_be_compared_are_not_said_to_be_alike(tmp_path: Path) -> None:
+    paths = [synthetic_run(tmp_path / name, name, meta={"seed": place}) for place, name in enumerate("ab")]
+    said = ahead_sentence(study_of(digest([open_run(path) for path in paths])), PRESET["name"])
+    assert "not compared with every other network. Its n = 5 chips" in said
 
 
 def test_where_names_the_layer_that_loses_most_in_the_data(alone: str) -> None:

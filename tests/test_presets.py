@@ -16,6 +16,7 @@ from analog_samson.errors import PresetError
 from analog_samson.presets import Preset, list_presets, load_preset, parse_preset
 from analog_samson.presets.describe import describe
 from analog_samson.presets.search import ENTRY_POINTS, ENVIRONMENT, find_preset_files
+from analog_samson.report.validity import validity_of
 
 BUILT_IN = sorted(path.stem for path in (Path(__file__).parents[1] / "hw_presets").glob("*.toml"))
 HW_PRESETS = Path(__file__).parents[1] / "hw_presets"
@@ -245,10 +246,10 @@ def test_devices_of_a_weight_when_counted_are_two_a_pair_or_one():
 
 
 def test_validity_when_asked_for_times_tells_interpolated_from_extrapolated():
-    wan, pcm = load_preset("reram_wan_2022").validity, load_preset("pcm_nandakumar_2019").validity
+    wan, pcm = (validity_of(load_preset(n).model_dump(mode="json")) for n in ("reram_wan_2022", "pcm_nandakumar_2019"))
     times = (0.5, 1.0, 3600.0, 86400.0, 100000.0, 172800.0, 172801.0)
-    assert [wan.evidence_at(t)[:2] for t in times] == ["ex", "co", "in", "co", "in", "co", "ex"]
-    assert [pcm.evidence_at(t) for t in (0.0, 86400.0, 86401.0)] == ["covered", "covered", "extrapolated"]
+    assert [wan.mark(t)[:2] for t in times] == ["ex", "", "in", "", "in", "", "ex"]
+    assert [pcm.mark(t) for t in (0.0, 86400.0, 86401.0)] == ["", "", "extrapolated"]
 
 
 def test_load_preset_when_the_name_is_unknown_names_the_nearest():

@@ -3,6 +3,7 @@
 import math
 import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -13,10 +14,16 @@ from analog_samson.errors import OptionError, RunError
 from analog_samson.presets import list_presets, load_preset
 from analog_samson.report.device_error import ErrorCurve, draw_error, error_picture, error_table
 from analog_samson.report.drawing import NARROW, Drawing, make_figure
+from analog_samson.report.validity import validity_of
 
+HW_PRESETS = Path(__file__).parents[1] / "hw_presets"
 HOUR, DAY, YEAR = 3600.0, 86400.0, 31536000.0
 TIMES = (1.0, HOUR, DAY, YEAR)
 NAMES = [preset.name for preset in list_presets()]
+
+
+def validity(name):
+    return validity_of(load_preset(name).model_dump(mode="json"))
 
 
 def run(*arguments):
@@ -64,7 +71,7 @@ def test_error_table_when_made_has_a_line_a_target_and_marks_times():
         ErrorCurve(time_seconds=HOUR, targets=(0.0, 40.0), means=(0.1, -2.25), deviations=(0.0125, 1.0)),
         ErrorCurve(time_seconds=YEAR, targets=(0.0, 40.0), means=(1e-9, 12.0), deviations=(1.0, 1.0)),
     ]
-    assert error_table(curves, load_preset("reram_wan_2022").validity) == [
+    assert error_table(curves, validity("reram_wan_2022")) == [
         ("TARGET [uS]", "programmed", "1h (interpolated)", "1y (extrapolated)"),
         ("0", "0", "+0.100 +- 0.013", "+0.000 +- 1.000"),
         ("40", "+0.000 +- 1.000", "-2.250 +- 1.000", "+12.000 +- 1.000"),
@@ -105,6 +112,7 @@ def test_show_when_a_plot_is_asked_for_writes_the_same_picture_every_time(tmp_pa
 def test_show_when_the_plot_has_another_suffix_names_those_there_are(tmp_path):
     result = run("ideal", "--plot", tmp_path / "error.jpg")
     assert isinstance(result.exception, OptionError)
+    assert result.output == ""
     assert str(result.exception) == "picture format 'jpg': expected one of svg, png"
     assert not list(tmp_path.iterdir())
 
@@ -112,17 +120,29 @@ def test_show_when_the_plot_has_another_suffix_names_those_there_are(tmp_path):
 def test_show_when_the_plot_cannot_be_written_says_where(tmp_path):
     result = run("ideal", "--plot", tmp_path / "nowhere" / "error.svg")
     assert isinstance(result.exception, RunError)
-    assert "error.svg: cannot be written" in str(result.exception)
+    assert f"no folder {tmp_path / 'nowhere'}; make it" in str(result.exception)
+    assert result.output == ""
+
+
+def test_show_and_simulate_when_conductances_are_not_covered_mark_the_same_times(tmp_path):
+    text = (HW_PRESETS / "pcm_nandakumar_2019.toml").read_text()
+    text, count = re.subn(r"(?m)^g_max_microsiemens = 25.0", "g_max_microsiemens = 50.0", text)
+    assert count == 1
+    path = tmp_path / "hot.toml"
+    path.write_text(text.replace('name = "pcm_nandakumar_2019"', 'name = "hot"'))
+    head = run(path).output.split("not compensated:\n\n")[1].splitlines()[0]
+    shown = re.findall(r"(programmed|1s|1h|1d|1y)( \(extrapolated\))?", head)
+    found = validity_of(load_preset(path).model_dump(mode="json"))
+    assert {mark.strip(" ()") for _, mark in shown} == {"extrapolated"}
+    assert {found.mark(t) for t in (None, 1.0, HOUR, YEAR)} == {"extrapolated"}
 
 
 def test_error_picture_when_drawn_names_axes_and_times():
-    preset = load_preset("reram_wan_2022")
-    curves = conductance_error(preset, TIMES, seed=0, draws=10)
-
-    figure = make_figure(Drawing(draw=partial(draw_error, curves, preset.validity)), NARROW)
+    curves = conductance_error(load_preset("reram_wan_2022"), TIMES, seed=0, draws=10)
+    figure = make_figure(Drawing(draw=partial(draw_error, curves, validity("reram_wan_2022"))), NARROW)
     (axes,) = figure.axes
     assert axes.get_xlabel() == "target conductance [uS]"
     assert axes.get_ylabel() == "conductance - target [uS]"
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["programmed", "1s", "1h (interpolated)", "1d", "1y (extrapolated)"]
-    assert len(error_picture(curves, preset.validity, "svg")) > 5000
+    assert len(error_picture(curves, validity("reram_wan_2022"), "svg")) > 5000

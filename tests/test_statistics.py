@@ -17,7 +17,14 @@ from analog_samson.report.equivalent import (
     gaussian_curve,
     inverse,
 )
-from analog_samson.report.statistics import binomial_half_width, paired_difference, summarize
+from analog_samson.report.statistics import (
+    binomial_half_width,
+    paired_difference,
+    percent_interval,
+    points_interval,
+    rounding_std,
+    summarize,
+)
 
 ACCURACIES = st.lists(st.floats(0, 100), min_size=2, max_size=12)
 
@@ -83,6 +90,65 @@ def test_difference_is_not_seen_when_values_differ_in_the_last_bit_only() -> Non
     difference = paired_difference(first, {i: math.nextafter(value, 100) for i, value in first.items()})
     assert difference is not None
     assert difference.seen is False
+
+
+def test_equal_differences_have_no_interval_when_the_number_of_images_is_not_known() -> None:
+    difference = paired_difference({0: 80.0, 1: 81.0}, {0: 83.0, 1: 84.0})
+    assert difference is not None
+    assert (difference.mean, difference.low, difference.high, difference.seen) == (3.0, None, None, False)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=6), st.sampled_from([100, 2000]))
+def test_spread_of_counted_accuracies_is_at_least_that_of_rounding(steps: list[int], images: int) -> None:
+    step = 100 / images
+    found = paired_difference(dict.fromkeys(range(len(steps)), 50.0), {i: 50 + step * k for i, k in enumerate(steps)},
+                              7, images)  # fmt: skip
+    assert found is not None
+    spread = max(np.std(steps, ddof=1), 1 / math.sqrt(12)) * step
+    reach = stats.t.ppf(1 - 0.05 / 14, len(steps) - 1) * spread / math.sqrt(len(steps))
+    assert found.low == pytest.approx(np.mean(steps) * step - reach, abs=1e-9)
+    assert found.high == pytest.approx(np.mean(steps) * step + reach, abs=1e-9)
+    assert rounding_std(images) == pytest.approx(np.std(np.linspace(-step / 2, step / 2, 100_001)), rel=1e-4)
+
+
+@pytest.mark.parametrize(("chips", "family", "unfloored"), [(2, 1, 300), (3, 7, 60), (5, 1, 0)])
+@pytest.mark.parametrize("images_changed", [0.5, 2.0])
+def test_false_alarms_of_counted_accuracies_stay_below_the_nominal_rate(
+    chips: int, family: int, unfloored: int, images_changed: float
+) -> None:
+    """4000 comparisons of equal networks, of which each decides some of 500 images otherwise, anew on every chip.
+
+    unfloored: false alarms that there are at least without the floor, so that the test can fail. Binomial with
+    the nominal rate: 4 standard deviations above its mean happen once in 30,000 tries.
+    """
+    draws = np.random.default_rng(11)
+    lost, won = draws.poisson(images_changed, (2, 4000, chips))
+    rate, alarms, plain = 0.05 / family, 0, 0
+    for row in 0.2 * (won - lost):
+        first, second = dict.fromkeys(range(chips), 80.0), {chip: 80 + float(d) for chip, d in enumerate(row)}
+        found = paired_difference(first, second, family, 500)
+        alarms += found is not None and bool(found.seen)
+        interval = summarize(list(row), family)
+        assert interval.low is not None
+        assert interval.high is not None
+        plain += interval.low > 1e-9 or interval.high < -1e-9
+    assert alarms <= 4000 * rate + 4 * math.sqrt(4000 * rate * (1 - rate))
+    assert plain >= unfloored
+
+
+def test_what_is_shown_of_an_interval_is_what_an_accuracy_can_be() -> None:
+    """The raw interval stays what it is."""
+    summary = summarize([88.0, 91.5])
+    assert summary.high is not None
+    assert summary.high > 100
+    assert percent_interval(summary) == (summary.low, 100.0)
+    assert percent_interval(summarize([2.0, 40.0]))[0] == 0.0
+    assert percent_interval(summarize([80.0])) == (None, None)
+    difference = paired_difference({0: 0.0, 1: 0.0}, {0: 20.0, 1: 60.0})
+    assert difference is not None
+    assert difference.low is not None
+    assert difference.low < -100
+    assert points_interval(difference) == (-100.0, 100.0)
 
 
 def test_difference_takes_shared_instances_only() -> None:

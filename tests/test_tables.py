@@ -101,6 +101,33 @@ def test_report_says_what_is_missing_when_a_run_is_not_finished(tmp_path: Path) 
     assert "not finished: 5 instances asked, 1d has 3, 1y has 3." in text
 
 
+def test_report_says_which_times_are_missing_when_a_run_is_not_finished(tmp_path: Path) -> None:
+    records = [r for r in synthetic_records() if (r.time_seconds or 0) < 1e6]
+    text = text_of(synthetic_run(tmp_path / "run", records=records))
+    assert "not finished: 5 instances asked, 1y has none." in text
+    assert "not finished" not in text_of(synthetic_run(tmp_path / "whole"))
+
+
+def test_intervals_are_shown_within_what_accuracies_can_be(tmp_path: Path) -> None:
+    """Two chips that are far apart; JSON keeps the raw interval."""
+    luck = {0: 8.0, 1: -8.0}
+    paths = []
+    for name, sign in (("a", 1), ("b", -1)):
+        records = [
+            replace(r, checkpoint=name, value=r.value + sign * luck[r.instance])
+            for r in synthetic_records(instances=2)
+            if r.metric == "accuracy_percent" and r.stage == "drift"
+        ]
+        paths.append(synthetic_run(tmp_path / name, name, records=records, options={"instances": 2}))
+    text = text_of(*paths)
+    shown = [float(end) for ends in re.findall(r"\[(-?[\d.]+), (-?[\d.]+)\]", text) for end in ends]
+    assert 100.0 in shown
+    assert -100.0 in shown
+    assert all(-100 <= end <= 100 for end in shown)
+    state = json.loads(render_json(read(*paths)))["runs"][0]["results"][0]["states"][0]
+    assert state["accuracy_percent"]["high"] > 100
+
+
 def test_gaussian_and_digital_belong_to_the_drift_result_whatever_preset_they_name(tmp_path: Path) -> None:
     other = {"gaussian": "gaussian_joshi_2020", "digital": "none"}
     records = [replace(r, preset=other.get(r.stage, r.preset)) for r in synthetic_records()]

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.cli.report import Format
+from analog_samson.cli.simulate import parse_sigmas
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.units import parse_times
 
@@ -39,10 +41,14 @@ def compare(
         list[str] | None,
         typer.Option(help="Hardware preset; give it again for more.", show_default="pcm_nandakumar_2019"),
     ] = None,
+    preset_dir: PresetDirs = None,
     data: Annotated[str | None, typer.Option(help="Test data, as for simulate.")] = None,
     times: Annotated[str, typer.Option(help="Times after programming (units s m h d w y).")] = "1s,1h,1d,1y",
     instances: Annotated[int, typer.Option(help="Simulated chips, the same for every checkpoint.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Names every random draw.")] = 0,
+    sigmas: Annotated[
+        str, typer.Option(help="Gaussian conductance model, for the equivalent sigma_c: values, or `none`.")
+    ] = "none",
     limit: Annotated[int | None, typer.Option(help="Use the first N test images.", show_default="all")] = None,
     adabs: Annotated[bool, typer.Option("--adabs", help="Also with adapted batch-norm statistics (AdaBS).")] = False,
     calibration_data: Annotated[
@@ -81,6 +87,7 @@ def compare(
         "times": parse_times(times),
         "instances": instances,
         "seed": seed,
+        "sigmas": parse_sigmas(sigmas),
         "limit": limit,
         "adabs": adabs,
         "calibration_data": calibration_data,
@@ -94,17 +101,18 @@ def compare(
         "threads": threads,
     }
     if runs:
-        _refuse_both(checkpoint, data, preset)
+        _refuse_both(checkpoint, data, preset, given["sigmas"])
         folders = runs
     else:
-        folders = _simulate(_cells(checkpoint or [], label or [], model or [], preset, given, out))
+        presets = [resolve_preset(name, preset_dir) for name in preset or ["pcm_nandakumar_2019"]]
+        folders = _simulate(_cells(checkpoint or [], label or [], model or [], presets, given, out))
     _report(folders, format.value, out, html=html, threshold=threshold, table=table)
 
 
 compare.__doc__ = f"""Compare checkpoints on presets over time: same chips, paired differences, one page.
 
 Every checkpoint on every preset is a run folder below --out; a run that was stopped goes on. Or give run folders that
-exist; runs on different data, limits or seeds are refused with the difference.
+exist; runs on different data, limits, calibration images or seeds are refused with the difference.
 
 {EXAMPLE}
 """
@@ -114,7 +122,7 @@ def _cells(
     checkpoints: Sequence[str],
     labels: Sequence[str],
     models: Sequence[str],
-    presets: Sequence[str] | None,
+    presets: Sequence[str],
     given: dict[str, Any],
     out: Path,
 ) -> "list[ComparisonCell]":
@@ -137,11 +145,13 @@ def _cells(
     each: list[str | None] = [*models] * (len(named) if len(models) == 1 else 1) or [None] * len(named)
     described = {name: (path, model) for (name, path), model in zip(named.items(), each, strict=True)}
     base = SimulateOptions(checkpoint="", preset="", **given)
-    return plan_comparison(base, described, presets or ["pcm_nandakumar_2019"], out)
+    return plan_comparison(base, described, presets, out)
 
 
-def _refuse_both(checkpoint: list[str] | None, data: str | None, preset: list[str] | None) -> None:
-    both = {"--checkpoint": checkpoint, "--data": data, "--preset": preset}
+def _refuse_both(
+    checkpoint: list[str] | None, data: str | None, preset: list[str] | None, sigmas: Sequence[float]
+) -> None:
+    both = {"--checkpoint": checkpoint, "--data": data, "--preset": preset, "--sigmas": sigmas}
     names = [name for name, value in both.items() if value]
     if names:
         raise OptionError(f"compare: run folders and {', '.join(names)} exclude each other; a run has its own")
@@ -165,9 +175,11 @@ def _report(
 ) -> None:
     from analog_samson.comparison import compare_runs
     from analog_samson.report.command import make_report
+    from analog_samson.report.comparison import unequal_options
     from analog_samson.report.page import PAGE_NAME
 
-    compare_runs(folders)
+    for note in unequal_options(compare_runs(folders).runs):
+        _say(note)
     page = out / PAGE_NAME
     text = make_report(folders, format, out=page, html=html, say=_say, threshold=threshold, table=table)
     typer.echo(text, nl=False)

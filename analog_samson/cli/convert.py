@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.errors import OptionError
 
 EXAMPLE = "Example:\n\nanalog-samson convert --model resnet20 --preset pcm_rasch_2023 --input-shape 3,32,32"
@@ -14,6 +15,7 @@ def convert(
     model: Annotated[str | None, typer.Option(help="Model name, if the checkpoint does not say it.")] = None,
     checkpoint: Annotated[str | None, typer.Option(help="Checkpoint or zoo:NAME, to check its weights too.")] = None,
     preset: Annotated[str, typer.Option(help="Hardware preset, by name or TOML file.")] = "pcm_nandakumar_2019",
+    preset_dir: PresetDirs = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
     input_shape: Annotated[
         str | None, typer.Option(help="C,H,W of one sample, to count multiply-accumulates (MACs).")
@@ -25,7 +27,8 @@ def convert(
     if model is None and checkpoint is None:
         raise OptionError("convert: give --model NAME, --checkpoint FILE, or both")
     shape = _parse_shape(input_shape)
-    print(describe_conversion(model, checkpoint, preset, exclude=tuple(exclude or ()), input_shape=shape, out=out))
+    found, kept = resolve_preset(preset, preset_dir), tuple(exclude or ())
+    print(describe_conversion(model, checkpoint, found, exclude=kept, input_shape=shape, out=out))
 
 
 convert.__doc__ = f"Show which layers go on analog tiles, and the hardware they need.\n\n{EXAMPLE}"

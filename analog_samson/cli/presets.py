@@ -6,22 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analog_samson.cli.preset_dirs import PresetDirs
+
 if TYPE_CHECKING:
     from analog_samson.presets import Preset
 
 app = typer.Typer(
     help="Look at the hardware presets; check a file of your own.", no_args_is_help=True, add_completion=False
 )
-
-PresetDirs = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--preset-dir",
-        metavar="DIR",
-        help="Folder with more preset files; may be repeated. Folders in the environment variable "
-        "ANALOG_SAMSON_PRESETS are searched as well.",
-    ),
-]
 
 
 @app.command("list", epilog="Example: analog-samson presets list --preset-dir my_presets")
@@ -51,8 +43,20 @@ def show(
     from analog_samson.units import parse_times
 
     moments, found = parse_times(times), load_preset(preset, preset_dir or ())
+    if plot is not None:
+        _check_plot(plot)
     _print_values(found)
     _print_errors(found, moments, plot)
+
+
+def _check_plot(plot: Path) -> None:
+    """Raise where the picture cannot be written, before anything is printed."""
+    from analog_samson.errors import RunError
+    from analog_samson.report.device_error import check_format
+
+    check_format(plot.suffix.removeprefix("."))
+    if not plot.parent.is_dir():
+        raise RunError(f"--plot {plot}: no folder {plot.parent}; make it, or choose another place")
 
 
 def _print_values(found: "Preset") -> None:
@@ -72,14 +76,15 @@ def _print_values(found: "Preset") -> None:
 def _print_errors(found: "Preset", times: Sequence[float], plot: Path | None) -> None:
     from analog_samson.device_noise.error import conductance_error
     from analog_samson.report.device_error import error_picture, error_table
+    from analog_samson.report.validity import validity_of
     from analog_samson.results.atomic import write_atomically
 
-    draws = 2000
+    draws, validity = 2000, validity_of(found.model_dump(mode="json"))
     curves = conductance_error(found, times, seed=0, draws=draws)
     if plot is not None:
-        write_atomically(plot, error_picture(curves, found.validity, plot.suffix.removeprefix(".")))
+        write_atomically(plot, error_picture(curves, validity, plot.suffix.removeprefix(".")))
     typer.echo(f"\ng - g_target [uS] of one device, mean +- standard deviation of {draws:,} draws, not compensated:\n")
-    _print_table(error_table(curves, found.validity))
+    _print_table(error_table(curves, validity))
     if plot is not None:
         typer.echo(f"\nwrote {plot}")
 

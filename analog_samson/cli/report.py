@@ -49,8 +49,11 @@ def report(
 
     Example: analog-samson report runs/sgd runs/samson --out compare.html
     """
+    from analog_samson.errors import OptionError
     from analog_samson.report.command import make_report
 
+    if no_html and out is not None:
+        raise OptionError(f"report: --out {out} names the page that --no-html leaves out; give one of them")
     text = make_report(runs, format.value, out=out, html=not no_html, say=_say, threshold=threshold, table=table)
     typer.echo(text, nl=False)
 

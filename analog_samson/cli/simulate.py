@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.errors import OptionError
 from analog_samson.units import parse_duration, parse_times
 
@@ -29,6 +30,7 @@ def simulate(
         str | None, typer.Option(help="Test data: digits, cifar10:DIR, cifar100:DIR, npz:FILE, folder:DIR.")
     ] = None,
     preset: Annotated[str, typer.Option(help="Hardware preset, by name or TOML file.")] = "pcm_nandakumar_2019",
+    preset_dir: PresetDirs = None,
     model: Annotated[
         str | None, typer.Option(help="Model name, if the checkpoint does not say it.", show_default=False)
     ] = None,
@@ -83,13 +85,19 @@ def simulate(
     explain_time: Annotated[
         str | None, typer.Option(help="With --explain: the time.", show_default="the last of --times")
     ] = None,
-    explain_instances: Annotated[int, typer.Option(help="With --explain: at most so many chips.")] = 10,
-    explain_limit: Annotated[int, typer.Option(help="With --explain: at most so many test images.")] = 1000,
+    explain_instances: Annotated[
+        int | None, typer.Option(help="With --explain: at most so many chips.", show_default="10")
+    ] = None,
+    explain_limit: Annotated[
+        int | None, typer.Option(help="With --explain: at most so many test images.", show_default="1000")
+    ] = None,
 ) -> None:
+    if not explain:
+        _refuse_unused(explain_time=explain_time, explain_instances=explain_instances, explain_limit=explain_limit)
     given = {
         "checkpoint": checkpoint,
         "data": data,
-        "preset": preset,
+        "preset": resolve_preset(preset, preset_dir),
         "model": model,
         "times": parse_times(times),
         "instances": instances,
@@ -119,7 +127,8 @@ def simulate(
     check_threshold(threshold)
     options = _options(given, config)
     at = None if explain_time is None else parse_duration(explain_time)
-    settings = ExplainOptions(time_seconds=at, instances=explain_instances, limit=explain_limit)
+    asked: dict[str, Any] = {"time_seconds": at, "instances": explain_instances, "limit": explain_limit}
+    settings = ExplainOptions(**{name: value for name, value in asked.items() if value is not None})
     _simulate(options, out)
     if explain:
         _explain(options, out, settings)
@@ -127,6 +136,13 @@ def simulate(
 
 
 simulate.__doc__ = f"Accuracy of a checkpoint over time on a hardware preset, with a report.\n\n{EXAMPLE}"
+
+
+def _refuse_unused(**given: object) -> None:
+    """OptionError for options that only --explain reads, where it is not given."""
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if names:
+        raise OptionError(f"simulate: {' and '.join(names)} would do nothing without --explain; give it too")
 
 
 def _simulate(options: "SimulateOptions", out: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.cli.reproduce import parse_seeds
 from analog_samson.units import parse_times
 
@@ -29,6 +30,7 @@ def sweep(
         list[str] | None,
         typer.Option(help="Hardware preset; give it again for more.", show_default="pcm_nandakumar_2019"),
     ] = None,
+    preset_dir: PresetDirs = None,
     seeds: Annotated[str, typer.Option(help="One simulation for each seed, e.g. 0,1,2.")] = "0",
     model: Annotated[str | None, typer.Option(help="Model name, if checkpoints do not say it.")] = None,
     times: Annotated[str, typer.Option(help="Times after programming (units s m h d w y).")] = "1s,1h,1d,1y",
@@ -79,7 +81,8 @@ def sweep(
         device=device,
     )
     pool = Pool(workers=workers, backend=backend, threads_each=threads, address=address)
-    _run(base, checkpoints, preset or ["pcm_nandakumar_2019"], parse_seeds(seeds) or (0,), out, pool)
+    presets = [resolve_preset(name, preset_dir) for name in preset or ["pcm_nandakumar_2019"]]
+    _run(base, checkpoints, presets, parse_seeds(seeds) or (0,), out, pool)
 
 
 sweep.__doc__ = (

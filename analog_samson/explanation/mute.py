@@ -12,14 +12,14 @@ from analog_samson.presets.drift import NoDrift
 from analog_samson.presets.schema import Converters, Preset
 
 Mute = Callable[[Preset], Preset]
+CLIPPING = "input clipping"
 _NO_BOUND = 1e6  # an ADC range that no product reaches; 1 is a full input on a full weight
 
 
 def effects(preset: Preset) -> dict[str, Mute]:
-    """The non-idealities that the preset has, by name, each with the function that takes it away.
+    """The non-idealities that can be taken away from the preset, by name, each with the function that does it.
 
-    Clipping at the input range belongs to the input range, not to the DAC, and stays. Compensation is no
-    non-ideality and stays as well.
+    Clipping is not among them (see `clips`). Compensation is no non-ideality and stays as well.
 
     >>> from analog_samson.presets.search import load_preset
     >>> list(effects(load_preset("pcm_nandakumar_2019")))
@@ -33,8 +33,17 @@ def without(preset: Preset, effect: str) -> Preset:
     return effects(preset)[effect](preset)
 
 
+def clips(preset: Preset) -> bool:
+    """Whether inputs are clipped at an input range, which no variant is without.
+
+    Every other number of the converters is in units of the input range: a range that lets everything through would
+    change DAC steps, noise and ADC as well. So clipping is told by itself, as what is left when all else is muted.
+    """
+    return isinstance(preset.periphery, Converters)
+
+
 def only(preset: Preset, effect: str) -> Preset:
-    """The preset with this effect alone."""
+    """The preset with this effect alone, beside clipping where inputs are clipped; CLIPPING mutes all effects."""
     for name, mute in effects(preset).items():
         if name != effect:
             preset = mute(preset)
@@ -123,8 +132,10 @@ _EFFECTS: dict[str, tuple[Callable[[Preset], bool], Mute]] = {
         lambda periphery: periphery.read_noise > 0, read_noise_kind="none", read_noise=0.0
     ),
     "output noise": _periphery(lambda periphery: periphery.output_noise > 0, output_noise=0.0),
-    # Without the bound nothing is cut, so there is nothing for bound management to repeat.
+    # Without the bound nothing is cut, so there is nothing for bound management to repeat. An ADC of unlimited
+    # resolution still cuts.
     "ADC": _periphery(
-        lambda periphery: periphery.adc_bits > 0, adc_bits=0, adc_bound=_NO_BOUND, bound_management="none"
+        lambda periphery: periphery.adc_bits > 0 or periphery.adc_bound < _NO_BOUND,
+        **{"adc_bits": 0, "adc_bound": _NO_BOUND, "bound_management": "none"},
     ),
 }

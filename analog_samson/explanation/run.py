@@ -128,7 +128,8 @@ class Explainer:
         """What it will take, in one sentence; times two small forward passes for it."""
         count, images = self.evaluations, len(self.data.image_set)
         known = "" if self.missing == count else f", {count - self.missing} of them stored already"
-        place = f"explain: {count} evaluations of {images} images ({self.instances} chips at {_when(self.time)}){known}"
+        chips = "1 chip" if self.instances == 1 else f"{self.instances} chips"
+        place = f"explain: {count} evaluations of {images} images ({chips} at {_when(self.time)}){known}"
         return f"{place}; {_roughly(self.missing * self._seconds())}" if self.missing else place
 
     def explain(self, progress: Progress = lambda text: None) -> None:

@@ -1,10 +1,10 @@
 """Which evaluations an explanation takes, as data: variants of a run, each with one thing changed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analog_samson.explanation.mute import effects, only, without
+from analog_samson.explanation.mute import CLIPPING, clips, effects, only, without
 from analog_samson.presets.schema import Preset
 from analog_samson.report.explanation import AS_IS, LAYER, ONLY, REMEDY, WITHOUT
 from analog_samson.tiles.plan import ANALOG, ConversionPlan, PlanRow
@@ -34,8 +34,15 @@ class Variant:
 
 
 def effect_variants(preset: Preset, exclude: Sequence[str]) -> list[Variant]:
-    """Every effect of the preset taken away, and every effect alone."""
-    ways = ((WITHOUT, without), (ONLY, only))
+    """Every effect of the preset taken away, and every effect alone.
+
+    Where inputs are clipped, they are in all of these; clipping has a variant of its own, which what is lost alone is
+    measured from.
+    """
+    ways: list[tuple[str, str, Callable[[Preset, str], Preset]]] = [
+        (kind, effect, change) for effect in effects(preset) for kind, change in ((WITHOUT, without), (ONLY, only))
+    ]
+    clipped = clips(preset)
     return [
         Variant(
             label=f"{kind} {effect}",
@@ -43,9 +50,9 @@ def effect_variants(preset: Preset, exclude: Sequence[str]) -> list[Variant]:
             subject=effect,
             preset=change(preset, effect),
             exclude=tuple(exclude),
+            facts={"against": CLIPPING} if clipped and kind == ONLY and effect != CLIPPING else {},
         )
-        for effect in effects(preset)
-        for kind, change in ways
+        for kind, effect, change in ([(ONLY, CLIPPING, only)] if clipped else []) + ways
     ]
 
 

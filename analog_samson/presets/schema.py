@@ -130,19 +130,6 @@ class Validity(Section):
         description="the times that the source gives, between which is interpolated; empty if it has a law in time"
     )
 
-    def evidence_at(self, seconds: float) -> Literal["covered", "interpolated", "extrapolated"]:
-        """Whether the source speaks of this time, of times around it only, or of neither.
-
-        >>> from analog_samson.presets import load_preset
-        >>> [load_preset("reram_wan_2022").validity.evidence_at(t) for t in (86400.0, 3600.0, 31536000.0)]
-        ['covered', 'interpolated', 'extrapolated']
-        """
-        if seconds > self.max_seconds:
-            return "extrapolated"
-        if not self.published_seconds or seconds in self.published_seconds:
-            return "covered"
-        return "interpolated" if seconds > self.published_seconds[0] else "extrapolated"
-
 
 Periphery = PerfectPeriphery | Converters
 _BY_MODEL = Field(discriminator="model")

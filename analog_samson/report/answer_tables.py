@@ -6,11 +6,11 @@ from typing import Any
 from analog_samson.report.digest import Result, State
 from analog_samson.report.grid import Data, Grid
 from analog_samson.report.lifetime import Crossing, Fate, Lifetime, lifetimes, thresholds
-from analog_samson.report.wording import NONE, about, interval, series_labels, state_label
+from analog_samson.report.wording import NONE, about, interval, marked, series_labels, state_label
 from analog_samson.report.yields import Yield, yield_at
 
 _KEY = ("checkpoint", "preset", "adabs")
-_CROSSING = ("seconds", "fate")
+_CROSSING = ("seconds", "fate", "mark")
 FEW_RESULTS = 2
 
 
@@ -40,20 +40,20 @@ def lifetime_grid(results: Sequence[Result], threshold: float | None) -> Grid | 
         headers=headers if several else headers[1:],
         rows=rows if several else tuple(row[1:] for row in rows),
         align="lrrrrr" if several else "rrrrr",
-        data=Data(columns=(*_KEY, "threshold_percent", "loss_points", *columns, "extrapolated", "n"), rows=data),
+        data=Data(columns=(*_KEY, "threshold_percent", "loss_points", *columns, "n"), rows=data),
     )
 
 
 def crossing_words(crossing: Crossing | None) -> str:
     """When, in a cell: a duration, "<" of the first time where it is earlier, ">" of the last where it is not seen.
 
-    >>> crossing_words(Crossing(fate=Fate.NEVER, seconds=31536000.0, extrapolated=False))
-    '>1 year'
+    >>> crossing_words(Crossing(fate=Fate.NEVER, seconds=31536000.0, mark="extrapolated"))
+    '>1 year (extrapolated)'
     """
     if crossing is None:
         return NONE
     place = {Fate.BEFORE: "<", Fate.NEVER: ">"}.get(crossing.fate, "")
-    return f"{place}{about(crossing.seconds)}" + (" (extrapolated)" if crossing.extrapolated else "")
+    return marked(f"{place}{about(crossing.seconds)}", crossing.mark)
 
 
 def yield_grid(results: Sequence[Result], threshold: float | None) -> Grid | None:
@@ -105,19 +105,26 @@ def _lifetime_row(one: Lifetime) -> tuple[str, ...]:
 
 
 def _between(low: Crossing | None, high: Crossing | None) -> str:
-    """An interval of lifetimes; open where the upper end of the accuracies does not cross."""
+    """An interval of lifetimes; open where the upper end of the accuracies does not cross.
+
+    >>> first, last = Crossing(fate=Fate.BEFORE, seconds=1.0), Crossing(fate=Fate.NEVER, seconds=3600.0)
+    >>> _between(first, last)
+    'anything from <1 second on'
+    """
     if low is None or high is None:
         return NONE
     ends = crossing_words(low), crossing_words(high)
     if ends[0] == ends[1]:
         return ends[0]
-    return f"{ends[0]} or more" if high.fate is Fate.NEVER else f"{ends[0]} to {ends[1]}"
+    if high.fate is not Fate.NEVER:
+        return f"{ends[0]} to {ends[1]}"
+    return f"anything from {ends[0]} on" if low.fate is Fate.BEFORE else f"{ends[0]} or more"
 
 
 def _lifetime_data(one: Lifetime) -> tuple[Any, ...]:
     crossings = (one.mean, one.low, one.high, one.weakest)
-    flat = [value for c in crossings for value in ((None, None) if c is None else (c.seconds, str(c.fate)))]
-    return one.threshold, one.loss, *flat, one.mean.extrapolated, one.instances
+    flat = [value for c in crossings for value in ((None,) * 3 if c is None else (c.seconds, str(c.fate), c.mark))]
+    return one.threshold, one.loss, *flat, one.instances
 
 
 def _yield_row(label: str, state: State, loss: float | None, one: Yield) -> tuple[str, ...]:

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from analog_samson.report.comparison import Comparison
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.equivalent import Verdict
+from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import (
     duration_words,
+    marked,
     series_labels,
     sigma_value,
     signed,
+    state_label,
 )
 
 
@@ -26,11 +29,13 @@ def over_time_caption(runs: Sequence[Run]) -> str:
     parts = [f"Accuracy since programming, {chips(results)}. Line: mean; dots: single chips"]
     parts[0] += f"; {_band(results)}; dotted: digital accuracy, no hardware."
     limits = sorted({run.max_seconds for run in runs if run.max_seconds})
-    if any(state.extrapolated for result in results for state in result.states):
+    if _any(EXTRAPOLATED, results):
         covered = (
             f"the {duration_words(limits[0])} that the preset covers" if len(limits) == 1 else "what a preset covers"
         )
         parts.append(f"Hollow markers lie beyond {covered}: extrapolated.")
+    if _any(INTERPOLATED, results):
+        parts.append("Half-filled ones lie between the times that the preset's source gives: interpolated.")
     parts.append("Each time has its own read noise, so the points of one chip are not one trajectory.")
     return " ".join(parts)
 
@@ -42,8 +47,9 @@ def gaussian_caption(runs: Sequence[Run]) -> str:
     text = f"Generic Gaussian model, {_chip_range(points)} at each strength."
     text += f" Line: mean; dots: single chips; {_band(results)}."
     if any(state.equivalent for result in results for state in result.times):
-        text += " Markers: the drift times, where the curve has their mean accuracy; bars: 95 % bootstrap interval"
-        text += "; hollow: extrapolated." if _any_extrapolated(results) else "."
+        text += " Markers: the drift times, where the curve has their mean accuracy; bars: 95 % interval"
+        text += "; hollow: extrapolated" if _any(EXTRAPOLATED, results) else ""
+        text += "; half-filled: interpolated." if _any(INTERPOLATED, results) else "."
         equivalents = [state.equivalent for result in results for state in result.times if state.equivalent]
         beyond = any(equivalent.verdict is Verdict.BEYOND for equivalent in equivalents)
         text += " Arrows: worse than the strongest noise of the sweep." if beyond else ""
@@ -55,14 +61,15 @@ def differences_caption(comparisons: Sequence[Comparison]) -> str:
     counts = [step.difference.n for comparison in comparisons for step in comparison.steps if step.stage != "digital"]
     text = "Difference on the same simulated chips, with its 95 % t interval"
     text += f" ({_chip_range(counts)}). An interval that covers zero means: no difference seen."
-    hollow = any(step.extrapolated for comparison in comparisons for step in comparison.steps)
-    return text + (" Hollow: extrapolated." if hollow else "")
+    marks = {step.mark for comparison in comparisons for step in comparison.steps}
+    text += " Hollow: extrapolated." if EXTRAPOLATED in marks else ""
+    return text + (" Half-filled: interpolated." if INTERPOLATED in marks else "")
 
 
 def over_time_alternative(results: Sequence[Result]) -> str:
     """Accuracy over time in words."""
     lines = [
-        f"{label}: {', '.join(f'{s.label} {s.accuracy.mean:.1f}' for s in result.states)} percent"
+        f"{label}: {', '.join(f'{state_label(s)} {s.accuracy.mean:.1f}' for s in result.states)} percent"
         for label, result in zip(series_labels(results), results, strict=True)
         if result.states
     ]
@@ -76,7 +83,7 @@ def gaussian_alternative(results: Sequence[Result]) -> str:
         if result.sweep:
             first, last = result.sweep[0], result.sweep[-1]
             ends = " to ".join(f"{p.accuracy.mean:.1f} percent at {p.sigma_c:g}" for p in (first, last))
-            marks = ", ".join(f"{s.label} at {sigma_value(s.equivalent)}" for s in result.times if s.equivalent)
+            marks = ", ".join(f"{state_label(s)} at {sigma_value(s.equivalent)}" for s in result.times if s.equivalent)
             lines.append(f"{label} from {ends}" + (f", drift times: {marks}" if marks else ""))
     return f"Line chart of accuracy over sigma_c of the generic Gaussian model. {'; '.join(lines)}."
 
@@ -85,7 +92,7 @@ def differences_alternative(comparisons: Sequence[Comparison], labels: dict[int,
     """The paired differences in words."""
     lines = []
     for comparison in comparisons:
-        steps = ", ".join(f"{s.label} {signed(s.difference.mean)}" for s in comparison.steps if s.stage != "digital")
+        steps = ", ".join(f"{marked(s.label, s.mark)} {signed(s.difference.mean)}" for s in comparison.hardware_steps)
         lines.append(f"{labels[id(comparison.second)]} minus {labels[id(comparison.first)]}: {steps} points")
     return f"Chart of paired accuracy differences over time. {'; '.join(lines)}."
 
@@ -112,5 +119,5 @@ def _band(results: Sequence[Result]) -> str:
     )
 
 
-def _any_extrapolated(results: Sequence[Result]) -> bool:
-    return any(state.extrapolated for result in results for state in result.states)
+def _any(mark: str, results: Sequence[Result]) -> bool:
+    return any(state.mark == mark for result in results for state in result.states)

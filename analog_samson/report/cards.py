@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from analog_samson.report.captions import moment
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.equivalent import Verdict
-from analog_samson.report.sentences import and_list, not_beaten
+from analog_samson.report.sentences import and_list, is_paired, not_beaten
+from analog_samson.report.statistics import percent_interval
 from analog_samson.report.study import Entry, Study, is_study, series_places, study
 from analog_samson.report.wording import series_labels, sigma_interval, sigma_value
 
@@ -57,7 +58,7 @@ def _stage_cards(result: Result) -> list[Card]:
 
 def _state_card(state: State) -> Card:
     title = "Programmed" if state.time_seconds is None else moment(state).capitalize()
-    low, high = state.accuracy.low, state.accuracy.high
+    low, high = percent_interval(state.accuracy)
     note = "one chip: no spread" if low is None or high is None else f"95 %: {low:.1f} to {high:.1f}"
     return Card(title=title, value=f"{state.accuracy.mean:.1f}", unit=_spread(state), note=note, mark=_mark(state))
 
@@ -98,6 +99,7 @@ def _preset_card(seen: Study, best: Entry, place: int) -> Card:
     else:
         equal = not_beaten(seen, best)
         says = f"no difference to {and_list(equal)} seen" if equal else "ahead of all others"
+        says = says if is_paired(seen, best) else "highest; not compared on the same chips"
     note = f"{best.method}, {says}"
     value, mark = f"{best.state.accuracy.mean:.1f}", _mark(best.state)
     return Card(title=best.preset, value=value, unit=_spread(best.state), note=note, mark=mark, series=place)

@@ -8,7 +8,7 @@ from pathlib import Path
 from analog_samson.errors import OptionError
 from analog_samson.report.blocks import pick_tables, report_blocks
 from analog_samson.report.digest import Run, digest
-from analog_samson.report.exports import render_csv, render_json
+from analog_samson.report.exports import render_json, render_marked_csv
 from analog_samson.report.grid import (
     Grid,
     data_csv,
@@ -20,15 +20,10 @@ from analog_samson.report.grid import (
 )
 from analog_samson.results.store import open_run
 
-
-def _csv(runs: Sequence[Run], threshold: float | None) -> str:
-    return render_csv([record for run in runs for record in run.records])
-
-
 FORMATS: dict[str, Callable[[Sequence[Run], float | None], str]] = {
     "text": lambda runs, threshold: render_text(report_blocks(runs, threshold)),
     "md": lambda runs, threshold: render_markdown(report_blocks(runs, threshold)),
-    "csv": _csv,
+    "csv": lambda runs, threshold: render_marked_csv(runs),
     "json": render_json,
     "tex": lambda runs, threshold: render_latex(report_blocks(runs, threshold)),
 }

@@ -67,27 +67,42 @@ def family_size(comparisons: Sequence[Comparison]) -> int:
 
 
 def refuse_unequal(runs: Sequence[Run]) -> None:
-    """Raise RunError with every difference in data, chips or content of a preset that makes runs incomparable."""
+    """Raise RunError with every difference in data, calibration, chips or content of a preset: runs incomparable."""
     faults = [
         f"{other.name} and {one.name}: {text}"
         for one, other in combinations(runs, 2)
         for name, text in _differences(one, other)
-        if (one is runs[0] if name != "preset" else _preset_name(one) == _preset_name(other))
+        if (_preset_name(one) == _preset_name(other) if name in _OF_A_PRESET else one is runs[0])
     ]
     if faults:
         remedy = "simulate them on equal data with an equal seed, or report them one by one"
         raise RunError(f"{list_faults('these runs cannot be compared', faults)}\n  {remedy}")
 
 
+def unequal_options(runs: Sequence[Run]) -> list[str]:
+    """Differences in what may well be the thing that is compared: layers kept digital, engine, number format."""
+    notes = []
+    for name in _NOTED:
+        values = {run.name: run.options[name] for run in runs if name in run.options}
+        if len({repr(value) for value in values.values()}) > 1:
+            shown = ", ".join(f"{_shown(value)} ({run})" for run, value in values.items())
+            notes.append(f"note: {name} differs: {shown}")
+    return notes
+
+
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Two results on one preset before they are compared, and the moments at which they will be."""
+    """Two results on one preset before they are compared, and the moments at which they will be.
+
+    images: how many their accuracies are shares of, None where that is not known.
+    """
 
     first: Result
     second: Result
     leading: bool
     obstacles: tuple[str, ...]
     moments: tuple[tuple[State, State], ...]
+    images: int | None
 
     def intervals(self) -> int:
         """How many of the differences have an interval."""
@@ -99,7 +114,7 @@ class _Pair:
         return Comparison(
             first=self.first,
             second=self.second,
-            steps=tuple(_steps(pairs, family)),
+            steps=tuple(_steps(pairs, family, self.images)),
             obstacles=self.obstacles,
             leading=self.leading,
         )
@@ -119,7 +134,8 @@ def _pairs(runs: Sequence[Run]) -> Iterator[_Pair]:
             moments = [(a, b) for a in one.states for b in other.states if same_moment(a, b)]
             if place and last:
                 moments = [pair for pair in moments if same_moment(pair[0], last[0])]
-            yield _Pair(one, other, place == 0, obstacles, () if obstacles else tuple(moments))
+            images = (one_run.meta.get("data") or {}).get("count")  # both have the same, or are not compared
+            yield _Pair(one, other, place == 0, obstacles, () if obstacles else tuple(moments), images)
 
 
 def last_shared(group: Sequence[Result]) -> list[State]:
@@ -139,7 +155,8 @@ def _obstacles(first: Run, second: Run) -> list[str]:
 
 def _differences(first: Run, second: Run) -> Iterator[tuple[str, str]]:
     """(what, in words) of everything that must be equal and is not, or is not known."""
-    for name, shown, key in _FACTS:
+    calibrated = _is_calibrated(first) and _is_calibrated(second)
+    for name, shown, key in (*_FACTS, *(_CALIBRATION if calibrated else ())):
         keys = key(first), key(second)
         if keys[0] != keys[1] or None in keys:
             yield name, _obstacle(name, shown(first), shown(second), differ=keys[0] != keys[1])
@@ -158,6 +175,17 @@ def _data_words(run: Run) -> str:
     return str(name) if limit is None else f"{name}, the first {limit} images"
 
 
+def _is_calibrated(run: Run) -> bool:
+    """Whether calibration images decide the run's numbers: by AdaBS, or as converters need input ranges."""
+    periphery = (run.meta["preset"] or {}).get("periphery") or {}
+    return bool(run.options.get("adabs")) or periphery.get("model") == "converters"
+
+
+def _calibration_words(run: Run) -> str:
+    chosen = run.options.get("calibration_data")
+    return "training part of the data" if chosen in (None, run.options.get("data")) else str(chosen)
+
+
 # What must be equal: its name, how it is shown, what is compared.
 _FACTS: tuple[tuple[str, Any, Any], ...] = (
     ("preset", _preset_name, lambda run: run.meta["preset_sha256"]),
@@ -166,17 +194,37 @@ _FACTS: tuple[tuple[str, Any, Any], ...] = (
 )
 
 
+# The same for images that set input ranges or batch-norm statistics, of runs that use such.
+_CALIBRATION: tuple[tuple[str, Any, Any], ...] = tuple(
+    (name, shown, lambda run, shown=shown: repr(shown(run)))  # None is a value: all images
+    for name, shown in (
+        ("calibration data", _calibration_words),
+        ("calibration limit", lambda run: run.options.get("calibration_limit")),
+        ("augmentation of calibration images", lambda run: run.options.get("calibration_augment")),
+    )
+)
+_OF_A_PRESET = ("preset", *(name for name, _, _ in _CALIBRATION))
+_NOTED = ("exclude", "engine", "bf16")
+
+
+def _shown(value: Any) -> str:
+    """A value of an option in a sentence."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, str) else ", ".join(map(str, value)) or "nothing"
+
+
 def _obstacle(name: str, first: object, second: object, *, differ: bool) -> str:
     if not differ:
         return f"{name} not recorded"
     return f"{name} differs: {first} and {second}" + (" (other content)" if first == second else "")
 
 
-def _steps(pairs: Sequence[tuple[State | None, State | None]], family: int) -> Iterator[Step]:
+def _steps(pairs: Sequence[tuple[State | None, State | None]], family: int, images: int | None) -> Iterator[Step]:
     for first, second in pairs:
         assert first is not None
         assert second is not None
-        difference = paired_difference(first.accuracies, second.accuracies, family)
+        difference = paired_difference(first.accuracies, second.accuracies, family, images)
         if difference is not None:
             yield _step(first, difference, mark=first.mark or second.mark)
 

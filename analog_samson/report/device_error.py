@@ -7,13 +7,13 @@ from functools import partial
 from matplotlib.axes import Axes
 
 from analog_samson.errors import OptionError
-from analog_samson.presets.schema import Validity
 from analog_samson.report.drawing import WIDE, Drawing, Layout, png, svg
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
+from analog_samson.report.validity import Validity
+from analog_samson.report.wording import marked
 from analog_samson.units import format_duration
 
 _FORMATS = ("svg", "png")
-_MARKS = {"covered": "", "interpolated": " (interpolated)", "extrapolated": " (extrapolated)"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +42,19 @@ def _cell(curve: ErrorCurve, row: int) -> str:
 
 
 def _title(curve: ErrorCurve, validity: Validity) -> str:
-    if curve.time_seconds is None:
-        return "programmed"
-    return format_duration(curve.time_seconds) + _MARKS[validity.evidence_at(curve.time_seconds)]
+    label = "programmed" if curve.time_seconds is None else format_duration(curve.time_seconds)
+    return marked(label, validity.mark(curve.time_seconds))
+
+
+def check_format(format_: str) -> None:
+    """Raise OptionError for a format that there is no picture in."""
+    if format_ not in _FORMATS:
+        raise OptionError(f"picture format {format_!r}: expected one of {', '.join(_FORMATS)}")
 
 
 def error_picture(curves: Sequence[ErrorCurve], validity: Validity, format_: str) -> bytes:
     """The same as a figure, "svg" or "png": means as lines, one standard deviation as bands."""
-    if format_ not in _FORMATS:
-        raise OptionError(f"picture format {format_!r}: expected one of {', '.join(_FORMATS)}")
+    check_format(format_)
     drawing = Drawing(draw=partial(draw_error, curves, validity))
     return svg(drawing, WIDE, text=False) if format_ == "svg" else png(drawing, WIDE)
 

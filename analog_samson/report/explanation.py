@@ -22,11 +22,16 @@ _Accuracies = Mapping[int, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One non-ideality: accuracy gained where it alone is taken away, lost where it alone is there [points]."""
+    """One non-ideality: accuracy gained where it alone is taken away, lost where it alone is there [points].
+
+    gain_without: over the run as it is; None for an effect that cannot be taken away. against: the effect that is in
+    force in every variant, and beside which alone `loss_alone` is measured; "" for the digital network.
+    """
 
     name: str
     gain_without: Difference | None
     loss_alone: Difference | None
+    against: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,11 @@ class Layer:
     nats: Difference | None
     macs_percent: float | None
     devices_percent: float | None
+
+    @property
+    def decides(self) -> Difference:
+        """What says whether the layer loses: the rise of the loss, or accuracy where that alone is seen or known."""
+        return self.lost if self.nats is None or (self.lost.seen and not self.nats.seen) else self.nats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,19 +125,22 @@ def read_explanation(folder: RunFolder, validity: Validity) -> Explanation | Non
     if not digital or not as_is or not facts:
         return None
     clean, time, instances = digital[0], float(facts["time_seconds"]), int(facts["instances"])
+    images = int(facts["images"])
     planned = [*variants, {"label": AS_IS, "adabs": False}]
     done = sum(min(instances, len(table.get((v["label"], v["adabs"]), {}))) for v in planned)
     return Explanation(
         time_seconds=time,
         label=format_duration(time),
         mark=validity.mark(time),
-        images=int(facts["images"]),
+        images=images,
         instances=len(as_is),
         digital=clean,
         as_is=summarize(list(as_is.values())),
-        effects=_effects(_part(variants, WITHOUT, ONLY), table, as_is, clean),
-        layers=_layers(_part(variants, LAYER), (table, clean), (losses, losses.get(("digital", False), {}).get(0))),
-        remedies=_remedies(_part(variants, REMEDY), table, as_is),
+        effects=_effects(_part(variants, WITHOUT, ONLY), table, (as_is, clean), images),
+        layers=_layers(
+            _part(variants, LAYER), (table, clean), (losses, losses.get(("digital", False), {}).get(0)), images
+        ),
+        remedies=_remedies(_part(variants, REMEDY), table, as_is, images),
         outcomes=_outcomes(folder, len(as_is)),
         skipped=tuple(facts.get("skipped", ())),
         unfinished=instances * len(planned) - done,
@@ -149,22 +162,33 @@ def _part(variants: Sequence[Mapping[str, Any]], *kinds: str) -> list[Mapping[st
 
 
 def _effects(
-    variants: Sequence[Mapping[str, Any]], table: Mapping[Any, _Accuracies], as_is: _Accuracies, clean: float
+    variants: Sequence[Mapping[str, Any]],
+    table: Mapping[Any, _Accuracies],
+    ends: tuple[_Accuracies, float],
+    images: int,
 ) -> tuple[Effect, ...]:
-    """Sorted by what taking the effect away gains, the largest first."""
-    family = len(variants)
+    """Sorted by what taking the effect away gains, or where it cannot be by what it costs alone, the largest first.
+
+    ends: accuracies of the run as it is, and that of the digital network.
+    """
+    (as_is, clean), family = ends, len(variants)
+    alone = {v["subject"]: table.get((v["label"], v["adabs"]), {}) for v in variants if v["kind"] == ONLY}
     found: dict[str, dict[str, Difference | None]] = {}
+    against: dict[str, str] = {}
     for variant in variants:
+        name, kind, beside = variant["subject"], variant["kind"], variant.get("against", "")
         values = table.get((variant["label"], variant["adabs"]), {})
-        difference = (
-            paired_difference(as_is, values, family)
-            if variant["kind"] == WITHOUT
-            else paired_difference(values, dict.fromkeys(values, clean), family)
-        )
-        found.setdefault(variant["subject"], {})[variant["kind"]] = difference
-    effects = [Effect(name=name, gain_without=d.get(WITHOUT), loss_alone=d.get(ONLY)) for name, d in found.items()]
-    measured = [effect for effect in effects if effect.gain_without or effect.loss_alone]
-    return tuple(sorted(measured, key=lambda e: (-_mean(e.gain_without), -_mean(e.loss_alone), e.name)))
+        whole = alone.get(beside, {}) if beside else dict.fromkeys(values, clean)
+        pair = (as_is, values) if kind == WITHOUT else (values, whole)
+        found.setdefault(name, {})[kind] = paired_difference(*pair, family, images)
+        against[name] = beside or against.get(name, "")
+    measured = [(name, d) for name, d in found.items() if any(d.values())]
+    # What is planned and not measured yet is there as None, and stays last.
+    ordered = sorted(measured, key=lambda e: (-_mean(e[1].get(WITHOUT, e[1].get(ONLY))), -_mean(e[1].get(ONLY)), e[0]))
+    return tuple(
+        Effect(name=name, gain_without=d.get(WITHOUT), loss_alone=d.get(ONLY), against=against[name])
+        for name, d in ordered
+    )
 
 
 def _mean(difference: Difference | None) -> float:
@@ -175,6 +199,7 @@ def _layers(
     variants: Sequence[Mapping[str, Any]],
     accuracy: tuple[Mapping[Any, _Accuracies], float],
     loss: tuple[Mapping[Any, _Accuracies], float | None],
+    images: int,
 ) -> tuple[Layer, ...]:
     """Sorted by the rise of the loss, or where that is not known by lost accuracy, the largest first.
 
@@ -185,7 +210,7 @@ def _layers(
     for variant in variants:
         key = variant["label"], variant["adabs"]
         values, nats = accuracy[0].get(key, {}), loss[0].get(key, {})
-        lost = paired_difference(values, dict.fromkeys(values, accuracy[1]), family)
+        lost = paired_difference(values, dict.fromkeys(values, accuracy[1]), family, images)
         if lost is not None:
             rise = None if loss[1] is None else paired_difference(dict.fromkeys(nats, loss[1]), nats, family)
             found.append(
@@ -202,18 +227,20 @@ def _layers(
 
 
 def _remedies(
-    variants: Sequence[Mapping[str, Any]], table: Mapping[Any, _Accuracies], as_is: _Accuracies
+    variants: Sequence[Mapping[str, Any]], table: Mapping[Any, _Accuracies], as_is: _Accuracies, images: int
 ) -> tuple[Remedy, ...]:
+    """The run as it is differs from itself by nothing, exactly: its gain has no interval."""
     found = []
     family = max(1, sum((variant["label"], variant["adabs"]) != (AS_IS, False) for variant in variants))
     for variant in variants:
-        values = table.get((variant["label"], variant["adabs"]), {})
+        key = variant["label"], variant["adabs"]
+        values = table.get(key, {})
         if values:
             found.append(
                 Remedy(
                     name=variant["subject"],
                     accuracy=summarize(list(values.values())),
-                    gain=paired_difference(as_is, values, family),
+                    gain=paired_difference(as_is, values, family, None if key == (AS_IS, False) else images),
                     digital_macs_percent=variant.get("digital_macs_percent"),
                     layers=tuple(variant.get("layers", ())),
                 )

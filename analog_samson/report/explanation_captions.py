@@ -20,7 +20,8 @@ def explanation_words(kind: str, explanation: Explanation) -> tuple[str, str]:
 
 
 def _hurts(explanation: Explanation, when: str) -> tuple[str, str]:
-    caption = f"Accuracy at {when}: gained where one effect is taken away, lost where it is alone. {_AT_ONCE}"
+    beside = next((f" beside {e.against}" for e in explanation.effects if e.against), "")
+    caption = f"Accuracy at {when}: gained where one effect is taken away, lost where it is alone{beside}. {_AT_ONCE}"
     said = [
         f"{e.name}: {_signed(e.gain_without)} without it, {_signed(e.loss_alone)} lost with it alone"
         for e in explanation.effects

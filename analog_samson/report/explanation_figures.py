@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from analog_samson.report.drawing import Drawing, Layout
-from analog_samson.report.explanation import Explanation, Outcomes, Remedy
+from analog_samson.report.explanation import Explanation, Layer, Outcomes, Remedy
 from analog_samson.report.marks import annotate
 from analog_samson.report.palette import LIGHT
 from analog_samson.report.rows import Mark, PlainLook, Row, draw_looks, rows_drawing
-from analog_samson.report.statistics import Difference
+from analog_samson.report.statistics import Difference, Ends, percent_interval, points_interval
 from analog_samson.report.timeaxis import spread
 
 LAYERS_SHOWN = 20
@@ -24,15 +24,14 @@ _SECOND = PlainLook(colour=LIGHT["series-2"], marker="s", label="lost with it al
 def explanation_figures(explanation: Explanation) -> dict[str, Drawing]:
     """The figures that were measured for, by name."""
     found: dict[str, Drawing] = {}
-    hollow = bool(explanation.mark)
+    mark = explanation.mark
     if explanation.effects:
-        rows = [_effect_row(e.name, e.gain_without, e.loss_alone, hollow) for e in explanation.effects]
+        rows = [_effect_row(e.name, e.gain_without, e.loss_alone, mark) for e in explanation.effects]
         found["hurts"] = rows_drawing(rows, "accuracy (points)", [_FIRST, _SECOND])
     if explanation.layers:
         shown = explanation.layers[:LAYERS_SHOWN]
         layers = [
-            Row(heading=one.path, marks=(_mark(one.nats or one.lost, _FIRST, hollow),), note=_share(one.macs_percent))
-            for one in shown
+            Row(heading=one.path, marks=(_layer_mark(one, mark),), note=_share(one.macs_percent)) for one in shown
         ]
         unit = "rise of the loss (nats)" if shown[0].nats else "accuracy lost (points)"
         found["where"] = rows_drawing(layers, f"{unit} with this layer alone", [_FIRST])
@@ -51,13 +50,21 @@ def drawn_remedies(explanation: Explanation) -> list[Remedy]:
     return [r for r in explanation.remedies if r.gain is None or r.gain.mean > -FAR_POINTS]
 
 
-def _effect_row(name: str, gain: Difference | None, loss: Difference | None, hollow: bool) -> Row:
-    marks = [_mark(d, look, hollow) for d, look in ((gain, _FIRST), (loss, _SECOND)) if d is not None]
+def _effect_row(name: str, gain: Difference | None, loss: Difference | None, mark: str) -> Row:
+    looks = ((gain, _FIRST), (loss, _SECOND))
+    marks = [_mark(d.mean, points_interval(d), look, mark) for d, look in looks if d is not None]
     return Row(heading=name, marks=tuple(marks))
 
 
-def _mark(difference: Difference, look: PlainLook, hollow: bool) -> Mark:
-    return Mark(mean=difference.mean, low=difference.low, high=difference.high, look=look, hollow=hollow)
+def _layer_mark(layer: Layer, mark: str) -> Mark:
+    nats, lost = layer.nats, layer.lost
+    if nats is None:
+        return _mark(lost.mean, points_interval(lost), _FIRST, mark)
+    return _mark(nats.mean, (nats.low, nats.high), _FIRST, mark)
+
+
+def _mark(mean: float, ends: Ends, look: PlainLook, mark: str) -> Mark:
+    return Mark(mean=mean, low=ends[0], high=ends[1], look=look, mark=mark)
 
 
 def _share(macs_percent: float | None) -> str:
@@ -74,8 +81,9 @@ def _draw_remedies(explanation: Explanation, axes: Axes, layout: Layout) -> None
     for remedy in shown:
         x, accuracy = _x(remedy), remedy.accuracy
         colour = LIGHT["series-1"] if remedy in line else LIGHT["series-2"]
-        if accuracy.low is not None and accuracy.high is not None:
-            axes.plot([x, x], [accuracy.low, accuracy.high], color=colour, linewidth=2.2, alpha=0.4)
+        low, high = percent_interval(accuracy)
+        if low is not None and high is not None:
+            axes.plot([x, x], [low, high], color=colour, linewidth=2.2, alpha=0.4)
         fill = face if remedy in line else LIGHT["surface"] if explanation.mark else colour
         axes.plot([x], [accuracy.mean], "o" if remedy in line else "s", color=colour, markerfacecolor=fill, zorder=4)
     axes.axhline(explanation.digital, color=LIGHT["muted"], linewidth=1, linestyle=(0, (2, 2)))

@@ -1,11 +1,12 @@
 """The tables of an explained run: what hurts, where, what helps, and what becomes of single decisions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from analog_samson.report.explanation import Effect, Explanation, Layer, Outcomes, Remedy
 from analog_samson.report.grid import Data, Grid
-from analog_samson.report.statistics import Difference, Summary
+from analog_samson.report.statistics import Difference, Summary, points_interval
 from analog_samson.report.wording import NONE, interval, marked, mean_and_std, optional, signed, verdict
 
 PAIRS_SHOWN = 10
@@ -17,18 +18,21 @@ def effects_grid(explanation: Explanation) -> Grid:
     """What each effect costs, the costliest first."""
     headers = ("effect", "gained without it", "95 % interval", "lost with it alone", "95 % interval", "what it says")
     data = tuple(
-        (effect.name, kind, *_difference_data(difference))
+        (effect.name, kind, against, *_difference_data(difference))
         for effect in explanation.effects
-        for kind, difference in (("gain_without", effect.gain_without), ("loss_alone", effect.loss_alone))
+        for kind, against, difference in (
+            ("gain_without", "as it is", effect.gain_without),
+            ("loss_alone", effect.against or "digital", effect.loss_alone),
+        )
         if difference is not None
     )
     return Grid(
         name="hurts",
-        title=f"What hurts at {_moment(explanation)}, points",
+        title=f"What hurts at {_moment(explanation)}, points{_beside(explanation)}",
         headers=headers,
         rows=tuple(_effect_row(effect) for effect in explanation.effects),
         align="lrrrrl",
-        data=Data(columns=("effect", "quantity", *_DIFFERENCE), rows=data),
+        data=_dated(explanation, ("effect", "quantity", "against", *_DIFFERENCE), data),
     )
 
 
@@ -50,7 +54,7 @@ def layers_grid(explanation: Explanation) -> Grid:
         ),
         rows=tuple(_layer_row(layer) for layer in explanation.layers),
         align="llrrrrrrl",
-        data=Data(columns=("layer", "type", *_DIFFERENCE, *_NATS, "macs_percent", "devices_percent"), rows=data),
+        data=_dated(explanation, ("layer", "type", *_DIFFERENCE, *_NATS, "macs_percent", "devices_percent"), data),
     )
 
 
@@ -73,8 +77,8 @@ def remedies_grid(explanation: Explanation) -> Grid:
         headers=("remedy", "accuracy %", "gained points", "95 % interval", "digital MACs %", "what it says"),
         rows=tuple(_remedy_row(remedy) for remedy in explanation.remedies),
         align="lrrrrl",
-        data=Data(
-            columns=("remedy", "accuracy_percent", "std", *_DIFFERENCE, "digital_macs_percent", "layers"), rows=data
+        data=_dated(
+            explanation, ("remedy", "accuracy_percent", "std", *_DIFFERENCE, "digital_macs_percent", "layers"), data
         ),
     )
 
@@ -95,7 +99,7 @@ def margins_grid(explanation: Explanation, outcomes: Outcomes) -> Grid:
             (aged, f"{outcomes.aged_median:.2f}", changed),
         ),
         align="lrr",
-        data=Data(columns=("margin_from", "margin_to", "digital_share", "aged_share"), rows=data),
+        data=_dated(explanation, ("margin_from", "margin_to", "digital_share", "aged_share"), data),
     )
 
 
@@ -123,36 +127,64 @@ def confusion_grid(explanation: Explanation, outcomes: Outcomes) -> Grid:
             for pair in worst
         ),
         align="rrrrr",
-        data=Data(columns=("class", "taken_for", "digital_images", "aged_images_mean"), rows=data),
+        data=_dated(explanation, ("class", "taken_for", "digital_images", "aged_images_mean"), data),
     )
 
 
 def _effect_row(effect: Effect) -> tuple[str, ...]:
     gain, loss = effect.gain_without, effect.loss_alone
-    return effect.name, *_signed_cells(gain), *_signed_cells(loss), _says(gain, "costs accuracy", "does no harm")
+    return effect.name, *_points_cells(gain), *_points_cells(loss), _effect_says(effect)
+
+
+def _effect_says(effect: Effect) -> str:
+    """What is seen of the effect: where it is taken away, and where it is alone unless that says the same."""
+    gain, loss = effect.gain_without, effect.loss_alone
+    if loss is None or not loss.seen:
+        return _says(gain or loss, "costs accuracy", "does no harm")
+    alone = _says(loss, "costs accuracy alone", "does no harm alone")
+    if gain is None or not gain.seen:
+        return alone
+    away = _says(gain, "costs accuracy", "does no harm")
+    return away if (gain.mean > 0) == (loss.mean > 0) else f"{away}, {alone}"
+
+
+def _beside(explanation: Explanation) -> str:
+    """What stands beside an effect that is alone, where it is not the digital network."""
+    beside = next((effect.against for effect in explanation.effects if effect.against), None)
+    return "" if beside is None else f" (alone: beside {beside}, which is always there)"
 
 
 def _layer_row(layer: Layer) -> tuple[str, ...]:
     shares = (optional(layer.macs_percent), optional(layer.devices_percent))
-    says = _says(layer.nats or layer.lost, "loses", "gains")
-    nats = (NONE, NONE) if layer.nats is None else _signed_cells(layer.nats, 3)
-    return layer.path, layer.layer_type, *nats, *_signed_cells(layer.lost), *shares, says
+    says = _says(layer.decides, "loses", "gains")
+    nats = (NONE, NONE) if layer.nats is None else _nats_cells(layer.nats)
+    return layer.path, layer.layer_type, *nats, *_points_cells(layer.lost), *shares, says
 
 
 def _remedy_row(remedy: Remedy) -> tuple[str, ...]:
     digital = optional(remedy.digital_macs_percent)
     says = NONE if remedy.name.endswith("(as it is)") else _says(remedy.gain, "helps", "harms")
-    return remedy.name, mean_and_std(remedy.accuracy), *_signed_cells(remedy.gain), digital, says
+    return remedy.name, mean_and_std(remedy.accuracy), *_points_cells(remedy.gain), digital, says
 
 
-def _signed_cells(difference: Difference | None, digits: int = 1) -> tuple[str, str]:
+def _points_cells(difference: Difference | None) -> tuple[str, str]:
     if difference is None:
         return NONE, NONE
-    return signed(difference.mean, digits), interval(difference.low, difference.high, digits)
+    return signed(difference.mean), interval(*points_interval(difference))
+
+
+def _nats_cells(difference: Difference) -> tuple[str, str]:
+    return signed(difference.mean, 3), interval(difference.low, difference.high, 3)
 
 
 def _says(difference: Difference | None, above: str, below: str) -> str:
     return NONE if difference is None else verdict(difference, above, below, sentence="{}")
+
+
+def _dated(explanation: Explanation, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Data:
+    """Every row with the time that it holds for, and the mark of that time."""
+    when = (explanation.time_seconds, explanation.mark)
+    return Data(columns=("time_seconds", "mark", *columns), rows=tuple((*when, *row) for row in rows))
 
 
 def _difference_data(difference: Difference | None) -> tuple[Any, ...]:

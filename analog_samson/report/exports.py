@@ -1,9 +1,9 @@
-"""Raw values for other programs: CSV rows and JSON, with floats that read back exactly."""
+"""Raw values for other programs: CSV rows, JSON and one row a cell, with floats that read back exactly."""
 
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -11,10 +11,13 @@ from typing import Any
 from analog_samson.report.blocks import all_grids
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.grid import Data, data_rows, join_data
-from analog_samson.report.validity import INTERPOLATED
+from analog_samson.report.validity import INTERPOLATED, Validity, validity_of
 from analog_samson.results.records import COLUMNS, Record, sort_key, to_row
 
 EXPORT_SCHEMA = 1
+METRICS = ("accuracy_percent", "loss", "weight_error")
+_CELL = tuple(column for column in COLUMNS if column not in ("metric", "value"))
+CELL_COLUMNS = (*_CELL, *METRICS, "mark")
 _STORED = ("environment", "preset_sha256", "checkpoint", "data", "hardware", "seed", "command")
 
 
@@ -23,13 +26,57 @@ def render_csv(records: Sequence[Record]) -> str:
 
     Equal records give equal bytes, whatever order they come in.
     """
+    return _csv(COLUMNS, (_csv_row(record) for record in sorted(records, key=sort_key)))
+
+
+def render_marked_csv(runs: Sequence[Run]) -> str:
+    """The records of all runs as `render_csv` writes them, with what the preset's source does not give marked.
+
+    The column `mark` holds "extrapolated", "interpolated" or nothing.
+    """
+    marked = [pair for run in runs for pair in zip(run.records, _marks(run), strict=True)]
+    ordered = sorted(marked, key=lambda pair: sort_key(pair[0]))
+    return _csv((*COLUMNS, "mark"), ((*_csv_row(record), mark) for record, mark in ordered))
+
+
+def cell_rows(records: Iterable[Record], validity: Validity) -> list[dict[str, Any]]:
+    """One row a cell (checkpoint, preset, stage, AdaBS, instance, moment), a column for each of METRICS, and the mark.
+
+    An absent metric is None.
+
+    >>> from analog_samson.report.validity import UNKNOWN
+    >>> cell = {"checkpoint": "net", "preset": "pcm", "stage": "drift", "adabs": False, "instance": 0, "sigma_c": None}
+    >>> values = {"accuracy_percent": 91.5, "loss": 0.3}
+    >>> records = [Record(**cell, time_seconds=1.0, metric=name, value=value) for name, value in values.items()]
+    >>> [(row["accuracy_percent"], row["loss"], row["weight_error"]) for row in cell_rows(records, UNKNOWN)]
+    [(91.5, 0.3, None)]
+    """
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for record in records:
+        *cell, metric, value = to_row(record)
+        new = {**dict(zip(_CELL, cell, strict=True)), **dict.fromkeys(METRICS)}
+        new["mark"] = validity.mark_of(record.stage, record.time_seconds)
+        rows.setdefault(tuple(cell), new)[metric] = value
+    return list(rows.values())
+
+
+def _marks(run: Run) -> list[str]:
+    """The mark of each record."""
+    validity = validity_of(run.meta["preset"])
+    return [validity.mark_of(record.stage, record.time_seconds) for record in run.records]
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for record in sorted(records, key=sort_key):
-        row = dict(zip(COLUMNS, to_row(record), strict=True))
-        writer.writerow((row | {"adabs": "true" if record.adabs else "false"}).values())
+    writer.writerow(columns)
+    writer.writerows(rows)
     return text.getvalue()
+
+
+def _csv_row(record: Record) -> tuple[Any, ...]:
+    row = dict(zip(COLUMNS, to_row(record), strict=True))
+    return tuple((row | {"adabs": "true" if record.adabs else "false"}).values())
 
 
 def render_json(runs: Sequence[Run], threshold: float | None = None) -> str:
@@ -56,8 +103,8 @@ def _run(run: Run) -> dict[str, Any]:
         "options": run.options,
         **{key: run.meta[key] for key in _STORED},
         "results": [_result(result) for result in run.results],
-        "columns": COLUMNS,
-        "records": [to_row(record) for record in run.records],
+        "columns": (*COLUMNS, "mark"),
+        "records": [(*to_row(record), mark) for record, mark in zip(run.records, _marks(run), strict=True)],
     }
 
 

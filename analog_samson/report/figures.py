@@ -70,8 +70,8 @@ def by_preset(series: Sequence[Series], draw: Callable[[Sequence[Series], Axes, 
 
 
 def _draw_over_time(series: Sequence[Series], axes: Axes, layout: Layout) -> None:
-    limits = [limit for one in series if (limit := one.result.validity.max_seconds)]
-    draw_accuracy_over_time(series, min(limits, default=None), axes, layout)
+    limits = {one.result.validity.max_seconds for one in series}  # where they differ, hollow markers alone tell
+    draw_accuracy_over_time(series, limits.pop() if len(limits) == 1 else None, axes, layout)
 
 
 def accuracy_over_time(records: Sequence[Record], validity: Validity = UNKNOWN) -> Figure:
@@ -86,7 +86,7 @@ def accuracy_figure(records: Sequence[Record], validity: Validity = UNKNOWN) -> 
 
 
 def draw_accuracy_over_time(series: Sequence[Series], max_seconds: float | None, axes: Axes, layout: Layout) -> None:
-    """Accuracy from programming to the last time; what lies beyond `max_seconds` is shaded and hollow."""
+    """Accuracy from programming to the last time; what lies beyond `max_seconds` is shaded (0: everything)."""
     moments = [state for one in series for state in one.result.states]
     axis = time_axis(moments)
     for one in series:
@@ -130,7 +130,7 @@ def draw_differences(comparisons: Sequence[Comparison], series: Sequence[Series]
             x, difference = axis.position(step) + shift * one.offset * axis.span, step.difference
             low, high = (difference.mean if end is None else end for end in (difference.low, difference.high))
             axes.plot([x, x], [low, high], color=one.colour, linewidth=2.2, solid_capstyle="butt", alpha=0.55)
-            draw_marker(axes, x, difference.mean, one, hollow=step.extrapolated)
+            draw_marker(axes, x, difference.mean, one, mark=step.mark)
             if len(comparisons) == 1:
                 annotate(axes, signed(difference.mean), x, high, one.colour, (0, 5), ha="center")
     _time_ticks(axes, axis, steps, layout)
@@ -167,9 +167,10 @@ def _time_ticks(axes: Axes, axis: TimeAxis, moments: Sequence[State | Step], lay
 
 
 def _shade_extrapolation(axes: Axes, axis: TimeAxis, max_seconds: float | None) -> None:
-    if not max_seconds or axis.of_seconds(max_seconds) >= axis.last:
+    left, end = axes.get_xlim()
+    start = axis.of_seconds(max_seconds) if max_seconds else left
+    if max_seconds is None or start >= axis.last:
         return
-    start, end = axis.of_seconds(max_seconds), axes.get_xlim()[1]
     axes.axvspan(start, end, color=LIGHT["rule"], alpha=0.4, linewidth=0, zorder=0.5)
     axes.annotate(
         "extrapolated",
@@ -200,7 +201,7 @@ def _mark_all_times(axes: Axes, series: Sequence[Series], layout: Layout) -> Non
             _label_times(axes, sorted(marks, key=lambda mark: mark[0]), one, rows[id(one)], layout)
         for x, state in marks:
             draw_sigma_bar(axes, state.equivalent, state.accuracy.mean, one)
-            draw_marker(axes, x, state.accuracy.mean, one, hollow=state.extrapolated)
+            draw_marker(axes, x, state.accuracy.mean, one, mark=state.mark)
 
 
 def _label_times(axes: Axes, marks: Sequence[tuple[float, State]], one: Series, row: float, layout: Layout) -> None:

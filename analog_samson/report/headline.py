@@ -8,6 +8,7 @@ from analog_samson.report.captions import moment
 from analog_samson.report.comparison import Comparison, Step, compare, same_moment
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.sentences import ahead_sentence, simultaneous_sentence
+from analog_samson.report.statistics import points_interval
 from analog_samson.report.study import Study, study
 from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import instance_count, interval, mean_and_std
@@ -139,7 +140,7 @@ def _second_sentence(best: Result, last: State, comparisons: Sequence[Comparison
 
 def _against(other: str, step: Step, sign: int) -> str:
     difference, mark = step.difference, f", {step.mark}" if step.mark else ""
-    ends = [None if end is None else sign * end for end in (difference.low, difference.high)]
+    ends = [None if end is None else sign * end for end in points_interval(difference)]
     low, high = ends[::sign]
     if difference.seen is False:
         return f"No difference to {other} seen (95 % interval {interval(low, high)} points{mark})."

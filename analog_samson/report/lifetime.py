@@ -2,7 +2,8 @@
 
 Between simulated times accuracy is taken to be linear in the logarithm of time, as drift makes it nearly so. Beyond the
 last one the line through the last two times is followed for at most one decade; a crossing found there is called
-extrapolated, and where there is none the answer is "not within the simulated times".
+extrapolated, and where there is none the answer is "not within the simulated times". Each crossing has a mark of its
+own: the mean may fall where the preset's source gives a law, the end of its interval where it does not.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from math import log10
 import numpy as np
 
 from analog_samson.report.digest import Result, State
+from analog_samson.report.validity import EXTRAPOLATED, UNKNOWN, Validity
 
 LOSSES_POINTS = (1.0, 2.0, 5.0, 10.0)
 LOW_QUANTILE = 0.05
@@ -33,13 +35,18 @@ class Crossing:
     """When an accuracy falls below a threshold.
 
     seconds: the crossing; the first simulated time for BEFORE (it is earlier still), the last one for NEVER (up to then
-    it does not happen). extrapolated: the line was followed beyond the last simulated time, or `seconds` lies beyond
-    the preset's validity.
+    it does not happen). mark: "extrapolated" where the line was followed beyond the last simulated time, else what the
+    preset's validity calls `seconds`.
     """
 
     fate: Fate
     seconds: float
-    extrapolated: bool
+    mark: str = ""
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether the crossing lies beyond the last simulated time or the preset's validity."""
+        return self.mark == EXTRAPOLATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +74,7 @@ def lifetime(result: Result, threshold: float) -> Lifetime | None:
 
     def crossing(accuracy: Callable[[State], float]) -> Crossing:
         points = [(float(state.time_seconds or 0), accuracy(state)) for state in states]
-        return find_crossing(points, threshold, result.validity.max_seconds)
+        return find_crossing(points, threshold, result.validity)
 
     n = min(state.accuracy.n for state in states)
     digital = None if result.digital is None else result.digital.accuracy.mean
@@ -105,12 +112,10 @@ def low_percentile(state: State) -> float:
     return float(np.quantile(list(state.accuracies.values()), LOW_QUANTILE))
 
 
-def find_crossing(
-    points: Sequence[tuple[float, float]], threshold: float, max_seconds: float | None = None
-) -> Crossing:
+def find_crossing(points: Sequence[tuple[float, float]], threshold: float, validity: Validity = UNKNOWN) -> Crossing:
     """Where the line through (seconds above 0, accuracy) points, in order of time, first falls below the threshold.
 
-    max_seconds: how long the preset is valid; a crossing later than that is marked extrapolated.
+    validity: that of the preset, which marks the crossing.
 
     >>> find_crossing([(1.0, 91.0), (100.0, 89.0)], 90.0).seconds
     10.0
@@ -125,8 +130,7 @@ def find_crossing(
         fate, seconds = Fate.WITHIN, _between(points[below - 1], points[below], threshold)
     else:
         fate, seconds = _followed(points, threshold)
-    late = max_seconds is not None and seconds > max_seconds
-    return Crossing(fate=fate, seconds=seconds, extrapolated=late or seconds > last)
+    return Crossing(fate=fate, seconds=seconds, mark=EXTRAPOLATED if seconds > last else validity.mark(seconds))
 
 
 def _between(first: tuple[float, float], second: tuple[float, float], threshold: float) -> float:

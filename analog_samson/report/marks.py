@@ -13,6 +13,7 @@ from analog_samson.report.drawing import Layout
 from analog_samson.report.equivalent import EquivalentSigma, Verdict
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
 from analog_samson.report.study import is_study, method_name, series_places
+from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import series_labels
 
 _DOT_SIZE = 12
@@ -91,14 +92,14 @@ def draw_mean_and_band(
     axes.fill_between(x, low, high, color=one.colour, alpha=_BAND_ALPHA, linewidth=0, zorder=1.5)
     axes.plot(x, means, color=one.colour, linestyle="solid" if markers else one.dashes, zorder=3)
     for at, point in points if markers else ():
-        hollow = isinstance(point, State) and point.extrapolated
-        draw_marker(axes, at, point.accuracy.mean, one, hollow=hollow)
+        draw_marker(axes, at, point.accuracy.mean, one, mark=point.mark if isinstance(point, State) else "")
 
 
-def draw_marker(axes: Axes, x: float, y: float, one: Look, *, hollow: bool) -> None:
-    """A marker, hollow where the value is extrapolated."""
-    face = LIGHT["surface"] if hollow else one.colour
-    axes.plot([x], [y], one.marker, color=one.colour, markerfacecolor=face, markeredgewidth=1.6, zorder=4)
+def draw_marker(axes: Axes, x: float, y: float, one: Look, *, mark: str) -> None:
+    """A marker: hollow where the value is extrapolated, its lower half filled where it is interpolated."""
+    face = LIGHT["surface"] if mark == EXTRAPOLATED else one.colour
+    half: Any = {"fillstyle": "bottom", "markerfacecoloralt": LIGHT["surface"]} if mark == INTERPOLATED else {}
+    axes.plot([x], [y], one.marker, color=one.colour, markerfacecolor=face, markeredgewidth=1.6, zorder=4, **half)
 
 
 def annotate(
@@ -110,7 +111,7 @@ def annotate(
 
 
 def draw_sigma_bar(axes: Axes, equivalent: EquivalentSigma | None, y: float, one: Series) -> None:
-    """The bootstrap interval, and an arrowhead where the sweep does not reach the accuracy."""
+    """The interval, and an arrowhead where the sweep does not reach the accuracy."""
     if equivalent is None or equivalent.low is None or equivalent.high is None:
         return
     low, high = (end if isfinite(end) else equivalent.largest for end in (equivalent.low, equivalent.high))

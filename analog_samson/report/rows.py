@@ -26,13 +26,13 @@ class PlainLook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A value with its interval, its look, and whether it is drawn hollow (extrapolated)."""
+    """A value with its interval, its look, and what it has to be called besides, see `Validity.mark`."""
 
     mean: float
     low: float | None
     high: float | None
     look: Look
-    hollow: bool = False
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,4 +92,4 @@ def legend_lines(looks: Sequence[Look], layout: Layout) -> int:
 def _draw_mark(axes: Axes, mark: Mark, y: float) -> None:
     low, high = (mark.mean if end is None else end for end in (mark.low, mark.high))
     axes.plot([low, high], [y, y], color=mark.look.colour, linewidth=2.2, solid_capstyle="butt", alpha=0.55)
-    draw_marker(axes, mark.mean, y, mark.look, hollow=mark.hollow)
+    draw_marker(axes, mark.mean, y, mark.look, mark=mark.mark)

@@ -1,18 +1,20 @@
 """The answers as sentences, made from the same values as the tables below them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from analog_samson.report.answer_tables import loss_words
 from analog_samson.report.comparison import family_size
 from analog_samson.report.digest import Result
-from analog_samson.report.explanation import Explanation, Outcomes, Remedy
+from analog_samson.report.explanation import Explanation, Layer, Outcomes, Remedy
 from analog_samson.report.lifetime import Crossing, Fate, lifetimes, thresholds
-from analog_samson.report.statistics import Difference
+from analog_samson.report.statistics import Difference, Ends, points_interval
 from analog_samson.report.study import Entry, Study
 from analog_samson.report.wording import about, interval, marked, optional, signed, state_label
 from analog_samson.report.yields import yield_at
 
 _NO_INTERVAL = "one chip: no interval"
+_OVER_CHIPS = "That is over chips: what it says holds for these test images."
 
 
 def lifetime_sentence(result: Result, threshold: float | None) -> str | None:
@@ -45,34 +47,37 @@ def yield_sentence(result: Result, threshold: float | None) -> str | None:
 
 
 def hurts_sentence(explanation: Explanation) -> str:
-    """The effects whose absence is seen to help, or that there is none."""
-    measured = [(effect, effect.gain_without) for effect in explanation.effects if effect.gain_without is not None]
-    if not measured:
+    """The effects that are seen to cost accuracy, taken away or alone, or that there is none; and measured how."""
+    if not explanation.effects:
         return "Nothing was taken away from this device."
-    seen = [(effect, gain) for effect, gain in measured if gain.seen and gain.mean > 0]
-    if seen:
-        parts = [f"{effect.name} away gains {_size(gain)}" for effect, gain in seen]
-        return f"Taking {', taking '.join(parts)}{_when(explanation)}."
-    effect, gain = measured[0]
-    if gain.seen is None:
-        return f"Taking {effect.name} away changes most, {_points(gain)}{_when(explanation)}."
-    return f"No single effect is seen to cost accuracy{_when(explanation)}; taking {effect.name} away: {_points(gain)}."
+    away = [(e.name, e.gain_without) for e in explanation.effects if _costs(e.gain_without)]
+    alone = [(e.name, e.loss_alone) for e in explanation.effects if _costs(e.loss_alone) and not _costs(e.gain_without)]
+    said = [f"taking {name} away gains {_size(gain)}" for name, gain in away if gain is not None]
+    sentences = [f"{_first_upper(', '.join(said))}{_when(explanation)}."] if said else []
+    said = [f"{name} costs {_size(loss)}" for name, loss in alone if loss is not None]
+    if said:
+        when = "" if sentences else _when(explanation)
+        sentences.append(f"Seen alone only{when}: {', '.join(said)}.")
+    if not sentences:
+        sentences.append(_not_seen(explanation))
+    return " ".join([*sentences, _measured_how(explanation)])
 
 
 def where_sentence(explanation: Explanation) -> str | None:
-    """The layer that loses most alone, or that none is seen to lose."""
+    """The layer that loses most of those that are seen to lose alone, or that none is."""
     if not explanation.layers:
         return None
-    worst = explanation.layers[0]
-    lost, decides = _size(worst.lost), worst.nats or worst.lost
-    if worst.nats is not None:
-        lost = f"{worst.nats.mean:.3f} nats of loss ({_between(worst.nats, 3)}) and {lost}"
-    if decides.seen is False or decides.mean <= 0:
-        return f"No layer alone is seen to lose{_when(explanation)}; the most is lost by {worst.path}, {lost}."
+    first = explanation.layers[0]
+    worst = next((layer for layer in explanation.layers if _costs(layer.decides)), None)
+    if worst is None and first.decides.seen is None and first.decides.mean > 0:
+        worst = first
+    when, here = _when(explanation), _here(explanation)
+    if worst is None:
+        return f"No layer alone is seen to lose{when}; the most is lost by {first.path}, {_layer_size(first)}{here}."
     shares = "" if worst.macs_percent is None else f", with {worst.macs_percent:.1f} % of the MACs"
     devices = "" if worst.devices_percent is None else f" and {worst.devices_percent:.1f} % of the devices"
-    verb = f"alone on the device it costs {lost}"
-    return f"The most sensitive layer is {worst.path}: {verb}{shares}{devices}{_when(explanation)}."
+    name = "The most sensitive layer is" if worst is first else "The layer that is seen to lose most is"
+    return f"{name} {worst.path}: alone on the device it costs {_layer_size(worst)}{shares}{devices}{when}{here}."
 
 
 def helps_sentence(explanation: Explanation) -> str | None:
@@ -84,10 +89,10 @@ def helps_sentence(explanation: Explanation) -> str | None:
     remedy, gain = max(changed, key=lambda pair: pair[1].mean)
     seen = [(r, g) for r, g in changed if g.seen and g.mean > 0]
     if not seen and gain.seen is not None:
-        largest = f"the largest gain is that of {_remedy(remedy)}, {_points(gain)}"
+        largest = f"the largest gain is that of {_remedy(remedy)}, {_points(gain)}{_here(explanation)}"
         return f"Nothing tried is seen to help{_when(explanation)}; {largest}."
     remedy, gain = max(seen, key=lambda pair: pair[1].mean) if seen else (remedy, gain)
-    return f"What helps most{_when(explanation)}: {_remedy(remedy)}, {_points(gain)}."
+    return f"What helps most{_when(explanation)}: {_remedy(remedy)}, {_points(gain)}{_here(explanation)}."
 
 
 def decisions_sentence(explanation: Explanation, outcomes: Outcomes) -> str:
@@ -100,28 +105,57 @@ def decisions_sentence(explanation: Explanation, outcomes: Outcomes) -> str:
 
 
 def ahead_sentence(study: Study, preset: str) -> str:
-    """Who is ahead on a preset at its last shared moment, or between whom no difference is seen."""
+    """Who is ahead on a preset at its last shared moment, or between whom no difference is seen; with n and spread."""
     entries = study.on(preset)
     if not entries:
         return f"On {preset}, the networks share no moment."
     best = entries[0]
     when = "right after programming" if best.state.time_seconds is None else f"after {state_label(best.state)}"
-    score = f"{best.method} has {best.state.accuracy.mean:.1f} % {when}"
+    place = f"On {preset}, {best.method} has {best.state.accuracy.mean:.1f} % {when}{_standing(study, entries)}."
+    return " ".join([place, *_spread_and_lead(study, entries)])
+
+
+def _standing(study: Study, entries: Sequence[Entry]) -> str:
+    """How the best network stands to the others on its preset."""
     if len(entries) == 1:
-        return f"On {preset}, {score}."
-    if best.state.accuracy.n == 1:
-        return f"On {preset}, {score}, the highest ({_NO_INTERVAL})."
-    if study.ahead(preset) is not None:
-        return f"On {preset}, {score}, ahead of {_all_others(entries)}."
-    return f"On {preset}, {score}; no difference to {and_list(not_beaten(study, best))} is seen."
+        return ""
+    if entries[0].state.accuracy.n == 1:
+        return f", the highest ({_NO_INTERVAL})"
+    if study.ahead(entries[0].preset) is not None:
+        return f", ahead of {_all_others(entries)}"
+    equal = not_beaten(study, entries[0])
+    return f"; no difference to {and_list(equal)} is seen" if equal else ", not compared with every other network"
+
+
+def _spread_and_lead(study: Study, entries: Sequence[Entry]) -> list[str]:
+    """Over the chips of the best network: their spread, and its difference to the next one, where they are known."""
+    best, accuracy = entries[0], entries[0].state.accuracy
+    spread = [] if accuracy.std is None else [f"Its n = {accuracy.n} chips spread by ± {accuracy.std:.1f}."]
+    found = [_difference_to(study, best, other) for other in entries[1:2]]
+    lead = [f"Against {entries[1].method}: {_points(one)}, on these test images." for one in found if one is not None]
+    return [*spread, *lead]
+
+
+def _difference_to(study: Study, best: Entry, other: Entry) -> Difference | None:
+    """The best network minus another one on its preset; None where they could not be paired."""
+    for comparison, step in study.differences:
+        one, two, difference = comparison.first, comparison.second, step.difference
+        if one is other.result and two is best.result:
+            return difference
+        if one is best.result and two is other.result:
+            low, high = (None if end is None else -end for end in (difference.high, difference.low))
+            return replace(difference, mean=-difference.mean, low=low, high=high)
+    return None
 
 
 def simultaneous_sentence(study: Study) -> str:
-    """For how many intervals 95 % hold at once."""
+    """For how many intervals 95 % hold at once, and what they do not cover."""
     count = family_size([comparison for comparison, _ in study.differences])
+    if all(step.difference.n == 1 for _, step in study.differences):
+        return "No difference has an interval: that takes two networks on two equal chips or more."
     if count == 1:
-        return "The interval of the difference is Student's t, 95 %."
-    return f"The intervals of all {count} differences hold at once with 95 % (Student's t, Bonferroni)."
+        return f"The interval of the difference is Student's t, 95 %. {_OVER_CHIPS}"
+    return f"The intervals of all {count} differences hold at once with 95 % (Student's t, Bonferroni). {_OVER_CHIPS}"
 
 
 def not_beaten(study: Study, best: Entry) -> list[str]:
@@ -133,6 +167,11 @@ def not_beaten(study: Study, best: Entry) -> list[str]:
         for own, other in _both_ways(study, comparison.first, comparison.second)
         if own is best
     ]
+
+
+def is_paired(study: Study, best: Entry) -> bool:
+    """Whether any difference to another network on the preset could be taken on the same chips."""
+    return any(c.first.preset == best.preset for c, _ in study.differences)
 
 
 def _both_ways(study: Study, first: Result, second: Result) -> list[tuple[Entry, Entry]]:
@@ -151,7 +190,7 @@ def and_list(names: Sequence[str]) -> str:
 
 
 def _falls(crossing: Crossing) -> str:
-    when = marked(about(crossing.seconds), "extrapolated" if crossing.extrapolated else "")
+    when = marked(about(crossing.seconds), crossing.mark)
     words = {
         Fate.BEFORE: f"is below it at {when} already",
         Fate.NEVER: f"does not fall below it within {when}",
@@ -159,19 +198,61 @@ def _falls(crossing: Crossing) -> str:
     return words.get(crossing.fate, f"falls below it after {when}")
 
 
+def _costs(difference: Difference | None) -> bool:
+    """Whether a loss, or a gain by taking something away, is seen."""
+    return difference is not None and bool(difference.seen) and difference.mean > 0
+
+
+def _not_seen(explanation: Explanation) -> str:
+    """That no effect is seen to cost accuracy, with the largest change."""
+    effect = explanation.effects[0]
+    change, doing = effect.gain_without, f"taking {effect.name} away"
+    if change is None:
+        change, doing = effect.loss_alone, f"the loss by {effect.name} alone"
+    assert change is not None
+    if change.seen is None:
+        return f"{_first_upper(doing)} changes most, {_points(change)}{_when(explanation)}."
+    return f"No single effect is seen to cost accuracy{_when(explanation)}; {doing}: {_points(change)}."
+
+
+def _measured_how(explanation: Explanation) -> str:
+    """What the numbers of the effects are relative to."""
+    beside = next((effect.against for effect in explanation.effects if effect.against), None)
+    alone = "the digital network"
+    if beside is not None:
+        alone = f"{beside}, which is always there and is itself measured from the digital network"
+    return f"Gains are measured from the run as it is, losses alone from {alone}{_here(explanation)}."
+
+
+def _layer_size(layer: Layer) -> str:
+    """What a layer loses alone, without its sign."""
+    if layer.nats is None:
+        return _size(layer.lost)
+    between = _between(layer.nats, (layer.nats.low, layer.nats.high), 3)
+    return f"{layer.nats.mean:.3f} nats of loss ({between}) and {_size(layer.lost)}"
+
+
 def _points(difference: Difference) -> str:
-    return f"{signed(difference.mean)} points ({_between(difference)})"
+    return f"{signed(difference.mean)} points ({_between(difference, points_interval(difference))})"
 
 
 def _size(difference: Difference) -> str:
     """Where the words around it say the direction."""
-    return f"{optional(difference.mean)} points ({_between(difference)})"
+    return f"{optional(difference.mean)} points ({_between(difference, points_interval(difference))})"
 
 
-def _between(difference: Difference, digits: int = 1) -> str:
-    if difference.low is None:
+def _between(difference: Difference, ends: Ends, digits: int = 1) -> str:
+    if difference.n == 1:
         return _NO_INTERVAL
-    return f"interval {interval(difference.low, difference.high, digits)}"
+    return "all chips alike: no interval" if ends[0] is None else f"interval {interval(*ends, digits)}"
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _here(explanation: Explanation) -> str:
+    return f", on these {explanation.images} images"
 
 
 def _remedy(remedy: Remedy) -> str:

@@ -8,13 +8,15 @@ from scipy import special
 
 CONFIDENCE = 0.95
 _TOLERANCE = 1e-9  # points; equal accuracies may differ in the last bit
+Ends = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """n values in short: mean, sample standard deviation (n - 1), and Student's t interval of the mean.
 
-    With n = 1 there is neither spread nor interval: std, low and high are None.
+    With n = 1 there is neither spread nor interval: std, low and high are None. The interval may reach beyond what an
+    accuracy can be; `percent_interval` is what is shown of it.
     """
 
     mean: float
@@ -26,9 +28,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Mean of paired differences with its interval; `seen` is None where n = 1 allows no interval.
+    """Mean of paired differences with its interval, over chips: it holds for the test images that were used.
 
-    family: for how many comparisons together the intervals hold with 95 %.
+    seen: whether the interval leaves out zero; None where n = 1 allows no interval, False where equal differences allow
+    none (see `paired_difference`). family: for how many comparisons together the intervals hold with 95 %.
     """
 
     mean: float
@@ -74,20 +77,62 @@ def t_quantile(n: int, family: int = 1) -> float:
     return float(special.stdtrit(n - 1, (1 + each) / 2))
 
 
-def paired_difference(first: Mapping[int, float], second: Mapping[int, float], family: int = 1) -> Difference | None:
+def paired_difference(
+    first: Mapping[int, float], second: Mapping[int, float], family: int = 1, images: int | None = None
+) -> Difference | None:
     """Second minus first over the instances that both have; None where they share none.
 
     Both maps are value by instance. Instance i is the same simulated chip in both, so its own luck cancels.
     family: number of comparisons whose intervals are to hold at once.
+    images: for accuracies [%], on how many images they were counted. Few chips often differ by equally many images, and
+    that says little about their spread; so the standard deviation counts as no less than `rounding_std`. Without
+    `images` there is no such floor, and differences that are all equal have no interval and are not seen.
+
+    >>> found = paired_difference({0: 80.0, 1: 81.0}, {0: 81.0, 1: 82.0}, images=100)
+    >>> found.mean, round(found.low, 2), found.seen
+    (1.0, -1.59, False)
     """
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return None
     summary = summarize([second[instance] - first[instance] for instance in shared], family)
-    seen = None
-    if summary.low is not None and summary.high is not None:
-        seen = not summary.low - _TOLERANCE <= 0 <= summary.high + _TOLERANCE
-    return Difference(mean=summary.mean, low=summary.low, high=summary.high, n=summary.n, seen=seen, family=family)
+    spread = max(summary.std or 0.0, 0.0 if images is None else rounding_std(images))
+    if summary.n == 1 or spread < _TOLERANCE:
+        seen = None if summary.n == 1 else False
+        return Difference(mean=summary.mean, low=None, high=None, n=summary.n, seen=seen, family=family)
+    reach = float(t_quantile(summary.n, family) * spread / np.sqrt(summary.n))
+    low, high = summary.mean - reach, summary.mean + reach
+    seen = not low - _TOLERANCE <= 0 <= high + _TOLERANCE
+    return Difference(mean=summary.mean, low=low, high=high, n=summary.n, seen=seen, family=family)
+
+
+def rounding_std(images: int) -> float:
+    """Standard deviation [points] of rounding to whole images: an accuracy moves in steps of 100 / images points.
+
+    >>> round(rounding_std(100), 3)
+    0.289
+    """
+    return float(100 / images / np.sqrt(12))
+
+
+def percent_interval(summary: Summary) -> Ends:
+    """The interval of an accuracy [%] as it is shown: without what no accuracy can be.
+
+    >>> [round(end, 1) for end in percent_interval(summarize([87.0, 93.0]))]
+    [51.9, 100.0]
+    """
+    return _within(summary.low, summary.high, 0.0, 100.0)
+
+
+def points_interval(difference: Difference) -> Ends:
+    """The interval of a difference of accuracies [points] as it is shown: without what none can be."""
+    return _within(difference.low, difference.high, -100.0, 100.0)
+
+
+def _within(low: float | None, high: float | None, bottom: float, top: float) -> Ends:
+    if low is None or high is None:
+        return None, None
+    return min(max(low, bottom), top), max(min(high, top), bottom)
 
 
 def binomial_half_width(accuracy_percent: float, count: int) -> float:

@@ -6,23 +6,25 @@ from analog_samson.report.digest import Result
 from analog_samson.report.grid import Data
 from analog_samson.report.sentences import simultaneous_sentence
 from analog_samson.report.study import Study, method_name
-from analog_samson.report.wording import series_labels, signed, state_label
+from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
+from analog_samson.report.wording import marked, moment_words, series_labels, signed, state_label
 from analog_samson.report.yields import yield_curve
 
 _HOLLOW = " Hollow: the preset's source does not cover it (extrapolated)."
+_HALF = " Half-filled: between the times that the preset's source gives (interpolated)."
 
 
 def differences_caption(study: Study) -> str:
     """How to read the differences of a study."""
     first = study.methods[0] if study.methods else ""
     text = f"Accuracy minus that of {first} on the same simulated chips at the last time, with intervals."
-    return f"{text} {simultaneous_sentence(study)} A bar over zero: no difference seen.{_hollow(study)}"
+    return f"{text} {simultaneous_sentence(study)} A bar over zero: no difference seen.{_fillings(study)}"
 
 
 def differences_alternative(study: Study) -> str:
     """The differences in words."""
     said = [
-        f"{c.first.preset}, {method_name(c.second)}: {signed(s.difference.mean)}"
+        f"{c.first.preset}, {method_name(c.second)}: {marked(signed(s.difference.mean), s.mark)}"
         for c, s in study.differences
         if c.leading
     ]
@@ -32,7 +34,7 @@ def differences_alternative(study: Study) -> str:
 def frontier_caption(study: Study) -> str:
     """How to read the frontier."""
     text = "Clean accuracy against accuracy on the device at the last time; bars: 95 % t interval of the mean."
-    return f"{text} The line joins the networks that no other one beats in both, by their means.{_hollow(study)}"
+    return f"{text} The line joins the networks that no other one beats in both, by their means.{_fillings(study)}"
 
 
 def frontier_alternative(study: Study) -> str:
@@ -41,7 +43,7 @@ def frontier_alternative(study: Study) -> str:
     for entry in study.entries:
         digital = "" if entry.result.digital is None else f"{entry.result.digital.accuracy.mean:.1f} digital, "
         place = ", on the frontier" if entry.on_frontier else ""
-        here = f"{entry.state.accuracy.mean:.1f} on the device"
+        here = marked(f"{entry.state.accuracy.mean:.1f} on the device", entry.state.mark)
         said.append(f"{entry.preset}, {entry.method}: {digital}{here}{place}")
     return f"Scatter chart of clean accuracy and accuracy on the device, percent. {'; '.join(said)}."
 
@@ -53,7 +55,7 @@ def heat_map_caption() -> str:
 
 def heat_map_alternative(study: Study) -> str:
     """The heat map in words."""
-    said = [f"{e.method} on {e.preset} {e.state.accuracy.mean:.1f}" for e in study.entries]
+    said = [marked(f"{e.method} on {e.preset} {e.state.accuracy.mean:.1f}", e.state.mark) for e in study.entries]
     return f"Table of colours: accuracy in percent at the last time. {'; '.join(said)}."
 
 
@@ -65,8 +67,9 @@ def yield_caption(results: Sequence[Result]) -> str:
     if len(results) == 1:
         ends = dict.fromkeys(state_label(state) for state in (results[0].states[0], results[0].states[-1]))
         return f"{text}: {' (faint) and '.join(ends)}."
-    marked = any(result.states[-1].mark for result in results)
-    return f"{text} at the last time of each." + (" Extrapolated where the table below says so." if marked else "")
+    marks = sorted({result.states[-1].mark for result in results} - {""})
+    where = f" {' or '.join(marks).capitalize()} where the table below says so." if marks else ""
+    return f"{text} at the last time of each.{where}"
 
 
 def yield_alternative(results: Sequence[Result]) -> str:
@@ -75,7 +78,8 @@ def yield_alternative(results: Sequence[Result]) -> str:
     for label, result in zip(series_labels(results), results, strict=True):
         ordered = sorted(result.states[-1].accuracies.values())
         middle = ordered[(len(ordered) - 1) // 2]
-        said.append(f"{label}: worst {ordered[0]:.1f}, middle {middle:.1f}, best {ordered[-1]:.1f} percent")
+        ends = f"worst {ordered[0]:.1f}, middle {middle:.1f}, best {ordered[-1]:.1f} percent"
+        said.append(f"{label} {moment_words(result.states[-1])}: {ends}")
     return f"Step chart of the share of chips over accuracy at the last time. {'; '.join(said)}."
 
 
@@ -100,5 +104,7 @@ def yield_data(results: Sequence[Result]) -> Data:
     return Data(columns=columns, rows=tuple(rows))
 
 
-def _hollow(study: Study) -> str:
-    return _HOLLOW if any(entry.state.extrapolated for entry in study.entries) else ""
+def _fillings(study: Study) -> str:
+    """What the fillings of markers mean, where there are others than whole ones."""
+    marks = {entry.state.mark for entry in study.entries}
+    return (_HOLLOW if EXTRAPOLATED in marks else "") + (_HALF if INTERPOLATED in marks else "")

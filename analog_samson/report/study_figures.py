@@ -11,7 +11,7 @@ from analog_samson.report.marks import Series, annotate, draw_marker, make_serie
 from analog_samson.report.palette import LIGHT
 from analog_samson.report.rows import Mark, Row, draw_looks, legend_lines, rows_drawing
 from analog_samson.report.study import Entry, Study, method_name
-from analog_samson.report.wording import marked
+from analog_samson.report.wording import marked, state_label
 
 Looks = Mapping[str, Series]
 _CELL_INCHES = 0.55
@@ -56,7 +56,7 @@ def _difference_rows(study: Study, looks: Looks) -> list[Row]:
                 low=step.difference.low,
                 high=step.difference.high,
                 look=looks[method_name(comparison.second)],
-                hollow=step.extrapolated,
+                mark=step.mark,
             )
             for comparison, step in steps
         )
@@ -83,10 +83,10 @@ def _draw_frontier(entries: Sequence[Entry], looks: Looks, axes: Axes) -> None:
         accuracy, look = entry.state.accuracy, looks[entry.method]
         if accuracy.low is not None and accuracy.high is not None:
             axes.plot([x, x], [accuracy.low, accuracy.high], color=look.colour, linewidth=2.2, alpha=0.55)
-        draw_marker(axes, x, accuracy.mean, look, hollow=entry.state.extrapolated)
+        draw_marker(axes, x, accuracy.mean, look, mark=entry.state.mark)
     axes.margins(0.12)
     axes.set_xlabel("digital accuracy (%)")
-    axes.set_ylabel(f"after {entries[0].state.label} (%)" if entries[0].state.time_seconds else "accuracy (%)")
+    axes.set_ylabel(f"after {state_label(entries[0].state)}, %" if entries[0].state.time_seconds else "accuracy (%)")
 
 
 def _draw_heat_map(study: Study, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
@@ -102,7 +102,7 @@ def _draw_heat_map(study: Study, presets: Sequence[str], looks: Looks, axes: Axe
                 share = (entry.state.accuracy.mean - low) / span
                 _draw_cell(axes, column, -row, share, f"{entry.state.accuracy.mean:.1f}")
     for column, method in enumerate(study.methods):
-        draw_marker(axes, column, 0.85, looks[method], hollow=False)
+        draw_marker(axes, column, 0.85, looks[method], mark="")
     axes.set_xlim(-0.5, len(study.methods) - 0.5)
     axes.set_ylim(-len(presets) + 0.55, 1.1)
     axes.set_axis_off()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from analog_samson.report.comparison import Comparison, Step
 from analog_samson.report.grid import Data, Grid
+from analog_samson.report.statistics import points_interval
 from analog_samson.report.study import Entry, Study, method_name
 from analog_samson.report.wording import (
     NONE,
@@ -50,14 +51,18 @@ def ranks_grid(study: Study) -> Grid:
     ranks = {method: [study.entry(method, preset) for preset in study.presets] for method in study.methods}
     means = {method: _mean_rank(entries) for method, entries in ranks.items()}
     ordered = sorted(study.methods, key=lambda method: (means[method] is None, means[method]))
-    data = tuple((e.preset, e.method, e.rank, e.best_rank, e.worst_rank) for p in study.presets for e in study.on(p))
+    data = tuple(
+        (e.preset, e.method, e.state.time_seconds, e.rank, e.best_rank, e.worst_rank, e.state.mark)
+        for p in study.presets
+        for e in study.on(p)
+    )
     return Grid(
         name="ranks",
         title="Ranks at the last time",
         headers=("network", *study.presets, "mean rank"),
         rows=tuple((m, *(_rank_cell(e) for e in ranks[m]), optional(means[m])) for m in ordered),
         align="l" + "r" * (len(study.presets) + 1),
-        data=Data(columns=("preset", "network", "rank", "best_rank", "worst_rank"), rows=data),
+        data=Data(columns=("preset", "network", "time_seconds", "rank", "best_rank", "worst_rank", "mark"), rows=data),
     )
 
 
@@ -98,7 +103,7 @@ def _difference_row(comparison: Comparison, step: Step) -> tuple[str, ...]:
         second,
         first,
         signed(difference.mean),
-        interval(difference.low, difference.high),
+        interval(*points_interval(difference)),
         str(difference.n),
         verdict(difference, second, first),
     )

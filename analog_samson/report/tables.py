@@ -6,7 +6,7 @@ from analog_samson.report.comparison import Comparison, Step, compare, family_si
 from analog_samson.report.data import state_data, step_data, sweep_data
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.grid import Block, Grid
-from analog_samson.report.statistics import binomial_half_width
+from analog_samson.report.statistics import binomial_half_width, percent_interval, points_interval
 from analog_samson.report.stopping import stein_halfwidth
 from analog_samson.report.study import is_study, method_name
 from analog_samson.report.wording import (
@@ -22,10 +22,11 @@ from analog_samson.report.wording import (
     state_label,
     verdict,
 )
+from analog_samson.units import format_duration
 
 SPREAD_NOTE = (
     "± is the sample standard deviation over the n instances (simulated chips); intervals are 95 %: "
-    "Student's t for accuracies and differences, bootstrap over instances for sigma_c."
+    "Student's t for accuracies and differences, a t test turned round for sigma_c."
 )
 SIGMA_NOTE = (
     "Equivalent sigma_c: the strength of the generic Gaussian conductance noise at which this network has "
@@ -50,21 +51,21 @@ def overview_grid(results: Sequence[Result]) -> Grid:
 
 def detail_grid(result: Result) -> Grid:
     """One row per moment with everything that is known about it."""
-    headers = (
-        "state",
-        "accuracy %",
-        "std",
-        "n",
-        "95 % interval",
-        "drop",
-        "equivalent sigma_c",
-        "95 % interval",
-        "weight error",
-    )
-    rows = tuple(_detail_row(state) for state in all_states(result))
+    states = all_states(result)
+    swept = any(state.equivalent for state in states)
+    sigma = ("equivalent sigma_c", "95 % interval") if swept else ()
+    headers = ("state", "accuracy %", "std", "n", "95 % interval", "drop", *sigma, "weight error")
+    rows = tuple(_detail_row(state, swept) for state in states)
     adabs = " with AdaBS" if result.adabs else ""
     title = f"{result.checkpoint} on {result.preset}{adabs}"
-    return Grid(name="details", title=title, headers=headers, rows=rows, align="lrrrrrrrr", data=state_data([result]))
+    return Grid(
+        name="details",
+        title=title,
+        headers=headers,
+        rows=rows,
+        align="l" + "r" * (len(headers) - 1),
+        data=state_data([result]),
+    )
 
 
 def sweep_grid(results: Sequence[Result]) -> Grid:
@@ -99,21 +100,30 @@ def comparison_row(step: Step, first: str, second: str) -> tuple[str, ...]:
     difference = step.difference
     label = marked(step.label, step.mark)
     says = verdict(difference, second, first) if step.stage != "digital" else "one network, no instances"
-    between = interval(difference.low, difference.high)
+    between = interval(*points_interval(difference))
     return label, signed(difference.mean), between, str(difference.n), says
 
 
 def notes(runs: Sequence[Run]) -> list[str]:
     """What a reader must know to read the numbers."""
     results = [result for run in runs for result in run.results]
-    lines = [SPREAD_NOTE]
-    count = family_size(compare(runs))
-    if count > 1:
-        lines.append(f"The intervals of all {count} differences hold at once with 95 % (Bonferroni).")
+    lines = [SPREAD_NOTE, *_difference_notes(runs)]
     if any(state.equivalent for result in results for state in result.states):
         lines.append(SIGMA_NOTE)
     lines += [note for run in runs for note in _run_notes(run, named=len(runs) > 1)]
     return lines + _image_notes(runs)
+
+
+def _difference_notes(runs: Sequence[Run]) -> list[str]:
+    """What the verdicts of a comparison hold for."""
+    comparisons = compare(runs)
+    count = family_size(comparisons)
+    lines = [f"The intervals of all {count} differences hold at once with 95 % (Bonferroni)."] if count > 1 else []
+    if any(step.difference.n > 1 for one in comparisons for step in one.steps):
+        counts = {(run.meta["data"] or {}).get("count") for run in runs}
+        images = f"{counts.pop()} test images" if len(counts) == 1 and None not in counts else "test images"
+        lines.append(f"Differences are over chips: what is said of them holds on these {images}.")
+    return lines
 
 
 def all_states(result: Result) -> tuple[State, ...]:
@@ -167,14 +177,22 @@ def _stopping_note(run: Run) -> str | None:
 
 
 def missing_instances(run: Run) -> str | None:
-    """A warning where moments have fewer instances than were asked for; None where nothing is missing."""
+    """A warning where moments or instances that were asked for are missing; None where nothing is."""
     states = [state for result in run.results for state in result.states]
     asked = run.options.get("instances")
     wanted = asked if isinstance(asked, int) else max((state.accuracy.n for state in states), default=0)
     short = list(dict.fromkeys(f"{s.label} has {s.accuracy.n}" for s in states if s.accuracy.n < wanted))
+    short += [f"{label} has none" for label in _missing_times(run) if states]
     if not short and (states or not wanted):
         return None
     return f"not finished: {wanted} instances asked, {', '.join(short) or 'none simulated yet'}."
+
+
+def _missing_times(run: Run) -> list[str]:
+    """Times that were asked for and that a result of the run does not have yet."""
+    simulated = [{state.time_seconds for state in result.times} for result in run.results if result.states]
+    asked = run.options.get("times") or ()
+    return [format_duration(time) for time in asked if any(time not in times for times in simulated)]
 
 
 def _moments(results: Sequence[Result]) -> list[tuple[str, tuple[str, float | None]]]:
@@ -199,17 +217,17 @@ def _overview_cell(state: State | None) -> str:
     return marked(mean_and_std(state.accuracy), state.mark)
 
 
-def _detail_row(state: State) -> tuple[str, ...]:
+def _detail_row(state: State, swept: bool) -> tuple[str, ...]:
     accuracy = state.accuracy
+    sigma = (sigma_value(state.equivalent), sigma_interval(state.equivalent)) if swept else ()
     return (
         state_label(state),
         f"{accuracy.mean:.1f}",
         optional(accuracy.std),
         str(accuracy.n),
-        interval(accuracy.low, accuracy.high),
+        interval(*percent_interval(accuracy)),
         optional(state.drop),
-        sigma_value(state.equivalent),
-        sigma_interval(state.equivalent),
+        *sigma,
         NONE if state.weight_error is None else f"{state.weight_error.mean:.3f}",
     )
 

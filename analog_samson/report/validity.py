@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 EXTRAPOLATED, INTERPOLATED = "extrapolated", "interpolated"
+_ON_DEVICE = ("programmed", "drift")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,10 @@ class Validity:
             return ""
         inside = self.published_seconds[0] < time < self.published_seconds[-1]
         return INTERPOLATED if inside else EXTRAPOLATED
+
+    def mark_of(self, stage: str, time_seconds: float | None) -> str:
+        """The mark of a record: that of its time on the device, none for what owes nothing to the preset."""
+        return self.mark(time_seconds) if stage in _ON_DEVICE else ""
 
 
 UNKNOWN = Validity()

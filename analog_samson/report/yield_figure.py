@@ -8,9 +8,11 @@ from analog_samson.report.digest import State
 from analog_samson.report.drawing import Layout
 from analog_samson.report.marks import Series, annotate, draw_legend
 from analog_samson.report.palette import LIGHT
+from analog_samson.report.wording import state_label
 from analog_samson.report.yields import yield_curve
 
 _FAINT = 0.45
+_ROOM = 0.7  # of the axis, for two names beside each other
 
 
 def draw_yield(series: Sequence[Series], axes: Axes, layout: Layout) -> None:
@@ -37,10 +39,11 @@ def _draw_steps(axes: Axes, state: State, one: Series, alpha: float) -> None:
 
 
 def _name_ends(axes: Axes, one: Series) -> None:
-    """The first and the last moment named at the top of their steps."""
+    """The first and the last moment named at the top of their steps, between them where both names fit there."""
     states = one.result.states
-    ends = {state.label: state for state in (states[0], states[-1])}
-    for place, state in enumerate(ends.values()):
-        top = min(state.accuracies.values())
-        side = {"ha": "right" if place else "left", "fontsize": 8.5, "va": "bottom"}
-        annotate(axes, state.label, top, 100, LIGHT["ink"], (-3 if place else 3, 3), **side)
+    ends = {state_label(state): min(state.accuracies.values()) for state in (states[0], states[-1])}
+    tops, (low, high) = sorted((top, label) for label, top in ends.items()), axes.get_xlim()
+    inside = tops[-1][0] - tops[0][0] > _ROOM * (high - low)
+    for (top, label), is_left in zip(tops, (True, False), strict=False):
+        side, shift = ("left", 3) if is_left == inside else ("right", -3)
+        annotate(axes, label, top, 100, LIGHT["ink"], (shift, 3 if inside else 7), ha=side, fontsize=8.5, va="bottom")

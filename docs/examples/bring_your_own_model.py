@@ -45,9 +45,9 @@ def main() -> None:
     result = simulate_drift(
         model, preset, images("test", 250), times=parse_times("1s,1h,1d,1y"), instances=5, seed=SEED
     )
-    frame = result.frame().query("metric == 'accuracy_percent'")
-    print(f"digital: {frame[frame.stage == 'digital'].value.item():.1f} %")
-    for time, values in frame[frame.stage == "drift"].groupby("time_seconds").value:
+    frame = result.frame()
+    print(f"digital: {frame[frame.stage == 'digital'].accuracy_percent.item():.1f} %")
+    for time, values in frame[frame.stage == "drift"].groupby("time_seconds").accuracy_percent:
         print(f"after {format_duration(time)}: {values.mean():.1f} +- {values.std():.1f} % (n = {len(values)})")
 
 

@@ -45,7 +45,7 @@ def main() -> None:
     accuracy = {name: by_instance(simulate(train(name, Path("trainings")))) for name in TRAININGS}
     for name, values in accuracy.items():
         print(f"{name}: {sum(values.values()) / len(values):.1f} % after one year, {len(values)} chips")
-    difference = paired_difference(accuracy["sgd"], accuracy["samson"])
+    difference = paired_difference(accuracy["sgd"], accuracy["samson"], images=len(open_data("digits", "test")))
     assert difference is not None
     print(f"samson - sgd: {difference.mean:+.1f} points, 95 % interval [{difference.low:+.1f}, {difference.high:+.1f}]")
     print("a difference is seen" if difference.seen else "no difference seen")

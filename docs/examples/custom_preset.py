@@ -37,8 +37,8 @@ def main() -> None:
     images = Batches(open_data("digits", "test"), normalization_for("digits"), batch_size=250, device="cpu")
     for preset in presets:
         result = simulate_drift(model, preset, images, times=parse_times("1s,1d,1y"), instances=3, seed=0)
-        frame = result.frame().query("metric == 'accuracy_percent' and stage == 'drift'")
-        means = frame.groupby("time_seconds").value.mean()
+        chips = result.frame().query("stage == 'drift'")
+        means = chips.groupby("time_seconds").accuracy_percent.mean()
         line = ", ".join(f"{format_duration(time)} {mean:.1f} %" for time, mean in means.items())
         print(f"{preset.name} (fingerprint {preset.fingerprint[:12]}): {line}")
 
