@@ -20,8 +20,7 @@ def keep_freed_memory() -> bool:
     The process then holds what it needed at its peak until it ends. Changes nothing where glibc is not the C library,
     or where the user has set glibc's thresholds in the environment.
 
-    >>> keep_freed_memory() in (True, False)
-    True
+    >>> kept = keep_freed_memory()
     """
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _OF_THE_USER):
         return False
