@@ -155,11 +155,56 @@ def simulate_memory(results: Results) -> list[Block]:
     ]
 
 
+def chip_share(results: Results) -> list[Block]:
+    headers = ("network", "images a forward", "programming, s", "drift, s", "forward, s", "programming, %", "drift, %")
+    return [
+        Grid(
+            title=f"Making a chip, as a part of a cell of {result['images']:,} images, {result['threads']} thread",
+            headers=headers,
+            rows=tuple(
+                (
+                    row["network"],
+                    str(row["shape"][0]),
+                    *(f"{row['seconds'][step]:.3f}" for step in ("program", "drift", "forward")),
+                    *(f"{row[f'{step}_percent_of_a_cell']:.2f}" for step in ("program", "drift")),
+                )
+                for row in result["rows"]
+            ),
+            align="lrrrrrr",
+        )
+        for result in results
+    ]
+
+
+def compiled_passes(results: Results) -> list[Block]:
+    headers = ("passes", "eager, s", "compiled, s", "compiled over eager", "first compiled call, s")
+    return [
+        Grid(
+            title=f"{result['network']}, torch.compile, {result['threads']} thread, {result['rounds']} rounds",
+            headers=headers,
+            rows=tuple(
+                (
+                    row["passes"],
+                    f"{row['eager_seconds']:.3f}",
+                    f"{row['compiled_seconds']:.3f}",
+                    f"{row['median_ratio']:.2f}",
+                    f"{row['first_call_seconds']:.0f}",
+                )
+                for row in result["rows"]
+            ),
+            align="lrrrr",
+        )
+        for result in results
+    ]
+
+
 RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "optimizer_step": optimizer_step,
     "simulate_speed": simulate_speed,
     "simulate_total": simulate_total,
     "simulate_memory": simulate_memory,
+    "chip_share": chip_share,
+    "compiled_passes": compiled_passes,
 }
 
 
