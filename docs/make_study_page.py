@@ -40,6 +40,7 @@ SCALE = "mini"
 _CAPTIONS = {
     "sigma": "Accuracy over sigma_c{adabs}: mean and standard deviation over trainings, or over chips of a single one.",
     "time": "Accuracy {time} after programming{adabs}, and digital accuracy (dashes).",
+    "price": "Accuracy {time} after programming{adabs}, over the gradients that a training takes a step.",
     "sharpness": "Sharpness on training images against accuracy {time} after programming{adabs}; a point a training.",
 }
 

@@ -230,6 +230,39 @@ def test_candidates_are_the_grid_and_the_study_gives_each_kind_of_method_as_many
     assert candidates(next(m for m in methods if m.name == "sam_clip"))[0] == {"rho": 0.05, "clip": 0.1}
 
 
+def test_method_like_another_takes_its_choice_and_is_not_tuned():
+    networks = networks_of(load_experiment("study"))
+    scale = networks.scale("mini")
+    assert not [c for c in plan_candidates(networks, scale, Overrides()) if "every4" in c.method]
+    choices = {("resnet20_cifar10_tuned", "samson_inf_clip"): {"rho": 0.5, "clip": 0.1}}
+    planned = plan_cells(networks, scale, Overrides(seeds=(0,)), choices)
+    cells = {c.method: c for c in planned if c.setting.name == "resnet20_cifar10_tuned"}
+    assert cells["samson_inf_clip_every4"].training == cells["samson_inf_clip"].training | {"ascent_every": 4}
+    assert [cells[f"samson_inf_clip{kind}"].gradients for kind in ("", "_half", "_every4", "_every4_half")] == [
+        2,
+        1.5,
+        1.25,
+        1.125,
+    ]
+
+
+def test_method_like_another_has_to_name_one_that_is_tuned():
+    faulty = mapping("study")
+    methods = {method["name"]: method for method in faulty["networks"]["methods"]}
+    methods["samson_inf_clip_every4"]["like"] = "sgd"
+    methods["samson_inf_clip_half"]["grid"] = {"rho": [0.5]}
+    faulty["networks"]["scales"]["mini"]["methods"].remove("samson_inf_clip")
+    with pytest.raises(OptionError) as caught:
+        parse_experiment(faulty, "mine.toml")
+    text = str(caught.value)
+    for fault in (
+        ".like: unknown name 'sgd'",
+        ".like: samson_inf_clip_half has a grid of its own; expected one or the other",
+        ".like: 'samson_inf_clip' is not among the methods of networks.scales.mini, which tunes it",
+    ):
+        assert fault in text
+
+
 def test_borrowed_choices_follow_the_setting_they_come_from():
     cells = {c.folder.rpartition("/")[0] for c in plan("study", "mini", seeds=(0,)) if c.training}
     scratch = {name.partition("/")[2] for name in cells if name.startswith("resnet20_cifar10_scratch")}

@@ -134,7 +134,7 @@ def test_committed_page_is_made_from_the_committed_raw_values(script):
 def test_page_of_nothing_says_that_everything_is_missing(script, tmp_path, capsys):
     script.main(tmp_path / "none", tmp_path / "page")
     page = (tmp_path / "page" / "index.md").read_text()
-    assert "0 of 92 networks are finished" in page
+    assert "0 of 110 networks are finished" in page
     assert page.count(": everything") == 3
     assert "missing: ResNet-20 fine-tuned, CIFAR-10: everything" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "page").iterdir()} == {
@@ -153,7 +153,7 @@ def test_files_that_the_page_names_are_there_and_figures_are_drawn(files):
     for name, content in files.items():
         if name.endswith(".svg"):
             assert len(ET.fromstring(content).findall(".//{*}path")) > 20
-    assert sum(name.endswith(".svg") for name in files) == 9
+    assert sum(name.endswith(".svg") for name in files) == 12
     assert "What is not finished" not in page
 
 
@@ -161,7 +161,7 @@ def test_every_value_is_in_the_table_of_cells(files):
     lines = files["cells.csv"].decode().splitlines()
     assert lines[0] == "setting,method,chosen,seed,condition,adabs,instance,accuracy"
     per_chip = len(SCALE.evaluation.times) + sum(sigma > 0 for sigma in SCALE.evaluation.sigmas)
-    counts = {"digits_cnn_digits": (43, 10), TUNED: (43, 5), "resnet20_cifar10_scratch": (6, 5)}
+    counts = {"digits_cnn_digits": (52, 10), TUNED: (52, 5), "resnet20_cifar10_scratch": (6, 5)}
     for name, (cells, chips) in counts.items():
         assert sum(line.startswith(f"{name},") for line in lines) == cells * (1 + 2 * (per_chip * chips + 1))
 
@@ -177,6 +177,19 @@ def test_planted_order_is_found_and_told(files):
         f"5 epochs, 1y with AdaBS: the paper's order {order} cannot be judged yet, for SAMSON p=2, ASAM is not" in page
     )
     assert "hyper-parameters as chosen for resnet20_cifar10_tuned" in page
+
+
+def test_accuracy_stands_beside_the_gradients_that_a_training_takes(files):
+    page = files["index.md"].decode()
+    table = page.partition("ResNet-20 fine-tuned, CIFAR-10: accuracy [%] over the price of the training**")[2]
+    rows = [line.split(" | ")[:2] for line in table.splitlines()[4:9]]
+    assert rows == [
+        ["| SGD + clipping", "1"],
+        ["| SAMSON p=inf + clipping, every 4th, half", "1.125"],
+        ["| SAMSON p=inf + clipping, every 4th", "1.25"],
+        ["| SAMSON p=inf + clipping, half batch", "1.5"],
+        ["| SAMSON p=inf + clipping", "2"],
+    ]
 
 
 def test_spread_that_hides_the_differences_leaves_them_undecided(undrawn, script, tmp_path):
@@ -206,7 +219,7 @@ def test_means_in_sentences_are_of_the_seeds_that_all_methods_have(undrawn, scri
         ),
     )
     page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
-    assert "of 15 methods, seeds 0." in page
+    assert "of 18 methods, seeds 0." in page
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.7])

@@ -8,6 +8,7 @@ from analog_samson.experiments.schema import (
     BorrowedChoice,
     Experiment,
     GivenChoice,
+    Method,
     OwnNetworks,
     Scale,
     Setting,
@@ -42,6 +43,7 @@ def _own_faults(experiment: Experiment, own: OwnNetworks) -> Iterator[str]:
     yield from _twice("networks.methods", methods)
     for place, method in enumerate(own.methods):
         yield from _unknown(f"networks.methods[{place}].grid", method.grid, TrainingTable.model_fields)
+        yield from _like_faults(f"networks.methods[{place}].like", method, own)
     for place, setting in enumerate(own.settings):
         yield from _setting_faults(f"networks.settings[{place}]", setting, own, settings, methods)
     for name, scale in own.scales.items():
@@ -54,6 +56,17 @@ def _own_faults(experiment: Experiment, own: OwnNetworks) -> Iterator[str]:
     if isinstance(experiment.shows, StudyTable):
         for key, names in experiment.shows.named().items():
             yield from _unknown(f"shows.{key}", names, methods)
+
+
+def _like_faults(where: str, method: Method, own: OwnNetworks) -> Iterator[str]:
+    if method.like is None:
+        return
+    yield from _unknown(where, [method.like], [other.name for other in own.methods if other.grid])
+    if method.grid:
+        yield f"{where}: {method.name} has a grid of its own; expected one or the other"
+    for name, scale in own.scales.items():
+        if method.name in scale.methods and method.like not in scale.methods:
+            yield f"{where}: {method.like!r} is not among the methods of networks.scales.{name}, which tunes it"
 
 
 def _setting_faults(

@@ -1,6 +1,6 @@
 """What an experiment costs on the machine of its scale, by the cost model stated in its file.
 
-training    epochs * (passes * (images / rate_t * 3 gmacs + steps * seconds_per_step) + test images / rate_e * gmacs)
+training    epochs * (gradients * (images / rate_t * 3 gmacs + steps * seconds_per_step) + test images / rate_e * gmacs)
 evaluation  forwards / rate_e * gmacs
 """
 
@@ -32,7 +32,7 @@ def training_seconds(cell: Cell, cost: Cost) -> float:
     gradients = _BACKWARD * images * setting.gmacs / cost.training_gmacs_per_second
     tests = setting.test_images * setting.gmacs / cost.evaluation_gmacs_per_second
     one_pass = gradients + steps * cost.seconds_per_step
-    return float(cell.training["epochs"] * (cell.passes * one_pass + tests))
+    return float(cell.training["epochs"] * (cell.gradients * one_pass + tests))
 
 
 def count_forwards(evaluation: Evaluation, instances: int, test_images: int) -> int:

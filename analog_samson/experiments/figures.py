@@ -14,7 +14,7 @@ from analog_samson.experiments.conditions import after
 from analog_samson.experiments.results import CellResult, pool
 from analog_samson.experiments.schema import Method, Setting
 from analog_samson.experiments.shown import Correlation, Measure, SigmaCurves, StudyTable, TimeBars
-from analog_samson.experiments.tables import points_of, sharpness_points
+from analog_samson.experiments.tables import points_of, priced, sharpness_points
 from analog_samson.experiments.view import View
 from analog_samson.report.drawing import Drawing, Layout
 from analog_samson.report.marks import end_at_hundred
@@ -23,7 +23,7 @@ from analog_samson.report.statistics import Summary, summarize
 from analog_samson.units import parse_duration
 
 _FAMILIES = ("plain", "clipping", "noise")
-_HEIGHT = 1.35  # of the layout, for legends of up to fifteen entries
+_HEIGHT = 1.35  # of the layout, for legends of up to eighteen entries
 _BAR = 0.8
 _FEW_BARS = 8  # names of more would run into each other if they were not steep
 Points = Sequence[tuple[float, Summary]]
@@ -66,7 +66,22 @@ def _study_figures(view: View, shows: StudyTable, setting: Setting) -> dict[str,
         ]
         labels = (_sharpness_label(shows.measure), f"test accuracy after {condition.title} (%)")
         drawn["sharpness"] = partial(_draw_scatter, points, setting, labels)
+    prices = priced(view, shows, setting)
+    if len(prices) > 1:
+        points, labels = _prices(prices, shows), _price_labels(shows)
+        every = [method for method, _ in view.rows(setting)]
+        drawn["price"] = partial(_draw_scatter, points, setting, labels, log=False, among=every)
     return {f"{setting.name}_{name}": Drawing(draw=draw, height=_HEIGHT) for name, draw in drawn.items()}
+
+
+def _prices(rows: Sequence[tuple[Method, list[CellResult]]], shows: StudyTable) -> list[tuple[Method, float, Summary]]:
+    """Method, gradients a step, accuracy after the judged time."""
+    pick = after(shows.time, shows.adabs).pick
+    return [(method, results[0].cell.gradients, pool([pick(result) for result in results])) for method, results in rows]
+
+
+def _price_labels(shows: StudyTable) -> tuple[str, str]:
+    return "gradients a step", f"test accuracy after {after(shows.time, shows.adabs).title} (%)"
 
 
 def _sharpness_label(measure: Measure) -> str:
@@ -131,13 +146,19 @@ def _draw_scatter(
     labels: tuple[str, str],
     axes: Axes,
     layout: Layout,
+    *,
+    log: bool = True,
+    among: Sequence[Method] = (),
 ) -> None:
-    """One point a network, with its spread; labels: of the axes."""
-    kins = _kins([method for method, *_ in points])
+    """One point a network, with its spread; labels: of the axes; log: scale of numbers above 0 along the first.
+
+    among: the methods of the other figures, for equal colours, where not all of them are drawn.
+    """
+    kins = _kins(among or [method for method, *_ in points])
     for method, sharpness, drop in points:
         look = _look(method, kins) | {"linestyle": "none"}
         axes.errorbar([sharpness], [drop.mean], yerr=[drop.std or 0.0], elinewidth=1, capsize=2, **look)
-    if points and min(sharpness for _, sharpness, _ in points) > 0:
+    if log and points and min(sharpness for _, sharpness, _ in points) > 0:
         axes.set_xscale("log")
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])

@@ -73,7 +73,7 @@ class Cell:
     network: str
     data: str
     training: Mapping[str, Any]
-    passes: int
+    passes: int  # with a climb in every step and on the whole batch
     chosen: Mapping[str, Any] = field(default_factory=dict)
     start_cell: str | None = None
     start_file: str | None = None
@@ -81,6 +81,13 @@ class Cell:
     sample: int | None = None
     holdout: float | None = None
     scored: int | None = None
+
+    @property
+    def gradients(self) -> float:
+        """Gradients a step: a climb that several steps share, or on a part of the batch, costs that part of one."""
+        if self.passes < 2:
+            return self.passes
+        return 1 + self.training.get("ascent_fraction", 1) / self.training.get("ascent_every", 1)
 
     def is_named(self, only: str) -> bool:
         """Whether one of the texts between the commas is part of its folder, or of `SETTING/METHOD/`."""
@@ -235,10 +242,11 @@ def _limited(options: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
 def _chosen(networks: Networks, setting: Setting, method: Method, choices: Choices) -> Mapping[str, Any] | None:
     """The hyper-parameters of a method in a setting; None where they are still to be tuned."""
     source = _choosing(networks, setting)
+    name = method.like or method.name
     if isinstance(source.chosen, GivenChoice):
-        table = source.chosen.options.get(method.name)
+        table = source.chosen.options.get(name)
         return {} if table is None else table.given()
-    return choices.get((source.name, method.name)) if method.grid else {}
+    return choices.get((source.name, name)) if method.grid or method.like else {}
 
 
 def _choosing(networks: Networks, setting: Setting) -> Setting:

@@ -117,10 +117,13 @@ class Method(Section):
     family: Family = Field(description="what it is combined with")
     kin: Name = Field(description="methods of one kin share a colour; a network of the paper's is compared to its kin")
     options: TrainingTable
-    passes: Annotated[int, Field(ge=0, le=2), Expected("0, 1 or 2")] = Field(description="gradients a step")
+    passes: Annotated[int, Field(ge=0, le=2), Expected("0, 1 or 2")] = Field(
+        description="gradients a step, with a climb in each and on the whole batch"
+    )
     grid: Annotated[dict[str, Numbers], Expected("a table of lists of numbers", "a number")] = Field(
         description="options to choose among; empty where there are none"
     )
+    like: MaybeName = Field(default=None, description="the method whose chosen hyper-parameters hold here too")
 
 
 class RandomStart(Section):

@@ -41,7 +41,8 @@ def setting_blocks(view: View, setting: Setting) -> list[Block]:
             return [_networks(view, shows, setting), _coefficients(view, shows, setting)]
         case StudyTable() as shows:
             tables = [_study(view, setting, adabs) for adabs in (False, True)]
-            return [*tables, *finding_blocks(view, shows, setting), *_sharpness(view, shows, setting)]
+            findings = finding_blocks(view, shows, setting)
+            return [*tables, *findings, *_price(view, shows, setting), *_sharpness(view, shows, setting)]
     return []
 
 
@@ -119,6 +120,26 @@ def _study(view: View, setting: Setting, adabs: bool) -> Grid:
     assert evaluation is not None
     columns = [(one.name, one.pick) for one in (digital(), *noisy(evaluation, adabs))]
     return _columns(view, setting, f"accuracy [%] on {evaluation.preset} and over sigma_c{_adapted(adabs)}", columns)
+
+
+def _price(view: View, shows: StudyTable, setting: Setting) -> list[Grid]:
+    """Accuracy where methods are compared beside the gradients that their training takes."""
+    conditions = [digital(), *judged(shows)]
+    rows = []
+    for method, results in priced(view, shows, setting):
+        values = [[one.pick(result) for result in results] for one in conditions]
+        accuracies = (spread(pool(chips), _DIGITS) for chips in values)
+        rows.append((method.title, f"{results[0].cell.gradients:g}", *accuracies, _count(values)))
+    headers = ("method", "gradients a step", *(one.title for one in conditions), "n")
+    title = f"{setting.title}: accuracy [%] over the price of the training"
+    grid = Grid(title=title, headers=headers, rows=tuple(rows), align="lr" + "r" * len(conditions) + "l")
+    return [grid] if len(rows) > 1 else []
+
+
+def priced(view: View, shows: StudyTable, setting: Setting) -> list[tuple[Method, list[CellResult]]]:
+    """The methods whose price is shown, the cheapest first."""
+    found = [(method, results) for method, results in view.rows(setting) if method.name in (shows.price or ())]
+    return sorted(found, key=lambda row: row[1][0].cell.gradients)
 
 
 def _columns(view: View, setting: Setting, title: str, columns: Sequence[tuple[str, _Picker]]) -> Grid:
