@@ -3,9 +3,10 @@
     python benchmarks/simulate_total.py --checkpoint resnet20-12fca82f.th --data npz:cifar10_test.npz
 
 Runs `simulate` (4 times x 10 instances, pcm_nandakumar_2019, every cell stored) on the whole test set, and digital
-evaluations of the same set before, between and after, in one process. Reported: wall time over 40 median digital
-evaluations (channels_last, as the simulation evaluates; and NCHW), the peak memory of the process, and what bfloat16
-does to time and accuracy. Writes results/simulate_total.json.
+evaluations of the same set before, between and after, in one process that keeps freed memory, as the commands do.
+Reported: wall time over 40 median digital evaluations (channels_last, as the simulation evaluates; and NCHW), the peak
+memory of the process, and what bfloat16 does to time and accuracy, where the CPU does not only emulate it. Writes
+results/simulate_total_THREADSthread_CPU.json, CPU as torch names its vector instructions.
 """
 
 import argparse
@@ -19,8 +20,10 @@ from typing import Any
 
 import torch
 
+from analog_samson.allocation import keep_freed_memory
 from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import choose_normalization, open_data
+from analog_samson.devices import bfloat16_is_emulated
 from analog_samson.evaluation import Batches, evaluate
 from analog_samson.models import restore_model
 from analog_samson.simulation import SimulateOptions, run_simulation
@@ -66,6 +69,55 @@ def simulate(options: argparse.Namespace, *, bf16: bool) -> tuple[float, dict[fl
     return seconds, means
 
 
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """The study between digital evaluations, and again in bfloat16 where the CPU has it."""
+    layouts: dict[str, dict[str, bool]] = {"nchw": {"channels_last": False}, "channels_last": {"channels_last": True}}
+    if not bfloat16_is_emulated(torch.device("cpu")):
+        layouts["bf16"] = {"channels_last": True, "bf16": True}
+    digital = Digital(options)
+    times: dict[str, list[float]] = {name: [] for name in layouts}
+
+    def take_turns() -> dict[str, float]:
+        accuracy = {}
+        for name, layout in layouts.items():
+            seconds, accuracy[name] = digital.measure(**layout)
+            times[name].append(seconds)
+        return accuracy
+
+    accuracy = take_turns()
+    take_turns()
+    studies = {}
+    for bf16 in (False, True)[: 1 + ("bf16" in layouts)]:
+        studies[bf16] = simulate(options, bf16=bf16)
+        take_turns()
+    median = {name: statistics.median(seconds) for name, seconds in times.items()}
+    cells = options.instances * len(TIMES)
+
+    def over(name: str, wall: float) -> float:
+        return round(wall / cells / median[name], 3)
+
+    wall, means = studies[False]
+    found: dict[str, Any] = {
+        "images": len(digital.images),
+        "cells": cells,
+        "digital_seconds": {name: round(seconds, 3) for name, seconds in median.items()},
+        "digital_accuracy_percent": accuracy,
+        "wall_seconds": round(wall, 1),
+        "over_digital_channels_last": over("channels_last", wall),
+        "over_digital_nchw": over("nchw", wall),
+        "mean_accuracy_percent": {f"{t:g}s": round(means[t], 3) for t in TIMES},
+    }
+    if True in studies:
+        wall, in_bf16 = studies[True]
+        found["bf16"] = {
+            "wall_seconds": round(wall, 1),
+            "over_digital_bf16": over("bf16", wall),
+            "over_digital_nchw": over("nchw", wall),
+            "accuracy_change_points": {f"{t:g}s": round(in_bf16[t] - means[t], 3) for t in TIMES},
+        }
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", required=True)
@@ -76,51 +128,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    digital = Digital(options)
-    times: dict[str, list[float]] = {"nchw": [], "channels_last": [], "bf16": []}
-
-    def take_turns() -> dict[str, float]:
-        layouts: dict[str, Any] = {
-            "nchw": {"channels_last": False},
-            "channels_last": {"channels_last": True},
-            "bf16": {"channels_last": True, "bf16": True},
-        }
-        accuracy = {}
-        for name, layout in layouts.items():
-            seconds, accuracy[name] = digital.measure(**layout)
-            times[name].append(seconds)
-        return accuracy
-
-    accuracy = take_turns()
-    take_turns()
-    wall, means = simulate(options, bf16=False)
-    take_turns()
-    wall_bf16, means_bf16 = simulate(options, bf16=True)
-    take_turns()
-    cells = options.instances * len(TIMES)
-    median = {name: statistics.median(seconds) for name, seconds in times.items()}
+    kept = keep_freed_memory()
     report = {
         "benchmark": "simulate_total",
         "network": options.model,
-        "images": len(digital.images),
-        "cells": cells,
         "threads": options.threads,
-        "digital_seconds": {name: round(seconds, 3) for name, seconds in median.items()},
-        "digital_accuracy_percent": accuracy,
-        "wall_seconds": round(wall, 1),
-        "over_digital_channels_last": round(wall / cells / median["channels_last"], 3),
-        "over_digital_nchw": round(wall / cells / median["nchw"], 3),
-        "bf16": {
-            "wall_seconds": round(wall_bf16, 1),
-            "over_digital_bf16": round(wall_bf16 / cells / median["bf16"], 3),
-            "over_digital_nchw": round(wall_bf16 / cells / median["nchw"], 3),
-            "accuracy_change_points": {f"{t:g}s": round(means_bf16[t] - means[t], 3) for t in TIMES},
-        },
-        "mean_accuracy_percent": {f"{t:g}s": round(means[t], 3) for t in TIMES},
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "freed_memory_kept": kept,
+        **measure(options),
         "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "simulate_total.json").write_text(json.dumps(report, indent=1) + "\n")
+    name = f"simulate_total_{options.threads}thread_{str(report['cpu']).lower()}.json"
+    (RESULTS / name).write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
 
 

@@ -114,24 +114,19 @@ def _setting(result: dict[str, Any]) -> str:
 
 def simulate_total(results: Results) -> list[Block]:
     headers = (
-        "network",
-        "images",
-        "cells",
-        "threads",
-        "execution",
-        "seconds",
-        "over as many digital evaluations",
-        "GiB",
+        *("network", "images", "cells", "threads", "CPU", "freed memory", "execution", "seconds"),
+        *("over digital, NCHW", "over digital, as executed", "GiB"),
     )
     rows = []
     for result in results:
-        what = (result["network"], str(result["images"]), str(result["cells"]), str(result["threads"]))
+        what = (result["network"], *(str(result[name]) for name in ("images", "cells", "threads")), result["cpu"])
+        kept = "kept" if result["freed_memory_kept"] else "left to glibc"
         rest = f"{result['peak_memory_gib']:.2f}"
-        rows += [
-            (*what, name, f"{part['wall_seconds']:.1f}", f"{part['over_digital_nchw']:.2f}", rest)
-            for name, part in (("float32", result), ("bfloat16", result["bf16"]))
-        ]
-    return [Grid(title="A whole drift study", headers=headers, rows=tuple(rows), align="lrrrlrrr")]
+        for name, own, part in (("float32", "channels_last", result), ("bfloat16", "bf16", result.get("bf16"))):
+            if part is not None:
+                ratios = (f"{part[f'over_digital_{layout}']:.2f}" for layout in ("nchw", own))
+                rows.append((*what, kept, name, f"{part['wall_seconds']:.1f}", *ratios, rest))
+    return [Grid(title="A whole drift study", headers=headers, rows=tuple(rows), align="lrrrlllrrrr")]
 
 
 def simulate_memory(results: Results) -> list[Block]:
