@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analog_samson.report.captions import moment
 from analog_samson.report.comparison import Comparison, Step, compare, same_moment
@@ -10,6 +10,7 @@ from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.sentences import ahead_sentence, simultaneous_sentence
 from analog_samson.report.statistics import points_interval
 from analog_samson.report.study import Study, study
+from analog_samson.report.tables import missing_instances
 from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import instance_count, interval, mean_and_std
 
@@ -43,7 +44,17 @@ class Headline:
 
 
 def headline(runs: Sequence[Run]) -> Headline:
-    """What the best network scores at its last time; with several presets, who is ahead on how many of them."""
+    """What the best network scores at its last time; with several presets, who is ahead on how many of them.
+
+    Of runs that are not finished it says so.
+    """
+    said = _headline(runs)
+    if not any(missing_instances(run) for run in runs):
+        return said
+    return replace(said, second=f"Not finished: some of what was asked for is not simulated yet. {said.second}".rstrip())
+
+
+def _headline(runs: Sequence[Run]) -> Headline:
     results = [result for run in runs for result in run.results]
     simulated = [result for result in results if result.states]
     if not simulated:
