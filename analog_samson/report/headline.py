@@ -49,9 +49,13 @@ def headline(runs: Sequence[Run]) -> Headline:
     Of runs that are not finished it says so.
     """
     said = _headline(runs)
-    if not any(missing_instances(run) for run in runs):
-        return said
-    return replace(said, second=f"Not finished: some of what was asked for is not simulated yet. {said.second}".rstrip())
+    return replace(said, second=" ".join([*unfinished(runs), said.second]).rstrip())
+
+
+def unfinished(runs: Sequence[Run]) -> list[str]:
+    """The sentence to begin with where not all that was asked for is simulated."""
+    missing = any(missing_instances(run) for run in runs)
+    return ["Not finished: some of what was asked for is not simulated yet."] if missing else []
 
 
 def _headline(runs: Sequence[Run]) -> Headline:
