@@ -252,6 +252,7 @@ def test_method_like_another_has_to_name_one_that_is_tuned():
     methods["samson_inf_clip_every4"]["like"] = "sgd"
     methods["samson_inf_clip_half"]["grid"] = {"rho": [0.5]}
     faulty["networks"]["scales"]["mini"]["methods"].remove("samson_inf_clip")
+    faulty["networks"]["settings"][0]["methods"] = ["sgd", "samson_inf_clip_every4_half"]
     with pytest.raises(OptionError) as caught:
         parse_experiment(faulty, "mine.toml")
     text = str(caught.value)
@@ -259,6 +260,7 @@ def test_method_like_another_has_to_name_one_that_is_tuned():
         ".like: unknown name 'sgd'",
         ".like: samson_inf_clip_half has a grid of its own; expected one or the other",
         ".like: 'samson_inf_clip' is not among the methods of networks.scales.mini, which tunes it",
+        ".like: 'samson_inf_clip' is not among the methods of networks.settings[0], which tunes it",
     ):
         assert fault in text
 

@@ -64,9 +64,14 @@ def _like_faults(where: str, method: Method, own: OwnNetworks) -> Iterator[str]:
     yield from _unknown(where, [method.like], [other.name for other in own.methods if other.grid])
     if method.grid:
         yield f"{where}: {method.name} has a grid of its own; expected one or the other"
-    for name, scale in own.scales.items():
-        if method.name in scale.methods and method.like not in scale.methods:
-            yield f"{where}: {method.like!r} is not among the methods of networks.scales.{name}, which tunes it"
+    tuned = {f"scales.{name}": scale.methods for name, scale in own.scales.items()} | {
+        f"settings[{place}]": setting.methods
+        for place, setting in enumerate(own.settings)
+        if setting.methods is not None and isinstance(setting.chosen, TunedChoice)
+    }
+    for name, methods in tuned.items():
+        if method.name in methods and method.like not in methods:
+            yield f"{where}: {method.like!r} is not among the methods of networks.{name}, which tunes it"
 
 
 def _setting_faults(
