@@ -8,8 +8,8 @@ aihwkit's compiled tile draws its normals in turn from a table of 2^15 numbers t
 a seed: draws of one tile are not independent, those of two tiles are. So many copies of the tile give a few draws each,
 and what is compared is one number a copy with one number a batch of ours, by ranks: that needs no assumption on the
 draws within a copy. No copy goes round its table, so that the KS test meets independent draws as well. A comparison
-gives a false alarm once in 10^8, the KS test of an option once in 10^6; all of this file together, some 5,000
-comparisons and 48 KS tests, about once in 10^4 runs.
+gives a false alarm once in 10^8, the KS test of an option once in 10^6; all of this file together, some 9,000
+comparisons and 48 KS tests, less than once in 5,000 runs.
 """
 
 import copy
@@ -191,9 +191,8 @@ def test_random_option_has_the_distribution_of_the_compiled_tile(option, layer_n
     assert_alike(got.var(1), expected.var(1))
     center, spread = expected.mean((0, 1)), expected.std((0, 1))
     got, expected = ((draws - center) / spread for draws in (got, expected))
-    assert_alike(
-        got.square().mean((1, 2)), expected.square().mean((1, 2))
-    )  # all outputs together: noise 3 % too strong is seen
+    # All outputs together: a noise that is 3 % too strong is seen.
+    assert_alike(got.square().mean((1, 2)), expected.square().mean((1, 2)))
     cuts = torch.quantile(expected.flatten()[::11], torch.linspace(0.1, 0.9, 9, dtype=torch.double)) + 1e-4
     assert_alike(*(torch.stack([(draws < cut).double().mean((1, 2)) for cut in cuts], 1) for draws in (got, expected)))
     flat = [draws.flatten().numpy() for draws in (got, expected)]
