@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from networks import seeded
-from test_simulation import Small
+from small import SMALL, Small
 
 from analog_samson.checkpoint import save_checkpoint
 from analog_samson.cli.main import app, main
@@ -20,7 +20,7 @@ COMMANDS = [command.name or command.callback.__name__ for command in app.registe
 def files(tmp_path, monkeypatch):
     """A working directory with a checkpoint and test data."""
     monkeypatch.chdir(tmp_path)
-    save_checkpoint(tmp_path / "net.safetensors", seeded(Small), {"model": "test_simulation:Small"})
+    save_checkpoint(tmp_path / "net.safetensors", seeded(Small), SMALL)
     images = np.random.default_rng(0).integers(0, 256, (30, 4, 4), dtype=np.uint8)
     np.savez(tmp_path / "data.npz", images=images, labels=np.arange(30) % 3)
     return tmp_path
@@ -99,7 +99,7 @@ def test_simulate_when_weights_are_not_finite_names_them(files, capsys):
     model = seeded(Small)
     with torch.no_grad():
         model.head.weight[0, 0] = float("nan")
-    save_checkpoint(files / "net.safetensors", model, {"model": "test_simulation:Small"})
+    save_checkpoint(files / "net.safetensors", model, SMALL)
     code, _, err = run(capsys, *SIMULATE, "--out", "run")
     assert code == 1
     assert "head.weight" in err

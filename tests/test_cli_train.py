@@ -3,37 +3,26 @@
 import csv
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import typer
+from commands import error_of, output_of
 from typer.testing import CliRunner
 
 from analog_samson.checkpoint import load_checkpoint
 from analog_samson.cli.train import train
 from analog_samson.cli.train_progress import epoch_line
-from analog_samson.errors import AnalogSamsonError
 from analog_samson.training import EpochRecord, TrainOptions
 
 app = typer.Typer(rich_markup_mode="rich")
 app.command()(train)
 SHORT = ["--model", "digits_cnn", "--limit", "96", "--epochs", "2"]
-
-
-def call(*arguments: object, code: int = 0) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-def error(*arguments: object) -> str:
-    with pytest.raises(AnalogSamsonError) as caught:
-        call(*arguments)
-    return str(caught.value)
+call = partial(output_of, app)
+error = partial(error_of, app)
 
 
 def help_text() -> str:

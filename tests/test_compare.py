@@ -14,8 +14,7 @@ import pytest
 import torch
 import typer
 from matplotlib.figure import Figure
-from networks import seeded
-from test_simulation import Small
+from small import SMALL, small_classifier
 from torch import nn
 from typer.testing import CliRunner
 
@@ -49,16 +48,12 @@ def call(command: Callable[..., None], *arguments: Any) -> Any:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with two checkpoints of one architecture and test data that suits the first."""
     monkeypatch.chdir(tmp_path)
-    model = seeded(Small)
-    pixels = np.random.default_rng(0).integers(0, 256, (120, 4, 4), dtype=np.uint8)
+    model, pixels, labels = small_classifier(120)
+    np.savez("data.npz", images=pixels, labels=labels)
+    save_checkpoint(Path("good.safetensors"), model, SMALL)
     with torch.no_grad():
-        outputs = model((torch.from_numpy(pixels)[:, None] / 255 - 0.5) / 0.5)
-        model.head.bias -= outputs.mean(0)
-        labels = (outputs - outputs.mean(0)).argmax(1).numpy()
-        np.savez("data.npz", images=pixels, labels=labels)
-        save_checkpoint(Path("good.safetensors"), model, {"model": "test_simulation:Small"})
         model.head.weight += 0.3 * torch.randn(model.head.weight.shape, generator=torch.Generator().manual_seed(0))
-        save_checkpoint(Path("bad.safetensors"), model, {"model": "test_simulation:Small"})
+    save_checkpoint(Path("bad.safetensors"), model, SMALL)
     return tmp_path
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from networks import Tied, seeded
-from test_simulation import Small
+from small import Small, small_options
 from torch import nn
 
 from analog_samson import rng
@@ -255,26 +255,7 @@ def test_shelf_keeps_variants_apart_and_knows_what_it_has(tmp_path: Any) -> None
 
 @pytest.fixture
 def options(tmp_path: Any) -> SimulateOptions:
-    """A checkpoint and two npz files; the labels are what the network says, so that it is right digitally."""
-    model = seeded(Small)
-    pixels = np.random.default_rng(0).integers(0, 256, (140, 4, 4), dtype=np.uint8)
-    with torch.no_grad():
-        outputs = model((torch.from_numpy(pixels)[:, None] / 255 - 0.5) / 0.5)
-        model.head.bias -= outputs.mean(0)
-        labels = (outputs - outputs.mean(0)).argmax(1).numpy()
-    np.savez(tmp_path / "test.npz", images=pixels[:100], labels=labels[:100])
-    np.savez(tmp_path / "train.npz", images=pixels[100:], labels=labels[100:])
-    save_checkpoint(tmp_path / "net.safetensors", model, {"model": "test_simulation:Small"})
-    return SimulateOptions(
-        checkpoint=str(tmp_path / "net.safetensors"),
-        data=f"npz:{tmp_path / 'test.npz'}",
-        calibration_data=f"npz:{tmp_path / 'train.npz'}",
-        preset="pcm_nandakumar_2019",
-        times=(1.0, 31536000.0),
-        instances=3,
-        batch_size=50,
-        threads=1,
-    )
+    return small_options(tmp_path, images=140, tested=100, instances=3)
 
 
 def explain(options: SimulateOptions, out: Any, *, stop: int | None = None, **settings: Any) -> Explanation | None:

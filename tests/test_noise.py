@@ -7,38 +7,17 @@ import pickle
 import pytest
 import torch
 from aihwkit.inference.noise.pcm import PCMLikeNoiseModel
+from device_cases import aged, changed, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analog_samson import rng
-from analog_samson.presets import list_presets, load_preset, parse_preset
+from analog_samson.presets import list_presets, load_preset
 from analog_samson.tiles.noise import DeviceNoise, noise_model
 
 YEAR = 31536000.0
 NAMES = [preset.name for preset in list_presets()]
 TIMES = (0.0, 1e-7, 1.0, 20.0, 3600.0, 86400.0, YEAR)
-
-
-def changed(name, **sections):
-    """A built-in preset with whole sections replaced."""
-    mapping = copy.deepcopy(load_preset(name).model_dump(mode="json"))
-    for section, values in sections.items():
-        mapping[section] = values if "model" in values else {**mapping[section], **values}
-    return parse_preset(mapping, "changed")
-
-
-def weights(rows=40, columns=30, seed=0):
-    """Weights of both signs over many sizes, some exactly zero."""
-    generator = rng.generator(seed, "weights")
-    matrix = torch.randn(rows, columns, generator=generator) ** 3
-    return matrix * (torch.rand(rows, columns, generator=generator) > 0.05)
-
-
-def aged(model, matrix, times, seed=1):
-    """The programmed weights, the drift exponents and the weights at each time, all from one stream."""
-    with rng.stream(seed, "devices"):
-        programmed, exponents = model.apply_programming_noise(matrix)
-        return programmed, exponents, [model.apply_drift_noise(programmed, exponents, t) for t in times]
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,22 +5,16 @@ import copy
 import pytest
 import torch
 from aihwkit.inference.compensation.drift import GlobalDriftCompensation, PerColumnDriftCompensation
+from device_cases import changed
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.presets import load_preset, parse_preset
+from analog_samson.presets import load_preset
 from analog_samson.tiles.compensation import compensation, reads_of
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.tile import mean_reading
 
 YEAR = 31536000.0
-
-
-def changed(name, **sections):
-    mapping = copy.deepcopy(load_preset(name).model_dump(mode="json"))
-    for section, values in sections.items():
-        mapping[section].update(values)
-    return parse_preset(mapping, "changed")
 
 
 def layer():

@@ -1,6 +1,5 @@
 """The devices of the presets: equal to aihwkit's models bit for bit where it has them, to the formula elsewhere."""
 
-import copy
 import math
 
 import numpy
@@ -15,6 +14,7 @@ from aihwkit.inference.noise.custom import StateIndependentNoiseModel
 from aihwkit.inference.noise.hermes import HermesNoiseModel
 from aihwkit.inference.noise.pcm import CustomDriftPCMLikeNoiseModel, PCMLikeNoiseModel
 from aihwkit.inference.noise.reram import ReRamCMONoiseModel, ReRamWan2022NoiseModel
+from device_cases import aged, changed, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ from analog_samson.device_noise.cells import to_conductances, to_weights
 from analog_samson.device_noise.chip import _aged, _aged_without_zeros, _zero_stays
 from analog_samson.device_noise.curves import interpolated
 from analog_samson.device_noise.drift import coefficients_at, exponent_moments
-from analog_samson.presets import list_presets, load_preset, parse_preset
+from analog_samson.presets import list_presets, load_preset
 from analog_samson.tiles.noise import noise_model
 
 HOUR, DAY, YEAR = 3600.0, 86400.0, 31536000.0
@@ -42,27 +42,6 @@ TWINS = {
     "pcm_mackin_2022_two_pairs": PCMLikeNoiseModel(g_converter=MACKIN),
     "generic_rasch_2021_state_independent": StateIndependentNoiseModel(),
 }
-
-
-def changed(name, **sections):
-    mapping = copy.deepcopy(load_preset(name).model_dump(mode="json"))
-    for section, values in sections.items():
-        mapping[section] = values if "model" in values else {**mapping[section], **values}
-    return parse_preset(mapping, "changed")
-
-
-def weights(rows=40, columns=30, seed=0):
-    """Weights of both signs over many sizes, some exactly zero."""
-    generator = rng.generator(seed, "weights")
-    matrix = torch.randn(rows, columns, generator=generator) ** 3
-    return matrix * (torch.rand(rows, columns, generator=generator) > 0.05)
-
-
-def aged(model, matrix, times, seed=1):
-    """The programmed weights, what the devices keep, and the weights at each time, all from one stream."""
-    with rng.stream(seed, "devices"):
-        programmed, kept = model.apply_programming_noise(matrix)
-        return programmed, kept, [model.apply_drift_noise(programmed, kept, t) for t in times]
 
 
 # aihwkit's Hermes model indexes with a list of masks, which torch warns about.

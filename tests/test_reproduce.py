@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -17,12 +18,11 @@ import numpy as np
 import pytest
 import torch
 import typer
-from typer.testing import CliRunner
+from commands import error_of, output_of
 
 from analog_samson.checkpoint import load_checkpoint
 from analog_samson.cli.reproduce import reproduce
 from analog_samson.data import open_data
-from analog_samson.errors import AnalogSamsonError
 from analog_samson.experiments import cells, score
 from analog_samson.experiments.catalogue import PACKAGE, experiment_names, load_experiment, networks_of
 from analog_samson.experiments.jobs import CHECKPOINT
@@ -39,20 +39,8 @@ app = typer.Typer()
 app.command()(reproduce)
 TINY = ["--limit-epochs", "1", "--limit-images", "20", "--instances", "2", "--seeds", "0", "--threads", "1"]
 TRAINED = [n for n in experiment_names() if not isinstance(load_experiment(n).networks, NoNetworks)]
-
-
-def call(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def error(*arguments: object) -> str:
-    with pytest.raises(AnalogSamsonError) as caught:
-        call(*arguments)
-    return str(caught.value)
+call = partial(output_of, app)
+error = partial(error_of, app)
 
 
 @pytest.fixture(scope="module")

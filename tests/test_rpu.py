@@ -1,6 +1,5 @@
 """Preset -> aihwkit configuration, against aihwkit's own presets and on real tiles."""
 
-import copy
 from dataclasses import fields
 
 import pytest
@@ -10,22 +9,16 @@ from aihwkit.inference.noise.pcm import PCMLikeNoiseModel
 from aihwkit.nn import AnalogLinear, AnalogLinearMapped
 from aihwkit.simulator.presets import StandardHWATrainingPreset
 from aihwkit.simulator.tiles.inference import InferenceTile
+from device_cases import changed
 
 from analog_samson import rng
 from analog_samson.errors import InstallationError
-from analog_samson.presets import list_presets, load_preset, parse_preset
+from analog_samson.presets import list_presets, load_preset
 from analog_samson.tiles import rpu
 from analog_samson.tiles.rpu import rpu_config
 from analog_samson.tiles.tile import AveragedReadoutTile
 
 NAMES = [preset.name for preset in list_presets()]
-
-
-def changed(name, **sections):
-    mapping = copy.deepcopy(load_preset(name).model_dump(mode="json"))
-    for section, values in sections.items():
-        mapping[section].update(values)
-    return parse_preset(mapping, "changed")
 
 
 def differences(ours, theirs):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from networks import seeded
+from small import Small, small_options
 from torch import nn
 
 from analog_samson.checkpoint import save_checkpoint
@@ -21,41 +21,9 @@ from analog_samson.results.store import open_run
 from analog_samson.simulation import SimulateOptions, count_cells, read_config, run_simulation
 
 
-class Small(nn.Module):
-    """Three classes of 1 x 4 x 4 images."""
-
-    def __init__(self, num_classes: int = 3, in_channels: int = 1) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(in_channels, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
-        self.head = nn.Linear(64, num_classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.body(x).reshape(len(x), -1))
-
-
 @pytest.fixture
 def options(tmp_path):
-    """A checkpoint and two npz files; the labels are what the network says, so that it is right digitally."""
-    model = seeded(Small)
-    pixels = np.random.default_rng(0).integers(0, 256, (240, 4, 4), dtype=np.uint8)
-    with torch.no_grad():
-        logits = model((torch.from_numpy(pixels)[:, None] / 255 - 0.5) / 0.5)
-        model.head.bias -= logits.mean(0)
-        labels = (logits - logits.mean(0)).argmax(1).numpy()
-    np.savez(tmp_path / "test.npz", images=pixels[:150], labels=labels[:150])
-    np.savez(tmp_path / "train.npz", images=pixels[150:], labels=labels[150:])
-    save_checkpoint(tmp_path / "net.safetensors", model, {"model": "test_simulation:Small"})
-    return SimulateOptions(
-        checkpoint=str(tmp_path / "net.safetensors"),
-        data=f"npz:{tmp_path / 'test.npz'}",
-        calibration_data=f"npz:{tmp_path / 'train.npz'}",
-        preset="pcm_nandakumar_2019",
-        times=(1.0, 31536000.0),
-        sigmas=(0.0, 0.2),
-        instances=2,
-        batch_size=50,
-        threads=1,
-    )
+    return small_options(tmp_path, images=240, tested=150, sigmas=(0.0, 0.2), instances=2)
 
 
 def csv(folder: Path) -> str:

@@ -1,15 +1,16 @@
 """Grids of independent cells: the same numbers whoever runs them, and mistakes told for all cells."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from commands import error_of, output_of
 
 from analog_samson import sweep as module
 from analog_samson.checkpoint import save_checkpoint
 from analog_samson.cli.sweep import sweep
-from analog_samson.errors import AnalogSamsonError, DataError, InstallationError, OptionError, RunError
+from analog_samson.errors import DataError, InstallationError, OptionError, RunError
 from analog_samson.models import build_model
 from analog_samson.report.exports import render_csv
 from analog_samson.results.store import open_run
@@ -20,20 +21,8 @@ app = typer.Typer()
 app.command()(sweep)
 CELLS = ["a/ideal/seed0", "a/ideal/seed1", "b/ideal/seed0", "b/ideal/seed1"]
 SMALL = ["--data", "digits", "--limit", "40", "--instances", "2", "--times", "1s,1d", "--sigmas", "0.2"]
-
-
-def call(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def error(*arguments: object) -> str:
-    with pytest.raises(AnalogSamsonError) as caught:
-        call(*arguments)
-    return str(caught.value)
+call = partial(output_of, app)
+error = partial(error_of, app)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from networks import seeded
-from test_simulation import Small
+from small import SMALL, Small
 
 from analog_samson.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.cli.main import main
@@ -316,7 +316,7 @@ def test_script_refuses_what_does_not_fit_and_stores_nothing(trained, tmp_path, 
     out = tmp_path / "out"
     out.mkdir()
     elsewhere = {"file": "x.pt", "sha256": "0" * 64}
-    save_checkpoint(tmp_path / "plain.safetensors", seeded(Small), {"model": "test_simulation:Small"})
+    save_checkpoint(tmp_path / "plain.safetensors", seeded(Small), SMALL)
     training = load_checkpoint(trained.checkpoint).metadata["training"]
     cases = [
         (["--holdout", "0.5"], {}, "was trained on other images"),

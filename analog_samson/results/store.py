@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from analog_samson.errors import RunError
-from analog_samson.results.atomic import is_leftover, write_atomically
+from analog_samson.results.atomic import write_atomically
+from analog_samson.results.claim import holds
 from analog_samson.results.database import DATABASE, open_readable, open_writable, reported, transaction
-from analog_samson.results.lock import LOCK_NAME, FolderLock
+from analog_samson.results.lock import FolderLock
 from analog_samson.results.records import COLUMNS, Record, from_row, sort_key, to_row
 from analog_samson.results.runfile import (
     REPEAT,
@@ -156,19 +157,7 @@ def _not_a_run(folder: Path, missing: list[str]) -> str:
 
 def _stored_options(folder: Path) -> dict[str, Any] | None:
     """The options of the run in `folder`, None where a run can be made; RunError where neither holds."""
-    try:
-        names = sorted(child.name for child in folder.iterdir())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be a run folder ({error.strerror}); choose another") from error
-    if RUN_FILE in names:
-        return read_options(folder)
-    foreign = [name for name in names if name != LOCK_NAME and not is_leftover(name, RUN_FILE)]
-    if foreign:
-        listed = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
-        raise RunError(f"{folder}: holds other files ({listed}) and no {RUN_FILE}; choose a new or empty output folder")
-    return None
+    return read_options(folder) if holds(folder, RUN_FILE) else None
 
 
 def _make_folder(folder: Path) -> None:

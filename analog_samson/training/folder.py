@@ -16,8 +16,9 @@ import tomli_w
 import torch
 
 from analog_samson.errors import RunError
-from analog_samson.results.atomic import is_leftover, write_atomically
-from analog_samson.results.lock import LOCK_NAME, FolderLock
+from analog_samson.results.atomic import write_atomically
+from analog_samson.results.claim import holds
+from analog_samson.results.lock import FolderLock
 from analog_samson.results.runfile import check_same_options, plain_options
 
 TRAIN_FILE, STATE_FILE = "train.toml", "resume.pt"
@@ -95,21 +96,11 @@ def finished_epochs(path: Path | str) -> int:
 
 def _check_free(folder: Path, asked: Mapping[str, Any]) -> bool:
     """True where a training can begin, False where this one can go on; RunError where neither holds."""
-    try:
-        names = sorted(child.name for child in folder.iterdir())
-    except FileNotFoundError:
+    if not holds(folder, TRAIN_FILE):
         return True
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be an output folder ({error.strerror}); choose another") from error
-    if TRAIN_FILE in names:
-        stored = _read(folder / TRAIN_FILE)
-        check_same_options(folder, _IMPLIED | stored, {**_IMPLIED, **asked}, volatile=())
-        return False
-    foreign = [name for name in names if name != LOCK_NAME and not is_leftover(name, TRAIN_FILE)]
-    if foreign:
-        listed = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
-        raise RunError(f"{folder}: holds other files ({listed}) and no {TRAIN_FILE}; choose a new or empty folder")
-    return True
+    stored = _read(folder / TRAIN_FILE)
+    check_same_options(folder, _IMPLIED | stored, {**_IMPLIED, **asked}, volatile=())
+    return False
 
 
 def _read(path: Path) -> dict[str, Any]:
