@@ -279,6 +279,24 @@ def test_setting_can_have_methods_and_seeds_of_its_own():
     assert len({c.seed for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_tuned"}) == 3
 
 
+def test_recipe_is_left_one_ingredient_at_a_time():
+    cells = {c.method: c for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_recipe"}
+    full = cells.pop("recipe")
+    assert cells.pop("original").training == {}
+    missing = {name: {*full.training} - {*cell.training} for name, cell in cells.items()}
+    assert missing == {
+        "recipe_no_climb": {"rho", "p", "ascent_every", "selection"},
+        "recipe_no_clip": {"clip"},
+        "recipe_no_noise": {"noise_sigma_c"},
+        "recipe_no_ema": {"ema_decay"},
+        "recipe_no_teacher": {"distill_weight", "distill_temperature"},
+    }
+    for name, cell in cells.items():
+        assert cell.training.items() <= (full.training | {"method": cell.training["method"]}).items()
+        assert cell.distill == (name != "recipe_no_teacher")
+    assert [name for name, cell in cells.items() if cell.training["method"] != "samson"] == ["recipe_no_climb"]
+
+
 def test_only_takes_parts_of_names_and_whole_methods_and_several_of_them():
     networks = networks_of(load_experiment("study"))
     found = plan_candidates(networks, networks.scale("mini"), Overrides())
@@ -313,7 +331,7 @@ def test_teacher_is_the_start_of_the_cell_and_no_fresh_weights():
     teaching["networks"]["scales"]["mini"]["settings"].pop()
     networks = networks_of(parse_experiment(teaching, "mine.toml"))
     cells = plan_cells(networks, networks.scale("mini"), Overrides(seeds=(0,)), {})
-    assert {c.method for c in cells if c.distill} == {"sgd"}
+    assert {c.method for c in cells if c.distill and c.setting.name == "digits_cnn_digits"} == {"sgd"}
     (sgd,) = (c for c in cells if c.distill and c.setting.name == "digits_cnn_digits")
     assert sgd.training["distill_weight"] == 0.5
     assert "teacher" not in sgd.training

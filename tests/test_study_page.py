@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import random
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -39,9 +40,11 @@ DOCS = Path(__file__).parents[1] / "docs"
 STUDY = load_experiment("study")
 NETWORKS = networks_of(STUDY)
 SCALE = NETWORKS.scale("mini")
-TUNED = "resnet20_cifar10_tuned"
+TUNED, RECIPE = "resnet20_cifar10_tuned", "resnet20_cifar10_recipe"
 # points above SGD, the same in every training and on every chip but for a little noise
 PLANTED = {"sam": 1.0, "asam": 2.0, "samson_2": 3.0, "samson_inf": 4.0, "samson_inf_clip": 8.0}
+PLANTED |= {"recipe": 9.0, "recipe_no_climb": 8.5, "recipe_no_clip": 7.0, "recipe_no_noise": 6.0}
+PLANTED |= {"recipe_no_ema": 8.0, "recipe_no_teacher": 9.5}
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +137,8 @@ def test_committed_page_is_made_from_the_committed_raw_values(script):
 def test_page_of_nothing_says_that_everything_is_missing(script, tmp_path, capsys):
     script.main(tmp_path / "none", tmp_path / "page")
     page = (tmp_path / "page" / "index.md").read_text()
-    assert "0 of 110 networks are finished" in page
-    assert page.count(": everything") == 3
+    assert "0 of 117 networks are finished" in page
+    assert page.count(": everything") == 4
     assert "missing: ResNet-20 fine-tuned, CIFAR-10: everything" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "page").iterdir()} == {
         *("index.md", "cells.csv", "summary.csv", "differences.csv", "tuning.csv")
@@ -153,7 +156,7 @@ def test_files_that_the_page_names_are_there_and_figures_are_drawn(files):
     for name, content in files.items():
         if name.endswith(".svg"):
             assert len(ET.fromstring(content).findall(".//{*}path")) > 20
-    assert sum(name.endswith(".svg") for name in files) == 12
+    assert sum(name.endswith(".svg") for name in files) == 15
     assert "What is not finished" not in page
 
 
@@ -161,7 +164,7 @@ def test_every_value_is_in_the_table_of_cells(files):
     lines = files["cells.csv"].decode().splitlines()
     assert lines[0] == "setting,method,chosen,seed,condition,adabs,instance,accuracy"
     per_chip = len(SCALE.evaluation.times) + sum(sigma > 0 for sigma in SCALE.evaluation.sigmas)
-    counts = {"digits_cnn_digits": (52, 10), TUNED: (52, 5), "resnet20_cifar10_scratch": (6, 5)}
+    counts = {"digits_cnn_digits": (52, 10), TUNED: (52, 5), RECIPE: (7, 5), "resnet20_cifar10_scratch": (6, 5)}
     for name, (cells, chips) in counts.items():
         assert sum(line.startswith(f"{name},") for line in lines) == cells * (1 + 2 * (per_chip * chips + 1))
 
@@ -173,10 +176,24 @@ def test_planted_order_is_found_and_told(files):
     assert "Of its 4 steps: 4 seen (SAMSON p=inf over SAMSON p=2, " in page
     assert "highest is SAMSON p=inf + clipping (8" in page
     assert "of what is perturbed, SAMSON p=inf + clipping (" in page
-    assert (
-        f"5 epochs, 1y with AdaBS: the paper's order {order} cannot be judged yet, for SAMSON p=2, ASAM is not" in page
-    )
+    assert "5 epochs, 1y with AdaBS: the paper's order SAMSON p=inf >= SAM >= SGD is that of the means" in page
     assert "hyper-parameters as chosen for resnet20_cifar10_tuned" in page
+
+
+def test_every_ingredient_is_left_out_once_and_nothing_else_is_asked_of_that_setting(files):
+    title = "ResNet-20 on CIFAR-10, with each ingredient and without"
+    page = files["index.md"].decode()
+    table = page.partition(f"**{title}: each ingredient, by leaving it out (95 %, 10 intervals at once)**")[2]
+    rows = [line.split(" | ")[:2] for line in table.splitlines()[4:9]]
+    planted = {"SAMSON": 0.5, "clipping": 2.0, "noise": 3.0, "the EMA": 1.0, "the teacher": -0.5}
+    assert [row[0] for row in rows] == [f"| all ingredients minus all but {what}, 1y with AdaBS" for what in planted]
+    assert [float(row[1]) for row in rows] == pytest.approx(list(planted.values()), abs=0.02)
+    sentence = next(line for line in page.splitlines() if f"{title}, 1y with AdaBS: with all" in line)
+    assert "with all ingredients or one fewer, all but the teacher (8" in sentence
+    assert re.search(r"all ingredients minus all but noise: \+(2\.9|3\.0)", sentence)
+    section = page.partition(f"## {title}")[2].partition("\n## ")[0]
+    assert "paper's order" not in section
+    assert "against the baseline" not in section
 
 
 def test_accuracy_stands_beside_the_gradients_that_a_training_takes(files):

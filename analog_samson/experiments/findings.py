@@ -12,6 +12,7 @@ from itertools import chain, pairwise
 from statistics import fmean
 
 from analog_samson.experiments.conditions import Condition, after, at_sigma
+from analog_samson.experiments.plan import pairs
 from analog_samson.experiments.results import CellResult, pool
 from analog_samson.experiments.schema import Method, Setting
 from analog_samson.experiments.shown import StudyTable
@@ -52,8 +53,8 @@ def finding_blocks(view: View, shows: StudyTable, setting: Setting) -> list[Bloc
     """Tables of differences of a setting, each with the sentence that it comes to; nothing for missing methods."""
     found = {method.name: results for method, results in view.rows(setting)}
     blocks: list[Block] = []
-    for title, pairs in _questions(shows, list(found)):
-        contrasts = contrast(view, found, pairs, judged(shows))
+    for title, wanted in _questions(shows, _order(view, shows, setting), list(found)):
+        contrasts = contrast(view, found, wanted, judged(shows))
         if contrasts:
             blocks.append(_grid(f"{setting.title}: {title}", setting, contrasts))
     return [*blocks, *_sentences(view, shows, setting, found)]
@@ -65,10 +66,10 @@ def judged(shows: StudyTable) -> list[Condition]:
 
 
 def contrast(
-    view: View, found: dict[str, list[CellResult]], pairs: Sequence[Pair], conditions: Sequence[Condition]
+    view: View, found: dict[str, list[CellResult]], wanted: Sequence[Pair], conditions: Sequence[Condition]
 ) -> list[Contrast]:
     """Differences (first of a pair minus second) of those pairs that have a seed in common, as one family."""
-    kept = [(one, other) for one, other in pairs if one in found and other in found]
+    kept = [(one, other) for one, other in wanted if one in found and other in found]
     kept = [(one, other) for one, other in kept if {*_seeds(found[one])} & {*_seeds(found[other])}]
     family = len(kept) * len(conditions)
     return [_contrast(view, found, pair, condition, family) for condition in conditions for pair in kept]
@@ -107,13 +108,23 @@ def _word(difference: Difference) -> str:
     return "higher" if difference.mean > 0 else "lower"
 
 
-def _questions(shows: StudyTable, names: Sequence[str]) -> Iterator[tuple[str, list[Pair]]]:
+def _order(view: View, shows: StudyTable, setting: Setting) -> list[str]:
+    """Of the paper's order the methods that the setting trains."""
+    trained = [method.name for one, method in pairs(view.networks, view.scale) if one == setting]
+    return [name for name in shows.order if name in trained]
+
+
+def _questions(shows: StudyTable, order: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, list[Pair]]]:
     """Title and pairs of every table."""
-    yield "the paper's order, step by step", [(better, worse) for worse, better in pairwise(shows.order)]
+    yield "the paper's order, step by step", [(better, worse) for worse, better in pairwise(order)]
     yield "against the baseline", [(name, shows.baseline) for name in names if name != shows.baseline]
     yield "against rivals", [(name, rival) for name, rivals in shows.rivals.items() for rival in rivals]
-    first, *others = shows.selections
-    yield "what is perturbed", [(first, other) for other in others]
+    yield "what is perturbed", _first_minus_others(shows.selections)
+    yield "each ingredient, by leaving it out", _first_minus_others(shows.leave_out or ())
+
+
+def _first_minus_others(names: Sequence[str]) -> list[Pair]:
+    return [(names[0], other) for other in names[1:]]
 
 
 def _grid(title: str, setting: Setting, contrasts: Sequence[Contrast]) -> Grid:
@@ -155,8 +166,12 @@ def _sentences(view: View, shows: StudyTable, setting: Setting, found: dict[str,
         best = max(means, key=lambda name: means[name])
         seeds = ", ".join(str(seed) for seed in sorted({*chain(*map(_seeds, fair.values()))}))
         yield f"{place}: highest is {_scored(view, best, means)} of {len(means)} methods, seeds {seeds}."
-        yield f"{place}: {_order_words(view, shows, found, condition, means)}"
-        yield from _selection_words(view, shows, found, condition, means, place)
+        order = _order(view, shows, setting)
+        if len(order) > 1:
+            yield f"{place}: {_order_words(view, shows, order, found, condition, means)}"
+        groups = {"of what is perturbed": shows.selections, "with all ingredients or one fewer": shows.leave_out or ()}
+        for words, names in groups.items():
+            yield from _best_words(view, shows, names, found, condition, means, f"{place}: {words}")
 
 
 def _fair(found: dict[str, list[CellResult]]) -> dict[str, list[CellResult]]:
@@ -173,12 +188,13 @@ def _fair(found: dict[str, list[CellResult]]) -> dict[str, list[CellResult]]:
 def _order_words(
     view: View,
     shows: StudyTable,
+    order: Sequence[str],
     found: dict[str, list[CellResult]],
     condition: Condition,
     means: dict[str, float],
 ) -> str:
     """Whether the order of the paper is that of the means, and which steps of it are certain."""
-    wanted = list(reversed(shows.order))
+    wanted = list(reversed(order))
     in_words = " >= ".join(view.methods[name].title for name in wanted)
     missing = [view.methods[name].title for name in wanted if name not in found]
     if missing:
@@ -216,25 +232,25 @@ def _names(contrasts: Sequence[Contrast]) -> str:
     return ", ".join(f"{one.method.title} over {one.minus.title}" for one in contrasts)
 
 
-def _selection_words(
+def _best_words(
     view: View,
     shows: StudyTable,
+    names: Sequence[str],
     found: dict[str, list[CellResult]],
     condition: Condition,
     means: dict[str, float],
     place: str,
 ) -> Iterator[str]:
-    """Which rule of what is perturbed scores best; nothing until two of them are finished."""
-    here = sorted((name for name in shows.selections if name in found), key=lambda name: -means[name])
+    """Which of some methods scores best, and the first of them minus each other; nothing until two are finished."""
+    here = sorted((name for name in names if name in found), key=lambda name: -means[name])
     if len(here) > 1:
-        first = shows.selections[0]
-        every = contrast(view, found, [(first, other) for other in shows.selections[1:]], judged(shows))
+        every = contrast(view, found, _first_minus_others(names), judged(shows))
         verdicts = [
             f"{one.method.title} minus {one.minus.title}: {signed(one.trainings.mean, 2)} points, {one.verdict}"
             for one in every
             if one.condition.title == condition.title
         ]
-        best = f"{place}: of what is perturbed, {_scored(view, here[0], means)} scores best"
+        best = f"{place}, {_scored(view, here[0], means)} scores best"
         yield f"{'; '.join([best, *verdicts])}."
 
 

@@ -153,12 +153,12 @@ def candidates(method: Method) -> list[dict[str, Any]]:
 def pairs(networks: Networks, scale: Scale) -> list[tuple[Setting, Method]]:
     """What a scale trains, in the order of the file; an experiment that shares networks names its own methods."""
     settings = [setting for setting in networks.settings if setting.name in scale.settings]
-    methods = [method for method in networks.methods if networks.shared or method.name in scale.methods]
+    usual = [method.name for method in networks.methods] if networks.shared else scale.methods
     return [
         (setting, method)
         for setting in settings
-        for method in methods
-        if setting.methods is None or method.name in setting.methods
+        for method in networks.methods
+        if method.name in (setting.methods or usual)
         if method.options.method != UNTRAINED or setting.start.model != "random"  # fresh weights are no result
     ]
 

@@ -187,7 +187,7 @@ class Setting(Section):
     train_images: Count
     test_images: Count
     instances: Count = Field(description="simulated chips")
-    methods: MaybeNames = Field(default=None, description="those of the scale that are trained; left out, all of them")
+    methods: MaybeNames = Field(default=None, description="those that are trained; left out, those of the scale")
     seeds: MaybeCount = Field(default=None, description="trainings a method; left out, as many as the scale says")
     selection: Name = Field(description="which parameters sharpness-aware methods perturb")
     beside: MaybeName = Field(default=None, description="the setting of the paper whose numbers are shown beside")

@@ -94,13 +94,14 @@ class StudyTable(Section):
         description="for a method, those that it is compared to"
     )
     selections: Names = Field(description="one method, with each rule of what is perturbed")
+    leave_out: MaybeNames = Field(default=None, description="one method, and it without one ingredient at a time")
     price: MaybeNames = Field(default=None, description="methods that are set beside the gradients they take a step")
     measure: Measure | None = None
 
     def named(self) -> dict[str, Sequence[str]]:
         """The methods of each key."""
         lists = {"baseline": (self.baseline,), "order": self.order, "selections": self.selections}
-        lists["price"] = self.price or ()
+        lists |= {"leave_out": self.leave_out or (), "price": self.price or ()}
         return {**lists, "rivals": [*self.rivals, *(name for names in self.rivals.values() for name in names)]}
 
 
