@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analog_samson import rng
 from analog_samson.drift import DriftResult, Labelled, Progress, Store, measure_cell
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.results.memory import MemoryStore
-from analog_samson.tiles.plan import crossbar_paths, weight_of
+from analog_samson.tiles.plan import crossbar_paths, find_layer
 
 GAUSSIAN = "gaussian_joshi_2020"
 
@@ -36,7 +36,8 @@ def sweep_conductance_noise(
     The mapping to conductances is linear, so the weights of all crossbar layers are multiplied by delta; biases
     and other digital parameters are not. One instance draws one standard normal per device from a stream named by
     (seed, instance) and scales it by every sigma_c: neighbouring points differ by sigma_c alone; sigma_c = 0 draws
-    nothing and is measured once. `model` is put back exactly. Raises OptionError.
+    nothing and is measured once. `model` is put back exactly. Raises OptionError, and PlanError for layers of which
+    nobody knows whether they go on a crossbar.
 
     >>> model, data = nn.Linear(2, 2, bias=False), [(torch.eye(2), torch.tensor([0, 1]))]
     >>> _ = nn.init.eye_(model.weight)
@@ -44,13 +45,13 @@ def sweep_conductance_noise(
     >>> [(r.sigma_c, r.instance, r.value) for r in result.records if r.metric == "accuracy_percent"]
     [(0.0, 0, 100.0), (0.1, 0, 100.0), (0.1, 1, 100.0)]
     """
-    _check(sigmas, instances)
+    _check(sigmas, instances, adabs, calibration)
     kept: Store = MemoryStore() if store is None else store
-    weights = [weight_of(model, path) for path in crossbar_paths(model, exclude)]
+    layers = [find_layer(model, path) for path in crossbar_paths(model, exclude)]
     for cell in _cells(sigmas, instances, adabs):
         if kept.has(**cell):
             continue
-        with _noisy(weights, cell["sigma_c"], seed, cell["instance"]):
+        with _noisy(layers, cell["sigma_c"], seed, cell["instance"]):
             names = {"checkpoint": label, "preset": GAUSSIAN}
             kept.commit(measure_cell(model, data, cell | names, calibration if cell["adabs"] else None, bf16=bf16))
         progress(f"sigma_c {cell['sigma_c']:g}, instance {cell['instance'] + 1} of {instances}")
@@ -72,27 +73,31 @@ def _cells(sigmas: Sequence[float], instances: int, adabs: bool) -> Iterator[dic
 
 
 @contextmanager
-def _noisy(weights: Sequence[Tensor], sigma: float, seed: int, instance: int) -> Iterator[None]:
-    """The weights times delta inside, the saved weights after."""
-    saved = [weight.detach().clone() for weight in weights]
+def _noisy(layers: Sequence[nn.Module], sigma: float, seed: int, instance: int) -> Iterator[None]:
+    """Each layer with its weights times delta inside, with its own parameter after.
+
+    The parameter is exchanged, not changed: another layer may hold it too, on devices of its own or digitally.
+    """
+    saved = [layer.get_parameter("weight") for layer in layers]
     draws = rng.generator(seed, "gaussian", instance)
     try:
-        with torch.no_grad():
-            for weight in weights:
-                normal = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
-                weight.mul_(1 + sigma * normal.to(weight.device))
+        for layer, weight in zip(layers, saved, strict=True):
+            normal = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
+            noisy = weight.detach() * (1 + sigma * normal.to(weight.device))
+            layer.register_parameter("weight", nn.Parameter(noisy, requires_grad=False))
         yield
     finally:
-        with torch.no_grad():
-            for weight, copy in zip(weights, saved, strict=True):
-                weight.copy_(copy)
+        for layer, weight in zip(layers, saved, strict=True):
+            layer.register_parameter("weight", weight)
 
 
-def _check(sigmas: Sequence[Any], instances: int) -> None:
+def _check(sigmas: Sequence[Any], instances: int, adabs: bool, calibration: Labelled | None) -> None:
     faults = [f"sigmas: expected finite numbers of 0 or more, got {s}" for s in sigmas if not 0 <= s < float("inf")]
     if not sigmas:
         faults.append("sigmas: expected at least one sigma_c, got none")
     if instances < 1:
         faults.append(f"instances: expected 1 or more, got {instances}")
+    if calibration is None and adabs:
+        faults.append("calibration: AdaBS recomputes statistics on calibration batches, got none")
     if faults:
         raise OptionError(list_faults("sweep_conductance_noise", faults))

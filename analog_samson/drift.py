@@ -23,6 +23,7 @@ from analog_samson.tiles.calibrate import calibrate_input_ranges, needs_calibrat
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.error import weight_error
 from analog_samson.tiles.fold import Pairs, foldable, folded
+from analog_samson.tiles.state import program
 from analog_samson.units import format_duration
 
 if TYPE_CHECKING:
@@ -135,8 +136,8 @@ def simulate_drift(
     stop, instance = instances, 0
     while instance < stop:
         cells: list[dict[str, Any]] = [
-            {"stage": "drift", "adabs": adapted, "instance": instance, "time_seconds": float(time)}
-            for time in times
+            {"stage": "drift", "adabs": adapted, "instance": instance, "time_seconds": time}
+            for time in sorted({float(time) for time in times})
             for adapted in states
         ]
         missing = [cell for cell in cells if not kept.has(**cell)]
@@ -169,10 +170,13 @@ def _run_instance(
     bf16: bool,
     pairs: Pairs,
 ) -> Iterator[tuple[dict[str, Any], list[Record]]]:
-    """Program one chip, then let it drift to the time of each cell, always from the programmed state."""
+    """Program one chip, then let it drift to the time of each cell, always from the programmed state.
+
+    The cells come in the order of their times: only the first can be at 0, which is the programmed state itself.
+    """
     if cells:
         with rng.stream(seed, "program", cells[0]["instance"]):
-            analog.program_analog_weights()
+            program(analog)
     for cell in cells:
         time = cell["time_seconds"]
         with rng.stream(seed, "drift", cell["instance"], time):
@@ -210,15 +214,10 @@ def measure_cell(
     ]
 
 
-def _check(
-    times: Sequence[float],
-    instances: int,
-    adabs: bool,
-    calibration: Labelled | None,
-    preset: Preset,
-    target_halfwidth: float | None,
-    max_instances: int,
-) -> None:
+def extent_faults(
+    times: Sequence[float], instances: int, target_halfwidth: float | None, max_instances: int
+) -> list[str]:
+    """What is wrong with the times and the number of chips that are asked for."""
     faults = [f"times: expected finite seconds of 0 or more, got {t}" for t in times if not 0 <= t < math.inf]
     if not times:
         faults.append("times: expected at least one time in seconds, got none")
@@ -229,6 +228,19 @@ def _check(
             faults.append(f"target_halfwidth: expected percentage points above 0, got {target_halfwidth}")
         if not 2 <= instances <= max_instances:
             faults.append(f"instances: a pilot of 2 to max_instances ({max_instances}) is needed, got {instances}")
+    return faults
+
+
+def _check(
+    times: Sequence[float],
+    instances: int,
+    adabs: bool,
+    calibration: Labelled | None,
+    preset: Preset,
+    target_halfwidth: float | None,
+    max_instances: int,
+) -> None:
+    faults = extent_faults(times, instances, target_halfwidth, max_instances)
     if calibration is None and adabs:
         faults.append("calibration: AdaBS recomputes statistics on calibration batches, got none")
     if calibration is None and needs_calibration(preset):

@@ -18,7 +18,7 @@ from analog_samson.conductance import sweep_conductance_noise
 from analog_samson.data import ImageSet, Normalization, augment, choose_normalization, open_data, refuse_overlap
 from analog_samson.data.augment import suits_augmentation
 from analog_samson.devices import find_device
-from analog_samson.drift import Progress, simulate_drift
+from analog_samson.drift import Progress, extent_faults, simulate_drift
 from analog_samson.errors import OptionError, RunError, did_you_mean, list_faults
 from analog_samson.evaluation import Batches, evaluate
 from analog_samson.models import restore_model
@@ -71,15 +71,11 @@ class SimulateOptions:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        counts = {"instances": self.instances, "batch_size": self.batch_size, "limit": self.limit}
-        counts |= {
-            "max_instances": self.max_instances,
-            "calibration_limit": self.calibration_limit,
-            "threads": self.threads,
-        }
-        faults = [f"{name}: expected 1 or more, got {n}" for name, n in counts.items() if n is not None and n < 1]
-        for name, values in (("times", self.times), ("sigmas", self.sigmas)):
-            faults += [f"{name}: expected finite numbers of 0 or more, got {v}" for v in values if not 0 <= v < inf]
+        faults = extent_faults(self.times, self.instances, self.target_halfwidth, self.max_instances)
+        names = ("batch_size", "limit", "max_instances", "calibration_limit", "threads")
+        counts = {name: getattr(self, name) for name in names}
+        faults += [f"{name}: expected 1 or more, got {n}" for name, n in counts.items() if n is not None and n < 1]
+        faults += [f"sigmas: expected finite numbers of 0 or more, got {s}" for s in self.sigmas if not 0 <= s < inf]
         if self.engine not in ENGINES:
             faults.append(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
         if faults:
@@ -157,7 +153,7 @@ def count_cells(options: SimulateOptions) -> int:
     """How many evaluations a run takes, for a progress bar."""
     states = 2 if options.adabs else 1
     noisy = sum(options.instances if sigma > 0 else 1 for sigma in options.sigmas)
-    return states * (options.instances * len(options.times) + noisy)
+    return states * (options.instances * len({*options.times}) + noisy)
 
 
 def load_inputs(options: SimulateOptions) -> Inputs:

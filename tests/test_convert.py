@@ -146,6 +146,35 @@ def test_convert_when_engine_is_unknown_names_the_engines():
         convert(nn.Linear(2, 2), IDEAL, engine="fasst")
 
 
+def test_convert_when_plan_and_exclusions_are_given_is_refused():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    with pytest.raises(OptionError, match="exclude has no effect on a plan that is made already"):
+        convert(model, IDEAL, plan=plan_conversion(model, IDEAL), exclude=["0"])
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # of the digital network
+def test_convert_when_transformer_gets_a_padding_mask_equals_the_digital_one():
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2).eval()
+    mask, x = torch.zeros(2, 5, dtype=torch.bool), torch.randn(2, 5, 8)
+    mask[0, 3:] = True
+    with torch.no_grad():
+        got, expected = (net(x, src_key_padding_mask=mask) for net in (convert(encoder, IDEAL), encoder))
+    torch.testing.assert_close(got[~mask], expected[~mask], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["fast", "aihwkit"])
+@pytest.mark.parametrize("preset", ["pcm_nandakumar_2019", "pcm_rasch_2023"])
+def test_layers_take_an_empty_batch_and_single_samples(preset, engine):
+    convolution, linear = (
+        convert(layer, load_preset(preset), engine=engine) for layer in (nn.Conv2d(4, 5, 3), nn.Linear(4, 3))
+    )
+    with torch.no_grad():
+        assert convolution(torch.rand(4, 6, 6)).shape == (5, 4, 4)
+        assert linear(torch.rand(4)).shape == (3,)
+        assert linear(torch.rand(0, 4)).shape == (0, 3)
+        assert linear(torch.rand(2, 0, 4)).shape == (2, 0, 3)
+
+
 def test_convert_when_plan_is_given_acts_on_it_alone():
     model = seeded(Block)
     plan = plan_conversion(model, IDEAL, exclude=["plain"])

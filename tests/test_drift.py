@@ -8,12 +8,13 @@ from networks import Block, seeded
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.conductance import sweep_conductance_noise
+from analog_samson.conductance import _noisy, sweep_conductance_noise
 from analog_samson.drift import needed_instances, simulate_drift
-from analog_samson.errors import OptionError
+from analog_samson.errors import OptionError, PlanError
 from analog_samson.presets.search import load_preset
 from analog_samson.results.memory import MemoryStore
 from analog_samson.tiles.convert import convert
+from analog_samson.tiles.plan import crossbar_paths
 from analog_samson.tiles.state import stored_weight
 
 IDEAL, PCM = load_preset("ideal"), load_preset("pcm_nandakumar_2019")
@@ -103,6 +104,14 @@ def test_drift_when_time_is_zero_measures_the_weights_as_programmed(model, data)
         correct = sum(int((analog(x).argmax(1) == y).sum()) for x, y in data)
     result = drift(model, data, times=(0.0,), instances=1)
     assert values(result, stage="drift") == [pytest.approx(100 * correct / 120)]
+
+
+@pytest.mark.parametrize("engine", ["fast", "aihwkit"])
+@pytest.mark.parametrize("times", [(0.0, 3e7), (3e7, 0.0), (0.0, 0.0)], ids=str)
+def test_drift_when_time_is_zero_no_other_time_or_chip_changes_it(model, data, times, engine):
+    alone = drift(model, data, times=(0.0,), instances=3, engine=engine)
+    among = drift(model, data, times=times, instances=3, engine=engine)
+    assert values(among, "loss", time_seconds=0.0) == values(alone, "loss", time_seconds=0.0)
 
 
 def test_drift_when_model_is_simulated_leaves_it_alone(model, data):
@@ -200,6 +209,34 @@ def test_sweep_noise_has_the_mean_and_spread_of_equation_8():
     z_std = (ratio[0].std() - 0.2) / (0.2 / math.sqrt(2 * count))
     assert abs(z_mean) < 4.9
     assert abs(z_std) < 4.9
+
+
+def test_sweep_when_layers_share_a_parameter_each_has_devices_of_its_own():
+    first, second, embedding = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False), nn.Embedding(64, 64)
+    second.weight = embedding.weight = first.weight
+    model, kept = nn.Sequential(embedding, first, second), first.weight
+    with _noisy([first, second], 0.3, 0, 0):
+        ratios = [layer.weight / kept for layer in (first, second)]
+        assert embedding.weight is kept
+    assert [ratio.std().item() for ratio in ratios] == pytest.approx([0.3, 0.3], rel=0.05)  # 4.5 standard errors
+    assert not torch.equal(*ratios)
+    assert all(layer.weight is kept for layer in model)
+
+
+def test_sweep_when_a_layer_is_unknown_or_none_is_analog_says_so_in_place_of_a_perfect_score(data):
+    class Mine(nn.Linear):
+        pass
+
+    options = {"sigmas": (0.3,), "instances": 1, "seed": 0}
+    with pytest.raises(PlanError, match=r"0 \(Mine\): a subclass of Linear may compute something else"):
+        sweep_conductance_noise(nn.Sequential(Mine(4, 2)), data, **options)
+    with pytest.raises(PlanError, match="no layer that goes on a crossbar"):
+        sweep_conductance_noise(nn.Sequential(nn.BatchNorm1d(4)), data, **options)
+
+
+def test_sweep_when_attention_is_in_the_model_takes_the_layers_beside_it(data):
+    model = nn.Sequential(nn.MultiheadAttention(4, 2), nn.Linear(4, 2))
+    assert crossbar_paths(model) == ["1"]
 
 
 def test_sweep_when_options_are_wrong_lists_all_faults(model, data):

@@ -124,14 +124,13 @@ def test_deterministic_option_equals_the_compiled_tile(option, layer_name):
 
 
 @pytest.mark.parametrize("layer_name", LAYERS)
-@pytest.mark.parametrize("limits", [(5, 0), (0, 2), (7, 3)], ids=str)
-def test_split_layer_equals_the_compiled_tiles(limits, layer_name):
+@pytest.mark.parametrize("limits", [(5, 0), (0, 2), (7, 3), (0, 4)], ids=str)
+@pytest.mark.parametrize("management", [{}, {"noise_management": "abs_max"}], ids=["constant", "abs max"])
+def test_split_layer_equals_the_compiled_tiles(management, limits, layer_name):
     layer, x = make(layer_name)
-    if layer_name in ("grouped", "depthwise") and limits[1]:
-        pytest.skip("the compiled tiles split the columns of all groups together")
     if layer_name in ("conv1d", "conv3d"):
         pytest.skip("aihwkit cannot split these layers over tiles; test_convert compares them with the stored weights")
-    periphery = {"dac_bits": 7, "adc_bits": 9, "adc_bound": 5.0, "ir_drop": 2.0, "ir_drop_g_ratio": 500.0}
+    periphery = {"dac_bits": 7, "adc_bits": 9, "adc_bound": 5.0, "ir_drop": 2.0, "ir_drop_g_ratio": 500.0} | management
     ours, theirs = build_pair(layer, periphery, max_rows=limits[0], max_columns=limits[1], input_range=1.7)
     got, expected = ours(x), theirs(x)
     off = (got - expected).abs() > 1e-5 * expected.abs().max()

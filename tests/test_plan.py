@@ -3,9 +3,11 @@
 import pytest
 from networks import Block, Tied, seeded
 from torch import nn
+from torch.nn.utils import prune
 
 from analog_samson.errors import PlanError
 from analog_samson.presets.search import load_preset
+from analog_samson.tiles.convert import convert
 from analog_samson.tiles.layers import LAYERS
 from analog_samson.tiles.plan import crossbar_paths, plan_conversion
 from analog_samson.tiles.rules import RULES, Crossbar, Rule, register_rule
@@ -117,6 +119,39 @@ def test_plan_when_layer_cannot_be_converted_says_why(layer, reason):
 def test_plan_when_pattern_fits_nothing_is_refused():
     with pytest.raises(PlanError, match=r"'nowhere\.\*' fits no layer path"):
         plan_conversion(seeded(Block), IDEAL, exclude=["nowhere.*"])
+
+
+def test_plan_when_a_module_is_excluded_leaves_out_what_it_holds():
+    model = nn.Sequential(nn.Sequential(nn.Linear(8, 4), nn.Sequential(nn.Linear(4, 4))), nn.Linear(4, 3))
+    plan = plan_conversion(model, IDEAL, exclude=["0"])
+    assert {row.path: row.action for row in plan.rows} == {"0.0": "digital", "0.1.0": "digital", "1": "analog"}
+    assert crossbar_paths(model, ["0"]) == ["1"]
+
+
+@pytest.mark.parametrize("name", ["first", "again"])
+def test_plan_when_one_name_of_a_tied_layer_is_excluded_leaves_it_out_under_each(name):
+    model = Tied()
+    plan = plan_conversion(model, IDEAL, exclude=[name])
+    assert [row.path for row in plan.with_action("analog")] == crossbar_paths(model, [name]) == ["head"]
+    assert type(convert(model, IDEAL, exclude=[name]).again) is nn.Linear
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+@pytest.mark.parametrize(
+    "change",
+    [
+        nn.utils.weight_norm,
+        nn.utils.spectral_norm,
+        nn.utils.parametrizations.weight_norm,
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+    ],
+    ids=["weight_norm", "spectral_norm", "parametrized", "pruned"],
+)
+def test_plan_when_weights_are_computed_in_every_forward_is_refused(change):
+    model = nn.Sequential(change(nn.Linear(8, 4)), nn.Linear(4, 2))
+    with pytest.raises(PlanError, match=r"0 \(.*Linear\): (its weight is computed anew|a subclass of Linear)"):
+        plan_conversion(model, IDEAL).check()
+    assert crossbar_paths(model, ["0"]) == ["1"]
 
 
 def test_plan_when_shape_does_not_fit_is_refused_and_leaves_the_model_alone():

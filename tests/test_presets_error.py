@@ -50,6 +50,12 @@ def test_conductance_error_when_programmed_has_the_formulas_spread():
         assert deviation == pytest.approx(0.26348 + 1.9650 * x - 1.1731 * x**2, rel=4.9 / 40_000**0.5)
 
 
+def test_conductance_error_at_time_zero_is_that_of_the_programming():
+    programmed, unread, later = conductance_error(load_preset("pcm_nandakumar_2019"), (0.0, 1.0), seed=0, draws=50)
+    assert (programmed.means, programmed.deviations) == (unread.means, unread.deviations)
+    assert later.deviations != unread.deviations
+
+
 def test_conductance_error_when_seeded_alike_is_the_same_and_otherwise_not():
     preset = load_preset("reram_wan_2022")
     first, again, other = (conductance_error(preset, TIMES, seed=seed, draws=10) for seed in (1, 1, 2))

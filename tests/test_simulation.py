@@ -15,7 +15,7 @@ from small import Small, small_options
 from torch import nn
 
 from analog_samson.checkpoint import save_checkpoint
-from analog_samson.errors import AnalogSamsonError, DataError, RunError
+from analog_samson.errors import AnalogSamsonError, DataError, OptionError, RunError
 from analog_samson.report.command import make_report
 from analog_samson.results.store import open_run
 from analog_samson.simulation import SimulateOptions, count_cells, read_config, run_simulation
@@ -28,6 +28,16 @@ def options(tmp_path):
 
 def csv(folder: Path) -> str:
     return make_report([folder], "csv", out=None, html=False, say=lambda text: None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"target_halfwidth": 0.5, "instances": 1}, {"target_halfwidth": -1.0}, {"times": ()}],
+    ids=["pilot", "width", "times"],
+)
+def test_run_when_its_extent_is_wrong_is_refused_before_there_is_a_folder(options, wrong):
+    with pytest.raises(OptionError):
+        replace(options, **wrong)
 
 
 def test_run_when_finished_holds_every_cell_and_describes_itself(options, tmp_path):

@@ -18,8 +18,8 @@ def conductance_error(
 ) -> list[ErrorCurve]:
     """Mean and spread of g - g_target over `draws` devices, at `points` targets from g_min to g_max.
 
-    The first curve is right after programming, then one for each of `times` [s]. Before compensation, and of one
-    device: several of a weight average. Every time reads the same devices.
+    The first curve is right after programming, then comes one for each of `times` [s], where 0 is that again. Before
+    compensation, and of one device: several of a weight average. Every time reads the same devices.
 
     >>> from analog_samson.presets import load_preset
     >>> programmed, year = conductance_error(load_preset("pcm_nandakumar_2019"), [31536000.0], seed=0, points=2)
@@ -34,7 +34,9 @@ def conductance_error(
     kept = drift_parameters(targets, preset.drift, device, generator=generator)
     curves = [_curve(None, programmed, targets)]
     for t in times:
-        aged = aged_conductance(programmed, kept, preset.drift, preset.read, device, t, generator=generator)
+        aged = programmed  # unread at time 0
+        if t > 0:
+            aged = aged_conductance(programmed, kept, preset.drift, preset.read, device, t, generator=generator)
         curves.append(_curve(t, aged, targets))
     return curves
 

@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson.errors import DataError
+from analog_samson.evaluation import eval_mode
 from analog_samson.presets.schema import Converters, Preset
 from analog_samson.tiles.state import tile_grid
+
+_ROUNDING = 1e-6  # of a standard deviation, relative to the mean, that sums of squares in double precision may leave
 
 
 def needs_calibration(preset: Preset) -> bool:
@@ -23,8 +26,10 @@ def calibrate_input_ranges(
     """Set every tile's input range to the preset's multiple of the standard deviation of its layer's inputs.
 
     model: the digital model that `analog` was converted from; it sees all `batches` once, in eval mode.
-    Returns the range of each layer path. aihwkit starts its learned ranges from the same statistic; its own
-    calibration takes signed quantiles, which clip inputs that are mostly negative. Raises DataError without data.
+    Returns the range of each layer path. A layer that no image reached, or that met zeros only, keeps its range and is
+    left out; inputs that are all the same count with their size. aihwkit starts its learned ranges from the same
+    statistic; its own calibration takes signed quantiles, which clip inputs that are mostly negative. Raises DataError
+    without data.
     """
     layers = {path: layer for path, layer in analog.named_analog_layers()}
     moments = {path: torch.zeros(3, dtype=torch.float64) for path in layers}
@@ -38,22 +43,26 @@ def calibrate_input_ranges(
 
     hooks = [model.get_submodule(path).register_forward_pre_hook(watch(path)) for path in layers]
     try:
-        for x, _ in batches or ():
-            model.eval()(x)
+        with eval_mode(model):
+            for x, _ in batches or ():
+                model(x)
     finally:
         for hook in hooks:
             hook.remove()
-    if any(count == 0 for count, _, _ in moments.values()):
+    if not any(count for count, _, _ in moments.values()):
         raise DataError("calibration: no images reached the layers; give at least one batch")
     assert isinstance(preset.periphery, Converters)
     multiple = preset.periphery.input_range_std_multiple
-    ranges = {path: multiple * _standard_deviation(m) for path, m in moments.items()}
-    for path, layer in layers.items():
-        for tile in (tile for row in tile_grid(layer.analog_module) for tile in row):
-            tile.set_input_range(ranges[path])
+    sizes = {path: _size(*m.tolist()) for path, m in moments.items()}
+    ranges = {path: multiple * size for path, size in sizes.items() if size > 0}
+    for path, reach in ranges.items():
+        for tile in (tile for row in tile_grid(layers[path].analog_module) for tile in row):
+            tile.set_input_range(reach)
     return ranges
 
 
-def _standard_deviation(moments: Tensor) -> float:
-    count, total, squares = moments.tolist()
-    return max(squares / count - (total / count) ** 2, 0.0) ** 0.5
+def _size(count: float, total: float, squares: float) -> float:
+    """The standard deviation, or the size of inputs that are all the same."""
+    mean = total / max(count, 1.0)
+    deviation = max(squares / max(count, 1.0) - mean**2, 0.0) ** 0.5
+    return deviation if deviation > _ROUNDING * abs(mean) else abs(mean)

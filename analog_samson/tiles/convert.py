@@ -14,7 +14,6 @@ from analog_samson.errors import OptionError, PlanError, did_you_mean, list_faul
 from analog_samson.presets.schema import Preset
 from analog_samson.tiles.layers import LAYERS
 from analog_samson.tiles.plan import ANALOG, ROOT, ConversionPlan, find_layer, plan_conversion
-from analog_samson.tiles.product import covers
 from analog_samson.tiles.rpu import rpu_config
 from analog_samson.tiles.rules import same_padding
 from analog_samson.tiles.tile import crossbar_config
@@ -33,9 +32,9 @@ def convert(
     """A copy of `model`, in eval mode, whose planned layers hold their weights in aihwkit tiles under `preset`.
 
     The result answers to aihwkit's ``program_analog_weights()``, ``drift_analog_weights(t)`` and
-    ``analog_tiles()``; nothing is drawn before the first of these. engine="fast" evaluates with our forward where
-    it is exact, engine="aihwkit" with the tile's own. Raises PlanError for layers that cannot be converted and for
-    weights that are not finite.
+    ``analog_tiles()``; nothing is drawn before the first of these. engine="fast" evaluates with our forward, without
+    gradients, engine="aihwkit" with the tile's own. plan: made before, in place of `exclude`. Raises PlanError for
+    layers that cannot be converted and for weights that are not finite, OptionError.
 
     >>> from analog_samson import load_preset
     >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
@@ -46,12 +45,14 @@ def convert(
     """
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}{did_you_mean(engine, ENGINES)}")
+    if plan is not None and exclude:
+        raise OptionError("convert: exclude has no effect on a plan that is made already; exclude layers when planning")
     plan = plan or plan_conversion(model, preset, exclude=exclude)
     plan.check()
     paths = [row.path for row in plan.with_action(ANALOG)]
     _check_finite(model, paths)
     config = rpu_config(preset)
-    fast = engine == "fast" and covers(config.forward)
+    fast = engine == "fast"
     analog = _replace(copy.deepcopy(model), paths, crossbar_config(config) if fast else config, fast)
     return _as_root(analog).eval()
 
@@ -73,6 +74,8 @@ def _replace(model: nn.Module, paths: Sequence[str], config: InferenceRPUConfig,
         if isinstance(module, nn.TransformerEncoderLayer):
             # Its fused path reads linear1.weight, which an analog layer does not have; 0 selects the plain path.
             module.activation_relu_or_gelu = 0
+        if isinstance(module, nn.TransformerEncoder):
+            module.use_nested_tensor = False  # analog layers know no nested tensors
     return model
 
 

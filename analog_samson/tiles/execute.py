@@ -14,6 +14,7 @@ from torch import Tensor
 
 from analog_samson.tiles.product import is_static, vector_product
 from analog_samson.tiles.scaling import Affine, fold_bias
+from analog_samson.tiles.share import Share, shares
 from analog_samson.tiles.state import output_scale, stored_weight, tile_grid
 from analog_samson.tiles.static import prepare_static
 
@@ -22,9 +23,10 @@ _CPU_CHUNK = 2**18  # numbers of the input handled at a time, so that what a ste
 
 @dataclass(frozen=True)
 class Operator:
-    """A layer's linear map. multiply: (x, weight (out, rows), bias) -> y with channels in dimension 1.
+    """A layer's linear map. multiply: (x, weight (out, rows), bias, blocks) -> y with channels in dimension 1.
 
-    windows: (N, C, ...) -> (N, positions..., blocks, rows). positions: kernel positions a channel.
+    windows: (N, C, ...) -> (N, positions..., blocks, rows). blocks: groups, each on rows and columns of its own.
+    positions: kernel positions a channel.
     """
 
     multiply: Callable[..., Tensor]
@@ -44,7 +46,7 @@ def execute(module: Any, x: Tensor, operator: Operator, after: Affine | None = N
     if io.is_perfect:
         weight = stored_weight(module)
         scaled = weight if after is None else weight * after.gain[:, None]
-        return operator.multiply(x, scaled, fold_bias(module.bias, after))
+        return operator.multiply(x, scaled, fold_bias(module.bias, after), operator.blocks)
     with torch.autocast(x.device.type, enabled=False):  # converters and noise need single precision
         return _execute_converters(module, x.float(), operator, io, after)
 
@@ -72,7 +74,8 @@ def _prepare(module: Any, channels: int, operator: Operator, io: Any) -> list[li
     prepare = prepare_static if is_static(io) else _prepare_windowed
     products, start = [], 0
     for row in tile_grid(module):
-        products.append([prepare(tile, start, channels, operator, io) for tile in row])
+        shared = zip(row, shares([tile.out_size for tile in row], operator.blocks), strict=True)
+        products.append([prepare(tile, start, share, channels, operator, io) for tile, share in shared])
         start += row[0].in_size
     return products
 
@@ -114,16 +117,16 @@ def _empty_like(part: Tensor, count: int) -> Tensor:
     return torch.empty((count, *part.shape[1:]), dtype=part.dtype, device=part.device, memory_format=layout)
 
 
-def _prepare_windowed(tile: Any, start: int, channels: int, operator: Operator, io: Any) -> Product:
+def _prepare_windowed(tile: Any, start: int, share: Share, channels: int, operator: Operator, io: Any) -> Product:
     """One tile on every vector of the map; each block of vectors meets its own columns."""
-    blocks = tile.tile.weight.chunk(operator.blocks)
+    blocks = dict(zip(range(share.first, share.last), tile.tile.weight.split(share.widths()), strict=True))
     scale = output_scale(tile) * (1.0 if tile.input_range is None else tile.input_range)
 
     def product(x: Tensor) -> tuple[Tensor, Tensor]:
         windows = operator.windows(x)[..., start : start + tile.in_size]
         if tile.input_range is not None:
             windows = windows.clamp(-tile.input_range, tile.input_range) / tile.input_range
-        parts = [vector_product(w, windows[..., i, :].reshape(-1, tile.in_size), io) for i, w in enumerate(blocks)]
+        parts = [vector_product(w, windows[..., i, :].reshape(-1, tile.in_size), io) for i, w in blocks.items()]
         return torch.cat(parts, dim=1).view(*windows.shape[:-2], -1).movedim(-1, 1).contiguous(), scale
 
     return product

@@ -1,6 +1,7 @@
 """Feature maps as the vectors that a crossbar sees, one for each output position."""
 
 from collections.abc import Sequence
+from math import prod
 
 from torch import Tensor
 from torch.nn import functional
@@ -22,4 +23,4 @@ def split_windows(
         windows = windows.unfold(2 + i, gap * (size - 1) + 1, move)[..., ::gap]
     order = (0, *range(2, 2 + dims), 1, *range(2 + dims, 2 + 2 * dims))
     places = windows.shape[2 : 2 + dims]
-    return windows.permute(order).reshape(len(x), *places, blocks, -1)
+    return windows.permute(order).reshape(len(x), *places, blocks, x.shape[1] // blocks * prod(kernel))

@@ -30,8 +30,9 @@ class CrossbarLinear(_CrossbarLayer, AnalogLinear):
     def forward(self, x_input: Tensor) -> Tensor:
         if self.training or not self.fast:
             return super().forward(x_input)
-        flat = x_input.reshape(-1, x_input.shape[-1])
-        return execute(self.analog_module, flat, _LINEAR).view(*x_input.shape[:-1], -1)
+        places = x_input.shape[:-1]
+        flat = x_input.reshape(prod(places), x_input.shape[-1])
+        return execute(self.analog_module, flat, _LINEAR).view(*places, self.out_features)
 
 
 class CrossbarConv(_CrossbarLayer, _AnalogConvNd):
@@ -47,15 +48,17 @@ class CrossbarConv(_CrossbarLayer, _AnalogConvNd):
     def forward(self, x_input: Tensor) -> Tensor:
         if self.training or not self.fast:
             return self._tile_forward(x_input)
+        if x_input.ndim == len(self.kernel_size) + 1:  # one sample
+            return self.forward(x_input[None])[0]
         return execute(self.analog_module, x_input, self._operator(), self.after)
 
     def _operator(self) -> Operator:
         """This convolution on weights (out, channels * kernel) for the channels that `x` has."""
         kernel = self.kernel_size
 
-        def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, blocks: int) -> Tensor:
             shaped = weight.view(len(weight), -1, *kernel)
-            return self.convolve(x, shaped, bias, self.stride, self.padding, self.dilation, self.blocks)
+            return self.convolve(x, shaped, bias, self.stride, self.padding, self.dilation, blocks)
 
         def windows(x: Tensor) -> Tensor:
             return split_windows(x, kernel, self.stride, self.padding, self.dilation, self.blocks)
@@ -97,4 +100,6 @@ LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv3d: CrossbarConv3d,
 }
 
-_LINEAR = Operator(functional.linear, lambda x: x[:, None], blocks=1, positions=1)
+_LINEAR = Operator(
+    lambda x, weight, bias, _: functional.linear(x, weight, bias), lambda x: x[:, None], blocks=1, positions=1
+)

@@ -1,6 +1,6 @@
 """What will happen to every layer of a model, decided as data before anything is touched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from math import ceil
@@ -66,12 +66,7 @@ class ConversionPlan:
 
     def check(self) -> None:
         """Raise a PlanError that lists every layer that cannot be converted."""
-        blocked = self.with_action(BLOCKED)
-        if blocked:
-            faults = [f"{row.path} ({row.layer_type}): {row.reason}" for row in blocked]
-            raise PlanError(list_faults("conversion plan", faults))
-        if not self.with_action(ANALOG):
-            raise PlanError(f"the model has no layer that goes on a crossbar (known types: {analog_types()})")
+        _check_decisions([(row.path, row.layer_type, row.action, row.reason) for row in self.rows])
 
     def summary(self) -> HardwareSummary:
         """Totals over all layers; a layer under two names counts once."""
@@ -107,7 +102,8 @@ def plan_conversion(
 ) -> ConversionPlan:
     """Decide for every layer of `model` whether it goes on analog tiles under `preset`. The model is not changed.
 
-    exclude: layer paths, or patterns such as ``layer1.*``, that stay digital by wish.
+    exclude: paths of layers or of modules that hold them, or patterns such as ``layer1.*.conv2``, that stay digital by
+    wish; a layer under several names stays digital if one of them is excluded.
     input_shape: (C, H, W) of one sample; with it, one forward pass of zeros counts multiply-accumulates.
     Raises PlanError if a pattern fits no layer, or if the model cannot run on that shape.
 
@@ -121,22 +117,21 @@ def plan_conversion(
     positions = _count_positions(model, input_shape) if input_shape is not None else {}
     first_path: dict[int, str] = {}
     rows = []
-    inside_attention: tuple[str, ...] = ()
-    for path, module in model.named_modules(remove_duplicate=False):
-        if any(path.startswith(f"{parent}.") for parent in inside_attention):
-            continue
-        if isinstance(module, nn.MultiheadAttention):
-            inside_attention += (path,)
-        row = _plan_layer(path, module, preset, exclude, first_path, positions.get(id(module), 0))
+    decisions = _decisions(model, exclude)
+    for path, module in _modules(model):
+        row = _plan_layer(path, module, preset, decisions[module], first_path, positions.get(id(module), 0))
         if row is not None:
             rows.append(row)
     return ConversionPlan(tuple(rows), preset.name, tuple(exclude))
 
 
 def crossbar_paths(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
-    """The paths of all layers that go on a crossbar, each layer once."""
+    """The paths of all layers that go on a crossbar, each layer once; PlanError as `ConversionPlan.check` raises it."""
     _check_patterns(model, exclude)
-    return [path or ROOT for path, module in model.named_modules() if _decide(path, module, exclude)[0] == ANALOG]
+    decisions = _decisions(model, exclude)
+    paths = {module: path or ROOT for path, module in reversed(list(_modules(model)))}  # the first name of each
+    _check_decisions([(paths[module], type(module).__name__, *decision) for module, decision in decisions.items()])
+    return [paths[module] for module, (action, _) in decisions.items() if action == ANALOG]
 
 
 def find_layer(model: nn.Module, path: str) -> nn.Module:
@@ -144,23 +139,27 @@ def find_layer(model: nn.Module, path: str) -> nn.Module:
     return model if path == ROOT else model.get_submodule(path)
 
 
-def weight_of(model: nn.Module, path: str) -> torch.Tensor:
-    """The weight of the layer at a plan's path."""
-    return find_layer(model, path).get_parameter("weight")
+def _check_decisions(decisions: Sequence[tuple[str, str, str, str]]) -> None:
+    """Raise a PlanError if one of (path, type, action, reason) is blocked, or if none is analog."""
+    faults = [f"{path} ({type_}): {reason}" for path, type_, action, reason in decisions if action == BLOCKED]
+    if faults:
+        raise PlanError(list_faults("conversion plan", faults))
+    if not any(action == ANALOG for _, _, action, _ in decisions):
+        raise PlanError(f"the model has no layer that goes on a crossbar (known types: {analog_types()})")
 
 
 def _plan_layer(
     path: str,
     module: nn.Module,
     preset: Preset,
-    exclude: Sequence[str],
+    decision: tuple[str, str],
     first_path: dict[int, str],
     positions: int,
 ) -> PlanRow | None:
     own = sum(p.numel() for p in module.parameters(recurse=isinstance(module, nn.MultiheadAttention)))
     if own == 0:
         return None
-    action, reason = _decide(path, module, exclude)
+    action, reason = decision
     shared_with = first_path.setdefault(id(module), path)
     rule = RULES.get(type(module))
     layout = rule.crossbar(module) if rule is not None else None
@@ -177,10 +176,33 @@ def _plan_layer(
     )
 
 
-def _decide(path: str, module: nn.Module, exclude: Sequence[str]) -> tuple[str, str]:
-    if any(fnmatchcase(path, pattern) for pattern in exclude):
+def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every module under each of its paths; what is inside an attention layer belongs to that layer."""
+    inside_attention: tuple[str, ...] = ()
+    for path, module in model.named_modules(remove_duplicate=False):
+        if any(path.startswith(f"{parent}.") for parent in inside_attention):
+            continue
+        if isinstance(module, nn.MultiheadAttention):
+            inside_attention += (path,)
+        yield path, module
+
+
+def _decisions(model: nn.Module, exclude: Sequence[str]) -> dict[nn.Module, tuple[str, str]]:
+    """Action and reason for every module, in the order of the model."""
+    names: dict[nn.Module, list[str]] = {}
+    for path, module in _modules(model):
+        names.setdefault(module, []).append(path)
+    return {module: _decide(paths, module, exclude) for module, paths in names.items()}
+
+
+def _decide(paths: Sequence[str], module: nn.Module, exclude: Sequence[str]) -> tuple[str, str]:
+    """Action and reason for a module that stands at these paths."""
+    if any(_fits(path, pattern) for path in paths for pattern in exclude):
         return DIGITAL, "excluded by the user"
-    rule = RULES.get(type(module))
+    path, rule = paths[0], RULES.get(type(module))
+    if rule is not None and "weight" not in dict(module.named_parameters(recurse=False)):
+        remedy = f"undo it (remove_weight_norm, remove_spectral_norm, prune.remove), or exclude {path!r}"
+        return BLOCKED, f"its weight is computed anew in every forward; {remedy}"
     if rule is not None:
         obstacle = rule.obstacle(module)
         return (DIGITAL, obstacle) if obstacle else (ANALOG, "")
@@ -240,6 +262,11 @@ def _count_positions(model: nn.Module, input_shape: Sequence[int]) -> dict[int, 
         for module, training in modes.items():
             module.training = training
     return counts
+
+
+def _fits(path: str, pattern: str) -> bool:
+    """Whether a pattern names what is at `path`, or a module that holds it."""
+    return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*")
 
 
 def _check_patterns(model: nn.Module, exclude: Sequence[str]) -> None:

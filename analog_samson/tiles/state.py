@@ -1,4 +1,4 @@
-"""What a layer's tiles hold now."""
+"""What a layer's tiles hold now, and putting weights there."""
 
 from typing import Any
 
@@ -9,6 +9,16 @@ from torch import Tensor
 def tile_grid(module: Any) -> list[list[Any]]:
     """The aihwkit tiles of a layer's ``analog_module``: over slices of its inputs, each over slices of its outputs."""
     return [list(row) for row in module.array] if hasattr(module, "array") else [[module]]
+
+
+def program(analog: Any) -> None:
+    """Draw a new chip for a converted model: program all its tiles.
+
+    aihwkit would leave the drift compensation of the chip before in place until the first drift.
+    """
+    analog.program_analog_weights()
+    for tile in analog.analog_tiles():
+        tile.alpha = torch.ones_like(tile.alpha)
 
 
 def stored_weight(module: Any) -> Tensor:

@@ -14,6 +14,7 @@ from aihwkit.simulator.parameters.enums import NoiseManagementType, WeightNoiseT
 from torch import Tensor
 
 from analog_samson.tiles.product import normal_like, step, wire_profile
+from analog_samson.tiles.share import Share
 from analog_samson.tiles.state import output_scale
 
 
@@ -21,10 +22,12 @@ from analog_samson.tiles.state import output_scale
 class _StaticTile:
     """Numbers and weights that do not depend on the map; weights are (out, rows of the channels that are read).
 
-    first, last: channels of each block that the tile's rows belong to; None reads all of them.
+    share: the blocks that the tile's columns belong to. channels: (first, last) of each block that its rows belong to,
+    None reads all of them.
     lost: -ir_drop * w * wire profile; current: |w| * rows / ir_drop_g_ratio; spread: variance a squared code.
     """
 
+    share: Share
     channels: tuple[int, int] | None
     blocks: int
     gain: Tensor | float
@@ -40,14 +43,18 @@ class _StaticTile:
 
 
 def prepare_static(
-    tile: Any, start: int, channels: int, operator: Any, io: Any
+    tile: Any, start: int, share: Share, channels: int, operator: Any, io: Any
 ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """The function from a map to the tile's converter output in ADC steps, with the digital scale of each channel."""
-    static, scale = _prepare(tile, start, channels, operator, io)
-    return lambda x: (_run(static, x, operator.multiply), scale)
+    static, scale = _prepare(tile, start, share, channels, operator, io)
+
+    def multiply(x: Tensor, weight: Tensor) -> Tensor:
+        return share.own(operator.multiply(x, weight, None, share.blocks))
+
+    return lambda x: (_run(static, x, multiply), scale)
 
 
-def _prepare(tile: Any, start: int, channels: int, operator: Any, io: Any) -> tuple[_StaticTile, Tensor]:
+def _prepare(tile: Any, start: int, share: Share, channels: int, operator: Any, io: Any) -> tuple[_StaticTile, Tensor]:
     constant = io.noise_management == NoiseManagementType.CONSTANT and io.nm_thres > 0
     divisor = io.nm_thres if constant else 1.0
     u, v = step(io.inp_res, io.inp_bound) or 1.0, step(io.out_res, io.out_bound) or 1.0
@@ -55,9 +62,10 @@ def _prepare(tile: Any, start: int, channels: int, operator: Any, io: Any) -> tu
     gain, scale = torch.full((), 1 / (divisor * u)), output_scale(tile) * (v * divisor)
     if tile.input_range is not None:
         gain, scale, reach = gain / tile.input_range, scale * tile.input_range, min(reach, 1 / divisor)
-    place = _Place(start, tile.in_size, channels // operator.blocks, operator.positions)
+    place = _Place(start, tile.in_size, channels // operator.blocks, operator.positions, share)
     weight = tile.tile.weight
     static = _StaticTile(
+        share=share,
         channels=place.read,
         blocks=operator.blocks,
         gain=gain.to(weight.device),
@@ -114,23 +122,29 @@ def _cubic(a: Tensor) -> Tensor:
 
 
 def _read_channels(x: Tensor, tile: _StaticTile) -> Tensor:
+    x = tile.share.channels(x, tile.blocks)
     if tile.channels is None:
         return x
     first, last = tile.channels
-    if tile.blocks == 1:
+    if tile.share.blocks == 1:
         return x[:, first:last]
-    return x.unflatten(1, (tile.blocks, -1))[:, :, first:last].flatten(1, 2)
+    return x.unflatten(1, (tile.share.blocks, -1))[:, :, first:last].flatten(1, 2)
 
 
 class _Place:
-    """Puts a tile's rows, a slice of (channel, kernel position), at their places among the channels it reads."""
+    """Puts a tile's rows, a slice of (channel, kernel position), at their places among the channels it reads.
 
-    def __init__(self, start: int, rows: int, channels: int, positions: int) -> None:
+    Its columns come to stand among those of their blocks.
+    """
+
+    def __init__(self, start: int, rows: int, channels: int, positions: int, share: Share) -> None:
         first, last = start // positions, -(-(start + rows) // positions)
         self.read = None if (first, last) == (0, channels) else (first, last)
+        self._share = share
         self._offset, self._width = start - first * positions, (last - first) * positions
 
     def __call__(self, weight: Tensor) -> Tensor:
+        weight = self._share.padded(weight)
         if weight.shape[1] == self._width:
             return weight
         placed = weight.new_zeros(len(weight), self._width)
