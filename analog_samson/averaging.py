@@ -137,18 +137,21 @@ def _batches(images: ImageSet, normalization: Normalization, options: AverageOpt
 
 def _normalization(options: AverageOptions, checkpoints: Sequence[Checkpoint], name: str) -> Normalization | None:
     """That of the input, which has to be the same for all; None where neither files nor data tell."""
-    if options.data is None:
+    told = {checkpoint: _told(options, checkpoint, name) for checkpoint in checkpoints}
+    found = {checkpoint: each for checkpoint, each in told.items() if each is not None}
+    if len({*found.values()}) > 1:
+        faults = [f"{checkpoint.path.name}: {each}" for checkpoint, each in found.items()]
+        raise CheckpointError(list_faults("average: trained with different normalizations", faults))
+    return next(iter(found.values()), None)
+
+
+def _told(options: AverageOptions, checkpoint: Checkpoint, name: str) -> Normalization | None:
+    """What the option, the checkpoint, or with data the network and the data say."""
+    if options.data is None and options.normalization is None and not checkpoint.metadata.get("normalization"):
         return None
-    found = [
-        choose_normalization(
-            text=options.normalization, metadata=checkpoint.metadata, model_name=name, data_spec=options.data
-        )[0]
-        for checkpoint in checkpoints
-    ]
-    if any(each != found[0] for each in found):
-        told = [f"{c.path.name}: {n}" for c, n in zip(checkpoints, found, strict=True)]
-        raise CheckpointError(list_faults("average: trained with different normalizations", told))
-    return found[0]
+    return choose_normalization(
+        text=options.normalization, metadata=checkpoint.metadata, model_name=name, data_spec=options.data or ""
+    )[0]
 
 
 def _metadata(

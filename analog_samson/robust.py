@@ -22,8 +22,10 @@ from analog_samson.sharpness.shift import shifted
 
 
 @torch.no_grad()
-def clip_weights(model: nn.Module, c: float) -> None:
+def clip_weights(model: nn.Module, c: float, *, frozen: bool = True) -> None:
     """Clip every convolution and linear weight to [-c, c], in place (Algorithm 1, the last line of the loop).
+
+    frozen: those that need no gradient too.
 
     >>> layer = nn.Linear(2, 1)
     >>> _ = layer.weight.data.copy_(torch.tensor([[0.1, -3.0]]))
@@ -32,14 +34,16 @@ def clip_weights(model: nn.Module, c: float) -> None:
     tensor([[ 0.1000, -0.2500]])
     """
     _expect_positive("the clipping range c", c)
-    weights = _weights(model)
+    weights = _weights(model, frozen=frozen)
     torch._foreach_clamp_max_(weights, c)
     torch._foreach_clamp_min_(weights, -c)
 
 
 @torch.no_grad()
-def clip_to_std(model: nn.Module, alpha: float) -> None:
+def clip_to_std(model: nn.Module, alpha: float, *, frozen: bool = True) -> None:
     """Clip every convolution and linear weight to +-alpha std(W) of its own layer, in place (paper, section 6.1).
+
+    frozen: those that need no gradient too.
 
     std is the population standard deviation of the layer's weights as they are at the call. A layer whose weights are
     all equal (a single weight, say) has none and is left alone.
@@ -51,7 +55,7 @@ def clip_to_std(model: nn.Module, alpha: float) -> None:
     tensor([[ 1.0000, -1.0000,  2.2361, -2.2361]])
     """
     _expect_positive("alpha", alpha)
-    for weight in _weights(model):
+    for weight in _weights(model, frozen=frozen):
         std = torch.std(weight, correction=0)
         bound = torch.where(std > 0, alpha * std, math.inf).to(weight.dtype)
         weight.clamp_(-bound, bound)
@@ -173,9 +177,10 @@ def relative_noise(model: nn.Module, sigma_c: float, *, generator: torch.Generat
     return random_perturbation(model, sigma=sigma, method="asam", eta=0.0, generator=generator)
 
 
-def _weights(model: nn.Module) -> list[Tensor]:
-    weights = [weight.detach() for weight in crossbar_weights(model).values() if weight.numel()]
-    if not weights:
+def _weights(model: nn.Module, *, frozen: bool = True) -> list[Tensor]:
+    found = [weight for weight in crossbar_weights(model).values() if weight.numel()]
+    weights = [weight.detach() for weight in found if frozen or weight.requires_grad]
+    if not found:
         raise OptionError(f"{type(model).__name__} has no convolution or linear weights to clip or to perturb")
     return weights
 

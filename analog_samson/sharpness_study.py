@@ -1,5 +1,6 @@
 """Sharpness of a set of checkpoints, beside what their runs say about robustness: names of files in, a study out."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class StudyOptions:
     split: str = "train"
     methods: tuple[str, ...] = ("samson",)
     rho: float | None = None
-    p: float = float("inf")
+    p: float = math.inf
     selection: str = "weights_only"
     steps: int = 1
     batch_size: int = 128
@@ -71,6 +72,10 @@ def _names(options: StudyOptions) -> list[str]:
     ]
     if not options.checkpoints:
         faults.append("checkpoint: give at least one")
+    if not options.methods:
+        faults.append("method: give at least one")
+    if options.p != math.inf and "samson" not in options.methods:
+        faults.append(f"p: has no effect with {', '.join(options.methods)}; leave it out or measure samson")
     if options.split not in ("train", "test"):
         faults.append(f"split: expected train or test, got {options.split!r}")
     if options.rho is not None and len(options.methods) > 1:

@@ -1,5 +1,7 @@
 """Several networks as their average: exact where weights are concerned, statistics from images, refusals in words."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -107,6 +109,29 @@ def test_networks_of_different_normalizations_are_refused(files, tmp_path):
     save_checkpoint(other, stored.state, stored.metadata | {"normalization": NORM | {"mean": [0.1]}})
     with pytest.raises(CheckpointError, match="trained with different normalizations"):
         average_checkpoints(AverageOptions(checkpoints=(files[0], str(other)), data="digits"))
+
+
+def test_network_without_batch_norm_keeps_its_normalization_and_needs_no_images(tmp_path):
+    paths = []
+    for seed, norm in ((0, NORM), (1, NORM), (2, NORM | {"mean": [0.1]}), (3, None)):
+        with rng.stream(seed, "weights"):
+            model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        paths.append(str(tmp_path / f"{seed}.safetensors"))
+        save_checkpoint(Path(paths[-1]), model, {"model": "test_averaging:flat", "normalization": norm})
+
+    def average(*chosen, **options):
+        return average_checkpoints(AverageOptions(checkpoints=tuple(paths[i] for i in chosen), **options))
+
+    assert average(0, 1).metadata["normalization"] == NORM
+    assert average(3, 1).metadata["normalization"] == NORM
+    assert average(3, 3, normalization="half").metadata["normalization"]["mean"] == [0.5]
+    assert average(3, 3).metadata["normalization"] is None
+    with pytest.raises(CheckpointError, match="trained with different normalizations"):
+        average(0, 2)
+
+
+def flat(num_classes=10, in_channels=1):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
 
 
 def test_checkpoints_of_different_networks_are_refused_with_every_reason():

@@ -204,6 +204,7 @@ def test_mistakes_are_named_before_anything_is_measured(networks, tmp_path, monk
         (options([]), "checkpoint"),
         (options(one, "--rho", "-1"), "rho: expected a finite number >= 0, got -1.0"),
         (options(one, "--p", "0.5"), "p: expected a number >= 1 or infinity, got 0.5"),
+        (options(one, "--p", "2", "--method", "sam"), "p: has no effect with sam; leave it out or measure samson"),
         (options(one, "--selection", "weights"), "did you mean 'weights_only'"),
         (options(one, "--rho", "1", "--method", "sam", "--method", "asam"), "rho: one radius for 2 methods"),
         (options(one, "--method", "sam", "--method", "sam"), "method 'sam': given twice"),

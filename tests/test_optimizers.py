@@ -556,6 +556,25 @@ def test_base_optimizers_that_cannot_serve_are_refused():
         SAMSON(model, torch.optim.SGD(model.parameters(), lr=0.1))
     with pytest.raises(OptionError, match="LBFGS evaluates a closure of its own"):
         SAMSON(model, torch.optim.LBFGS)
+    with pytest.raises(OptionError, match="Adadelta has an option rho of its own"):
+        SAMSON(model, torch.optim.Adadelta)
+
+
+def test_base_optimizer_need_not_take_a_closure():
+    class Plain(torch.optim.SGD):
+        @torch.no_grad()
+        def step(self):
+            return super().step()
+
+    models = [network(), network()]
+    for model, base in zip(models, (Plain, torch.optim.SGD), strict=True):
+        optimizer = SAMSON(model, base, lr=0.1)
+        for _ in range(2):
+            model(data()[0]).square().sum().backward()
+            optimizer.first_step(zero_grad=True)
+            model(data()[0]).square().sum().backward()
+            optimizer.second_step(zero_grad=True)
+    assert all(torch.equal(a, b) for a, b in zip(*(model.parameters() for model in models), strict=True))
 
 
 @every_optimizer

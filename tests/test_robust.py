@@ -73,6 +73,17 @@ def test_std_clipping_takes_each_layer_by_itself(dtype):
     assert set(moved(model, saved)) == {"0.weight", "5.weight"}
 
 
+@pytest.mark.parametrize("clip", [lambda m, **k: clip_weights(m, 0.01, **k), lambda m, **k: clip_to_std(m, 0.5, **k)])
+def test_frozen_weights_are_clipped_unless_they_are_left_out(clip):
+    model = network()
+    model[0].weight.requires_grad_(False)
+    saved = state(model)
+    clip(model, frozen=False)
+    assert list(moved(model, saved)) == ["5.weight"]
+    clip(model)
+    assert list(moved(model, saved)) == ["0.weight", "5.weight"]
+
+
 def test_layer_without_spread_is_not_clipped_to_nothing():
     model = nn.Linear(1, 1)
     before = model.weight.detach().clone()

@@ -181,15 +181,56 @@ def test_dropout_follows_the_seed():
     assert not same_weights(train(model=dropout_network())[0], train(model=dropout_network(), seed=1)[0])
 
 
-def test_frozen_parameters_stay():
+@pytest.mark.parametrize("limit", [{}, {"clip": 0.01}, {"clip_std": 1.0}], ids=str)
+def test_frozen_parameters_stay(limit):
     model = network()
     model.head.weight.requires_grad_(False)
     before = model.head.weight.clone()
-    train(model=model, method="samson", epochs=1)
+    train(model=model, method="samson", epochs=1, **limit)
     assert torch.equal(model.head.weight, before)
 
 
+@pytest.mark.parametrize("method", ["sam", "asam", "samson"])
+def test_climb_that_could_move_nothing_is_refused(method):
+    model = network()
+    for weight in crossbar_weights(model).values():
+        weight.requires_grad_(False)
+    with pytest.raises(
+        OptionError, match=rf"method {method}: selection 'weights_only' picks \d+ parameters"
+    ):
+        train(model=model, method=method)
+    train(model=model, method=method, rho=0.0, epochs=1)
+    train(model=model, method=method, selection="paper", epochs=1)
+
+
+def test_infinite_buffer_is_no_divergence():
+    model = network()
+    model.register_buffer("mask", torch.full((2, 2), -math.inf))
+    train(model=model, epochs=1)
+
+
 # ---- results and files
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"nesterov": "False"}, "nesterov: expected True or False, got 'False'"),
+        ({"augment": 1}, "augment: expected True or False, got 1"),
+        ({"step_epochs": 7}, "step_epochs: has no effect with schedule cosine"),
+        ({"step_factor": 0.5, "schedule": "onecycle"}, "step_factor: has no effect with schedule onecycle"),
+    ],
+    ids=str,
+)
+def test_option_that_would_be_misread_or_unused_is_refused(options, words):
+    with pytest.raises(OptionError, match=words):
+        few(**options)
+    assert few(schedule="step", step_epochs=7, step_factor=0.5)
+
+
+def test_options_tell_of_a_method_only_what_it_has():
+    assert [few(method=name).resolved()["eta"] for name in ("sam", "asam", "samson")] == [None, 0.01, 0.01]
+    assert [few(method=name).resolved()["p"] for name in ("sam", "asam", "samson")] == [None, None, math.inf]
 
 
 def test_result_describes_the_final_weights(tmp_path):

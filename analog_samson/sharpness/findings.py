@@ -84,6 +84,7 @@ def _sharpness_grid(study: Study) -> Grid:
             finding.checkpoint,
             finding.method,
             f"{finding.rho:g}",
+            f"{finding.p:g}" if finding.method == "samson" else "",
             f"{finding.value:.5g}",
             "%" if finding.method == PERCENT else "nats",
             f"{finding.loss:.5g}",
@@ -94,9 +95,9 @@ def _sharpness_grid(study: Study) -> Grid:
     )
     return Grid(
         title="Sharpness (a lower bound: the highest loss is sought by climbing)",
-        headers=("checkpoint", "method", "rho", "sharpness", "unit", "loss", "images", "m"),
+        headers=("checkpoint", "method", "rho", "p", "sharpness", "unit", "loss", "images", "m"),
         rows=rows,
-        align="llrrlrrr",
+        align="llrrrlrrr",
     )
 
 

@@ -15,7 +15,8 @@ from analog_samson.errors import OptionError, did_you_mean
 
 CROSSBAR, NORMALISATION, BIAS, OTHER = "crossbar weight", "normalisation weight", "bias", "other"
 KINDS = (CROSSBAR, NORMALISATION, BIAS, OTHER)  # a tensor with several owners is of the first kind that applies
-CROSSBAR_LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
+_CROSSBAR_LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
+_TRANSPOSED = nn.modules.conv._ConvTransposeNd  # no rule puts these on a crossbar
 _NORMALISATION_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 Role = Literal["scaled", "unscaled", "left out"]  # perturbed with the method's T | with T = 1 | not at all
@@ -126,14 +127,20 @@ def crossbar_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _owned(model: nn.Module) -> Iterator[tuple[Tensor, str]]:
-    """Each parameter with its kind, once for every layer that owns it (tied layers share one)."""
+    """Each parameter with its kind, once for every layer that owns it (tied layers share one).
+
+    The projections of an attention layer stay digital, see `tiles.plan`.
+    """
+    attentions = [module for module in model.modules() if isinstance(module, nn.MultiheadAttention)]
+    projections = {part for attention in attentions for part in attention.children()}
     for module in model.modules():
         for name, tensor in module.named_parameters(recurse=False):
-            yield tensor, _kind_in_layer(module, name)
+            kind = _kind_in_layer(module, name)
+            yield tensor, OTHER if kind == CROSSBAR and module in projections else kind
 
 
 def _kind_in_layer(module: nn.Module, name: str) -> str:
-    if name == "weight" and isinstance(module, CROSSBAR_LAYERS):
+    if name == "weight" and isinstance(module, _CROSSBAR_LAYERS) and not isinstance(module, _TRANSPOSED):
         return CROSSBAR
     if name == "weight" and isinstance(module, _NORMALISATION_LAYERS):
         return NORMALISATION

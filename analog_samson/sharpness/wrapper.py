@@ -234,7 +234,14 @@ def _build(base_optimizer: Base, groups: list[dict[str, Any]], base_kwargs: Mapp
             "its options follow as keywords"
         )
     base = base_optimizer(groups, **base_kwargs)
-    if signature(base.step).parameters["closure"].default is Parameter.empty:
+    shared = [name for name in _OWN if name in base.defaults]
+    if shared:
+        raise OptionError(
+            f"base_optimizer: {type(base).__name__} has an option {' and '.join(shared)} of its own, which the "
+            "perturbation's would replace; choose another base, such as SGD or Adam"
+        )
+    closure = signature(base.step).parameters.get("closure")
+    if closure is not None and closure.default is Parameter.empty:
         raise OptionError(
             f"base_optimizer: {type(base).__name__} evaluates a closure of its own in every step, so it cannot be the "
             "base of a sharpness-aware step; expected one that steps from the gradients, such as SGD or Adam"

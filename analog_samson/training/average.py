@@ -32,7 +32,7 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay, self.steps = decay, 0
-        self._live = _averaged_tensors(model)
+        self._live = trained_tensors(model)
         self._mean = {name: tensor.clone() for name, tensor in self._live.items()}
 
     @torch.no_grad()
@@ -70,7 +70,7 @@ class WeightAverage:
             tensor.copy_(state["mean"][name])
 
 
-def _averaged_tensors(model: nn.Module) -> dict[str, Tensor]:
+def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Parameters (each once) and batch-norm running means and variances, the model's own memory."""
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     return parameters | _running_statistics(model)

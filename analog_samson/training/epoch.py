@@ -12,7 +12,7 @@ from analog_samson import rng
 from analog_samson.data import ImageSet, augment
 from analog_samson.data.augment import suits_augmentation
 from analog_samson.evaluation import Batches, Evaluation, Normalizer, evaluate
-from analog_samson.training.average import WeightAverage
+from analog_samson.training.average import WeightAverage, trained_tensors
 from analog_samson.training.distill import TeacherOnDevice
 from analog_samson.training.distributed import ALONE, World
 from analog_samson.training.options import TrainOptions
@@ -170,7 +170,7 @@ def _evaluate(run: Run) -> Evaluation:
 
 def _check_weights(model: nn.Module, epoch: int) -> None:
     """A state with NaN or Inf in it must not replace the last good one."""
-    for name, tensor in model.state_dict().items():
+    for name, tensor in trained_tensors(model).items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise TrainingError(diverged(f"{name} holds NaN or Inf", f"the end of epoch {epoch + 1}"))
 

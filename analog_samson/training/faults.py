@@ -9,13 +9,14 @@ from analog_samson.errors import did_you_mean
 from analog_samson.presets.schema import Preset
 from analog_samson.sharpness.scale import DEFAULT_RHO
 from analog_samson.sharpness.selection import SELECTIONS
-from analog_samson.training.schedule import SCHEDULES
+from analog_samson.training.schedule import SCHEDULES, Schedule
 
 if TYPE_CHECKING:
     from analog_samson.training.options import TrainOptions
 
 METHODS = ("sgd", *DEFAULT_RHO, "rwp")
 _WHOLE = ("epochs", "batch_size", "step_epochs", "ascent_every")
+_FLAGS = ("nesterov", "ascent_sync", "augment", "bf16", "channels_last")
 _POSITIVE, _NOT_NEGATIVE = "a finite number above 0", "a finite number of at least 0"
 _SHARE, _PART = "a number from 0 to 1", "a number above 0, up to 1"
 _RANGES = (
@@ -46,6 +47,7 @@ _ABOVE_ZERO = (
 )
 NUMBERS = (*(name for name, *_ in _RANGES), "p")
 
+_OF_STEPS = {"step_epochs": Schedule.step_epochs, "step_factor": Schedule.step_factor}  # their defaults
 _NOISES = ("noise", "noise_sigma_c", "noise_preset")
 _ASCENT = ("ascent_every", "ascent_fraction", "ascent_sync")
 _RANDOM = ("sigma", "perturbed_share")
@@ -61,6 +63,7 @@ _WITHOUT_USE = {
 def option_faults(options: "TrainOptions") -> Iterator[str]:
     """One line for everything that is wrong."""
     yield from _range_faults(options)
+    yield from _flag_faults(options)
     yield from _choice_faults(options)
     yield from _without_effect(options)
     yield from _conflicts(options)
@@ -89,6 +92,12 @@ def _range_faults(options: "TrainOptions") -> Iterator[str]:
         yield f"p: expected a number of at least 1, or inf, got {options.p!r}"
 
 
+def _flag_faults(options: "TrainOptions") -> Iterator[str]:
+    for name in _FLAGS:
+        if not isinstance(getattr(options, name), bool):
+            yield f"{name}: expected True or False, got {getattr(options, name)!r}"
+
+
 def _choice_faults(options: "TrainOptions") -> Iterator[str]:
     choices = {"method": METHODS, "schedule": tuple(SCHEDULES), "selection": tuple(SELECTIONS)}
     for name, known in choices.items():
@@ -102,6 +111,9 @@ def _without_effect(options: "TrainOptions") -> Iterator[str]:
         value = getattr(options, name)
         if value is not None and value is not False:
             yield f"{name}: has no effect with method {options.method}; leave it out or choose another method"
+    for name, usual in _OF_STEPS.items():
+        if options.schedule != "step" and getattr(options, name) != usual:
+            yield f"{name}: has no effect with schedule {options.schedule}; leave it out or choose schedule step"
     if options.distill_weight == 1 and options.label_smoothing:
         yield "label_smoothing: has no effect where distill_weight is 1, for the labels are not used; leave it out"
 

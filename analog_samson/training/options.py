@@ -58,8 +58,8 @@ class TrainOptions:
     weight_decay: float = 5e-4
     schedule: str = "cosine"
     warmup_epochs: float = 0.0
-    step_epochs: int = 50
-    step_factor: float = 0.1
+    step_epochs: int = Schedule.step_epochs
+    step_factor: float = Schedule.step_factor
     method: str = "sgd"
     rho: float | None = None
     p: float | None = None
@@ -153,9 +153,10 @@ class TrainOptions:
             return {"selection": selection, "perturbed_share": 1.0, **self.perturbation_size()}
         if self.method not in DEFAULT_RHO:
             return {}
-        common = {"selection": selection, "rho": DEFAULT_RHO[self.method], "eta": SELECTIONS[selection].eta}
+        common = {"selection": selection, "rho": DEFAULT_RHO[self.method]}
+        scale = {} if self.method == "sam" else {"eta": SELECTIONS[selection].eta}
         norm = {"p": math.inf} if self.method == "samson" else {}
-        return {**common, **norm, "ascent_every": 1, "ascent_fraction": 1.0}
+        return {**common, **scale, **norm, "ascent_every": 1, "ascent_fraction": 1.0}
 
     def _noise_defaults(self) -> dict[str, Any]:
         timed = self.noise_preset is not None and changes_with_time(self.noise_preset)

@@ -257,11 +257,11 @@ def _check_average(model: nn.Module, place: Place) -> None:
 
 
 def limit_weights(model: nn.Module, options: TrainOptions) -> None:
-    """Clip the crossbar weights as the options say; after every update, and on an average of weights."""
+    """Clip the crossbar weights that are trained as the options say; after every update, and on an average of them."""
     if options.clip is not None:
-        clip_weights(model, options.clip)
+        clip_weights(model, options.clip, frozen=False)
     if options.clip_std is not None:
-        clip_to_std(model, options.clip_std)
+        clip_to_std(model, options.clip_std, frozen=False)
 
 
 def diverged(what: str, where: str) -> str:
