@@ -18,7 +18,7 @@ from analog_samson.batchnorm import adapt_batchnorm, batchnorm_layers
 from analog_samson.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from analog_samson.data import ImageSet, Normalization, choose_normalization, open_data
 from analog_samson.devices import find_device
-from analog_samson.errors import CheckpointError, OptionError, list_faults
+from analog_samson.errors import CheckpointError, OptionError, RunError, list_faults
 from analog_samson.evaluation import Batches
 from analog_samson.models import restore_model
 from analog_samson.simulation import as_in_training
@@ -111,9 +111,17 @@ def mean_state(
     return mean
 
 
-def write_average(averaged: Averaged, out: Path) -> Path:
-    """Store the network as `checkpoint.safetensors` in the folder `out`, which is made; a file there is replaced."""
+def average_path(out: Path) -> Path:
+    """Where an average is stored; RunError where there is a checkpoint already."""
     path = out / "checkpoint.safetensors"
+    if path.exists():
+        raise RunError(f"{path}: there already; choose another output folder, or take the file away")
+    return path
+
+
+def write_average(averaged: Averaged, out: Path) -> Path:
+    """Store the network as `checkpoint.safetensors` in the folder `out`, which is made; see `average_path`."""
+    path = average_path(out)
     save_checkpoint(path, averaged.model, averaged.metadata)
     return path
 

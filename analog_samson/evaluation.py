@@ -140,7 +140,7 @@ def check_fit(logits: object, labels: Tensor, num_classes: int | None) -> None:
         )
 
 
-def explain_channels(model: nn.Module, x: Tensor, error: RuntimeError) -> None:
+def explain_channels(model: nn.Module, x: Tensor, error: Exception) -> None:
     """Raise DataError if a failed forward is due to a wrong number of input channels, else return."""
     first = next((module for module in model.modules() if isinstance(module, _ConvNd)), None)
     if first is not None and x.ndim == 4 and x.shape[1] != first.in_channels:
@@ -153,9 +153,12 @@ def explain_channels(model: nn.Module, x: Tensor, error: RuntimeError) -> None:
 def _first_forward(model: nn.Module, x: Tensor, y: Tensor, bf16: bool, classes: int | None) -> Tensor:
     try:
         logits = _forward(model, x, bf16)
-    except RuntimeError as error:
-        explain_channels(model, x, error)
+    except torch.OutOfMemoryError:
         raise
+    except (RuntimeError, ValueError, AssertionError) as error:
+        explain_channels(model, x, error)
+        size, told = " x ".join(map(str, x.shape[1:])), str(error) or type(error).__name__
+        raise DataError(f"the network cannot run on images of {size}: {told}") from error
     check_fit(logits, y, classes)
     return logits
 

@@ -19,11 +19,12 @@ from analog_samson.data import ImageSet, Normalization, augment, choose_normaliz
 from analog_samson.data.augment import suits_augmentation
 from analog_samson.devices import find_device
 from analog_samson.drift import Progress, extent_faults, simulate_drift
-from analog_samson.errors import OptionError, RunError, did_you_mean, list_faults
+from analog_samson.errors import DataError, OptionError, RunError, did_you_mean, list_faults
 from analog_samson.evaluation import Batches, evaluate
 from analog_samson.models import restore_model
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
+from analog_samson.results.contents import refuse_other_contents
 from analog_samson.results.runfile import RUN_FILE, read_options
 from analog_samson.results.store import RunFolder
 from analog_samson.tiles.calibrate import needs_calibration
@@ -34,6 +35,7 @@ from analog_samson.zoo.search import checkpoint_path
 
 PACKAGES = ("torch", "torchvision", "aihwkit", "numpy")
 VOLATILE = ("device", "threads")
+CONTENTS = ("checkpoint", "preset_sha256", "data", "calibration")  # what a run was begun with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,7 @@ class Inputs:
             images,
             self.normalization,
             batch_size=options.batch_size,
-            device=options.device,
+            device=find_device(options.device),
             channels_last=channels_last,
         )
 
@@ -119,6 +121,7 @@ def run_simulation(
         channels_last = takes_channels_last(inputs, options)
         description = _describe(inputs, options, command) | {"channels_last": channels_last}
         run = RunFolder.create(out, asdict(options), volatile=VOLATILE)
+        refuse_other_contents(run, {key: description[key] for key in CONTENTS})
         for key, value in description.items():
             run.set_meta(key, value)
         data = inputs.batches(inputs.images, options, channels_last=channels_last)
@@ -194,7 +197,7 @@ def takes_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
     evaluate(inputs.model, inputs.batches(few, options, channels_last=False))
     try:
         evaluate(inputs.model, inputs.batches(few, options, channels_last=True))
-    except RuntimeError:
+    except DataError:
         return False
     return True
 
@@ -248,6 +251,8 @@ def _describe(inputs: Inputs, options: SimulateOptions, command: str) -> dict[st
             "count": len(inputs.images),
             "num_classes": inputs.images.num_classes,
         },
+        "calibration": inputs.calibration
+        and {"name": inputs.calibration.name, "fingerprint": inputs.calibration.fingerprint},
         "hardware": asdict(plan.summary()),
         "plan": plan.records(),
         "seed": options.seed,

@@ -91,7 +91,8 @@ def run_cells(task: Callable[[T], None], cells: Sequence[T], pool: Pool, *, done
     """Run `task` on every cell; `done` gets the place of each finished one, in the order in which they finish.
 
     task: a function of a module, and cells that can be pickled, for they go to other processes. Every cell is tried;
-    then RunError lists what went wrong in which. With one worker on loky everything runs in this process.
+    then RunError lists what went wrong in which. An exception that is no AnalogSamsonError ends everything at once.
+    With one worker on loky everything runs in this process.
     """
     failures: dict[int, _Failure] = {}
     for place, failure in _results(_Guarded(task, pool.threads), cells, pool):

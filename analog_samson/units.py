@@ -43,4 +43,4 @@ def format_duration(seconds: float) -> str:
     for unit, size in reversed(SECONDS.items()):
         if seconds >= size and (seconds / size).is_integer() and seconds / size < 1000:
             return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.0f}s" if float(seconds).is_integer() and seconds < 1e15 else f"{seconds!r}s"

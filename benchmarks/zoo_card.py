@@ -22,6 +22,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,14 @@ def make_card(options: argparse.Namespace) -> Card:
 
 
 def in_order(last: Checkpoint, earlier: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """The trainings in which `last` came to be, the first one first."""
-    stages, waiting = [last], {each.sha256: each for each in earlier}
-    for stage in stages:  # grows while it is gone through
-        stages += [waiting.pop(source["sha256"]) for _, source in sources(stage) if source["sha256"] in waiting]
-    if waiting:
-        raise CheckpointError(f"--earlier {next(iter(waiting.values())).path}: no training here comes from it")
-    return stages[::-1]
+    """The trainings in which `last` came to be, each after those that it begins with, learns from or averages."""
+    known = {each.sha256: each for each in (*earlier, last)}
+    needs = {sha256: [s["sha256"] for _, s in sources(each) if s["sha256"] in known] for sha256, each in known.items()}
+    used = {last.sha256}.union(*needs.values())
+    idle = [each.path for each in earlier if each.sha256 not in used]
+    if idle:
+        raise CheckpointError(f"--earlier {idle[0]}: no training here comes from it")
+    return [known[sha256] for sha256 in TopologicalSorter(needs).static_order()]
 
 
 def last_training(stages: Sequence[Checkpoint]) -> Mapping[str, Any]:

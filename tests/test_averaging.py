@@ -71,7 +71,10 @@ def test_command_writes_a_checkpoint_that_says_what_it_is_made_of(files, tmp_pat
     written = [(tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("a", "b")]
     assert written[0] == written[1]
     text = capsys.readouterr().out
-    assert "0.4 of 0.safetensors" in text
+    assert f"0.4 of {files[0]}" in text
+    assert main([*command, "--out", str(tmp_path / "a")]) == 1
+    assert "there already; choose another output folder" in capsys.readouterr().err
+    assert (tmp_path / "a" / "checkpoint.safetensors").read_bytes() == written[0]
     known = load_checkpoint(tmp_path / "a" / "checkpoint.safetensors").metadata
     assert [(source["file"], source["share"]) for source in known["averaged"]] == [
         ("0.safetensors", 0.4),

@@ -124,10 +124,12 @@ def test_one_channel_data_into_a_three_channel_network_is_refused(name):
         evaluate(model, batches(made_set(channels=1, size=32)))
 
 
-def test_failure_inside_a_network_that_takes_the_channels_is_not_disguised():
+def test_failure_inside_a_network_is_told_with_the_size_of_the_images():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(5, 10))
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    words = "cannot run on images of 3 x 8 x 8: mat1 and mat2 shapes cannot be multiplied"
+    with pytest.raises(DataError, match=words) as caught:
         evaluate(model, batches(made_set()))
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 @pytest.mark.parametrize(("model", "shape"), [(nn.Identity(), r"\(4, 3, 8, 8\)"), (nn.Flatten(0), r"\(768,\)")])

@@ -1,5 +1,6 @@
 """Named streams."""
 
+import numpy as np
 import torch
 
 from analog_samson import rng
@@ -29,3 +30,9 @@ def test_stream_when_named_alike_draws_alike_whatever_was_drawn_before():
 def test_derive_seed_when_known_names_keeps_its_value():
     # Published results depend on it: a change here changes every number anyone has.
     assert rng.derive_seed(0, "program", 0) == 2464242320596810639
+
+
+def test_numbers_of_numpy_and_torch_name_the_same_draw():
+    plain = rng.derive_seed(3, "program", 4, 0.5)
+    assert rng.derive_seed(np.int64(3), "program", np.int32(4), np.float64(0.5)) == plain
+    assert rng.derive_seed(torch.tensor(3), "program", torch.tensor(4), 0.5) == plain

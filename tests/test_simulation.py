@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import seeded
-from small import Small, small_options
+from small import SMALL, Small, small_options
 from torch import nn
 
 from analog_samson.checkpoint import save_checkpoint
@@ -72,6 +72,25 @@ def test_run_when_interrupted_anywhere_continues_to_the_same_bytes(options, tmp_
             run_simulation(options, tmp_path / f"stopped{stop}", progress=progress)
         run_simulation(options, tmp_path / f"stopped{stop}").close()
         assert csv(tmp_path / f"stopped{stop}") == csv(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("changed", ["checkpoint", "data", "calibration"])
+def test_run_when_a_file_has_new_contents_is_not_continued_with_them(options, tmp_path, changed):
+    options = replace(options, adabs=True)
+    with run_simulation(options, tmp_path / "run") as run:
+        before, stored = csv(tmp_path / "run"), run.meta(changed)
+    if changed == "checkpoint":
+        save_checkpoint(tmp_path / "net.safetensors", seeded(Small, 1), SMALL)
+    else:
+        path = tmp_path / ("test.npz" if changed == "data" else "train.npz")
+        arrays = dict(np.load(path))
+        arrays["images"][0] += 1
+        np.savez(path, **arrays)
+    with pytest.raises(RunError, match=rf"other contents.*\n  {changed}: the run there has \w{{12}}, this one"):
+        run_simulation(options, tmp_path / "run")
+    with open_run(tmp_path / "run") as run:
+        assert run.meta(changed) == stored
+    assert csv(tmp_path / "run") == before
 
 
 def test_simulate_when_killed_continues_to_the_same_bytes(options, tmp_path):

@@ -183,7 +183,7 @@ def test_planted_order_is_found_and_told(files):
 def test_every_ingredient_is_left_out_once_and_nothing_else_is_asked_of_that_setting(files):
     title = "ResNet-20 on CIFAR-10, with each ingredient and without"
     page = files["index.md"].decode()
-    table = page.partition(f"**{title}: each ingredient, by leaving it out (95 %, 10 intervals at once)**")[2]
+    table = page.partition(f"**{title}: each ingredient, by leaving it out (95 %, 10 intervals of a kind at once)**")[2]
     rows = [line.split(" | ")[:2] for line in table.splitlines()[4:9]]
     planted = {"SAMSON": 0.5, "clipping": 2.0, "noise": 3.0, "the EMA": 1.0, "the teacher": -0.5}
     assert [row[0] for row in rows] == [f"| all ingredients minus all but {what}, 1y with AdaBS" for what in planted]

@@ -195,9 +195,7 @@ def test_climb_that_could_move_nothing_is_refused(method):
     model = network()
     for weight in crossbar_weights(model).values():
         weight.requires_grad_(False)
-    with pytest.raises(
-        OptionError, match=rf"method {method}: selection 'weights_only' picks \d+ parameters"
-    ):
+    with pytest.raises(OptionError, match=rf"method {method}: selection 'weights_only' picks \d+ parameters"):
         train(model=model, method=method)
     train(model=model, method=method, rho=0.0, epochs=1)
     train(model=model, method=method, selection="paper", epochs=1)

@@ -22,3 +22,8 @@ def test_parse_duration_when_malformed_says_what_was_expected(text):
 
 def test_parse_times_when_unsorted_and_repeated_gives_each_once_in_order():
     assert parse_times("1y,1s, 1h,1s") == (1.0, 3600.0, 31536000.0)
+
+
+@pytest.mark.parametrize("seconds", [1234567.0, 1234568.0, 31536001.0, 0.1234567, 1e-7, 2.5e20])
+def test_duration_reads_back_as_the_same_number(seconds):
+    assert parse_duration(format_duration(seconds)) == seconds

@@ -410,6 +410,19 @@ def test_earlier_training_is_told_first_and_read_by_the_next(trained, tmp_path):
     assert "--from-checkpoint runs/cnn_digits-1/checkpoint.safetensors" in after
 
 
+def test_every_training_is_told_after_those_that_it_comes_from(trained, tmp_path):
+    def stage(name, **sources):
+        path = changed(trained, tmp_path / f"{name}.safetensors", remark=name, **sources)
+        return load_checkpoint(path), {"file": "checkpoint.safetensors", "sha256": load_checkpoint(path).sha256}
+
+    first, told_first = stage("first")
+    second, told_second = stage("second", started_from=told_first)
+    mean, _ = stage("mean", averaged=[told_first, told_second])
+    for earlier in ([first, second], [second, first]):
+        order = script["in_order"](mean, earlier)
+        assert [each.sha256 for each in order] == [first.sha256, second.sha256, mean.sha256]
+
+
 def test_average_is_told_after_its_training_and_names_the_file_of_others(trained, tmp_path, capsys):
     """The card of an average has its two commands, and those repeat the file."""
     out = tmp_path / "mean"

@@ -31,7 +31,9 @@ def average(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     out: Annotated[Path, typer.Option(help="Folder for checkpoint.safetensors.")] = Path("runs/average"),
 ) -> None:
-    from analog_samson.averaging import AverageOptions, average_checkpoints, write_average
+    from analog_samson.averaging import AverageOptions, average_checkpoints, average_path, write_average
+
+    average_path(out)
 
     options = AverageOptions(
         checkpoints=tuple(checkpoint),
@@ -45,8 +47,8 @@ def average(
         device=device,
     )
     averaged = average_checkpoints(options)
-    for source in averaged.metadata["averaged"]:
-        print(f"{source['share']:.3g} of {source['file']}")
+    for path, source in zip(checkpoint, averaged.metadata["averaged"], strict=True):
+        print(f"{source['share']:.3g} of {path}")
     statistics = averaged.metadata.get("statistics")
     if statistics is not None:
         print(f"batch-norm statistics recomputed on {statistics['images']} images of {statistics['data']}")

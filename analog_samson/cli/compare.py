@@ -11,6 +11,7 @@ import typer
 from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.cli.report import Format
 from analog_samson.cli.simulate import parse_sigmas
+from analog_samson.cli.typed import as_options, typed_options
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.units import parse_times
 
@@ -25,6 +26,7 @@ analog-samson compare --checkpoint sgd=a.safetensors --checkpoint samson=b.safet
 
 
 def compare(
+    context: typer.Context,
     runs: Annotated[
         list[Path] | None, typer.Argument(help="Run folders that exist already, instead of checkpoints.", metavar="RUN")
     ] = None,
@@ -101,7 +103,7 @@ def compare(
         "threads": threads,
     }
     if runs:
-        _refuse_both(checkpoint, data, preset, given["sigmas"])
+        _refuse_both(typed_options(context, ["checkpoint", "label", "model", "preset", "preset_dir", *given]))
         folders = runs
     else:
         presets = [resolve_preset(name, preset_dir) for name in preset or ["pcm_nandakumar_2019"]]
@@ -148,13 +150,9 @@ def _cells(
     return plan_comparison(base, described, presets, out)
 
 
-def _refuse_both(
-    checkpoint: list[str] | None, data: str | None, preset: list[str] | None, sigmas: Sequence[float]
-) -> None:
-    both = {"--checkpoint": checkpoint, "--data": data, "--preset": preset, "--sigmas": sigmas}
-    names = [name for name, value in both.items() if value]
-    if names:
-        raise OptionError(f"compare: run folders and {', '.join(names)} exclude each other; a run has its own")
+def _refuse_both(typed: Sequence[str]) -> None:
+    if typed:
+        raise OptionError(f"compare: run folders and {as_options(typed)} exclude each other; a run has its own")
 
 
 def _simulate(cells: "list[ComparisonCell]") -> list[Path]:

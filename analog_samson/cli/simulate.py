@@ -2,12 +2,15 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
+from analog_samson.cli.typed import as_options, typed_options
 from analog_samson.errors import OptionError
 from analog_samson.units import parse_duration, parse_times
 
@@ -23,6 +26,7 @@ analog-samson simulate --model resnet20 --checkpoint resnet20.th --data cifar10:
 
 
 def simulate(
+    context: typer.Context,
     checkpoint: Annotated[
         str | None, typer.Option(help="Checkpoint: .safetensors, .pt, .pth, .th or zoo:NAME.")
     ] = None,
@@ -70,7 +74,9 @@ def simulate(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: torch's own choice.")] = None,
     label: Annotated[str | None, typer.Option(help="Name of this checkpoint in tables and figures.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Take every option from the run.toml of another run.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Take every option but --device and --threads from the run.toml of another run.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Run folder; the same command continues a run that was stopped.")] = Path(
         "runs/simulate"
     ),
@@ -125,7 +131,7 @@ def simulate(
 
     check_installation()
     check_threshold(threshold)
-    options = _options(given, config)
+    options = _options(given, config, typed_options(context, [*given, "preset_dir"]))
     at = None if explain_time is None else parse_duration(explain_time)
     asked: dict[str, Any] = {"time_seconds": at, "instances": explain_instances, "limit": explain_limit}
     settings = ExplainOptions(**{name: value for name, value in asked.items() if value is not None})
@@ -172,11 +178,17 @@ def _explain(options: "SimulateOptions", out: Path, settings: "ExplainOptions") 
             explainer.explain(progress)
 
 
-def _options(given: dict[str, Any], config: Path | None) -> "SimulateOptions":
-    from analog_samson.simulation import SimulateOptions, read_config
+def _options(given: dict[str, Any], config: Path | None, typed: Sequence[str]) -> "SimulateOptions":
+    from analog_samson.simulation import VOLATILE, SimulateOptions, read_config
 
     if config is not None:
-        return read_config(config)
+        options = read_config(config)
+        lost = as_options(name for name in typed if name not in VOLATILE)
+        if lost:
+            raise OptionError(f"simulate: {lost} beside --config, which takes every option from that run")
+        return replace(options, **{name: given[name] for name in typed})
+    if "max_instances" in typed and given["target_halfwidth"] is None:
+        raise OptionError("simulate: --max-instances would do nothing without --target-halfwidth; give it too")
     missing = [f"--{name}" for name in ("checkpoint", "data") if given[name] is None]
     if missing:
         raise OptionError(f"simulate: missing {' and '.join(missing)} (or give --config RUN/run.toml)")

@@ -1,7 +1,9 @@
 """Arrays from an npz file or from a function of the user's."""
 
 import zipfile
+import zlib
 from collections.abc import Mapping
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,8 @@ def load_npz(path: Path, split: str, options: Mapping[str, int | None], limit: i
             raise DataError(f"{path}: no array {' or '.join(missing)} (it has {found}); {_LAYOUT}")
         try:
             images, labels = arrays[f"{prefix}images"], arrays[f"{prefix}labels"]
-            stated = int(arrays["num_classes"]) if "num_classes" in arrays else None
-        except (ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            stated = index(arrays["num_classes"].item()) if "num_classes" in arrays else None
+        except (ValueError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise DataError(f"{path}: cannot be read ({error}); {_LAYOUT}") from error
     classes = options["classes"] or stated
     return image_set(images, labels, name=f"npz:{path.name}", where=str(path), num_classes=classes)

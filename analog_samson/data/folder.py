@@ -25,6 +25,7 @@ def load_folder(path: Path, split: str, options: Mapping[str, int | None], limit
     The images come in a fixed shuffled order, so that the first `limit` hold every class.
     """
     root, parts = _part(path, split)
+    _check_classes(path, root)
     classes = sorted({name for part in parts for name in _subfolders(part)})
     files = [(file, label) for label, name in enumerate(classes) for file in _images(root / name)]
     if not files:
@@ -46,6 +47,14 @@ def _part(path: Path, split: str) -> tuple[Path, list[Path]]:
     if parts and wanted is None:
         raise DataError(f"{path}: has {', '.join(parts)}, but no subfolder {' or '.join(_PARTS[split])}; {_LAYOUT}")
     return (parts[wanted], list(parts.values())) if wanted else (path, [path])
+
+
+def _check_classes(path: Path, root: Path) -> None:
+    """Refuse classes that training never sees."""
+    train = path / _PARTS["train"][0]
+    unknown = sorted({*_subfolders(root)} - {*_subfolders(train)}) if train.is_dir() else []
+    if unknown:
+        raise DataError(f"{root}: {', '.join(unknown[:5])}: no such class in {train}; {_LAYOUT}")
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -83,15 +92,19 @@ def _each(files: Sequence[Path], mode: str, options: Mapping[str, int | None]) -
         with _opened(file) as image:
             try:
                 yield np.atleast_3d(np.asarray(_fitted(file, image.convert(mode), options)))
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 raise DataError(f"{file}: damaged image ({error}); replace or remove it") from error
 
 
 def _opened(file: Path) -> Image.Image:
     try:
-        return Image.open(file)
-    except (OSError, Image.DecompressionBombError) as error:
+        image = Image.open(file)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: not an image that can be read ({error}); replace or remove it") from error
+    if image.mode.startswith(("I", "F")):
+        image.close()
+        raise DataError(f"{file}: more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
+    return image
 
 
 def _is_grey(file: Path) -> bool:

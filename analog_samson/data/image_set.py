@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import index
 
 import numpy as np
 import torch
@@ -88,7 +89,11 @@ def image_set(
     images: (N, H, W) or (N, H, W, C) with 1 or 3 channels; 8-bit integers, or floats in [0, 1], which are stored in
     8 bits. labels: integers, (N,) or (N, 1). num_classes: None takes the highest label + 1. where: for messages.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
+    try:
+        images, labels = np.asarray(images), np.asarray(labels)
+        num_classes = None if num_classes is None else index(num_classes)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: expected arrays of numbers and a whole number of classes ({error})") from error
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     faults = [*_image_faults(images), *_label_faults(labels, len(images) if images.ndim else 0, num_classes)]
     if faults:

@@ -2,7 +2,7 @@
 
 Two intervals go with every difference. The one over trainings (paired by seed) is about methods, and decides. The one
 over chips (paired by seed and chip) is about the very networks that were trained, which is all that a few trainings may
-be able to tell. All intervals of a table hold at once with 95 % (Bonferroni).
+be able to tell. All intervals of one kind in a table hold at once with 95 % (Bonferroni).
 """
 
 from collections import Counter
@@ -143,7 +143,7 @@ def _grid(title: str, setting: Setting, contrasts: Sequence[Contrast]) -> Grid:
     )
     headers = ("comparison", "points", "over trainings", "trainings", "over chips", "chips", "verdict")
     data = Data(columns=COLUMNS, rows=tuple(_numbers(setting, one) for one in contrasts))
-    title = f"{title} (95 %, {family} intervals at once)"
+    title = f"{title} (95 %, {family} intervals of a kind at once)"
     return Grid(title=title, headers=headers, rows=rows, align="lrrrrrl", name="differences", data=data)
 
 

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from analog_samson.experiments.conditions import Condition, after, at_sigma, digital, noisy
 from analog_samson.experiments.findings import finding_blocks, judged
+from analog_samson.experiments.plan import UNTRAINED
 from analog_samson.experiments.results import CellResult, pool
 from analog_samson.experiments.schema import Method, Printed, Setting
 from analog_samson.experiments.shown import AccuracyTable, Correlation, SigmaCurves, StudyTable, TimeBars
@@ -62,10 +63,11 @@ def drop_points(view: View, result: CellResult, adabs: bool) -> list[float]:
 def _accuracy(view: View, shows: AccuracyTable, setting: Setting, metric: str) -> Grid:
     found = {m.name: {r.cell.seed: r.clean[metric] for r in results} for m, results in view.rows(setting)}
     base = found.get(shows.baseline, {})
+    trained = view.methods[shows.baseline].options.method != UNTRAINED
     rows = []
     for method, _ in view.rows(setting):
         values = found[method.name]
-        difference = None if method.name == shows.baseline else _against(base, values)
+        difference = None if method.name == shows.baseline else _against(base, values, trained=trained)
         printed = view.paper(setting, method.name, metric)
         baseline = view.paper(setting, shows.baseline, metric)
         rows.append(
@@ -84,9 +86,9 @@ def _accuracy(view: View, shows: AccuracyTable, setting: Setting, metric: str) -
     return Grid(title=title, headers=headers, rows=tuple(rows), align="lrrrrrrr")
 
 
-def _against(base: dict[int, float], values: dict[int, float]) -> Difference | None:
+def _against(base: dict[int, float], values: dict[int, float], *, trained: bool) -> Difference | None:
     """Paired over the seeds; a baseline that was not trained is one network for all of them."""
-    if len(base) == 1:
+    if base and not trained:
         base = dict.fromkeys(values, next(iter(base.values())))
     return paired_difference(base, values)
 

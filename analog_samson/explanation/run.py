@@ -40,6 +40,7 @@ from analog_samson.simulation import (
 from analog_samson.tiles.calibrate import calibrate_input_ranges, needs_calibration
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.plan import ConversionPlan, plan_conversion
+from analog_samson.tiles.state import program
 from analog_samson.units import format_duration
 
 _REMARK = "Part of the run in the folder above: analog-samson simulate --explain with that run's options goes on here."
@@ -166,13 +167,13 @@ class Explainer:
         return decisions
 
     def _as_it_is(self, digital: Decisions, progress: Progress) -> None:
-        """The chips of the run itself, the same as in the run: equal streams, equal numbers."""
+        """The chips of the run itself, from the same streams; losses differ by rounding: no batch norm is folded."""
         missing = [i for i in range(self.instances) if not self._has(AS_IS, i)]
         analog: Any = self._converted() if missing else None
         edges = self.run.meta("outcomes/digital")["edges"]
         for instance in missing:
             with rng.stream(self.options.seed, "program", instance):
-                analog.program_analog_weights()
+                program(analog)
             with rng.stream(self.options.seed, "drift", instance, self.time):
                 if self.time > 0:
                     analog.drift_analog_weights(self.time)
@@ -245,7 +246,7 @@ class Explainer:
         few = self.data.image_set.take(self.data.batch_size)
         analog = self._converted()
         with rng.stream(self.options.seed, "timing"):
-            analog.program_analog_weights()
+            program(analog)
             for _ in range(2):
                 start = perf_counter()
                 decide(analog, Batches(few, self.inputs.normalization, batch_size=len(few), device=self.data.device))

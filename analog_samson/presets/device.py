@@ -14,6 +14,7 @@ from analog_samson.presets.fields import (
     Positives,
     Section,
     expected,
+    not_above,
     show_number,
 )
 
@@ -155,6 +156,11 @@ class PiecewiseFlickerReadNoise(Section):
     q_log_max: NonNegative = Field(description="q below the knee: upper bound")
     q_log_min: NonNegative = Field(description="q below the knee: lower bound")
     q_coefficients: Coefficients = Field(description="c0, c1, c2, ... of q from the knee on")
+
+    @field_validator("q_log_min")
+    @classmethod
+    def _bounds(cls, value: float, info: ValidationInfo) -> float:
+        return not_above(value, info, "q_log_max")
 
     @property
     def q(self) -> Piecewise:

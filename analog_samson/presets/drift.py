@@ -101,6 +101,11 @@ class PiecewiseExponentDrift(Section):
     nu_std_log_min: NonNegative = Field(description="spread of nu below the knee: lower bound")
     nu_std_coefficients: Coefficients = Field(description="c0, c1, c2, ... of the spread of nu from the knee on")
 
+    @field_validator("nu_mean_log_min", "nu_std_log_min")
+    @classmethod
+    def _bounds(cls, value: float, info: ValidationInfo) -> float:
+        return not_above(value, info, str(info.field_name).replace("_min", "_max"))
+
     @property
     def nu_mean(self) -> Piecewise:
         """Mean of nu as a function of x."""

@@ -105,7 +105,7 @@ def _found(path: Path) -> str:
 def _package_folder(point: metadata.EntryPoint) -> Traversable:
     try:
         return resources.files(point.module)
-    except ImportError as error:
+    except (ImportError, TypeError) as error:
         package = point.dist.name if point.dist else "an installed package"
         raise PresetError(
             f"{package}: its entry point {point.name!r} in group {ENTRY_POINTS} names {point.module!r}, "
@@ -156,5 +156,5 @@ def _parse_toml(file: PresetFile) -> dict[str, Any]:
         raise PresetError(f"{file.where}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise PresetError(f"{file.where}: not UTF-8 text (byte {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of TOML, or of a number too long to read
         raise PresetError(f"{file.where}: not valid TOML: {error}") from None

@@ -98,7 +98,8 @@ def _preset_card(seen: Study, best: Entry, place: int) -> Card:
         says = "highest; one chip: no interval"
     else:
         equal = not_beaten(seen, best)
-        says = f"no difference to {and_list(equal)} seen" if equal else "ahead of all others"
+        alone = "ahead of all others" if seen.ahead(best.preset) is best else "not compared with every other network"
+        says = f"no difference to {and_list(equal)} seen" if equal else alone
         says = says if is_paired(seen, best) else "highest; not compared on the same chips"
     note = f"{best.method}, {says}"
     value, mark = f"{best.state.accuracy.mean:.1f}", _mark(best.state)

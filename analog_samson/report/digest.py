@@ -10,6 +10,7 @@ from analog_samson.errors import RunError
 from analog_samson.report.equivalent import EquivalentSigma, GaussianCurve, equivalent_sigma_c, gaussian_curve
 from analog_samson.report.explanation import FOLDER, Explanation, read_explanation
 from analog_samson.report.statistics import Summary, summarize
+from analog_samson.report.stopping import stein_halfwidth
 from analog_samson.report.validity import EXTRAPOLATED, UNKNOWN, Validity, validity_of
 from analog_samson.results.records import Record
 from analog_samson.results.runfile import RUN_FILE
@@ -103,7 +104,7 @@ class Run:
 def digest(folders: Sequence[RunFolder]) -> tuple[Run, ...]:
     """Read run folders, in the order given.
 
-    A checkpoint label that several runs share on one preset gets the name of its run.
+    A checkpoint label that several runs share on one preset, or for different weights, gets the name of its run.
     """
     if not folders:
         raise RunError("no run folder given")
@@ -116,7 +117,8 @@ def digest(folders: Sequence[RunFolder]) -> tuple[Run, ...]:
         if not found:
             raise RunError(f"{folder.path}: holds no result yet; run the same command again to continue it")
     names = distinct_names([folder.path.resolve() for folder in folders])
-    labelled = _distinct_labels(names, records)
+    contents = [(folder.meta("checkpoint") or {}).get("sha256") for folder in folders]
+    labelled = _distinct_labels(names, records, contents)
     return tuple(_read(*each) for each in zip(folders, names, labelled, strict=True))
 
 
@@ -133,11 +135,21 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _distinct_labels(names: Sequence[str], records: Sequence[list[Record]]) -> list[list[Record]]:
-    """Checkpoint labels that two runs share on one preset get the run's name; all records of a label alike."""
+def _distinct_labels(
+    names: Sequence[str], records: Sequence[list[Record]], contents: Sequence[str | None]
+) -> list[list[Record]]:
+    """Checkpoint labels that two runs share on one preset, or for different weights, get the run's name.
+
+    All records of a label alike. contents: the sha256 of each run's checkpoint, None where it is not known.
+    """
+    known = [(r.checkpoint, sha256) for found, sha256 in zip(records, contents, strict=True) if sha256 for r in found]
+    ambiguous = {label for label, times in Counter(label for label, _ in {*known}).items() if times > 1}
     places = [{(r.checkpoint, r.preset) for r in found if r.stage != "gaussian"} for found in records]
     owners = Counter(place for own in places for place in own)
-    shared = [{checkpoint for checkpoint, preset in own if owners[checkpoint, preset] > 1} for own in places]
+    shared = [
+        {checkpoint for checkpoint, preset in own if owners[checkpoint, preset] > 1 or checkpoint in ambiguous}
+        for own in places
+    ]
     return [
         [replace(r, checkpoint=f"{r.checkpoint} ({name})") if r.checkpoint in tagged else r for r in found]
         for name, found, tagged in zip(names, records, shared, strict=True)
@@ -152,7 +164,7 @@ def _read(folder: RunFolder, name: str, records: list[Record]) -> Run:
         options=folder.options,
         meta=meta,
         records=tuple(records),
-        results=results_of(records, validity),
+        results=results_of(records, validity, pilot_of(folder.options)),
         explanation=_explanation(folder.path / FOLDER, validity),
     )
 
@@ -164,9 +176,17 @@ def _explanation(path: Path, validity: Validity) -> Explanation | None:
         return read_explanation(folder, validity)
 
 
-def results_of(records: Sequence[Record], validity: Validity = UNKNOWN) -> tuple[Result, ...]:
-    """One result per checkpoint, preset and AdaBS setting; `validity` of their preset decides what is marked."""
-    return tuple(_result(key, records, validity) for key in _result_keys(records))
+def pilot_of(options: Mapping[str, Any]) -> int | None:
+    """How many instances decided how many there are in all (Stein's rule); None where the number was given."""
+    return None if options.get("target_halfwidth") is None else options.get("instances")
+
+
+def results_of(records: Sequence[Record], validity: Validity = UNKNOWN, pilot: int | None = None) -> tuple[Result, ...]:
+    """One result per checkpoint, preset and AdaBS setting; `validity` of their preset decides what is marked.
+
+    pilot: see `pilot_of`; with it the intervals of accuracies over time are those of that rule.
+    """
+    return tuple(_result(key, records, validity, pilot) for key in _result_keys(records))
 
 
 def _result_keys(records: Sequence[Record]) -> list[tuple[str, str, bool]]:
@@ -184,7 +204,7 @@ def _key(record: Record) -> tuple[str, str, bool]:
     return record.checkpoint, record.preset, record.adabs
 
 
-def _result(key: tuple[str, str, bool], records: Sequence[Record], validity: Validity) -> Result:
+def _result(key: tuple[str, str, bool], records: Sequence[Record], validity: Validity, pilot: int | None) -> Result:
     checkpoint, preset, adabs = key
     own = [record for record in records if record.checkpoint == checkpoint]
     digital = _digital(own, adabs)
@@ -193,7 +213,7 @@ def _result(key: tuple[str, str, bool], records: Sequence[Record], validity: Val
     curve = gaussian_curve({point.sigma_c: point.accuracies for point in sweep}) if len(sweep) > 1 else None
     here = [record for record in same if record.preset == preset and record.stage in ("programmed", "drift")]
     moments = sorted({record.time_seconds for record in here}, key=lambda t: -1.0 if t is None else t)
-    found = (_state([r for r in here if r.time_seconds == t], digital, curve, validity) for t in moments)
+    found = (_state([r for r in here if r.time_seconds == t], digital, curve, validity, pilot) for t in moments)
     states = tuple(state for state in found if state is not None)
     return Result(
         checkpoint=checkpoint,
@@ -214,12 +234,19 @@ def _digital(records: Sequence[Record], adabs: bool) -> State | None:
 
 
 def _state(
-    records: Sequence[Record], digital: State | None, curve: GaussianCurve | None, validity: Validity | None
+    records: Sequence[Record],
+    digital: State | None,
+    curve: GaussianCurve | None,
+    validity: Validity | None,
+    pilot: int | None = None,
 ) -> State | None:
     accuracies = _by_instance(records, "accuracy_percent")
     if not accuracies:
         return None
     accuracy = summarize(list(accuracies.values()))
+    if pilot is not None and all(instance in accuracies for instance in range(pilot)):
+        reach = stein_halfwidth([accuracies[instance] for instance in range(pilot)], accuracy.n)
+        accuracy = replace(accuracy, low=accuracy.mean - reach, high=accuracy.mean + reach)
     errors = _by_instance(records, "weight_error")
     time = records[0].time_seconds
     return State(

@@ -6,6 +6,7 @@ simulated chips, with one thing changed. Intervals of one table hold at once (se
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from analog_samson.report.statistics import Difference, Summary, paired_difference, summarize
@@ -126,8 +127,8 @@ def read_explanation(folder: RunFolder, validity: Validity) -> Explanation | Non
         return None
     clean, time, instances = digital[0], float(facts["time_seconds"]), int(facts["instances"])
     images = int(facts["images"])
-    planned = [*variants, {"label": AS_IS, "adabs": False}]
-    done = sum(min(instances, len(table.get((v["label"], v["adabs"]), {}))) for v in planned)
+    planned = {(AS_IS, False), *((variant["label"], variant["adabs"]) for variant in variants)}
+    done = sum(min(instances, len(table.get(each, {}))) for each in planned)
     return Explanation(
         time_seconds=time,
         label=format_duration(time),
@@ -192,7 +193,9 @@ def _effects(
 
 
 def _mean(difference: Difference | None) -> float:
-    return float("-inf") if difference is None else difference.mean
+    if difference is None:
+        return float("-inf")
+    return difference.mean if isfinite(difference.mean) else float("inf")
 
 
 def _layers(

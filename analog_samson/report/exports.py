@@ -3,14 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from math import isfinite
 from typing import Any
 
 from analog_samson.report.blocks import all_grids
 from analog_samson.report.digest import Result, Run, State
-from analog_samson.report.grid import Data, data_rows, join_data
+from analog_samson.report.grid import Data, data_rows, finite, join_data
 from analog_samson.report.validity import INTERPOLATED, Validity, validity_of
 from analog_samson.results.records import COLUMNS, Record, sort_key, to_row
 
@@ -86,7 +85,7 @@ def render_json(runs: Sequence[Run], threshold: float | None = None) -> str:
         "runs": [_run(run) for run in runs],
         "tables": _tables(runs, threshold),
     }
-    return json.dumps(_finite(document), indent=2, allow_nan=False) + "\n"
+    return json.dumps(finite(document), indent=2, allow_nan=False) + "\n"
 
 
 def _tables(runs: Sequence[Run], threshold: float | None) -> dict[str, list[dict[str, Any]]]:
@@ -133,11 +132,3 @@ def _state(state: State) -> dict[str, Any]:
         "extrapolated": state.extrapolated,
         "interpolated": state.mark == INTERPOLATED,
     }
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value

@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 _TEX = {
@@ -92,7 +93,16 @@ def data_rows(data: Data) -> list[dict[str, Any]]:
 
 def data_json(data: Data) -> str:
     """A JSON list with one object a row."""
-    return json.dumps(data_rows(data), indent=2, allow_nan=False) + "\n"
+    return json.dumps(finite(data_rows(data)), indent=2, allow_nan=False) + "\n"
+
+
+def finite(value: Any) -> Any:
+    """For JSON, which has no other numbers: null in place of NaN and infinity, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _ascii(text: str) -> str:

@@ -70,8 +70,9 @@ def _headline(runs: Sequence[Run]) -> Headline:
     seen = study(runs, comparisons)
     if len(seen.presets) > 1:
         return _over_presets(seen, simulated)
-    best = max(simulated, key=lambda result: result.states[-1].accuracy.mean)
-    last = best.states[-1]
+    shared = [(entry.result, entry.state) for preset in seen.presets for entry in seen.on(preset)[:1]]
+    alone = [(result, result.states[-1]) for result in simulated]
+    best, last = max(shared or alone, key=lambda pair: pair[1].accuracy.mean)
     return Headline(
         preset=best.preset,
         network=best.checkpoint + (" with AdaBS" if best.adabs else ""),
@@ -93,6 +94,8 @@ def _over_presets(seen: Study, results: Sequence[Result]) -> Headline:
         plain = f"{seen.methods[0]} scores from {ends[0]} to {ends[1]} {when}."
         mark = _mark([result.states[-1] for result in ordered])
         return Headline(plain=plain, second=_devices(ordered), mark=mark)
+    if not seen.entries:
+        return Headline(plain="The networks of no preset were simulated at one time: nothing is compared.")
     plain = f"{when[0].upper()}{when[1:]}, {_winners(seen)}."
     few = seen.presets if len(seen.presets) <= FEW_PRESETS else ()  # of more, each has a card
     second = [ahead_sentence(seen, preset) for preset in few]
@@ -160,6 +163,6 @@ def _against(other: str, step: Step, sign: int) -> str:
     if difference.seen is False:
         return f"No difference to {other} seen (95 % interval {interval(low, high)} points{mark})."
     mean = sign * difference.mean
-    change = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} {other}"
+    change = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} {other}" if mean else f"equal to {other}"
     known = "one chip" if low is None else f"95 % interval {interval(low, high)}"
     return f"It is {change} on the same chips ({known}{mark})."

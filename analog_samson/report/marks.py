@@ -46,6 +46,15 @@ class Series:
     offset: float
 
 
+def literal(text: str) -> str:
+    r"""A name as matplotlib draws it to the letter; what stands between two $ would be mathematics.
+
+    >>> print(literal("a$b$"))
+    a\$b\$
+    """
+    return text.replace("$", r"\$")
+
+
 def make_series(results: Sequence[Result]) -> list[Series]:
     """A colour, marker and dash pattern for each result, and its place beside the others.
 
@@ -130,7 +139,7 @@ def draw_legend(
     """
     styles: list[Any] = [one.dashes if dashed else "solid" for one in series]
     handles = [
-        Line2D([], [], color=one.colour, linestyle=style, marker=one.marker, label=one.label)
+        Line2D([], [], color=one.colour, linestyle=style, marker=one.marker, label=literal(one.label))
         for one, style in zip(series, styles, strict=True)
     ]
     values = [one.result.digital.accuracy.mean for one in series if one.result.digital]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, Layout
-from analog_samson.report.marks import Look, draw_marker
+from analog_samson.report.marks import Look, draw_marker, literal
 from analog_samson.report.palette import LIGHT
 
 _HEADING, _MARK, _GAP = 0.22, 0.17, 0.1  # heights [inches]
@@ -62,7 +62,7 @@ def draw_rows(rows: Sequence[Row], label: str, legend: Sequence[Look], axes: Axe
             colour = LIGHT["ink" if side == "left" else "muted"]
             place = {"xycoords": ("axes fraction", "data"), "ha": side, "va": "bottom", "fontsize": 8.5}
             ground = {"facecolor": LIGHT["surface"], "alpha": 0.8, "linewidth": 0, "pad": 0.3}
-            axes.annotate(text, (x, y), color=colour, annotation_clip=False, bbox=ground, **place)  # type: ignore[arg-type]
+            axes.annotate(literal(text), (x, y), color=colour, annotation_clip=False, bbox=ground, **place)  # type: ignore[arg-type]
         for mark in row.marks:
             y -= _MARK
             _draw_mark(axes, mark, y + _MARK / 2 - 0.02)
@@ -78,7 +78,7 @@ def draw_looks(axes: Axes, looks: Sequence[Look], layout: Layout) -> None:
     """A legend of markers above the axes; none for a single one."""
     if len(looks) < 2:
         return
-    handles = [Line2D([], [], color=s.colour, linestyle="", marker=s.marker, label=s.label) for s in looks]
+    handles = [Line2D([], [], color=s.colour, linestyle="", marker=s.marker, label=literal(s.label)) for s in looks]
     figure = axes.get_figure(root=True)
     assert figure is not None
     figure.legend(handles=handles, loc="outside upper left", ncols=1 if layout.narrow else 3)

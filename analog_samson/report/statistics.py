@@ -86,7 +86,8 @@ def paired_difference(
     family: number of comparisons whose intervals are to hold at once.
     images: for accuracies [%], on how many images they were counted. Few chips often differ by equally many images, and
     that says little about their spread; so the standard deviation counts as no less than `rounding_std`. Without
-    `images` there is no such floor, and differences that are all equal have no interval and are not seen.
+    `images` there is no such floor, and differences that are all equal have no interval and are not seen. Nor is one
+    with a value that is not finite; its mean is NaN.
 
     >>> found = paired_difference({0: 80.0, 1: 81.0}, {0: 81.0, 1: 82.0}, images=100)
     >>> found.mean, round(found.low, 2), found.seen
@@ -95,7 +96,10 @@ def paired_difference(
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return None
-    summary = summarize([second[instance] - first[instance] for instance in shared], family)
+    differences = [second[instance] - first[instance] for instance in shared]
+    if not np.isfinite(differences).all():
+        return Difference(mean=float("nan"), low=None, high=None, n=len(shared), seen=False, family=family)
+    summary = summarize(differences, family)
     spread = max(summary.std or 0.0, 0.0 if images is None else rounding_std(images))
     if summary.n == 1 or spread < _TOLERANCE:
         seen = None if summary.n == 1 else False

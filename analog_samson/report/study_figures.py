@@ -21,11 +21,13 @@ def study_figures(study: Study) -> dict[str, Drawing]:
     """The figures of a study of several networks, by file name."""
     if len(study.methods) < 2 or not study.entries:
         return {}
-    looks = {method: _look(study, method) for method in study.methods}
+    made = make_series([entry.result for entry in study.entries])
+    looks = {method_name(one.result): one for one in reversed(made)}  # as they are in the other figures
+    looks = {method: looks[method] for method in study.methods if method in looks}
     found = {}
     rows = _difference_rows(study, looks)
     if len(study.presets) > 1 and rows:
-        found["differences"] = rows_drawing(rows, "difference (points)", [looks[m] for m in study.methods[1:]])
+        found["differences"] = rows_drawing(rows, "difference (points)", list(looks.values())[1:])
     shown = [preset for preset in study.presets if study.on(preset)]
     if any(entry.result.digital for entry in study.entries):
         found["frontier"] = panels(partial(_draw_frontiers, study, shown, looks), len(shown), 0.9)
@@ -36,13 +38,6 @@ def study_figures(study: Study) -> dict[str, Drawing]:
             draw=partial(_draw_heat_map, study, shown, looks), height=wide, narrow_height=narrow
         )
     return found
-
-
-def _look(study: Study, method: str) -> Series:
-    """The look of a network, as it is in the other figures."""
-    results = [entry.result for entry in study.entries]
-    made = make_series(results)
-    return next(one for one, result in zip(made, results, strict=True) if method_name(result) == method)
 
 
 def _difference_rows(study: Study, looks: Looks) -> list[Row]:
@@ -71,7 +66,7 @@ def _draw_frontiers(study: Study, presets: Sequence[str], looks: Looks, axes: Ax
         _draw_frontier(study.on(preset), looks, part)
         if len(presets) > 1:
             part.set_title(preset, loc="left", fontsize=8.5, color=LIGHT["ink"])
-    draw_looks(parts[0], [looks[method] for method in study.methods], layout)
+    draw_looks(parts[0], list(looks.values()), layout)
 
 
 def _draw_frontier(entries: Sequence[Entry], looks: Looks, axes: Axes) -> None:
@@ -96,17 +91,17 @@ def _draw_heat_map(study: Study, presets: Sequence[str], looks: Looks, axes: Axe
     for row, preset in enumerate(presets):
         heading = marked(preset, study.on(preset)[0].state.mark)
         annotate(axes, heading, -0.5, -row + 0.36, LIGHT["ink"], (0, 0), fontsize=8.5, va="bottom")
-        for column, method in enumerate(study.methods):
+        for column, method in enumerate(looks):
             entry = study.entry(method, preset)
             if entry is not None:
                 share = (entry.state.accuracy.mean - low) / span
                 _draw_cell(axes, column, -row, share, f"{entry.state.accuracy.mean:.1f}")
-    for column, method in enumerate(study.methods):
-        draw_marker(axes, column, 0.85, looks[method], mark="")
-    axes.set_xlim(-0.5, len(study.methods) - 0.5)
+    for column, look in enumerate(looks.values()):
+        draw_marker(axes, column, 0.85, look, mark="")
+    axes.set_xlim(-0.5, len(looks) - 0.5)
     axes.set_ylim(-len(presets) + 0.55, 1.1)
     axes.set_axis_off()
-    draw_looks(axes, [looks[method] for method in study.methods], layout)
+    draw_looks(axes, list(looks.values()), layout)
 
 
 def _draw_cell(axes: Axes, x: float, y: float, share: float, text: str) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from analog_samson.report.comparison import Comparison, Step, compare, family_size
 from analog_samson.report.data import state_data, step_data, sweep_data
-from analog_samson.report.digest import Result, Run, State
+from analog_samson.report.digest import Result, Run, State, pilot_of
 from analog_samson.report.grid import Block, Grid
 from analog_samson.report.statistics import binomial_half_width, percent_interval, points_interval
-from analog_samson.report.stopping import stein_halfwidth
+from analog_samson.report.stopping import stein_halfwidth, stein_total
 from analog_samson.report.study import is_study, method_name
 from analog_samson.report.wording import (
     NONE,
@@ -169,7 +169,7 @@ def _stopping_note(run: Run) -> str | None:
         for state in result.times
         if len(state.accuracies) >= pilot
     ]
-    reached = f"; 95 % intervals by that rule are at most ±{max(widths):.2f} points wide" if widths else ""
+    reached = f"; 95 % intervals by that rule are ±{max(widths):.2f} points or narrower" if widths else ""
     return (
         f"instances added to a pilot of {pilot} until every interval is ±{target:g} points (Stein's two-stage rule, "
         f"at most {run.options['max_instances']}){reached}."
@@ -179,13 +179,33 @@ def _stopping_note(run: Run) -> str | None:
 def missing_instances(run: Run) -> str | None:
     """A warning where moments or instances that were asked for are missing; None where nothing is."""
     states = [state for result in run.results for state in result.states]
-    asked = run.options.get("instances")
-    wanted = asked if isinstance(asked, int) else max((state.accuracy.n for state in states), default=0)
+    wanted = _wanted_instances(run, states)
     short = list(dict.fromkeys(f"{s.label} has {s.accuracy.n}" for s in states if s.accuracy.n < wanted))
     short += [f"{label} has none" for label in _missing_times(run) if states]
+    short += _missing_sigmas(run) if states else []
     if not short and (states or not wanted):
         return None
     return f"not finished: {wanted} instances asked, {', '.join(short) or 'none simulated yet'}."
+
+
+def _wanted_instances(run: Run, states: Sequence[State]) -> int:
+    """As many as asked for, as the pilot decided, or as any moment has."""
+    asked, pilot = run.options.get("instances"), pilot_of(run.options)
+    pilots = [[s.accuracies[i] for i in range(pilot or 0) if i in s.accuracies] for s in states]
+    if pilot is not None and pilots and all(len(values) == pilot for values in pilots):
+        return min(run.options["max_instances"], max(stein_total(p, run.options["target_halfwidth"]) for p in pilots))
+    return asked if isinstance(asked, int) else max((state.accuracy.n for state in states), default=0)
+
+
+def _missing_sigmas(run: Run) -> list[str]:
+    """Every sigma_c that was asked for and has fewer instances than that; without noise one is all there are."""
+    asked, short = run.options.get("instances") or 1, []
+    for result in (result for result in run.results if result.states):
+        found = {point.sigma_c: point.accuracy.n for point in result.sweep}
+        for sigma in run.options.get("sigmas") or ():
+            if found.get(sigma, 0) < (asked if sigma > 0 else 1):
+                short.append(f"sigma_c {sigma:g} has {found.get(sigma) or 'none'}")
+    return list(dict.fromkeys(short))
 
 
 def _missing_times(run: Run) -> list[str]:

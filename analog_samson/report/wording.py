@@ -1,6 +1,7 @@
 """How numbers are written, and the sentence that answers the question. "±" becomes "+-" in plain text."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 from analog_samson.report.digest import Result, State
 from analog_samson.report.equivalent import EquivalentSigma, Verdict
@@ -129,6 +130,8 @@ def verdict(difference: Difference, better: str, other: str, sentence: str = "{}
     """Which of two is better, or that no difference was seen. `better` is the one subtracted from."""
     if difference.seen is None:
         return "n = 1: no interval"
+    if not isfinite(difference.mean):
+        return "not finite"
     if not difference.seen:
         return "no difference seen"
     return sentence.format(better if difference.mean > 0 else other)

@@ -191,6 +191,17 @@ def moving_members(part: Part) -> tuple[list[Member], list[Tensor]]:
     return moving, factors
 
 
+def expect_moving(ascent: Ascent) -> None:
+    """Refuse an ascent with a radius that would leave every weight of a network in training where it is."""
+    parts = [part for part in ascent.parts if part.hood.rho > 0]
+    moving = [member for part in parts for member in moving_members(part)[0]]
+    if parts and not any(member.tensor.requires_grad for member in moving):
+        raise OptionError(
+            f"method {parts[0].hood.method}: selection {parts[0].selection!r} picks {len(moving)} parameters of the "
+            "network, none of which is trained: nothing would ever be perturbed; choose another selection, or rho 0"
+        )
+
+
 def _can_move(member: Member) -> bool:
     return member.tensor.requires_grad and member.tensor.grad is not None and member.tensor.numel() > 0
 

@@ -253,9 +253,9 @@ def _count_positions(model: nn.Module, input_shape: Sequence[int]) -> dict[int, 
     try:
         with torch.no_grad():
             model.eval()(torch.zeros(1, *input_shape, device=like.device, dtype=like.dtype))
-    except RuntimeError as error:
-        shape = tuple(input_shape)
-        raise PlanError(f"the model cannot run on one sample of shape {shape}: {error}") from error
+    except Exception as error:  # the forward is the user's: it may raise anything
+        shape, told = tuple(input_shape), str(error) or type(error).__name__
+        raise PlanError(f"the model cannot run on one sample of shape {shape}: {told}") from error
     finally:
         for hook in hooks:
             hook.remove()

@@ -15,7 +15,7 @@ from analog_samson.checkpoint import save_checkpoint
 from analog_samson.data import ImageSet, Normalization, choose_normalization
 from analog_samson.errors import DataError, ModelError, OptionError, list_faults
 from analog_samson.evaluation import Batches, Evaluation, Normalizer, evaluate, on_device_if_small
-from analog_samson.sharpness.perturb import Ascent, moving_members
+from analog_samson.sharpness.perturb import expect_moving
 from analog_samson.training.average import WeightAverage
 from analog_samson.training.distill import Teacher, TeacherOnDevice, with_distillation
 from analog_samson.training.distributed import ALONE, World
@@ -98,7 +98,7 @@ def _prepare(
     layout: dict[str, Any] = {"device": device, "channels_last": options.channels_last}
     ascent, optimizer = options.ascent(model), _optimizer(model, options)
     if ascent is not None:
-        _expect_moving(ascent, options)
+        expect_moving(ascent)
     run = Run(
         model=model,
         updater=Updater(model=model, optimizer=optimizer, ascent=ascent, options=options, world=world),
@@ -115,17 +115,6 @@ def _prepare(
     if options.ema_decay is not None:
         run.average = WeightAverage(model, options.ema_decay)
     return run
-
-
-def _expect_moving(ascent: Ascent, options: TrainOptions) -> None:
-    """Refuse a climb that would leave every weight where it is."""
-    parts = [part for part in ascent.parts if part.hood.rho > 0]
-    moving = [member for part in parts for member in moving_members(part)[0]]
-    if parts and not any(member.tensor.requires_grad for member in moving):
-        raise OptionError(
-            f"method {options.method}: selection {parts[0].selection!r} picks {len(moving)} parameters of the network, "
-            "none of which is trained: nothing would ever be perturbed; choose another selection, or method sgd"
-        )
 
 
 def _on_device(

@@ -1,0 +1,122 @@
+"""Mistakes on the command line that have to end in one message, with exit code 1 and nothing lost."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from networks import seeded
+from PIL import Image
+from small import SMALL, Small
+
+from analog_samson.checkpoint import save_checkpoint
+from analog_samson.cli.main import main
+from analog_samson.data import ImageSet, image_set, open_data
+from analog_samson.errors import DataError
+from analog_samson.presets import load_preset, parse_preset
+from analog_samson.presets.schema import Preset
+
+QUICK = ["--instances", "1", "--times", "1s", "--sigmas", "none", "--threads", "1", "--no-html"]
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A working directory with a checkpoint, data for it, and a run."""
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint(tmp_path / "net.safetensors", seeded(Small), SMALL)
+    draw = np.random.default_rng(0)
+    for name, side in (("data", 4), ("large", 9)):
+        images = draw.integers(0, 256, (30, side, side), dtype=np.uint8)
+        np.savez(tmp_path / f"{name}.npz", images=images, labels=np.arange(30) % 3)
+    assert main([*SIMULATE, "--data", "npz:data.npz", *QUICK, "--out", "run"]) == 0
+    return tmp_path
+
+
+SIMULATE = ["simulate", "--checkpoint", "net.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["simulate", "--config", "run/run.toml", "--seed", "9", "--limit", "3"],
+            "simulate: --seed, --limit beside --config",
+        ),
+        ([*SIMULATE, "--data", "npz:data.npz", "--max-instances", "3"], "--max-instances would do nothing without"),
+        ([*SIMULATE, "--data", "npz:large.npz", *QUICK], "the network cannot run on images of 1 x 9 x 9: "),
+        (["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", "--noise", "x"], "ratio 'x'"),
+        (["compare", "run", "--times", "1y", "--seed", "9", "--adabs"], "run folders and --times, --seed, --adabs"),
+        (["convert", "--model", "digits_cnn", "--input-shape", "8,8"], "cannot run on one sample of shape (8, 8)"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
+)
+def test_mistake_is_told_in_one_message(files, capsys, arguments, words):
+    capsys.readouterr()
+    assert main([*arguments, *(["--out", "new"] if arguments[0] in ("simulate", "train", "compare") else [])]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert words in told
+    assert not (files / "new").exists()
+
+
+def test_other_device_options_may_stand_beside_config_and_auto_is_one(files):
+    again = ["simulate", "--config", "run/run.toml", "--threads", "1", "--device", "cpu", "--no-html"]
+    assert main([*again, "--out", "again"]) == 0
+    assert main([*SIMULATE, "--data", "npz:data.npz", "--device", "auto", *QUICK, "--out", "auto"]) == 0
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_images_of_more_than_eight_bits_are_refused_and_not_turned_white(tmp_path, mode):
+    (tmp_path / "a").mkdir()
+    array = np.arange(64).reshape(8, 8) * 1000
+    Image.fromarray(array.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode])).save(
+        tmp_path / "a" / "x.tif"
+    )
+    with pytest.raises(DataError, match=r"x\.tif: more than 8 bits a channel"):
+        open_data(f"folder:{tmp_path}", "test")
+
+
+def test_class_that_training_never_sees_is_refused(tmp_path):
+    for part, name in (("train", "n01"), ("train", "n02"), ("val", "images")):
+        (tmp_path / part / name).mkdir(parents=True)
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / part / name / "x.png")
+    assert open_data(f"folder:{tmp_path}", "train").num_classes == 3
+    with pytest.raises(DataError, match=r"val: images: no such class in .*train"):
+        open_data(f"folder:{tmp_path}", "test")
+
+
+def test_number_of_classes_is_a_plain_whole_number():
+    images = np.zeros((4, 2, 2), np.uint8)
+
+    def made(classes: object) -> ImageSet:
+        return image_set(images, np.arange(4), name="x", where="here", num_classes=classes)
+
+    assert json.dumps(made(np.int64(4)).num_classes) == "4"
+    assert made(np.int64(4)).fingerprint == made(4).fingerprint == made(torch.tensor(4)).fingerprint
+    for wrong in (4.0, "4"):
+        with pytest.raises(DataError, match="here: expected arrays of numbers and a whole number of classes"):
+            made(wrong)
+    with pytest.raises(DataError, match="here: expected arrays of numbers"):
+        image_set([[1, 2], [3]], [0, 1], name="x", where="here")
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "low", "high"),
+    [
+        ("pcm_hermes_2023_one_device", "drift", "nu_mean_log_min", "nu_mean_log_max"),
+        ("pcm_hermes_2023_one_device", "drift", "nu_std_log_min", "nu_std_log_max"),
+        ("pcm_hermes_2023_one_device", "read", "q_log_min", "q_log_max"),
+    ],
+)
+def test_bounds_that_contradict_each_other_are_refused(name, section, low, high):
+    mapping = load_preset(name).model_dump(mode="json")
+    assert isinstance(parse_preset(mapping, "mine"), Preset)
+    mapping[section][low] = mapping[section][high] + 0.1
+    with pytest.raises(Exception, match=f"{section}.{low}: expected at most {high}"):
+        parse_preset(mapping, "mine")
+
+
+def test_number_too_long_to_read_in_a_preset_is_a_message(files, capsys):
+    (files / "big.toml").write_text("schema = 1" + "0" * 5000)
+    assert main(["presets", "check", "big.toml"]) == 1
+    assert "big.toml: not valid TOML" in capsys.readouterr().err
