@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from analog_samson.data import (
     parse_normalization,
 )
 from analog_samson.data.image_set import stratified
+from analog_samson.data.sources import SOURCES
 from analog_samson.errors import CheckpointError, DataError, OptionError
 from analog_samson.training.fit import fit
 from analog_samson.training.options import TrainOptions
@@ -552,3 +554,12 @@ def test_training_cuts_larger_images_to_the_size_that_is_tested():
 
 def test_public_names_exist():
     assert all(hasattr(data_module, name) for name in data_module.__all__)
+
+
+def test_documentation_lists_every_kind_of_data_with_its_options():
+    table = (
+        (Path(__file__).parents[1] / "docs" / "extending.md").read_text().partition("| form |")[2].partition("\n\n")[0]
+    )
+    for kind, source in SOURCES.items():
+        (line,) = (line for line in table.splitlines() if f"`{kind}:" in line)
+        assert all(f"`{option}=N`" in line for option in source.options), kind
