@@ -21,7 +21,9 @@ from analog_samson.devices import find_device
 from analog_samson.errors import CheckpointError, OptionError, RunError, list_faults
 from analog_samson.evaluation import Batches
 from analog_samson.models import restore_model
+from analog_samson.results.claim import holds
 from analog_samson.simulation import as_in_training
+from analog_samson.training.folder import CHECKPOINT_FILE
 
 _TOTAL_TOLERANCE = 1e-6  # of the sum of the shares
 
@@ -112,15 +114,15 @@ def mean_state(
 
 
 def average_path(out: Path) -> Path:
-    """Where an average is stored; RunError where there is a checkpoint already."""
-    path = out / "checkpoint.safetensors"
-    if path.exists():
+    """Where an average is stored; RunError where the folder holds a checkpoint or other files already."""
+    path = out / CHECKPOINT_FILE
+    if holds(out, CHECKPOINT_FILE):
         raise RunError(f"{path}: there already; choose another output folder, or take the file away")
     return path
 
 
 def write_average(averaged: Averaged, out: Path) -> Path:
-    """Store the network as `checkpoint.safetensors` in the folder `out`, which is made; see `average_path`."""
+    """Store the network in the folder `out`, which is made, at `average_path`."""
     path = average_path(out)
     save_checkpoint(path, averaged.model, averaged.metadata)
     return path

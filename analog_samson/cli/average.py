@@ -33,8 +33,7 @@ def average(
 ) -> None:
     from analog_samson.averaging import AverageOptions, average_checkpoints, average_path, write_average
 
-    average_path(out)
-
+    average_path(out)  # refused before the work, not after it
     options = AverageOptions(
         checkpoints=tuple(checkpoint),
         shares=_parse_shares(shares),

@@ -146,9 +146,9 @@ simulate.__doc__ = f"Accuracy of a checkpoint over time on a hardware preset, wi
 
 def _refuse_unused(**given: object) -> None:
     """OptionError for options that only --explain reads, where it is not given."""
-    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    names = as_options(name for name, value in given.items() if value is not None)
     if names:
-        raise OptionError(f"simulate: {' and '.join(names)} would do nothing without --explain; give it too")
+        raise OptionError(f"simulate: {names} would do nothing without --explain; give it too")
 
 
 def _simulate(options: "SimulateOptions", out: Path) -> None:

@@ -171,7 +171,7 @@ def _stopping_note(run: Run) -> str | None:
     ]
     reached = f"; 95 % intervals by that rule are ±{max(widths):.2f} points or narrower" if widths else ""
     return (
-        f"instances added to a pilot of {pilot} until every interval is ±{target:g} points (Stein's two-stage rule, "
+        f"instances added to a pilot of {pilot} for intervals of ±{target:g} points (Stein's two-stage rule, "
         f"at most {run.options['max_instances']}){reached}."
     )
 
