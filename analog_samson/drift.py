@@ -146,18 +146,19 @@ def simulate_drift(
             progress(f"instance {instance + 1} of {stop}, {format_duration(cell['time_seconds'])}")
         instance += 1
         if instance == instances and target_halfwidth is not None:
-            stop = min(max_instances, needed_instances(kept.records(), instances, target_halfwidth))
+            images = sum(len(labels) for _, labels in data)
+            stop = min(max_instances, needed_instances(kept.records(), instances, target_halfwidth, images))
     found = tuple(r for r in kept.records() if r.stage in ("digital", "drift"))
     return DriftResult(found, preset.model_dump(mode="json"), seed)
 
 
-def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float) -> int:
-    """Instances in all that the widest cell needs after the first `pilot` of them, by Stein's rule."""
+def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float, images: int) -> int:
+    """Instances in all that the widest cell needs after the first `pilot`, by Stein's rule; counted on `images`."""
     cells: dict[tuple[float | None, bool], list[float]] = {}
     for record in records:
         if record.stage == "drift" and record.metric == "accuracy_percent" and record.instance < pilot:
             cells.setdefault((record.time_seconds, record.adabs), []).append(record.value)
-    return max(stein_total(values, halfwidth) for values in cells.values())
+    return max(stein_total(values, halfwidth, images) for values in cells.values())
 
 
 def _run_instance(

@@ -131,7 +131,7 @@ def test_drift_when_adabs_adds_cells_and_changes_none(model, data):
 
 def test_drift_when_interval_is_asked_for_adds_the_instances_that_steins_rule_needs(model, data):
     plain = drift(model, data, instances=3)
-    needed = needed_instances(plain.records, 3, 2.0)
+    needed = needed_instances(plain.records, 3, 2.0, sum(len(labels) for _, labels in data))
     assert needed > 3
     asked = drift(model, data, instances=3, target_halfwidth=2.0)
     assert max(r.instance for r in asked.records) + 1 == min(100, needed)

@@ -43,6 +43,10 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors"]
             "simulate: --seed, --limit beside --config",
         ),
         ([*SIMULATE, "--data", "npz:data.npz", "--max-instances", "3"], "--max-instances would do nothing without"),
+        (
+            [*SIMULATE, "--data", "npz:data.npz", "--calibration-data", "npz:large.npz"],
+            "--calibration-data would do nothing: pcm_nandakumar_2019 has no input ranges",
+        ),
         ([*SIMULATE, "--data", "npz:large.npz", *QUICK], "the network cannot run on images of 1 x 9 x 9: "),
         (["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", "--noise", "x"], "ratio 'x'"),
         (["compare", "run", "--times", "1y", "--seed", "9", "--adabs"], "run folders and --times, --seed, --adabs"),
@@ -63,6 +67,14 @@ def test_other_device_options_may_stand_beside_config_and_auto_is_one(files):
     again = ["simulate", "--config", "run/run.toml", "--threads", "1", "--device", "cpu", "--no-html"]
     assert main([*again, "--out", "again"]) == 0
     assert main([*SIMULATE, "--data", "npz:data.npz", "--device", "auto", *QUICK, "--out", "auto"]) == 0
+
+
+def test_simulate_says_how_it_normalized_and_who_decided_it(files, capsys):
+    capsys.readouterr()
+    assert main([*SIMULATE, "--data", "npz:data.npz", *QUICK, "--normalization", "half", "--out", "half"]) == 0
+    assert "normalization half: mean 0.5, std 0.5 (given)\n" in capsys.readouterr().err
+    assert main(["report", "half", "--out", "half.html"]) == 0
+    assert "half: mean 0.5, std 0.5 (given)" in (files / "half.html").read_text()
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])

@@ -105,7 +105,7 @@ def test_run_that_stopped_after_its_pilot_says_how_many_chips_are_missing(tmp_pa
     options = {"target_halfwidth": target, "max_instances": 5000}
     (run,) = read(synthetic_run(tmp_path / "n", "sgd", records=records, options=options))
     pilots = [list(state.accuracies.values()) for result in run.results for state in result.states]
-    wanted = min(5000, max(stein_total(values, target) for values in pilots))
+    wanted = min(5000, max(stein_total(values, target, run.meta["data"]["count"]) for values in pilots))
     told = missing_instances(run)
     assert (told is None) if wanted == len(pilots[0]) else f"not finished: {wanted} instances asked" in told
 

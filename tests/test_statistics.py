@@ -24,6 +24,7 @@ from analog_samson.report.statistics import (
     points_interval,
     rounding_std,
     summarize,
+    t_quantile,
 )
 
 ACCURACIES = st.lists(st.floats(0, 100), min_size=2, max_size=12)
@@ -151,6 +152,14 @@ def test_what_is_shown_of_an_interval_is_what_an_accuracy_can_be() -> None:
     assert points_interval(difference) == (-100.0, 100.0)
 
 
+def test_interval_of_equal_counts_is_as_wide_as_rounding_to_whole_images():
+    plain, counted = summarize([80.0] * 4), summarize([80.0] * 4, images=200)
+    assert (plain.low, plain.high, counted.std) == (80.0, 80.0, 0.0)
+    assert counted.high - counted.mean == pytest.approx(t_quantile(4) * rounding_std(200) / 2)
+    wide = [78.0, 80.0, 82.0]
+    assert summarize(wide, images=200) == summarize(wide)
+
+
 def test_difference_takes_shared_instances_only() -> None:
     difference = paired_difference({0: 1.0, 1: 2.0, 2: 3.0}, {1: 4.0, 2: 6.0, 9: 100.0})
     assert difference is not None
@@ -165,8 +174,9 @@ def test_difference_is_unknown_when_there_is_one_instance_and_absent_when_none()
 
 
 def test_sampling_error_of_the_test_set_agrees_with_the_binomial() -> None:
-    exact = stats.binom(2000, 0.9).std() / 2000 * 100 * stats.norm.ppf(0.975)
-    assert binomial_half_width(90.0, 2000) == pytest.approx(exact)
+    for right, count in ((1800, 2000), (200, 200), (0, 7)):
+        ends = stats.binomtest(right, count).proportion_ci(0.95, method="wilson")
+        assert binomial_half_width(100 * right / count, count) == pytest.approx(50 * (ends.high - ends.low))
 
 
 @given(st.lists(ACCURACIES, min_size=1, max_size=4).filter(lambda rows: len({len(row) for row in rows}) == 1))

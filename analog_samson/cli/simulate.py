@@ -131,7 +131,10 @@ def simulate(
 
     check_installation()
     check_threshold(threshold)
-    options = _options(given, config, typed_options(context, [*given, "preset_dir"]))
+    typed = typed_options(context, [*given, "preset_dir"])
+    options = _options(given, config, typed)
+    if "calibration_data" in typed and not explain:
+        _refuse_idle_calibration(options)
     at = None if explain_time is None else parse_duration(explain_time)
     asked: dict[str, Any] = {"time_seconds": at, "instances": explain_instances, "limit": explain_limit}
     settings = ExplainOptions(**{name: value for name, value in asked.items() if value is not None})
@@ -151,6 +154,18 @@ def _refuse_unused(**given: object) -> None:
         raise OptionError(f"simulate: {names} would do nothing without --explain; give it too")
 
 
+def _refuse_idle_calibration(options: "SimulateOptions") -> None:
+    """OptionError for calibration images that nothing would be calibrated with."""
+    from analog_samson.presets.search import load_preset
+    from analog_samson.tiles.calibrate import needs_calibration
+
+    if not options.adabs and not needs_calibration(load_preset(options.preset)):
+        raise OptionError(
+            f"simulate: --calibration-data would do nothing: {options.preset} has no input ranges to calibrate; "
+            "give --adabs or --explain too, or leave it out"
+        )
+
+
 def _simulate(options: "SimulateOptions", out: Path) -> None:
     """Simulate with a progress bar."""
     from analog_samson.cli.progress import cell_progress
@@ -162,9 +177,9 @@ def _simulate(options: "SimulateOptions", out: Path) -> None:
     command = shlex.join(["analog-samson", *sys.argv[1:]])
     with (
         cell_progress(count_cells(options)) as progress,
-        run_simulation(options, out, command=command, progress=progress),
+        run_simulation(options, out, command=command, progress=progress) as run,
     ):
-        pass
+        typer.echo(f"normalization {run.meta('checkpoint')['normalization']}", err=True)
 
 
 def _explain(options: "SimulateOptions", out: Path, settings: "ExplainOptions") -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from analog_samson.errors import RunError
 from analog_samson.report.equivalent import EquivalentSigma, GaussianCurve, equivalent_sigma_c, gaussian_curve
@@ -158,13 +158,14 @@ def _distinct_labels(
 
 def _read(folder: RunFolder, name: str, records: list[Record]) -> Run:
     meta = {key: folder.meta(key) for key in META_KEYS}
+    images = (meta["data"] or {}).get("count")
     validity = validity_of(meta["preset"])
     return Run(
         name=name,
         options=folder.options,
         meta=meta,
         records=tuple(records),
-        results=results_of(records, validity, pilot_of(folder.options)),
+        results=results_of(records, validity, pilot_of(folder.options), images),
         explanation=_explanation(folder.path / FOLDER, validity),
     )
 
@@ -181,12 +182,23 @@ def pilot_of(options: Mapping[str, Any]) -> int | None:
     return None if options.get("target_halfwidth") is None else options.get("instances")
 
 
-def results_of(records: Sequence[Record], validity: Validity = UNKNOWN, pilot: int | None = None) -> tuple[Result, ...]:
+def results_of(
+    records: Sequence[Record], validity: Validity = UNKNOWN, pilot: int | None = None, images: int | None = None
+) -> tuple[Result, ...]:
     """One result per checkpoint, preset and AdaBS setting; `validity` of their preset decides what is marked.
 
     pilot: see `pilot_of`; with it the intervals of accuracies over time are those of that rule.
+    images: on how many test images accuracies were counted, if known; see `summarize`.
     """
-    return tuple(_result(key, records, validity, pilot) for key in _result_keys(records))
+    counted = _Counted(pilot, images)
+    return tuple(_result(key, records, validity, counted) for key in _result_keys(records))
+
+
+class _Counted(NamedTuple):
+    """How many chips decided on their number, and how many images each accuracy was counted on; None: not known."""
+
+    pilot: int | None
+    images: int | None
 
 
 def _result_keys(records: Sequence[Record]) -> list[tuple[str, str, bool]]:
@@ -204,16 +216,16 @@ def _key(record: Record) -> tuple[str, str, bool]:
     return record.checkpoint, record.preset, record.adabs
 
 
-def _result(key: tuple[str, str, bool], records: Sequence[Record], validity: Validity, pilot: int | None) -> Result:
+def _result(key: tuple[str, str, bool], records: Sequence[Record], validity: Validity, counted: _Counted) -> Result:
     checkpoint, preset, adabs = key
     own = [record for record in records if record.checkpoint == checkpoint]
     digital = _digital(own, adabs)
     same = [record for record in own if record.adabs == adabs]
-    sweep = _sweep(same)
+    sweep = _sweep(same, counted.images)
     curve = gaussian_curve({point.sigma_c: point.accuracies for point in sweep}) if len(sweep) > 1 else None
     here = [record for record in same if record.preset == preset and record.stage in ("programmed", "drift")]
     moments = sorted({record.time_seconds for record in here}, key=lambda t: -1.0 if t is None else t)
-    found = (_state([r for r in here if r.time_seconds == t], digital, curve, validity, pilot) for t in moments)
+    found = (_state([r for r in here if r.time_seconds == t], digital, curve, validity, counted) for t in moments)
     states = tuple(state for state in found if state is not None)
     return Result(
         checkpoint=checkpoint,
@@ -238,14 +250,15 @@ def _state(
     digital: State | None,
     curve: GaussianCurve | None,
     validity: Validity | None,
-    pilot: int | None = None,
+    counted: _Counted = _Counted(None, None),
 ) -> State | None:
     accuracies = _by_instance(records, "accuracy_percent")
     if not accuracies:
         return None
-    accuracy = summarize(list(accuracies.values()))
+    pilot, images = counted
+    accuracy = summarize(list(accuracies.values()), images=images)
     if pilot is not None and all(instance in accuracies for instance in range(pilot)):
-        reach = stein_halfwidth([accuracies[instance] for instance in range(pilot)], accuracy.n)
+        reach = stein_halfwidth([accuracies[instance] for instance in range(pilot)], accuracy.n, images)
         accuracy = replace(accuracy, low=accuracy.mean - reach, high=accuracy.mean + reach)
     errors = _by_instance(records, "weight_error")
     time = records[0].time_seconds
@@ -262,13 +275,13 @@ def _state(
     )
 
 
-def _sweep(records: Sequence[Record]) -> tuple[GaussianPoint, ...]:
+def _sweep(records: Sequence[Record], images: int | None) -> tuple[GaussianPoint, ...]:
     swept = [record for record in records if record.stage == "gaussian"]
     points = []
     for sigma in sorted({record.sigma_c for record in swept if record.sigma_c is not None}):
         accuracies = _by_instance([r for r in swept if r.sigma_c == sigma], "accuracy_percent")
         if accuracies:
-            summary = summarize(list(accuracies.values()))
+            summary = summarize(list(accuracies.values()), images=images)
             points.append(GaussianPoint(sigma_c=sigma, accuracies=accuracies, accuracy=summary))
     return tuple(points)
 

@@ -136,7 +136,7 @@ def read_explanation(folder: RunFolder, validity: Validity) -> Explanation | Non
         images=images,
         instances=len(as_is),
         digital=clean,
-        as_is=summarize(list(as_is.values())),
+        as_is=summarize(list(as_is.values()), images=images),
         effects=_effects(_part(variants, WITHOUT, ONLY), table, (as_is, clean), images),
         layers=_layers(
             _part(variants, LAYER), (table, clean), (losses, losses.get(("digital", False), {}).get(0)), images
@@ -242,7 +242,7 @@ def _remedies(
             found.append(
                 Remedy(
                     name=variant["subject"],
-                    accuracy=summarize(list(values.values())),
+                    accuracy=summarize(list(values.values()), images=images),
                     gain=paired_difference(as_is, values, family, None if key == (AS_IS, False) else images),
                     digital_macs_percent=variant.get("digital_macs_percent"),
                     layers=tuple(variant.get("layers", ())),

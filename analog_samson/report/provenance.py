@@ -135,6 +135,7 @@ def _sources(run: Run) -> dict[str, Any]:
         "data fingerprint": (run.meta["data"] or {}).get("fingerprint"),
         "test images": (run.meta["data"] or {}).get("count"),
         "checkpoint sha256": checkpoint.get("sha256"),
+        "normalization": checkpoint.get("normalization"),
         "training": checkpoint.get("metadata") or {},
         "environment": run.meta["environment"] or {},
     }

@@ -16,7 +16,7 @@ class Summary:
     """n values in short: mean, sample standard deviation (n - 1), and Student's t interval of the mean.
 
     With n = 1 there is neither spread nor interval: std, low and high are None. The interval may reach beyond what an
-    accuracy can be; `percent_interval` is what is shown of it.
+    accuracy can be; `percent_interval` is what is shown of it. It may be wider than std says: see `summarize`.
     """
 
     mean: float
@@ -42,10 +42,12 @@ class Difference:
     family: int = 1
 
 
-def summarize(values: Sequence[float], family: int = 1) -> Summary:
+def summarize(values: Sequence[float], family: int = 1, images: int | None = None) -> Summary:
     """Summary of one or more values, with the 95 % t interval of their mean.
 
     family: number of intervals that are to hold all at once; each is widened after Bonferroni (see `t_quantile`).
+    images: for accuracies [%], on how many images they were counted. A few chips often have equally many right, and
+    that says little about their spread; so for the interval the deviation counts as no less than `rounding_std`.
 
     >>> s = summarize([79.0, 80.0, 81.0])
     >>> s.mean, s.std, s.n, round(s.low, 2), round(s.high, 2)
@@ -60,7 +62,7 @@ def summarize(values: Sequence[float], family: int = 1) -> Summary:
     if n == 1:
         return Summary(mean=mean, std=None, n=1, low=None, high=None)
     std = float(np.std(values, ddof=1))
-    reach = t_quantile(n, family) * std / np.sqrt(n)
+    reach = t_quantile(n, family) * max(std, least_std(images)) / np.sqrt(n)
     return Summary(mean=mean, std=std, n=n, low=float(mean - reach), high=float(mean + reach))
 
 
@@ -84,10 +86,8 @@ def paired_difference(
 
     Both maps are value by instance. Instance i is the same simulated chip in both, so its own luck cancels.
     family: number of comparisons whose intervals are to hold at once.
-    images: for accuracies [%], on how many images they were counted. Few chips often differ by equally many images, and
-    that says little about their spread; so the standard deviation counts as no less than `rounding_std`. Without
-    `images` there is no such floor, and differences that are all equal have no interval and are not seen. Nor is one
-    with a value that is not finite; its mean is NaN.
+    images: as for `summarize`. Without it nothing keeps the spread from zero, and differences that are all equal have
+    no interval and are not seen. Nor is one with a value that is not finite; its mean is NaN.
 
     >>> found = paired_difference({0: 80.0, 1: 81.0}, {0: 81.0, 1: 82.0}, images=100)
     >>> found.mean, round(found.low, 2), found.seen
@@ -100,7 +100,7 @@ def paired_difference(
     if not np.isfinite(differences).all():
         return Difference(mean=float("nan"), low=None, high=None, n=len(shared), seen=False, family=family)
     summary = summarize(differences, family)
-    spread = max(summary.std or 0.0, 0.0 if images is None else rounding_std(images))
+    spread = max(summary.std or 0.0, least_std(images))
     if summary.n == 1 or spread < _TOLERANCE:
         seen = None if summary.n == 1 else False
         return Difference(mean=summary.mean, low=None, high=None, n=summary.n, seen=seen, family=family)
@@ -117,6 +117,11 @@ def rounding_std(images: int) -> float:
     0.289
     """
     return float(100 / images / np.sqrt(12))
+
+
+def least_std(images: int | None) -> float:
+    """What the deviation of accuracies [%] counts as at least; nothing is known of values that count no images."""
+    return 0.0 if images is None else rounding_std(images)
 
 
 def percent_interval(summary: Summary) -> Ends:
@@ -140,10 +145,13 @@ def _within(low: float | None, high: float | None, bottom: float, top: float) ->
 
 
 def binomial_half_width(accuracy_percent: float, count: int) -> float:
-    """95 % half-width [points] of an accuracy measured on `count` independent images (normal approximation).
+    """95 % half-width [points] of an accuracy measured on `count` independent images.
 
-    >>> round(binomial_half_width(90.0, 2000), 2)
-    1.31
+    That of Wilson's score interval (J. Am. Stat. Assoc. 22, 1927), which is not zero where all images are right:
+
+    >>> round(binomial_half_width(90.0, 2000), 2), round(binomial_half_width(100.0, 500), 2)
+    (1.31, 0.38)
     """
-    share = accuracy_percent / 100
-    return float(100 * special.ndtri((1 + CONFIDENCE) / 2) * np.sqrt(share * (1 - share) / count))
+    share, z = accuracy_percent / 100, special.ndtri((1 + CONFIDENCE) / 2)
+    deviation = np.sqrt(share * (1 - share) / count + (z / count / 2) ** 2)
+    return float(100 * z * deviation / (1 + z**2 / count))

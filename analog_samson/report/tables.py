@@ -120,7 +120,7 @@ def _difference_notes(runs: Sequence[Run]) -> list[str]:
     count = family_size(comparisons)
     lines = [f"The intervals of all {count} differences hold at once with 95 % (Bonferroni)."] if count > 1 else []
     if any(step.difference.n > 1 for one in comparisons for step in one.steps):
-        counts = {(run.meta["data"] or {}).get("count") for run in runs}
+        counts = {_images(run) for run in runs}
         images = f"{counts.pop()} test images" if len(counts) == 1 and None not in counts else "test images"
         lines.append(f"Differences are over chips: what is said of them holds on these {images}.")
     return lines
@@ -143,7 +143,7 @@ def _image_notes(runs: Sequence[Run]) -> list[str]:
     """What the finite number of test images adds, once for runs on as many images."""
     widths: dict[int, list[float]] = {}
     for run in runs:
-        count = (run.meta["data"] or {}).get("count")
+        count = _images(run)
         last = [result.states[-1] for result in run.results if result.states]
         if count and last:
             widths.setdefault(count, []).append(binomial_half_width(last[0].accuracy.mean, count))
@@ -151,6 +151,10 @@ def _image_notes(runs: Sequence[Run]) -> list[str]:
         f"{count} test images; their own sampling error of {_range(found)} points comes on top."
         for count, found in widths.items()
     ]
+
+
+def _images(run: Run) -> int | None:
+    return (run.meta["data"] or {}).get("count")
 
 
 def _range(widths: Sequence[float]) -> str:
@@ -164,7 +168,7 @@ def _stopping_note(run: Run) -> str | None:
     if pilot is None or target is None:
         return None
     widths = [
-        stein_halfwidth([state.accuracies[i] for i in range(pilot)], len(state.accuracies))
+        stein_halfwidth([state.accuracies[i] for i in range(pilot)], len(state.accuracies), _images(run))
         for result in run.results
         for state in result.times
         if len(state.accuracies) >= pilot
@@ -193,7 +197,8 @@ def _wanted_instances(run: Run, states: Sequence[State]) -> int:
     asked, pilot = run.options.get("instances"), pilot_of(run.options)
     pilots = [[s.accuracies[i] for i in range(pilot or 0) if i in s.accuracies] for s in states]
     if pilot is not None and pilots and all(len(values) == pilot for values in pilots):
-        return min(run.options["max_instances"], max(stein_total(p, run.options["target_halfwidth"]) for p in pilots))
+        target = run.options["target_halfwidth"]
+        return min(run.options["max_instances"], max(stein_total(values, target, _images(run)) for values in pilots))
     return asked if isinstance(asked, int) else max((state.accuracy.n for state in states), default=0)
 
 
