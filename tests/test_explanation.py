@@ -26,6 +26,7 @@ from analog_samson.explanation.variants import (
     remedy_variants,
     with_compensation,
     with_pairs,
+    with_scaled_columns,
 )
 from analog_samson.presets.schema import Preset, parse_preset
 from analog_samson.presets.search import list_presets, load_preset
@@ -207,9 +208,18 @@ def test_remedies_hold_the_run_itself_once_and_adabs_where_it_can_be() -> None:
         ("compensation none", False): "none",
         (AS_IS, False): "global",
         ("compensation per_column", False): "per_column",
+        ("scaled columns", False): "global",
         ("two pairs", False): "global",
         (AS_IS, True): "global",
     }
+
+
+def test_scaled_columns_are_a_remedy_where_columns_share_a_scale() -> None:
+    scaled, shipped = with_scaled_columns(PRESETS["pcm_nandakumar_2019"]), PRESETS["pcm_nandakumar_2019_column_scaling"]
+    named = {"name", "summary", "source"}
+    assert scaled.model_dump(exclude=named) == shipped.model_dump(exclude=named)
+    plan = plan_conversion(seeded(Small), shipped, input_shape=(1, 4, 4))
+    assert "scaled columns" not in {v.label for v in remedy_variants(shipped, plan, (), adabs=False)}
 
 
 # Decisions
@@ -296,7 +306,7 @@ def test_explanation_as_it_is_meets_the_very_chips_of_the_run(options: SimulateO
     names = [remedy.name for remedy in found.remedies]
     assert names == [
         "compensation none", "compensation global (as it is)", "compensation per column",
-        "two device pairs a weight", "AdaBS", "most sensitive layer digital",
+        "every column scaled to g_max", "two device pairs a weight", "AdaBS", "most sensitive layer digital",
     ]  # fmt: skip
     kept = found.remedies[-1]
     assert kept.layers == (found.layers[0].path,)

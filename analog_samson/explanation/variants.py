@@ -80,7 +80,7 @@ def layer_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str])
 
 
 def remedy_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str], *, adabs: bool) -> list[Variant]:
-    """Each kind of compensation, twice the devices, and AdaBS; the run's own setting is among them."""
+    """Each kind of compensation, scaled columns, twice the devices, and AdaBS; the run's own setting is among them."""
     facts = {"digital_macs_percent": _digital_macs(plan, ())}
     found = []
     for kind in ("none", "global", "per_column"):
@@ -91,6 +91,17 @@ def remedy_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str]
                 kind=REMEDY,
                 subject=f"compensation {kind.replace('_', ' ')}" + (" (as it is)" if own else ""),
                 preset=preset if own else with_compensation(preset, kind),
+                exclude=tuple(exclude),
+                facts=facts,
+            )
+        )
+    if preset.tile.weight_scaling == "per_layer":
+        found.append(
+            Variant(
+                label="scaled columns",
+                kind=REMEDY,
+                subject="every column scaled to g_max",
+                preset=with_scaled_columns(preset),
                 exclude=tuple(exclude),
                 facts=facts,
             )
@@ -142,6 +153,11 @@ def digital_variants(
 def with_compensation(preset: Preset, kind: str) -> Preset:
     """The preset with another kind of compensation."""
     return preset.model_copy(update={"compensation": preset.compensation.model_copy(update={"kind": kind})})
+
+
+def with_scaled_columns(preset: Preset) -> Preset:
+    """The preset with the largest weight of each column at g_max, in place of the largest of a layer's tile."""
+    return preset.model_copy(update={"tile": preset.tile.model_copy(update={"weight_scaling": "per_column"})})
 
 
 def with_pairs(preset: Preset, pairs: int) -> Preset:
