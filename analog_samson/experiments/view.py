@@ -18,7 +18,10 @@ from analog_samson.experiments.schema import (
     Setting,
 )
 from analog_samson.experiments.tune import Choice
+from analog_samson.presets.search import load_preset
 from analog_samson.report.statistics import Summary
+from analog_samson.report.validity import EXTRAPOLATED, validity_of
+from analog_samson.units import parse_duration
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,19 @@ class View:
         if changed:
             notes.append(f"Not the experiment as filed, a trial run: {'; '.join(changed)}.")
         notes += [self._choice(setting) for setting in self.settings]
+        notes += self._extrapolated()
         return [*notes, " ".join(source.open_points.split())]
+
+    def _extrapolated(self) -> list[str]:
+        """Which of the times lie beyond what the source of the preset covers."""
+        evaluation = self.scale.evaluation
+        if evaluation is None:
+            return []
+        validity = validity_of(load_preset(evaluation.preset).model_dump())
+        beyond = [time for time in evaluation.times if validity.mark(parse_duration(time)) == EXTRAPOLATED]
+        if not beyond:
+            return []
+        return [f"Extrapolated, beyond the times that the source of {evaluation.preset} covers: {', '.join(beyond)}."]
 
     def _choice(self, setting: Setting) -> str:
         """Where the hyper-parameters of a setting come from."""

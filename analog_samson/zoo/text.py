@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from analog_samson.presets.search import load_preset
 from analog_samson.report.grid import Grid, render_markdown
+from analog_samson.report.validity import validity_of
 from analog_samson.units import format_duration
 from analog_samson.zoo.schema import Aged, Card, Measurement, Noisy, Origin
 
@@ -39,7 +41,7 @@ def list_grid(cards: Sequence[Card]) -> Grid:
     rows = [
         (
             *(card.name, card.network.model, card.data.title, f"{card.network.parameters:,}"),
-            *(f"{card.measured[0].digital_percent:.2f}", _preset(card), format_duration(_latest(card))),
+            *(f"{card.measured[0].digital_percent:.2f}", _preset(card), _time(_preset(card), _latest(card))),
             *(_shown(_last(card, adabs)) for adabs in (False, True)),
         )
         for card in cards
@@ -55,7 +57,7 @@ def list_grid(cards: Sequence[Card]) -> Grid:
 def _headline(card: Card) -> str:
     """What it is and what it keeps, in a sentence."""
     plain, adapted = (_last(card, adabs) for adabs in (False, True))
-    after = f"{_shown(plain)} % after {format_duration(_latest(card))} on `{_preset(card)}`"
+    after = f"{_shown(plain)} % after {_time(_preset(card), _latest(card))} on `{_preset(card)}`"
     return (
         f"`{card.network.model}` for {card.data.title}: {card.measured[0].digital_percent:.2f} % digitally, {after}"
         + (f", {_shown(adapted)} % with AdaBS." if adapted else ".")
@@ -81,6 +83,13 @@ def _last(card: Card, adabs: bool) -> Aged | None:
     return next((aged for aged in _aged(card) if (aged.preset, aged.time_seconds, aged.adabs) == place), None)
 
 
+def _time(preset: str, seconds: float) -> str:
+    """A time after programming, marked where the source of the preset does not give it."""
+    time = format_duration(seconds)
+    mark = "" if preset == _ABSENT else validity_of(load_preset(preset).model_dump()).mark(seconds)
+    return f"{time} ({mark})" if mark else time
+
+
 def _shown(number: Aged | Noisy | None) -> str:
     if number is None:
         return _ABSENT
@@ -103,7 +112,7 @@ def _rows(measured: Measurement, place: str) -> Iterator[tuple[str, ...]]:
     yield "none", "digital", f"{measured.digital_percent:.2f}", _ABSENT, _ABSENT, images, place
     states: dict[tuple[str, str], dict[bool, Aged | Noisy]] = {}
     for aged in measured.aged:
-        states.setdefault((aged.preset, format_duration(aged.time_seconds)), {})[aged.adabs] = aged
+        states.setdefault((aged.preset, _time(aged.preset, aged.time_seconds)), {})[aged.adabs] = aged
     for noisy in measured.noisy:
         states.setdefault((noisy.preset, f"sigma_c {noisy.sigma_c:g}"), {})[noisy.adabs] = noisy
     for (preset, state), found in states.items():
