@@ -11,7 +11,7 @@ renders the README.
 
 Reached on one thread of an AMD EPYC (2 cores, 32 MiB L3, shared with other work, processor time), torch 2.10.0,
 torchvision's ResNet-18, SAMSON / ASAM / SAM / pytorch_optimizer ASAM / SAM / temperon SAM:
-    224 x 224, batch 16, n = 4      1.01 / 1.00 / 0.98 / 1.02 / 1.05 / 1.01
+    224 x 224, batch 16, n = 9      1.02 / 1.00 / 1.00 / 1.01 / 1.01 / 1.00, each within 0.07 of 1
     224 x 224, batch 128, n = 2     1.006 (SAMSON alone was measured)
     32 x 32, batch 128, n = 7       1.04 / 1.04 / 1.04 / 1.06 / 1.03 / 1.01
     32 x 32, batch 16, n = 15       1.23 / 1.22 / 1.14 / 1.24 / 1.16 / 1.10
