@@ -150,7 +150,7 @@ def binomial_half_width(accuracy_percent: float, count: int) -> float:
     That of Wilson's score interval (J. Am. Stat. Assoc. 22, 1927), which is not zero where all images are right:
 
     >>> round(binomial_half_width(90.0, 2000), 2), round(binomial_half_width(100.0, 500), 2)
-    (1.31, 0.38)
+    (1.32, 0.38)
     """
     share, z = accuracy_percent / 100, special.ndtri((1 + CONFIDENCE) / 2)
     deviation = np.sqrt(share * (1 - share) / count + (z / count / 2) ** 2)
