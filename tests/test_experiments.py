@@ -276,6 +276,9 @@ def test_setting_can_have_methods_and_seeds_of_its_own():
     cells = [c for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_scratch"]
     names = ["sgd", "sam", "samson_inf", "sgd_clip", "samson_inf_clip", "sgd_noise"]
     assert [(c.method, c.seed) for c in cells] == [(name, 0) for name in names]
+    again = [c for c in plan("study", "mini") if c.setting.name == "resnet32_cifar10_tuned"]
+    seeds = [(method, seed) for method in ("sgd_clip", "samson_inf_clip") for seed in range(3)]
+    assert [(c.method, c.seed) for c in again] == [("original", 0), *seeds]
     assert len({c.seed for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_tuned"}) == 3
 
 
@@ -317,7 +320,11 @@ def test_candidate_trains_and_is_scored_on_fewer_images_where_its_setting_says_s
     networks = networks_of(load_experiment("study"))
     found = plan_candidates(networks, networks.scale("mini"), Overrides())
     seen = {(c.setting.name, c.training["epochs"], c.sample, c.scored) for c in found}
-    assert seen == {("digits_cnn_digits", 10, None, None), ("resnet20_cifar10_tuned", 1, 20000, 1000)}
+    assert seen == {
+        ("digits_cnn_digits", 10, None, None),
+        ("resnet20_cifar10_tuned", 1, 20000, 1000),
+        ("resnet32_cifar10_tuned", 1, 20000, 1000),
+    }
     shortest = plan_candidates(networks, networks.scale("mini"), Overrides(limit_epochs=1))
     assert {c.training["epochs"] for c in shortest} == {1}
 

@@ -137,8 +137,8 @@ def test_committed_page_is_made_from_the_committed_raw_values(script):
 def test_page_of_nothing_says_that_everything_is_missing(script, tmp_path, capsys):
     script.main(tmp_path / "none", tmp_path / "page")
     page = (tmp_path / "page" / "index.md").read_text()
-    assert "0 of 117 networks are finished" in page
-    assert page.count(": everything") == 4
+    assert "0 of 124 networks are finished" in page
+    assert page.count(": everything") == 5
     assert "missing: ResNet-20 fine-tuned, CIFAR-10: everything" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "page").iterdir()} == {
         *("index.md", "cells.csv", "summary.csv", "differences.csv", "tuning.csv")
@@ -156,7 +156,7 @@ def test_files_that_the_page_names_are_there_and_figures_are_drawn(files):
     for name, content in files.items():
         if name.endswith(".svg"):
             assert len(ET.fromstring(content).findall(".//{*}path")) > 20
-    assert sum(name.endswith(".svg") for name in files) == 15
+    assert sum(name.endswith(".svg") for name in files) == 19
     assert "What is not finished" not in page
 
 
