@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.experiments.catalogue import Networks, load_experiment, networks_of
+from analog_samson.experiments.conclusion import conclusions
 from analog_samson.experiments.conditions import digital, noisy
 from analog_samson.experiments.figures import result_figures
 from analog_samson.experiments.findings import COLUMNS
@@ -128,6 +129,12 @@ def _page(view: View, figures: list[str], tables: list[str]) -> Iterator[Block]:
         "networks themselves, whatever another training would give."
     )
     yield f"As CSV: {', '.join(f'[{name}]({name})' for name in tables)}."
+    shows = view.experiment.shows
+    assert isinstance(shows, StudyTable)
+    said = conclusions(view, shows)
+    if said:
+        yield "## In short"
+        yield "\n".join(f"- {sentence}" for sentence in said)
     for setting in view.settings:
         yield f"## {setting.title}"
         blocks = setting_blocks(view, setting)

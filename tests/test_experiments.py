@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections import Counter
 from importlib import resources
 
 import pytest
@@ -246,6 +247,18 @@ def test_method_like_another_takes_its_choice_and_is_not_tuned():
     ]
 
 
+def test_more_seeds_name_methods_that_the_setting_trains():
+    faulty = mapping("study")
+    setting = next(s for s in faulty["networks"]["settings"] if s["name"] == "resnet32_cifar10_tuned")
+    setting["more_seeds"] = {"sam": 5, "sgd_clip": 0}
+    with pytest.raises(OptionError) as caught:
+        parse_experiment(faulty, "mine.toml")
+    assert "more_seeds.sgd_clip: expected a whole number of at least 1, got 0" in str(caught.value)
+    setting["more_seeds"] = {"sam": 5}
+    with pytest.raises(OptionError, match=r"more_seeds: unknown name 'sam'"):
+        parse_experiment(faulty, "mine.toml")
+
+
 def test_method_like_another_has_to_name_one_that_is_tuned():
     faulty = mapping("study")
     methods = {method["name"]: method for method in faulty["networks"]["methods"]}
@@ -279,7 +292,11 @@ def test_setting_can_have_methods_and_seeds_of_its_own():
     again = [c for c in plan("study", "mini") if c.setting.name == "resnet32_cifar10_tuned"]
     seeds = [(method, seed) for method in ("sgd_clip", "samson_inf_clip") for seed in range(3)]
     assert [(c.method, c.seed) for c in again] == [("original", 0), *seeds]
-    assert len({c.seed for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_tuned"}) == 3
+    tuned = [c for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_tuned" and c.training]
+    counts = Counter(c.method for c in tuned)
+    assert {name for name, n in counts.items() if n == 5} == {"sgd_clip", "samson_inf_clip"}
+    assert {n for name, n in counts.items() if name not in ("sgd_clip", "samson_inf_clip")} == {3}
+    assert {c.seed for c in plan("study", "mini", seeds=(7,)) if c.training and c.method != "pretraining"} == {7}
 
 
 def test_recipe_is_left_one_ingredient_at_a_time():

@@ -1,5 +1,6 @@
 """The page of the study: made from raw values alone, equal to the committed one, true of planted differences."""
 
+import csv
 import importlib.util
 import math
 import random
@@ -41,6 +42,7 @@ STUDY = load_experiment("study")
 NETWORKS = networks_of(STUDY)
 SCALE = NETWORKS.scale("mini")
 TUNED, RECIPE = "resnet20_cifar10_tuned", "resnet20_cifar10_recipe"
+WORDS = ("higher", "lower")
 # points above SGD, the same in every training and on every chip but for a little noise
 PLANTED = {"sam": 1.0, "asam": 2.0, "samson_2": 3.0, "samson_inf": 4.0, "samson_inf_clip": 8.0}
 PLANTED |= {"recipe": 9.0, "recipe_no_climb": 8.5, "recipe_no_clip": 7.0, "recipe_no_noise": 6.0}
@@ -137,7 +139,7 @@ def test_committed_page_is_made_from_the_committed_raw_values(script):
 def test_page_of_nothing_says_that_everything_is_missing(script, tmp_path, capsys):
     script.main(tmp_path / "none", tmp_path / "page")
     page = (tmp_path / "page" / "index.md").read_text()
-    assert "0 of 124 networks are finished" in page
+    assert "0 of 128 networks are finished" in page
     assert page.count(": everything") == 5
     assert "missing: ResNet-20 fine-tuned, CIFAR-10: everything" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "page").iterdir()} == {
@@ -164,7 +166,8 @@ def test_every_value_is_in_the_table_of_cells(files):
     lines = files["cells.csv"].decode().splitlines()
     assert lines[0] == "setting,method,chosen,seed,condition,adabs,instance,accuracy"
     per_chip = len(SCALE.evaluation.times) + sum(sigma > 0 for sigma in SCALE.evaluation.sigmas)
-    counts = {"digits_cnn_digits": (52, 10), TUNED: (52, 5), RECIPE: (7, 5), "resnet20_cifar10_scratch": (6, 5)}
+    counts = {"digits_cnn_digits": (52, 10), TUNED: (56, 5), RECIPE: (7, 5)}
+    counts |= {"resnet32_cifar10_tuned": (7, 5), "resnet20_cifar10_scratch": (6, 5)}
     for name, (cells, chips) in counts.items():
         assert sum(line.startswith(f"{name},") for line in lines) == cells * (1 + 2 * (per_chip * chips + 1))
 
@@ -178,6 +181,30 @@ def test_planted_order_is_found_and_told(files):
     assert "of what is perturbed, SAMSON p=inf + clipping (" in page
     assert "5 epochs, 1y with AdaBS: the paper's order SAMSON p=inf >= SAM >= SGD is that of the means" in page
     assert "hyper-parameters as chosen for resnet20_cifar10_tuned" in page
+
+
+def test_short_answers_are_those_of_the_tables(files):
+    rows = list(csv.DictReader(files["differences.csv"].decode().splitlines()))
+    unique = {(r["setting"], r["method"], r["minus"], r["condition"]) for r in rows}
+    decided = {(r["setting"], r["method"], r["minus"], r["condition"]) for r in rows if r["verdict"] in WORDS}
+    short = files["index.md"].decode().partition("## In short\n")[2].partition("\n## ")[0]
+    first, order, selection = short.strip().splitlines()
+    assert first.startswith(f"- Of {len(unique)} differences between methods, decided over trainings: ")
+    assert first.count(" trainings;") + 1 == len(decided) > 50
+    assert re.search(r"SAM minus SGD, ResNet-20 fine-tuned, CIFAR-10, 1y with AdaBS: \+1\.0\d points \[0\.9", first)
+    fine_tuned, scratch = 2 * 2 * 4, 2 * 2  # from scratch one training without ASAM and SAMSON p=2
+    counts = f"{fine_tuned + scratch} steps, {fine_tuned} seen, 0 reversed, {scratch} not decided."
+    assert order.endswith(f"SAM >= SGD: of {counts}")
+    assert "SAMSON p=inf + clipping stands for `weights_only`, the default, which it stays, for no other" in selection
+    assert selection.endswith("Of 8 differences between it and the others, 8 seen, 0 reversed, 0 not decided.")
+
+
+def test_default_that_is_beaten_is_said_to_be(undrawn, script, tmp_path, monkeypatch):
+    monkeypatch.setitem(PLANTED, "samson_inf_clip_paper", 12.0)
+    fill(tmp_path, lambda cell: cell.holdout is not None or cell.setting.name == TUNED)
+    page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
+    assert "`weights_only`, the default, which it stays, although another scored better (SAMSON p=inf + clip" in page
+    assert "Of 4 differences between it and the others, 2 seen, 2 reversed, 0 not decided." in page
 
 
 def test_every_ingredient_is_left_out_once_and_nothing_else_is_asked_of_that_setting(files):

@@ -80,6 +80,7 @@ def _setting_faults(
     missing = [name for name in _LENGTH if getattr(setting.training, name) is None]
     yield from (f"{where}.training.{name}: missing; a setting states its own" for name in missing)
     yield from _unknown(f"{where}.methods", setting.methods or (), methods)
+    yield from _unknown(f"{where}.more_seeds", setting.more_seeds or (), setting.methods or methods)
     if setting.start.model == "random":
         tables = {f"{where}.training": setting.training} | {
             f"networks.methods[{place}].options": method.options

@@ -21,6 +21,8 @@ from analog_samson.report.grid import Block, Data, Grid
 from analog_samson.report.statistics import Difference, paired_difference
 from analog_samson.report.wording import interval, signed
 
+ORDER = "the paper's order, step by step"
+SELECTIONS = "what is perturbed"
 _MANY = 10_000  # more than a training has chips
 Pair = tuple[str, str]
 COLUMNS = (
@@ -51,13 +53,18 @@ class Contrast:
 
 def finding_blocks(view: View, shows: StudyTable, setting: Setting) -> list[Block]:
     """Tables of differences of a setting, each with the sentence that it comes to; nothing for missing methods."""
-    found = {method.name: results for method, results in view.rows(setting)}
-    blocks: list[Block] = []
-    for title, wanted in _questions(shows, _order(view, shows, setting), list(found)):
-        contrasts = contrast(view, found, wanted, judged(shows))
-        if contrasts:
-            blocks.append(_grid(f"{setting.title}: {title}", setting, contrasts))
-    return [*blocks, *_sentences(view, shows, setting, found)]
+    grids = [
+        _grid(f"{setting.title}: {title}", setting, contrasts) for title, contrasts in answers(view, shows, setting)
+    ]
+    return [*grids, *_sentences(view, shows, setting, _found(view, setting))]
+
+
+def answers(view: View, shows: StudyTable, setting: Setting) -> list[tuple[str, list[Contrast]]]:
+    """Every question about a setting with the differences that answer it; none of methods that are not finished."""
+    found = _found(view, setting)
+    questions = _questions(shows, _order(view, shows, setting), list(found))
+    asked = ((title, contrast(view, found, wanted, judged(shows))) for title, wanted in questions)
+    return [(title, contrasts) for title, contrasts in asked if contrasts]
 
 
 def judged(shows: StudyTable) -> list[Condition]:
@@ -100,6 +107,10 @@ def _by_chip(results: Sequence[CellResult], condition: Condition) -> dict[int, f
     }
 
 
+def _found(view: View, setting: Setting) -> dict[str, list[CellResult]]:
+    return {method.name: results for method, results in view.rows(setting)}
+
+
 def _seeds(results: Sequence[CellResult]) -> list[int]:
     return [result.cell.seed for result in results]
 
@@ -116,10 +127,10 @@ def _order(view: View, shows: StudyTable, setting: Setting) -> list[str]:
 
 def _questions(shows: StudyTable, order: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, list[Pair]]]:
     """Title and pairs of every table."""
-    yield "the paper's order, step by step", [(better, worse) for worse, better in pairwise(order)]
+    yield ORDER, [(better, worse) for worse, better in pairwise(order)]
     yield "against the baseline", [(name, shows.baseline) for name in names if name != shows.baseline]
     yield "against rivals", [(name, rival) for name, rivals in shows.rivals.items() for rival in rivals]
-    yield "what is perturbed", _first_minus_others(shows.selections)
+    yield SELECTIONS, _first_minus_others(shows.selections)
     yield "each ingredient, by leaving it out", _first_minus_others(shows.leave_out or ())
 
 

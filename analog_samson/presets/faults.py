@@ -61,11 +61,20 @@ def _locate(loc: tuple[int | str, ...], model: type[BaseModel]) -> _Place:
         if isinstance(part, int):
             path, depth = f"{path}[{part}]", depth + 1
             continue
+        if field is not None and _is_mapping(field):
+            path, depth = f"{path}.{part}", depth + 1
+            continue
         path, field = f"{path}.{part}" if path else part, _by_key(table).get(part)
         if field is not None and _tables(field):
             inner = _inner_table(field, parts)
             table = inner or table
     return _Place(path, table, field, depth)
+
+
+def _is_mapping(field: FieldInfo) -> bool:
+    """Whether it is a table of values under names of the author's choice."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return not _tables(field) and any(get_origin(kind) is dict for kind in kinds)
 
 
 def _inner_table(field: FieldInfo, parts: Iterator[int | str]) -> type[BaseModel] | None:
