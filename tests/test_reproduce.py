@@ -57,7 +57,7 @@ def tiny(tmp_path_factory) -> list[str]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         state = build_model("digits_cnn", in_channels=3).state_dict()
-    for name in ("resnet20-12fca82f.th", "resnet18-f37072fd.pth"):
+    for name in ("resnet20-12fca82f.th", "resnet32-d509ac18.th", "resnet18-f37072fd.pth"):
         torch.save({"state_dict": state}, folder / name)
     return ["--network", "digits_cnn", "--data", f"npz:{folder / 'tiny.npz'}", "--checkpoints", str(folder), *TINY]
 
