@@ -193,8 +193,33 @@ def compiled_passes(results: Results) -> list[Block]:
     ]
 
 
+def training_step(results: Results) -> list[Block]:
+    headers = ("method", "gradients a step", "s", "ratio", "lowest to highest")
+    return [
+        Grid(
+            title=f"{case['network']}, batch {case['batch']}: {result['threads']} thread, {result['cpu']}, "
+            f"{result['rounds']} rounds, medians of processor time",
+            headers=headers,
+            rows=tuple(
+                (
+                    row["method"],
+                    f"{row['gradients']:g}",
+                    f"{row['median_seconds']:.4f}",
+                    f"{row['median_ratio']:.2f}",
+                    f"{row['lowest_ratio']:.2f} to {row['highest_ratio']:.2f}",
+                )
+                for row in case["rows"]
+            ),
+            align="lrrrr",
+        )
+        for result in results
+        for case in result["cases"]
+    ]
+
+
 RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "optimizer_step": optimizer_step,
+    "training_step": training_step,
     "simulate_speed": simulate_speed,
     "simulate_total": simulate_total,
     "simulate_memory": simulate_memory,

@@ -4,6 +4,7 @@ Command: make study-page, or python docs/make_study_page.py [RAW [PAGE]] for oth
 and equal raw values give equal bytes. Raw values come from `analog-samson reproduce study --out docs/results/raw ...`.
 """
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,11 +38,12 @@ from analog_samson.report.grid import Block, Data, Grid, data_csv, join_data, re
 from analog_samson.results.atomic import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
+STEP_TIMES = Path(__file__).parents[1] / "benchmarks" / "results" / "training_step.json"
 SCALE = "mini"
 _CAPTIONS = {
     "sigma": "Accuracy over sigma_c{adabs}: mean and standard deviation over trainings, or over chips of a single one.",
     "time": "Accuracy {time} after programming{adabs}, and digital accuracy (dashes).",
-    "price": "Accuracy {time} after programming{adabs}, over the gradients that a training takes a step.",
+    "price": "Accuracy {time} after programming{adabs}, over the price of a training step.",
     "sharpness": "Sharpness on training images against accuracy {time} after programming{adabs}; a point a training.",
 }
 
@@ -67,6 +69,7 @@ def study_view(raw: Path) -> View:
         planned=count_planned(networks, scale, Overrides()),
         results=read_results(done, raw, _sharpness_file(experiment), with_noise=True),
         choices=choices,
+        step_times=_step_times(),
     )
 
 
@@ -113,6 +116,12 @@ def _job(experiment: Experiment, networks: Networks, scale: Scale, cell: Cell, r
     )
 
 
+def _step_times() -> dict[str, dict[str, float]]:
+    """What a step of the priced methods takes, as benchmarks/training_step.py measured it: by setting and method."""
+    cases = json.loads(STEP_TIMES.read_text())["cases"]
+    return {case["setting"]: {row["method"]: row["median_ratio"] for row in case["rows"]} for case in cases}
+
+
 def _sharpness_file(experiment: Experiment) -> str | None:
     shows = experiment.shows
     assert isinstance(shows, StudyTable)
@@ -143,6 +152,7 @@ def _page(view: View, figures: list[str], tables: list[str]) -> Iterator[Block]:
         yield from (block for block in blocks if isinstance(block, Grid))
     yield "## How it was done"
     yield from view.notes()
+    yield "The time of a step is a median, told over that of the first method: `python benchmarks/training_step.py`."
     yield from tuning_grids(view)
     missing = missing_lines(view)
     if missing:

@@ -69,3 +69,15 @@ def test_skipped_wrapper_says_why(step_script, capsys):
     for line in capsys.readouterr().err.splitlines():
         assert line.startswith("left out: ")
         assert line.endswith("give its folder with --peers")
+
+
+def test_training_step_measures_the_priced_methods_beside_sgd(monkeypatch, tmp_path):
+    out = tmp_path / "results" / "step.json"
+    arguments = ["--settings", "digits_cnn_digits", "--rounds", "2", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["training_step.py", *arguments])
+    runpy.run_path(str(BENCHMARKS / "training_step.py"), run_name="__main__")
+    (case,) = json.loads(out.read_text())["cases"]
+    assert (case["network"], case["batch"]) == ("digits_cnn", 64)
+    assert [row["gradients"] for row in case["rows"]] == [1, 1.125, 1.25, 1.5, 2]
+    assert case["rows"][0]["median_ratio"] == 1.0
+    assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in case["rows"])

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 import math
 import random
 import re
@@ -223,17 +224,28 @@ def test_every_ingredient_is_left_out_once_and_nothing_else_is_asked_of_that_set
     assert "against the baseline" not in section
 
 
-def test_accuracy_stands_beside_the_gradients_that_a_training_takes(files):
+def test_accuracy_stands_beside_the_gradients_and_the_time_that_a_training_takes(files, script):
+    measured = json.loads(script.STEP_TIMES.read_text())["cases"]
+    times = {row["method"]: row["median_ratio"] for row in next(c for c in measured if c["setting"] == TUNED)["rows"]}
     page = files["index.md"].decode()
     table = page.partition("ResNet-20 fine-tuned, CIFAR-10: accuracy [%] over the price of the training**")[2]
-    rows = [line.split(" | ")[:2] for line in table.splitlines()[4:9]]
+    assert "| method | gradients a step | time of a step | digital |" in table
+    rows = [line.split(" | ")[:3] for line in table.splitlines()[4:9]]
     assert rows == [
-        ["| SGD + clipping", "1"],
-        ["| SAMSON p=inf + clipping, every 4th, half", "1.125"],
-        ["| SAMSON p=inf + clipping, every 4th", "1.25"],
-        ["| SAMSON p=inf + clipping, half batch", "1.5"],
-        ["| SAMSON p=inf + clipping", "2"],
+        ["| SGD + clipping", "1", "1.00"],
+        ["| SAMSON p=inf + clipping, every 4th, half", "1.125", f"{times['samson_inf_clip_every4_half']:.2f}"],
+        ["| SAMSON p=inf + clipping, every 4th", "1.25", f"{times['samson_inf_clip_every4']:.2f}"],
+        ["| SAMSON p=inf + clipping, half batch", "1.5", f"{times['samson_inf_clip_half']:.2f}"],
+        ["| SAMSON p=inf + clipping", "2", f"{times['samson_inf_clip']:.2f}"],
     ]
+
+
+def test_price_without_a_measured_time_is_told_in_gradients(undrawn, script, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "_step_times", dict)
+    fill(tmp_path, lambda cell: cell.holdout is not None or cell.setting.name == TUNED)
+    page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
+    assert "| method | gradients a step | digital |" in page
+    assert "time of a step |" not in page
 
 
 def test_spread_that_hides_the_differences_leaves_them_undecided(undrawn, script, tmp_path):

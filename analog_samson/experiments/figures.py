@@ -14,7 +14,7 @@ from analog_samson.experiments.conditions import after
 from analog_samson.experiments.results import CellResult, pool
 from analog_samson.experiments.schema import Method, Setting
 from analog_samson.experiments.shown import Correlation, Measure, SigmaCurves, StudyTable, TimeBars
-from analog_samson.experiments.tables import points_of, priced, sharpness_points
+from analog_samson.experiments.tables import GRADIENTS, STEP_TIME, points_of, priced, sharpness_points, step_times
 from analog_samson.experiments.view import View
 from analog_samson.report.drawing import Drawing, Layout
 from analog_samson.report.marks import end_at_hundred
@@ -68,20 +68,24 @@ def _study_figures(view: View, shows: StudyTable, setting: Setting) -> dict[str,
         drawn["sharpness"] = partial(_draw_scatter, points, setting, labels)
     prices = priced(view, shows, setting)
     if len(prices) > 1:
-        points, labels = _prices(prices, shows), _price_labels(shows)
+        points, labels = _prices(view, setting, shows, prices)
         every = [method for method, _ in view.rows(setting)]
         drawn["price"] = partial(_draw_scatter, points, setting, labels, log=False, among=every)
     return {f"{setting.name}_{name}": Drawing(draw=draw, height=_HEIGHT) for name, draw in drawn.items()}
 
 
-def _prices(rows: Sequence[tuple[Method, list[CellResult]]], shows: StudyTable) -> list[tuple[Method, float, Summary]]:
-    """Method, gradients a step, accuracy after the judged time."""
-    pick = after(shows.time, shows.adabs).pick
-    return [(method, results[0].cell.gradients, pool([pick(result) for result in results])) for method, results in rows]
-
-
-def _price_labels(shows: StudyTable) -> tuple[str, str]:
-    return "gradients a step", f"test accuracy after {after(shows.time, shows.adabs).title} (%)"
+def _prices(
+    view: View, setting: Setting, shows: StudyTable, rows: Sequence[tuple[Method, list[CellResult]]]
+) -> tuple[list[tuple[Method, float, Summary]], tuple[str, str]]:
+    """Method, time of a training step or, where that was not measured, its gradients, accuracy; what to call them."""
+    condition, times = after(shows.time, shows.adabs), step_times(view, setting, rows)
+    label = GRADIENTS if times is None else f"{STEP_TIME} ({rows[0][0].title} = 1)"
+    prices = [results[0].cell.gradients for _, results in rows] if times is None else times
+    points = [
+        (method, price, pool([condition.pick(result) for result in results]))
+        for (method, results), price in zip(rows, prices, strict=True)
+    ]
+    return points, (label, f"test accuracy after {condition.title} (%)")
 
 
 def _sharpness_label(measure: Measure) -> str:

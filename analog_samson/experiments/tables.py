@@ -18,6 +18,8 @@ from analog_samson.sharpness.correlation import Correlation as Coefficient
 
 _METRICS = {"top1_percent": "top-1", "top5_percent": "top-5"}
 _DIGITS = 2
+GRADIENTS = "gradients a step"
+STEP_TIME = "time of a step"
 _Picker = Callable[[CellResult], Sequence[float]]
 
 
@@ -125,17 +127,27 @@ def _study(view: View, setting: Setting, adabs: bool) -> Grid:
 
 
 def _price(view: View, shows: StudyTable, setting: Setting) -> list[Grid]:
-    """Accuracy where methods are compared beside the gradients that their training takes."""
-    conditions = [digital(), *judged(shows)]
+    """Accuracy where methods are compared beside the gradients of a training step, and beside its time if measured."""
+    conditions, found = [digital(), *judged(shows)], priced(view, shows, setting)
+    times = step_times(view, setting, found)
     rows = []
-    for method, results in priced(view, shows, setting):
+    for place, (method, results) in enumerate(found):
         values = [[one.pick(result) for result in results] for one in conditions]
         accuracies = (spread(pool(chips), _DIGITS) for chips in values)
-        rows.append((method.title, f"{results[0].cell.gradients:g}", *accuracies, _count(values)))
-    headers = ("method", "gradients a step", *(one.title for one in conditions), "n")
+        measured = () if times is None else (f"{times[place]:.2f}",)
+        rows.append((method.title, f"{results[0].cell.gradients:g}", *measured, *accuracies, _count(values)))
+    priced_by = (GRADIENTS,) if times is None else (GRADIENTS, STEP_TIME)
+    headers = ("method", *priced_by, *(one.title for one in conditions), "n")
     title = f"{setting.title}: accuracy [%] over the price of the training"
-    grid = Grid(title=title, headers=headers, rows=tuple(rows), align="lr" + "r" * len(conditions) + "l")
+    grid = Grid(title=title, headers=headers, rows=tuple(rows), align="l" + "r" * (len(headers) - 2) + "l")
     return [grid] if len(rows) > 1 else []
+
+
+def step_times(view: View, setting: Setting, found: Sequence[tuple[Method, object]]) -> list[float] | None:
+    """How long a training step of these methods takes, over one of the cheapest; None unless all were measured."""
+    known = view.step_times.get(setting.name, {})
+    times = [known[method.name] for method, _ in found if method.name in known]
+    return times if len(times) == len(found) else None
 
 
 def priced(view: View, shows: StudyTable, setting: Setting) -> list[tuple[Method, list[CellResult]]]:
