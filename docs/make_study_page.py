@@ -134,8 +134,10 @@ def _page(view: View, figures: list[str], tables: list[str]) -> Iterator[Block]:
         f"{view.experiment.title}: {len(view.results)} of {view.planned} networks are finished. Every number, figure "
         "and sentence here is made by `make study-page` from the values in `docs/results/raw`, which "
         "`analog-samson reproduce study` measured. Intervals are 95 %. A difference is decided where its interval over "
-        "trainings, together with all others of its table, leaves out 0; the interval over chips is about the trained "
-        "networks themselves, whatever another training would give."
+        "trainings, together with all others of its table, leaves out 0. The one with pooled spread takes the spread "
+        "of trainings from all methods of the same kinds (plain, clipping, noise), about their mean and that of their "
+        "seed: narrower by much, and right if they spread alike. The interval over chips is about the trained networks "
+        "themselves, whatever another training would give."
     )
     yield f"As CSV: {', '.join(f'[{name}]({name})' for name in tables)}."
     shows = view.experiment.shows

@@ -17,7 +17,8 @@ from scipy import stats
 
 from analog_samson.errors import RunError
 from analog_samson.experiments.catalogue import load_experiment, networks_of
-from analog_samson.experiments.findings import contrast, judged
+from analog_samson.experiments.contrasts import contrast
+from analog_samson.experiments.findings import judged
 from analog_samson.experiments.jobs import (
     CLEAN_FILE,
     RUN_FILE,
@@ -255,6 +256,25 @@ def test_spread_that_hides_the_differences_leaves_them_undecided(undrawn, script
     assert "4 seen" not in page
 
 
+def test_pooled_spread_decides_more_and_is_told_apart(undrawn, script, tmp_path):
+    fill(tmp_path, lambda cell: cell.holdout is not None or cell.setting.name == TUNED, spread=0.3)
+    files = script.study_files(script.study_view(tmp_path))
+    rows = list(csv.DictReader(files["differences.csv"].decode().splitlines()))
+    verdicts: dict[tuple[str, ...], set[str]] = {}
+    for row in rows:
+        verdicts.setdefault((row["method"], row["minus"], row["condition"]), set()).add(row["verdict"])
+        if row["verdict"] in ("higher by pooled spread", "lower by pooled spread"):
+            assert float(row["trainings_low"]) < 0 < float(row["trainings_high"])
+            assert float(row["pooled_low"]) * float(row["pooled_high"]) > 0
+        elif row["pooled_low"] and row["verdict"] not in WORDS:
+            assert float(row["pooled_low"]) <= 0 <= float(row["pooled_high"])
+    page = files["index.md"].decode()
+    told = int(re.search(r"spread alike, (\d+) more are decided: \d+ of ResNet-20 fine-tuned, CIFAR-10\.", page)[1])
+    pooled = [found for found in verdicts.values() if not found & {*WORDS}]
+    assert told == sum(any(one.endswith("by pooled spread") for one in found) for found in pooled) > 5
+    assert re.search(r"Of its 4 steps: .*[1-4] seen by pooled spread \(SAM", page)
+
+
 def test_partial_raw_values_give_a_page_that_names_what_is_missing(undrawn, script, tmp_path):
     fill(tmp_path, lambda cell: cell.holdout is not None or (cell.setting.name == TUNED and cell.seed == 0))
     page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
@@ -323,3 +343,6 @@ def test_differences_are_those_of_paired_values_with_bonferroni_intervals(script
         assert difference.n == len(values)
     untrained = every[1]
     assert (untrained.trainings.n, untrained.chips.n, untrained.trainings.seen) == (1, 5, None)
+    # two methods alone tell their own spread; what was not trained has none
+    assert (one.pooled.low, one.pooled.high) == pytest.approx((one.trainings.low, one.trainings.high))
+    assert untrained.pooled is None

@@ -1,9 +1,11 @@
 """What a study comes to over all its settings, in a few sentences."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from analog_samson.experiments.findings import ORDER, SELECTIONS, Contrast, answers
+from analog_samson.experiments.contrasts import Contrast
+from analog_samson.experiments.findings import ORDER, SELECTIONS, answers
 from analog_samson.experiments.schema import Setting
 from analog_samson.experiments.shown import StudyTable
 from analog_samson.experiments.view import View
@@ -38,15 +40,26 @@ def conclusions(view: View, shows: StudyTable) -> list[str]:
 
 
 def _decided(found: list[_Answer]) -> Iterator[str]:
-    """Every difference that its table decides; one that stands in two tables is told once."""
+    """Every difference that its table decides, told once if it stands in two, and how many the pooled spread adds."""
     unique = {
         (one.setting.name, one.contrast.method.name, one.contrast.minus.name, one.contrast.condition.title): one
-        for one in sorted(found, key=lambda one: one.verdict != "open")
+        for one in sorted(found, key=_certainty)  # of two tables the smaller may decide more
     }
     told = [_told(one) for one in unique.values() if one.verdict != "open"]
     if unique:
         said = "; ".join(told) if told else "none"
         yield f"Of {_count(len(unique), 'difference')} between methods, decided over trainings: {said}."
+        pooled = Counter(one.setting.title for one in unique.values() if one.contrast.decided_when_pooled)
+        if pooled:
+            places = "; ".join(f"{count} of {title}" for title, count in pooled.items())
+            yield (
+                f"By pooled spread, which is right if the trainings of all methods of a kind spread alike, "
+                f"{pooled.total()} more are decided: {places}. The tables say which."
+            )
+
+
+def _certainty(one: _Answer) -> int:
+    return 2 if one.verdict != "open" else int(one.contrast.decided_when_pooled)
 
 
 def _told(one: _Answer) -> str:
@@ -87,7 +100,9 @@ def _tally(found: list[_Answer], noun: str, what: str = "") -> str:
     """How many are certain, either way."""
     verdicts = [one.verdict for one in found]
     seen, reverse, still = (verdicts.count(word) for word in ("better", "worse", "open"))
-    return f"{_count(len(found), noun)}{what}, {seen} seen, {reverse} reversed, {still} not decided"
+    pooled = [one.contrast.trainings.mean > 0 for one in found if one.contrast.decided_when_pooled]
+    more = f" (by pooled spread {pooled.count(True)} seen, {pooled.count(False)} reversed)" if pooled else ""
+    return f"{_count(len(found), noun)}{what}, {seen} seen, {reverse} reversed, {still} not decided{more}"
 
 
 def _count(n: int, noun: str) -> str:

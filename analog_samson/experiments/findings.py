@@ -1,54 +1,27 @@
-"""Who is better than whom in a study, with what certainty, as tables and sentences.
-
-Two intervals go with every difference. The one over trainings (paired by seed) is about methods, and decides. The one
-over chips (paired by seed and chip) is about the very networks that were trained, which is all that a few trainings may
-be able to tell. All intervals of one kind in a table hold at once with 95 % (Bonferroni).
-"""
+"""Who is better than whom in a study, with what certainty, as tables and sentences."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, pairwise
-from statistics import fmean
 
 from analog_samson.experiments.conditions import Condition, after, at_sigma
+from analog_samson.experiments.contrasts import Contrast, Pair, contrast, seeds_of, word
 from analog_samson.experiments.plan import pairs
 from analog_samson.experiments.results import CellResult, pool
-from analog_samson.experiments.schema import Method, Setting
+from analog_samson.experiments.schema import Setting
 from analog_samson.experiments.shown import StudyTable
 from analog_samson.experiments.view import View
 from analog_samson.report.grid import Block, Data, Grid
-from analog_samson.report.statistics import Difference, paired_difference
-from analog_samson.report.wording import interval, signed
+from analog_samson.report.statistics import Difference
+from analog_samson.report.wording import NONE, interval, signed
 
 ORDER = "the paper's order, step by step"
 SELECTIONS = "what is perturbed"
-_MANY = 10_000  # more than a training has chips
-Pair = tuple[str, str]
 COLUMNS = (
     *("setting", "method", "minus", "condition", "adabs", "points", "family"),
-    *("trainings", "trainings_low", "trainings_high", "chips", "chips_low", "chips_high", "verdict"),
+    *("trainings", "trainings_low", "trainings_high", "pooled_low", "pooled_high"),
+    *("chips", "chips_low", "chips_high", "verdict"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contrast:
-    """A method minus another [points] under a condition: over trainings, and over all their chips."""
-
-    method: Method
-    minus: Method
-    condition: Condition
-    trainings: Difference
-    chips: Difference
-
-    @property
-    def verdict(self) -> str:
-        """What is certain; "these networks" where only the chips of the trained networks tell it."""
-        if self.trainings.seen:
-            return _word(self.trainings)
-        n = self.trainings.n
-        said = f"not decided with {n} trainings" if n > 1 else "one training: not decided"
-        return f"{said}; these networks: {_word(self.chips)}" if self.chips.seen else said
 
 
 def finding_blocks(view: View, shows: StudyTable, setting: Setting) -> list[Block]:
@@ -72,51 +45,8 @@ def judged(shows: StudyTable) -> list[Condition]:
     return [after(shows.time, shows.adabs), at_sigma(shows.sigma, shows.adabs)]
 
 
-def contrast(
-    view: View, found: dict[str, list[CellResult]], wanted: Sequence[Pair], conditions: Sequence[Condition]
-) -> list[Contrast]:
-    """Differences (first of a pair minus second) of those pairs that have a seed in common, as one family."""
-    kept = [(one, other) for one, other in wanted if one in found and other in found]
-    kept = [(one, other) for one, other in kept if {*_seeds(found[one])} & {*_seeds(found[other])}]
-    family = len(kept) * len(conditions)
-    return [_contrast(view, found, pair, condition, family) for condition in conditions for pair in kept]
-
-
-def _contrast(
-    view: View, found: dict[str, list[CellResult]], pair: Pair, condition: Condition, family: int
-) -> Contrast:
-    one, other = (found[name] for name in pair)
-    trainings = paired_difference(_by_training(other, condition), _by_training(one, condition), family)
-    chips = paired_difference(_by_chip(other, condition), _by_chip(one, condition), family)
-    assert trainings is not None
-    assert chips is not None
-    methods = [view.methods[name] for name in pair]
-    return Contrast(method=methods[0], minus=methods[1], condition=condition, trainings=trainings, chips=chips)
-
-
-def _by_training(results: Sequence[CellResult], condition: Condition) -> dict[int, float]:
-    return {result.cell.seed: fmean(condition.pick(result)) for result in results}
-
-
-def _by_chip(results: Sequence[CellResult], condition: Condition) -> dict[int, float]:
-    """Chip i of seed s is the same simulated chip for every method."""
-    return {
-        result.cell.seed * _MANY + chip: accuracy
-        for result in results
-        for chip, accuracy in enumerate(condition.pick(result))
-    }
-
-
 def _found(view: View, setting: Setting) -> dict[str, list[CellResult]]:
     return {method.name: results for method, results in view.rows(setting)}
-
-
-def _seeds(results: Sequence[CellResult]) -> list[int]:
-    return [result.cell.seed for result in results]
-
-
-def _word(difference: Difference) -> str:
-    return "higher" if difference.mean > 0 else "lower"
 
 
 def _order(view: View, shows: StudyTable, setting: Setting) -> list[str]:
@@ -146,27 +76,30 @@ def _grid(title: str, setting: Setting, contrasts: Sequence[Contrast]) -> Grid:
             signed(one.trainings.mean, 2),
             interval(one.trainings.low, one.trainings.high, 2),
             str(one.trainings.n),
+            NONE if one.pooled is None else interval(one.pooled.low, one.pooled.high, 2),
             interval(one.chips.low, one.chips.high, 2),
             str(one.chips.n),
             one.verdict,
         )
         for one in contrasts
     )
-    headers = ("comparison", "points", "over trainings", "trainings", "over chips", "chips", "verdict")
+    headers = ("comparison", "points", "over trainings", "trainings", "pooled spread", "over chips", "chips", "verdict")
     data = Data(columns=COLUMNS, rows=tuple(_numbers(setting, one) for one in contrasts))
     title = f"{title} (95 %, {family} intervals of a kind at once)"
-    return Grid(title=title, headers=headers, rows=rows, align="lrrrrrl", name="differences", data=data)
+    return Grid(title=title, headers=headers, rows=rows, align="lrrrrrrl", name="differences", data=data)
 
 
 def _numbers(setting: Setting, one: Contrast) -> tuple[object, ...]:
-    ends = [
-        end if end is None else round(end, 4)
-        for difference in (one.trainings, one.chips)
-        for end in (float(difference.n), difference.low, difference.high)
-    ]
-    ends[0], ends[3] = one.trainings.n, one.chips.n
+    trainings, pooled, chips = (_ends(difference) for difference in (one.trainings, one.pooled, one.chips))
     named = (setting.name, one.method.name, one.minus.name, one.condition.name, one.condition.adabs)
-    return (*named, round(one.trainings.mean, 4), one.trainings.family, *ends, one.verdict)
+    found = (one.trainings.n, *trainings, *pooled, one.chips.n, *chips)
+    return (*named, round(one.trainings.mean, 4), one.trainings.family, *found, one.verdict)
+
+
+def _ends(difference: Difference | None) -> tuple[float | None, float | None]:
+    ends = (None, None) if difference is None else (difference.low, difference.high)
+    low, high = (end if end is None else round(end, 4) for end in ends)
+    return low, high
 
 
 def _sentences(view: View, shows: StudyTable, setting: Setting, found: dict[str, list[CellResult]]) -> Iterator[str]:
@@ -175,7 +108,7 @@ def _sentences(view: View, shows: StudyTable, setting: Setting, found: dict[str,
         means = {name: pool([condition.pick(result) for result in results]).mean for name, results in fair.items()}
         place = f"{setting.title}, {condition.title}"
         best = max(means, key=lambda name: means[name])
-        seeds = ", ".join(str(seed) for seed in sorted({*chain(*map(_seeds, fair.values()))}))
+        seeds = ", ".join(str(seed) for seed in sorted({*chain(*map(seeds_of, fair.values()))}))
         yield f"{place}: highest is {_scored(view, best, means)} of {len(means)} methods, seeds {seeds}."
         order = _order(view, shows, setting)
         if len(order) > 1:
@@ -187,7 +120,7 @@ def _sentences(view: View, shows: StudyTable, setting: Setting, found: dict[str,
 
 def _fair(found: dict[str, list[CellResult]]) -> dict[str, list[CellResult]]:
     """The seeds that all trained methods have, for means of unequal seeds are of unequal chips; all, if none is."""
-    trained = [{*_seeds(results)} for results in found.values() if results[0].cell.training]
+    trained = [{*seeds_of(results)} for results in found.values() if results[0].cell.training]
     common = set.intersection(*trained) if trained else set()
     kept = {
         name: [one for one in results if one.cell.seed in common or not one.cell.training]
@@ -223,16 +156,17 @@ def _order_words(
 
 def _step_words(steps: Sequence[Contrast]) -> str:
     """How many steps of the order are certain, either way."""
-    kinds = {
-        "seen": [one for one in steps if one.trainings.seen and one.trainings.mean > 0],
-        "reversed": [one for one in steps if one.trainings.seen and one.trainings.mean < 0],
-    }
-    open_steps = [one for one in steps if not one.trainings.seen]
+    kinds: dict[str, list[Contrast]] = {}
+    pooled = [one for one in steps if one.decided_when_pooled]
+    for how, certain in (("", [one for one in steps if one.trainings.seen]), (" by pooled spread", pooled)):
+        kinds[f"seen{how}"] = [one for one in certain if one.trainings.mean > 0]
+        kinds[f"reversed{how}"] = [one for one in certain if one.trainings.mean < 0]
+    open_steps = [one for one in steps if not one.trainings.seen and not one.decided_when_pooled]
     said = [f"{len(ones)} {kind} ({_names(ones)})" for kind, ones in kinds.items() if ones]
     if open_steps:
         fewest = min(one.trainings.n for one in open_steps)
         count = "one training" if fewest == 1 else f"{fewest} trainings"
-        told = Counter(_word(one.chips) for one in open_steps if one.chips.seen)
+        told = Counter(word(one.chips) for one in open_steps if one.chips.seen)
         alone = ", ".join(f"{word} in {told[word]}" for word in ("higher", "lower") if told[word])
         chips = f" (the chips of these networks alone: {alone})" if alone else ""
         said.append(f"{len(open_steps)} not decided with {count}{chips}")
