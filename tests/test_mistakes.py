@@ -47,6 +47,14 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors"]
             [*SIMULATE, "--data", "npz:data.npz", "--calibration-data", "npz:large.npz"],
             "--calibration-data would do nothing: pcm_nandakumar_2019 has no input ranges",
         ),
+        (
+            ["compare", *SIMULATE[1:], "--data", "npz:data.npz", "--calibration-data", "npz:large.npz"],
+            "compare: --calibration-data would do nothing: pcm_nandakumar_2019 has no input ranges",
+        ),
+        (
+            ["sweep", "a=net.safetensors", "--data", "npz:data.npz", "--calibration-data", "npz:large.npz"],
+            "sweep: --calibration-data would do nothing: pcm_nandakumar_2019 has no input ranges",
+        ),
         ([*SIMULATE, "--data", "npz:large.npz", *QUICK], "the network cannot run on images of 1 x 9 x 9: "),
         (["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", "--noise", "x"], "ratio 'x'"),
         (["compare", "run", "--times", "1y", "--seed", "9", "--adabs"], "run folders and --times, --seed, --adabs"),
@@ -56,7 +64,10 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors"]
 )
 def test_mistake_is_told_in_one_message(files, capsys, arguments, words):
     capsys.readouterr()
-    assert main([*arguments, *(["--out", "new"] if arguments[0] in ("simulate", "train", "compare") else [])]) == 1
+    assert (
+        main([*arguments, *(["--out", "new"] if arguments[0] in ("simulate", "train", "compare", "sweep") else [])])
+        == 1
+    )
     told = capsys.readouterr().err
     assert told.startswith("error: ")
     assert words in told

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analog_samson.cli.idle import refuse_idle_calibration
 from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.cli.report import Format
 from analog_samson.cli.simulate import parse_sigmas
@@ -107,6 +108,8 @@ def compare(
         folders = runs
     else:
         presets = [resolve_preset(name, preset_dir) for name in preset or ["pcm_nandakumar_2019"]]
+        if calibration_data is not None:
+            refuse_idle_calibration("compare", presets, adabs=adabs)
         folders = _simulate(_cells(checkpoint or [], label or [], model or [], presets, given, out))
     _report(folders, format.value, out, html=html, threshold=threshold, table=table)
 

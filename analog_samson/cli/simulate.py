@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analog_samson.cli.idle import refuse_idle_calibration
 from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.cli.typed import as_options, typed_options
 from analog_samson.errors import OptionError
@@ -134,7 +135,7 @@ def simulate(
     typed = typed_options(context, [*given, "preset_dir"])
     options = _options(given, config, typed)
     if "calibration_data" in typed and not explain:
-        _refuse_idle_calibration(options)
+        refuse_idle_calibration("simulate", [options.preset], adabs=options.adabs, remedy="--adabs or --explain")
     at = None if explain_time is None else parse_duration(explain_time)
     asked: dict[str, Any] = {"time_seconds": at, "instances": explain_instances, "limit": explain_limit}
     settings = ExplainOptions(**{name: value for name, value in asked.items() if value is not None})
@@ -152,18 +153,6 @@ def _refuse_unused(**given: object) -> None:
     names = as_options(name for name, value in given.items() if value is not None)
     if names:
         raise OptionError(f"simulate: {names} would do nothing without --explain; give it too")
-
-
-def _refuse_idle_calibration(options: "SimulateOptions") -> None:
-    """OptionError for calibration images that nothing would be calibrated with."""
-    from analog_samson.presets.search import load_preset
-    from analog_samson.tiles.calibrate import needs_calibration
-
-    if not options.adabs and not needs_calibration(load_preset(options.preset)):
-        raise OptionError(
-            f"simulate: --calibration-data would do nothing: {options.preset} has no input ranges to calibrate; "
-            "give --adabs or --explain too, or leave it out"
-        )
 
 
 def _simulate(options: "SimulateOptions", out: Path) -> None:

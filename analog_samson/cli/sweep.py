@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analog_samson.cli.idle import refuse_idle_calibration
 from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.cli.reproduce import parse_seeds
 from analog_samson.units import parse_times
@@ -82,6 +83,8 @@ def sweep(
     )
     pool = Pool(workers=workers, backend=backend, threads_each=threads, address=address)
     presets = [resolve_preset(name, preset_dir) for name in preset or ["pcm_nandakumar_2019"]]
+    if calibration_data is not None:
+        refuse_idle_calibration("sweep", presets, adabs=adabs)
     _run(base, checkpoints, presets, parse_seeds(seeds) or (0,), out, pool)
 
 
