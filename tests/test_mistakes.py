@@ -64,10 +64,8 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors"]
 )
 def test_mistake_is_told_in_one_message(files, capsys, arguments, words):
     capsys.readouterr()
-    assert (
-        main([*arguments, *(["--out", "new"] if arguments[0] in ("simulate", "train", "compare", "sweep") else [])])
-        == 1
-    )
+    out = ["--out", "new"] if arguments[0] in ("simulate", "train", "compare", "sweep") else []
+    assert main([*arguments, *out]) == 1
     told = capsys.readouterr().err
     assert told.startswith("error: ")
     assert words in told
