@@ -11,7 +11,7 @@ _SHOWN = 40  # lines a kind of fault; a file of another network altogether would
 
 
 def state_faults(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
-    """One line for each missing, extra, wrongly shaped or non-finite entry of `state`; empty if it fits.
+    """One line for each missing, extra, wrongly shaped, non-float or non-finite entry of `state`; empty if it fits.
 
     Only reads. `num_batches_tracked` may be missing: a batch-norm layer needs it only for an exact average.
     """
@@ -19,13 +19,26 @@ def state_faults(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
     missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]
     extra = [name for name in state if name not in expected]
     misshapen = [name for name in state if name in expected and state[name].shape != expected[name].shape]
+    strange = [name for name in state if name in expected and _is_strange(state[name], expected[name])]
     return [
         *_shown([_missing_line(name, expected[name], extra) for name in missing]),
         *_shown([f"extra: {name} {_shape(state[name])} is not in the model" for name in extra]),
         *_shown([_shape_line(name, state[name], expected[name]) for name in misshapen]),
         *_head_lines(misshapen, state, model),
+        *_shown([_kind_line(name, state[name], expected[name]) for name in strange]),
         *_shown(_not_finite(state)),
     ]
+
+
+def _is_strange(tensor: Tensor, expected: Tensor) -> bool:
+    """Whether this is no dense tensor of floats where the model has one: weights of a quantized or pruned file."""
+    return expected.is_floating_point() and (tensor.layout != torch.strided or not tensor.is_floating_point())
+
+
+def _kind_line(name: str, got: Tensor, expected: Tensor) -> str:
+    kind = ("sparse " if got.layout != torch.strided else "") + str(got.dtype).removeprefix("torch.")
+    wanted = str(expected.dtype).removeprefix("torch.")
+    return f"kind: {name} is {kind} in the file, dense {wanted} in the model; save it as dense floats"
 
 
 def _shape(tensor: Tensor) -> str:
@@ -58,7 +71,7 @@ def _head_lines(misshapen: Sequence[str], state: Mapping[str, Tensor], model: nn
 def _not_finite(state: Mapping[str, Tensor]) -> list[str]:
     lines = []
     for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.layout == torch.strided and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             nan, inf = int(tensor.isnan().sum()), int(tensor.isinf().sum())
             lines.append(f"not finite: {name} holds {nan} NaN and {inf} Inf among {tensor.numel()} values")
     return lines

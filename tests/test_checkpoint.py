@@ -257,6 +257,30 @@ def test_all_faults_of_keys_and_values_are_reported_at_once_and_nothing_is_loade
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda weight: weight.to(torch.int8), "int8"),
+        (lambda weight: weight.to(torch.complex64), "complex64"),
+        (lambda weight: torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8), "qint8"),
+        (lambda weight: weight.to_sparse(), "sparse float32"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor.*deprecated")
+def test_weights_that_are_no_dense_floats_are_refused(change, kind):
+    state = net().state_dict()
+    state["conv.weight"] = change(state["conv.weight"])
+    assert fit_message(net(), state).splitlines()[1:] == [
+        f"  kind: conv.weight is {kind} in the file, dense float32 in the model; save it as dense floats"
+    ]
+
+
+def test_half_precision_weights_fit():
+    model = net()
+    load_into(model, Checkpoint(Path("half.pt"), {n: t.half() for n, t in net().state_dict().items()}, {}, ""))
+    assert model.conv.weight.dtype == torch.float32
+
+
 def test_class_count_that_disagrees_with_the_head_is_explained():
     state = build_model("digits_cnn", num_classes=100).state_dict()
     text = fit_message(build_model("digits_cnn"), state)
