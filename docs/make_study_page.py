@@ -15,7 +15,7 @@ from analog_samson.experiments.conclusion import conclusions
 from analog_samson.experiments.conditions import digital, noisy
 from analog_samson.experiments.figures import result_figures
 from analog_samson.experiments.findings import COLUMNS
-from analog_samson.experiments.jobs import CellJob, is_finished, sharpness_file
+from analog_samson.experiments.jobs import CellJob, is_finished
 from analog_samson.experiments.plan import (
     PRETRAINING,
     Cell,
@@ -28,7 +28,7 @@ from analog_samson.experiments.plan import (
 )
 from analog_samson.experiments.results import CellResult, pool, read_results
 from analog_samson.experiments.schema import Experiment, Scale
-from analog_samson.experiments.shown import StudyTable
+from analog_samson.experiments.shown import StudyTable, measures_of
 from analog_samson.experiments.sources import Sources
 from analog_samson.experiments.tables import setting_blocks, tuning_grids
 from analog_samson.experiments.tune import Choice, choose, chosen_options
@@ -67,7 +67,7 @@ def study_view(raw: Path) -> View:
         scale=scale,
         overrides=Overrides(),
         planned=count_planned(networks, scale, Overrides()),
-        results=read_results(done, raw, _sharpness_file(experiment), with_noise=True),
+        results=read_results(done, raw, measures_of(experiment.shows), with_noise=True),
         choices=choices,
         step_times=_step_times(),
     )
@@ -103,14 +103,13 @@ def missing_lines(view: View) -> list[str]:
 
 
 def _job(experiment: Experiment, networks: Networks, scale: Scale, cell: Cell, raw: Path) -> CellJob:
-    shows, tuning = experiment.shows, networks.own.tuning
-    assert isinstance(shows, StudyTable)
+    tuning = networks.own.tuning
     return CellJob(
         cell=cell,
         out=raw,
         sources=Sources(),
         evaluation=scale.evaluation,
-        measure=shows.measure,
+        measures=measures_of(experiment.shows),
         criterion=tuning.criterion if tuning is not None and cell.holdout else None,
         instances=cell.setting.instances,
     )
@@ -120,12 +119,6 @@ def _step_times() -> dict[str, dict[str, float]]:
     """What a step of the priced methods takes, as benchmarks/training_step.py measured it: by setting and method."""
     cases = json.loads(STEP_TIMES.read_text())["cases"]
     return {case["setting"]: {row["method"]: row["median_ratio"] for row in case["rows"]} for case in cases}
-
-
-def _sharpness_file(experiment: Experiment) -> str | None:
-    shows = experiment.shows
-    assert isinstance(shows, StudyTable)
-    return None if shows.measure is None else sharpness_file(shows.measure)
 
 
 def _page(view: View, figures: list[str], tables: list[str]) -> Iterator[Block]:

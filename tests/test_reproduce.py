@@ -39,6 +39,7 @@ app = typer.Typer()
 app.command()(reproduce)
 TINY = ["--limit-epochs", "1", "--limit-images", "20", "--instances", "2", "--seeds", "0", "--threads", "1"]
 TRAINED = [n for n in experiment_names() if not isinstance(load_experiment(n).networks, NoNetworks)]
+MEASURED = [measure.file for measure in load_experiment("study").shows.measures]
 call = partial(output_of, app)
 error = partial(error_of, app)
 
@@ -192,9 +193,27 @@ def test_finished_cells_need_neither_their_checkpoints_nor_their_run_folders(tmp
     assert table in text
     assert {path.name for path in before} == {
         *("clean.json", "run.csv", "run.json", "score.json", "training.json"),
-        "sharpness_samson_rho0.5_pinf_weights_only.json",
+        *MEASURED,
     }
     assert not [path for path, content in before.items() if str(tmp_path).encode() in content]
+
+
+def test_further_sharpness_is_measured_as_long_as_the_checkpoint_is_there(tmp_path):
+    options = ["study", "--out", tmp_path, "--only", "digits_cnn_digits/rwp", *TINY]
+    call(*options)
+    (folder,) = tmp_path.glob("digits_cnn_digits/rwp*/seed0")
+    first, second, *_ = MEASURED
+    before = (folder / second).read_bytes()
+    (folder / second).unlink()
+    assert "1 to run" in call(*options)
+    assert (folder / second).read_bytes() == before
+    (folder / second).unlink()
+    shutil.rmtree(folder / "training")
+    assert " to run" not in call(*options)
+    assert not (folder / second).exists()
+    (folder / first).unlink()
+    call(*options)
+    assert (folder / second).read_bytes() == before
 
 
 def test_cell_that_is_half_done_trains_again_where_its_checkpoint_is_gone(tmp_path):

@@ -29,7 +29,6 @@ from analog_samson.experiments.jobs import (
     asked_of_score,
     asked_of_sharpness,
     asked_of_training,
-    sharpness_file,
 )
 from analog_samson.experiments.parts import write_part
 from analog_samson.experiments.plan import PRETRAINING, Cell, Overrides, plan_candidates, plan_cells
@@ -73,7 +72,7 @@ def job(cell: Cell, raw: Path) -> CellJob:
         out=raw,
         sources=Sources(),
         evaluation=SCALE.evaluation,
-        measure=STUDY.shows.measure,
+        measures=STUDY.shows.measures,
         criterion=NETWORKS.own.tuning.criterion if cell.holdout else None,
         instances=cell.setting.instances,
     )
@@ -116,7 +115,8 @@ def fill(raw: Path, wanted: Callable[[Cell], bool] = lambda cell: True, spread: 
         write_values(one.folder / VALUES_FILE, records(cell, one.instances, spread))
         write_part(one.folder / RUN_FILE, asked_of_run(one, one.evaluation), {"values": 1})
         sharpness = {"value": 10.0 - PLANTED.get(cell.method, 0.0)}
-        write_part(one.folder / sharpness_file(one.measure), asked_of_sharpness(one, one.measure), sharpness)
+        for measure in one.measures:
+            write_part(one.folder / measure.file, asked_of_sharpness(one, measure), sharpness)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,7 @@ def test_short_answers_are_those_of_the_tables(files):
     unique = {(r["setting"], r["method"], r["minus"], r["condition"]) for r in rows}
     decided = {(r["setting"], r["method"], r["minus"], r["condition"]) for r in rows if r["verdict"] in WORDS}
     short = files["index.md"].decode().partition("## In short\n")[2].partition("\n## ")[0]
-    first, order, selection = short.strip().splitlines()
+    first, order, selection, *_ = short.strip().splitlines()
     assert first.startswith(f"- Of {len(unique)} differences between methods, decided over trainings: ")
     assert first.count(" trainings;") + 1 == len(decided) > 50
     assert re.search(r"SAM minus SGD, ResNet-20 fine-tuned, CIFAR-10, 1y with AdaBS: \+1\.0\d points \[0\.9", first)
@@ -199,6 +199,56 @@ def test_short_answers_are_those_of_the_tables(files):
     assert order.endswith(f"SAM >= SGD: of {counts}")
     assert "SAMSON p=inf + clipping stands for `weights_only`, the default, which it stays, for no other" in selection
     assert selection.endswith("Of 8 differences between it and the others, 8 seen, 0 reversed, 0 not decided.")
+
+
+def test_rank_correlations_of_sharpness_are_counted_and_told(full, script, files):
+    """A slow twin: which of Spearman's coefficients leave out 0 by an interval that holds for all of them at once."""
+    view = script.study_view(full)
+    conditions = judged(view.experiment.shows)
+    page = files["index.md"].decode()
+    for condition in conditions:
+        found = []
+        for setting in view.settings:
+            rows = view.rows(setting)
+            common = set.intersection(*({r.cell.seed for r in rs} for _, rs in rows if rs[0].cell.training))
+            for measure in view.experiment.shows.measures:
+                points = []
+                for method, results in rows:
+                    kept = [r for r in results if r.cell.seed in common or not r.cell.training]
+                    x = np.mean([r.sharpness[measure.file] for r in kept])
+                    points.append((method.family, x, np.mean([np.mean(condition.pick(r)) for r in kept])))
+                for kind in ("plain", "clipping", "noise", "all"):
+                    chosen = np.array([point[1:] for point in points if kind in (point[0], "all")])
+                    if len(chosen) > 3:
+                        name = f"{measure.title} over {kind}, {setting.title}"
+                        found.append((name, stats.spearmanr(*chosen.T).statistic, len(chosen)))
+        lower, higher = [], []
+        for name, rho, n in found:
+            step = 12 / (n * (n * n - 1))
+            shrunk = math.copysign(max(abs(rho) - step / 2, 0), rho)
+            reach = stats.norm.ppf(1 - 0.05 / len(found) / 2) * math.sqrt((1 + rho * rho / 2) / (n - 3))
+            if abs(math.atanh(shrunk)) > reach:
+                (lower if rho < 0 else higher).append(f"{name}: {rho:.2f} [")
+        line = next(one for one in page.splitlines() if f"tell the accuracy, {condition.title}? Of" in one)
+        assert len(found) > 25
+        assert f"Of {len(found)} rank correlations (" in line
+        assert f"{len(lower)} certain that sharper is worse" in line
+        assert f"{len(higher)} that it is better, " in line
+        assert all(told in line for told in lower)
+        assert lower
+
+
+def test_measures_that_some_networks_lack_are_told_of_the_others(undrawn, script, tmp_path):
+    fill(tmp_path, lambda cell: cell.holdout is not None or (cell.setting.name == TUNED and cell.seed == 0))
+    _, second, *_ = STUDY.shows.measures
+    for path in tmp_path.glob(f"{TUNED}/s*_clip*/seed0/{second.file}"):
+        path.unlink()
+    page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
+    counts = {line.split(" | ")[0]: line.split(" | ")[-1] for line in page.splitlines() if " | all | " in line}
+    assert set(counts) == {f"| {measure.title}" for measure in STUDY.shows.measures}
+    first = f"| {STUDY.shows.measures[0].title}"
+    assert counts[first] == "18 |"
+    assert counts[f"| {second.title}"] == "8 |"
 
 
 def test_default_that_is_beaten_is_said_to_be(undrawn, script, tmp_path, monkeypatch):

@@ -27,8 +27,7 @@ from analog_samson.experiments.jobs import (
     asked_of_sharpness,
     asked_of_training,
     fewest,
-    is_finished,
-    sharpness_file,
+    is_complete,
 )
 from analog_samson.experiments.parts import read_part, write_part
 from analog_samson.experiments.plan import PRETRAINING, Cell
@@ -52,7 +51,7 @@ _WORTH_TELLING = 5.0  # seconds
 
 def run_cell(job: CellJob, say: Say = lambda text: None) -> None:
     """Do what is missing of a cell; parts that are finished stay as they are."""
-    if is_finished(job) and job.cell.method != PRETRAINING:
+    if is_complete(job) and job.cell.method != PRETRAINING:
         return
     if job.threads is not None:
         torch.set_num_threads(job.threads)
@@ -65,8 +64,8 @@ def run_cell(job: CellJob, say: Say = lambda text: None) -> None:
     clean_part(job, checkpoint)
     if job.evaluation is not None:
         noise_part(job, job.evaluation, checkpoint, say)
-    if job.measure is not None:
-        sharpness_part(job, job.measure, checkpoint)
+    for measure in job.measures:
+        sharpness_part(job, measure, checkpoint)
 
 
 def train_part(job: CellJob, say: Say) -> Path:
@@ -105,7 +104,7 @@ def noise_part(job: CellJob, evaluation: Evaluation, checkpoint: Path, say: Say)
 
 def sharpness_part(job: CellJob, measure: Measure, checkpoint: Path) -> None:
     """Sharpness on training images, in minibatches of the training's size."""
-    path, asked = job.folder / sharpness_file(measure), asked_of_sharpness(job, measure)
+    path, asked = job.folder / measure.file, asked_of_sharpness(job, measure)
     if read_part(path, asked) is None:
         model, normalization = load_network(job, checkpoint)
         images = open_data(job.data.train, "train").take(fewest(job.limit, asked["limit"]))

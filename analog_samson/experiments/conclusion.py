@@ -1,15 +1,18 @@
 """What a study comes to over all its settings, in a few sentences."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from analog_samson.experiments.coefficients import Scatter, accuracy_scatters
+from analog_samson.experiments.conditions import Condition
 from analog_samson.experiments.contrasts import Contrast
-from analog_samson.experiments.findings import ORDER, SELECTIONS, answers
+from analog_samson.experiments.findings import ORDER, SELECTIONS, answers, judged
 from analog_samson.experiments.schema import Setting
 from analog_samson.experiments.shown import StudyTable
 from analog_samson.experiments.view import View
 from analog_samson.report.wording import interval, signed
+from analog_samson.sharpness.correlation import FEWEST_FOR_INTERVAL, Correlation
 
 
 class _Answer(NamedTuple):
@@ -26,7 +29,7 @@ class _Answer(NamedTuple):
 
 
 def conclusions(view: View, shows: StudyTable) -> list[str]:
-    """What is decided over trainings, how the paper's order fares, and what that means for the default selection.
+    """What is decided over trainings, how the paper's order fares, the default selection, and what sharpness tells.
 
     A question without finished trainings has no sentence.
     """
@@ -36,7 +39,8 @@ def conclusions(view: View, shows: StudyTable) -> list[str]:
         for question, contrasts in answers(view, shows, setting)
         for contrast in contrasts
     ]
-    return [*_decided(found), *_order(view, shows, found), *_selection(view, shows, found)]
+    sharpness = _sharpness(view, shows)
+    return [*_decided(found), *_order(view, shows, found), *_selection(view, shows, found), *sharpness]
 
 
 def _decided(found: list[_Answer]) -> Iterator[str]:
@@ -103,6 +107,43 @@ def _tally(found: list[_Answer], noun: str, what: str = "") -> str:
     pooled = [one.contrast.trainings.mean > 0 for one in found if one.contrast.decided_when_pooled]
     more = f" (by pooled spread {pooled.count(True)} seen, {pooled.count(False)} reversed)" if pooled else ""
     return f"{_count(len(found), noun)}{what}, {seen} seen, {reverse} reversed, {still} not decided{more}"
+
+
+def _sharpness(view: View, shows: StudyTable) -> Iterator[str]:
+    """For every condition, which rank correlations of sharpness with accuracy are certain, all settings together."""
+    for condition in judged(shows):
+        scatters = [
+            (setting, scatter)
+            for setting in view.settings
+            for scatter in accuracy_scatters(view, shows, setting, condition)
+        ]
+        known = [pair for pair in scatters if len(pair[1].first) >= FEWEST_FOR_INTERVAL]
+        if known:
+            yield _predicts(condition, known)
+
+
+def _predicts(condition: Condition, scatters: Sequence[tuple[Setting, Scatter]]) -> str:
+    """Spearman's, for what is asked is whether the sharper network is the worse one."""
+    found = [(setting, one, one.rank(family=len(scatters))) for setting, one in scatters]
+    lower = [_rank_words(*one) for one in found if one[2].high is not None and one[2].high < 0]
+    higher = [_rank_words(*one) for one in found if one[2].low is not None and one[2].low > 0]
+    return (
+        f"Does sharpness tell the accuracy, {condition.title}? Of {_count(len(found), 'rank correlation')} (a measure "
+        f"over the methods of a kind or over all of a setting, intervals that hold at once), {len(lower)} certain that "
+        f"sharper is worse{_listed(lower)}, {len(higher)} that it is better{_listed(higher)}, "
+        f"{len(found) - len(lower) - len(higher)} not decided."
+    )
+
+
+def _rank_words(setting: Setting, scatter: Scatter, found: Correlation) -> str:
+    return (
+        f"{scatter.measure.title} over {scatter.group}, {setting.title}: {found.value:.2f} "
+        f"{interval(found.low, found.high, 2)}"
+    )
+
+
+def _listed(items: Sequence[str]) -> str:
+    return f" ({'; '.join(items)})" if items else ""
 
 
 def _count(n: int, noun: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from analog_samson.experiments.plan import PRETRAINING, Cell
 from analog_samson.experiments.schema import Cost, Evaluation, Scale, TunedChoice, Tuning
-from analog_samson.experiments.shown import Shown, measure_of
+from analog_samson.experiments.shown import Shown, measures_of
 
 _BACKWARD = 3  # multiply-accumulates of forward and backward over those of the forward
 
@@ -68,9 +68,9 @@ def _measuring_seconds(cell: Cell, scale: Scale, shows: Shown, instances: int | 
         images = setting.test_images
         if evaluation is not None:
             images += count_forwards(evaluation, instances or setting.instances, setting.test_images)
-        if evaluation is not None and measure_of(shows) is not None:
+        if evaluation is not None:
             measured = evaluation.sharpness_limit or setting.train_images
-            images += (_BACKWARD + 1) * min(measured, setting.train_images)
+            images += len(measures_of(shows)) * (_BACKWARD + 1) * min(measured, setting.train_images)
     return images * setting.gmacs / scale.cost.evaluation_gmacs_per_second
 
 

@@ -5,16 +5,18 @@ Means with the standard deviation over chips, or over trainings where there are 
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from analog_samson.experiments.coefficients import measured, points_of
 from analog_samson.experiments.conditions import after
 from analog_samson.experiments.results import CellResult, pool
 from analog_samson.experiments.schema import Method, Setting
 from analog_samson.experiments.shown import Correlation, Measure, SigmaCurves, StudyTable, TimeBars
-from analog_samson.experiments.tables import GRADIENTS, STEP_TIME, points_of, priced, sharpness_points, step_times
+from analog_samson.experiments.tables import GRADIENTS, STEP_TIME, priced, step_times
 from analog_samson.experiments.view import View
 from analog_samson.report.drawing import Drawing, Layout
 from analog_samson.report.marks import end_at_hundred
@@ -57,14 +59,15 @@ def _study_figures(view: View, shows: StudyTable, setting: Setting) -> dict[str,
         "sigma": partial(_draw_sigma, _curves(view, setting, shows.adabs), setting),
         "time": partial(_draw_bars, _bars(view, setting, bars), setting, shows.time),
     }
-    if shows.measure is not None:
+    if shows.measures:
         condition = after(shows.time, shows.adabs)
+        measure = shows.measures[0]
         points = [
-            (method, x, summarize([y]))
-            for method, found in sharpness_points(view, setting, condition)
-            for x, y in found
+            (view.methods[name], result.sharpness[measure.file], summarize([fmean(condition.pick(result))]))
+            for name, results in measured(view, setting, measure).items()
+            for result in results
         ]
-        labels = (_sharpness_label(shows.measure), f"test accuracy after {condition.title} (%)")
+        labels = (_sharpness_label(measure), f"test accuracy after {condition.title} (%)")
         drawn["sharpness"] = partial(_draw_scatter, points, setting, labels)
     prices = priced(view, shows, setting)
     if len(prices) > 1:
@@ -89,7 +92,7 @@ def _prices(
 
 
 def _sharpness_label(measure: Measure) -> str:
-    return f"sharpness ({measure.method}, rho {measure.rho:g})"
+    return f"sharpness ({measure.title})"
 
 
 def _lost(shows: Correlation) -> tuple[str, str]:

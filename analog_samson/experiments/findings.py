@@ -103,7 +103,7 @@ def _ends(difference: Difference | None) -> tuple[float | None, float | None]:
 
 
 def _sentences(view: View, shows: StudyTable, setting: Setting, found: dict[str, list[CellResult]]) -> Iterator[str]:
-    fair = _fair(found)
+    fair = fair_seeds(found)
     for condition in judged(shows):
         means = {name: pool([condition.pick(result) for result in results]).mean for name, results in fair.items()}
         place = f"{setting.title}, {condition.title}"
@@ -118,7 +118,7 @@ def _sentences(view: View, shows: StudyTable, setting: Setting, found: dict[str,
             yield from _best_words(view, shows, names, found, condition, means, f"{place}: {words}")
 
 
-def _fair(found: dict[str, list[CellResult]]) -> dict[str, list[CellResult]]:
+def fair_seeds(found: dict[str, list[CellResult]]) -> dict[str, list[CellResult]]:
     """The seeds that all trained methods have, for means of unequal seeds are of unequal chips; all, if none is."""
     trained = [{*seeds_of(results)} for results in found.values() if results[0].cell.training]
     common = set.intersection(*trained) if trained else set()

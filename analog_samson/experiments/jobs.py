@@ -21,8 +21,8 @@ TRAINING, CHECKPOINT = "training", "checkpoint.safetensors"
 class CellJob:
     """A cell with everything that its run needs; can be sent to another process.
 
-    limit: the first images of each set only. evaluation, measure, criterion: None where nothing of the kind is asked
-    for. instances: simulated chips.
+    limit: the first images of each set only. evaluation, criterion: None where nothing of the kind is asked for.
+    measures: of sharpness. instances: simulated chips.
     """
 
     cell: Cell
@@ -30,7 +30,7 @@ class CellJob:
     sources: Sources
     limit: int | None = None
     evaluation: Evaluation | None = None
-    measure: Measure | None = None
+    measures: tuple[Measure, ...] = ()
     criterion: Criterion | None = None
     instances: int = 1
     device: str = "cpu"
@@ -69,6 +69,14 @@ def is_finished(job: CellJob) -> bool:
     return finished and (job.evaluation is None or not _is_final(job) or (job.folder / VALUES_FILE).is_file())
 
 
+def is_complete(job: CellJob) -> bool:
+    """Whether it is finished, and every measure of sharpness taken that its checkpoint still allows."""
+    if not is_finished(job):
+        return False
+    further = job.measures[1:] if _is_final(job) and job.checkpoint.is_file() else ()
+    return all(read_part(job.folder / one.file, asked_of_sharpness(job, one)) is not None for one in further)
+
+
 def _is_final(job: CellJob) -> bool:
     """Whether it is a network to be shown, and not one to begin with or to choose among."""
     return job.cell.method != PRETRAINING and job.criterion is None
@@ -86,18 +94,8 @@ def _parts(job: CellJob) -> Iterator[tuple[str, dict[str, Any]]]:
     yield CLEAN_FILE, {"limit": job.limit}
     if job.evaluation is not None:
         yield RUN_FILE, asked_of_run(job, job.evaluation)
-    if job.measure is not None:
-        yield sharpness_file(job.measure), asked_of_sharpness(job, job.measure)
-
-
-def sharpness_file(measure: Measure) -> str:
-    """The file of a measure in a cell's folder.
-
-    >>> sharpness_file(Measure(method="samson", rho=0.5, p=2.0, eta=0.0, selection="weights_only"))
-    'sharpness_samson_rho0.5_p2_weights_only.json'
-    """
-    order = "" if measure.p is None else f"_p{measure.p:g}"
-    return f"sharpness_{measure.method}_rho{measure.rho:g}{order}_{measure.selection}.json"
+    for measure in job.measures[:1]:
+        yield measure.file, asked_of_sharpness(job, measure)
 
 
 def asked_of_sharpness(job: CellJob, measure: Measure) -> dict[str, Any]:

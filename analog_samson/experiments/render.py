@@ -96,8 +96,8 @@ def _raw_rows(view: View, result: CellResult) -> list[dict[str, Any]]:
     }
     empty = {"stage": "digital", "adabs": "", "instance": "", "time_seconds": "", "sigma_c": ""}
     rows = [base | empty | {"metric": name, "value": value} for name, value in result.clean.items()]
-    if result.sharpness is not None:
-        rows.append(base | empty | {"metric": "sharpness", "value": result.sharpness})
+    for file, value in result.sharpness.items():
+        rows.append(base | empty | {"metric": Path(file).stem, "value": value})
     for record in result.records:
         noise = {name: getattr(record, name) for name in (*empty, "metric", "value")}
         rows.append(base | {name: "" if value is None else value for name, value in noise.items()})

@@ -1,6 +1,6 @@
 """What finished cells have measured, read from their folders. No torch, and nothing is measured here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +9,7 @@ from statistics import fmean
 from analog_samson.experiments.jobs import CLEAN_FILE, RUN_FILE, VALUES_FILE
 from analog_samson.experiments.parts import load_part
 from analog_samson.experiments.plan import Cell
+from analog_samson.experiments.shown import Measure
 from analog_samson.experiments.values import read_values
 from analog_samson.report.statistics import Summary, summarize
 from analog_samson.results.records import Record
@@ -19,12 +20,12 @@ _Place = tuple[str, bool, float | None, float | None]
 
 @dataclass(frozen=True, kw_only=True)
 class CellResult:
-    """The values of one finished cell. clean: top1_percent and top5_percent; sharpness: None if it was not measured."""
+    """The values of one finished cell. clean: top1_percent and top5_percent; sharpness: by the file of its measure."""
 
     cell: Cell
     clean: dict[str, float]
     records: tuple[Record, ...]
-    sharpness: float | None
+    sharpness: Mapping[str, float]
 
     def digital(self) -> list[float]:
         """Top-1 accuracy without noise, one value."""
@@ -49,9 +50,9 @@ class CellResult:
         return found
 
 
-def read_results(cells: Iterable[Cell], out: Path, sharpness_file: str | None, with_noise: bool) -> list[CellResult]:
-    """The results of those of `cells` that have everything the experiment shows."""
-    found = (_read(cell, out / cell.folder, sharpness_file, with_noise) for cell in cells)
+def read_results(cells: Iterable[Cell], out: Path, measures: Sequence[Measure], with_noise: bool) -> list[CellResult]:
+    """The results of those of `cells` that have everything the experiment shows, of the measures at least the first."""
+    found = (_read(cell, out / cell.folder, measures, with_noise) for cell in cells)
     return [result for result in found if result is not None]
 
 
@@ -66,17 +67,17 @@ def pool(values: Sequence[Sequence[float]]) -> Summary:
     return summarize(values[0]) if len(values) == 1 else summarize([fmean(chips) for chips in values])
 
 
-def _read(cell: Cell, folder: Path, sharpness_file: str | None, with_noise: bool) -> CellResult | None:
+def _read(cell: Cell, folder: Path, measures: Sequence[Measure], with_noise: bool) -> CellResult | None:
     clean = load_part(folder / CLEAN_FILE)
     simulated = load_part(folder / RUN_FILE) is not None and (folder / VALUES_FILE).is_file()
     if clean is None or (with_noise and not simulated):
         return None
-    sharpness = None if sharpness_file is None else load_part(folder / sharpness_file)
-    if sharpness_file is not None and sharpness is None:
+    parts = {measure.file: load_part(folder / measure.file) for measure in measures}
+    if measures and parts[measures[0].file] is None:
         return None
     return CellResult(
         cell=cell,
         clean=clean["values"],
         records=read_values(folder / VALUES_FILE, cell.folder) if with_noise else (),
-        sharpness=None if sharpness is None else sharpness["values"]["value"],
+        sharpness={file: part["values"]["value"] for file, part in parts.items() if part is not None},
     )

@@ -8,7 +8,7 @@ from analog_samson.errors import OptionError, list_faults
 from analog_samson.experiments.catalogue import Networks, networks_of
 from analog_samson.experiments.cells import run_cell
 from analog_samson.experiments.cost import estimate_seconds, format_seconds
-from analog_samson.experiments.jobs import CellJob, is_finished, sharpness_file
+from analog_samson.experiments.jobs import CellJob, is_complete
 from analog_samson.experiments.plan import (
     PRETRAINING,
     Cell,
@@ -21,7 +21,7 @@ from analog_samson.experiments.plan import (
 from analog_samson.experiments.render import write_results, write_worst_case
 from analog_samson.experiments.results import read_results
 from analog_samson.experiments.schema import Experiment, Scale, Tuning
-from analog_samson.experiments.shown import WorstCase, measure_of
+from analog_samson.experiments.shown import WorstCase, measures_of
 from analog_samson.experiments.sources import Sources, check_sources
 from analog_samson.experiments.tune import Choice, choose, chosen_options, write_choices
 from analog_samson.experiments.view import View
@@ -96,8 +96,8 @@ def run_missing(
 
 
 def _missing(jobs: Sequence[tuple[Cell, CellJob]]) -> list[tuple[Cell, CellJob]]:
-    """What is not finished, and the networks without a checkpoint that the rest of it begins with."""
-    open_jobs = [(cell, job) for cell, job in jobs if not is_finished(job)]
+    """What is not complete, and the networks without a checkpoint that the rest of it begins with."""
+    open_jobs = [(cell, job) for cell, job in jobs if not is_complete(job)]
     starts = {cell.start_cell for cell, _ in open_jobs}
     return [
         (cell, job)
@@ -127,8 +127,6 @@ def make_view(
     choices: Sequence[Choice],
 ) -> View:
     """What is finished of an experiment, ready to be rendered."""
-    measure = measure_of(experiment.shows)
-    sharpness = None if measure is None else sharpness_file(measure)
     shown = [cell for cell in cells if cell.method != PRETRAINING]
     return View(
         experiment=experiment,
@@ -137,7 +135,9 @@ def make_view(
         scale=scale,
         overrides=options.overrides,
         planned=count_planned(networks, scale, options.overrides),
-        results=read_results(shown, options.out, sharpness, with_noise=scale.evaluation is not None),
+        results=read_results(
+            shown, options.out, measures_of(experiment.shows), with_noise=scale.evaluation is not None
+        ),
         choices=choices,
     )
 
@@ -176,7 +176,7 @@ def _job(experiment: Experiment, scale: Scale, cell: Cell, options: RunOptions, 
         sources=options.sources,
         limit=overrides.limit_images,
         evaluation=scale.evaluation,
-        measure=measure_of(experiment.shows),
+        measures=measures_of(experiment.shows),
         criterion=tuning.criterion if tuning is not None and cell.holdout else None,
         instances=overrides.instances or cell.setting.instances,
         device=options.device,

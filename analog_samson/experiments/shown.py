@@ -58,6 +58,29 @@ class Measure(Section):
     eta: NonNegative
     selection: Name
 
+    @property
+    def file(self) -> str:
+        """Where its value stands in a cell's folder.
+
+        >>> Measure(method="samson", rho=0.5, p=2.0, eta=0.0, selection="weights_only").file
+        'sharpness_samson_rho0.5_p2_weights_only.json'
+        """
+        order = "" if self.p is None else f"_p{self.p:g}"
+        return f"sharpness_{self.method}_rho{self.rho:g}{order}_{self.selection}.json"
+
+    @property
+    def title(self) -> str:
+        """As tables name it.
+
+        >>> Measure(method="samson", rho=0.5, p=2.0, eta=0.0, selection="weights_only").title
+        'SAMSON p=2, rho 0.5'
+        """
+        name = self.method.capitalize() if self.method == "keskar" else self.method.upper()
+        return f"{name}, rho {self.rho:g}" if self.p is None else f"{name} p={self.p:g}, rho {self.rho:g}"
+
+
+Measures = Annotated[tuple[Measure, ...], AS_TUPLE, Expected("a list of tables with method, rho, eta and selection")]
+
 
 class Correlation(Section):
     """Sharpness against robustness: accuracy without noise minus accuracy at the largest sigma_c."""
@@ -81,7 +104,8 @@ class WorstCase(Section):
 class StudyTable(Section):
     """Digital accuracy, every time and every sigma_c, with and without AdaBS, and who is better than whom.
 
-    Methods are compared after one time and at one sigma_c; sharpness is measured and set beside if a measure is given.
+    Methods are compared after one time and at one sigma_c. Sharpness is set beside if there are measures: the first is
+    part of every finished network, the others are measured as long as its checkpoint is there.
     """
 
     model: Literal["study"]
@@ -96,7 +120,7 @@ class StudyTable(Section):
     selections: Names = Field(description="one method, with each rule of what is perturbed")
     leave_out: MaybeNames = Field(default=None, description="one method, and it without one ingredient at a time")
     price: MaybeNames = Field(default=None, description="methods that are set beside the gradients they take a step")
-    measure: Measure | None = None
+    measures: Measures = ()
 
     def named(self) -> dict[str, Sequence[str]]:
         """The methods of each key."""
@@ -105,9 +129,14 @@ class StudyTable(Section):
         return {**lists, "rivals": [*self.rivals, *(name for names in self.rivals.values() for name in names)]}
 
 
-def measure_of(shows: "Shown") -> Measure | None:
-    """The sharpness that is measured of every network; None where none is."""
-    return shows.measure if isinstance(shows, Correlation | StudyTable) else None
+def measures_of(shows: "Shown") -> tuple[Measure, ...]:
+    """The kinds of sharpness that are measured, the one that every network has first."""
+    match shows:
+        case Correlation(measure=measure):
+            return (measure,)
+        case StudyTable(measures=measures):
+            return measures
+    return ()
 
 
 Shown = AccuracyTable | SigmaCurves | TimeBars | Correlation | WorstCase | StudyTable

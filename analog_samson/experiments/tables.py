@@ -1,9 +1,9 @@
 """The numbers of an experiment as tables, beside what the paper printed; spread and n stand with each."""
 
 from collections.abc import Callable, Sequence
-from statistics import fmean
 
-from analog_samson.experiments.conditions import Condition, after, at_sigma, digital, noisy
+from analog_samson.experiments.coefficients import accuracy_coefficients, drop_coefficients, drop_points
+from analog_samson.experiments.conditions import after, at_sigma, digital, noisy
 from analog_samson.experiments.findings import finding_blocks, judged
 from analog_samson.experiments.plan import UNTRAINED
 from analog_samson.experiments.results import CellResult, pool
@@ -11,10 +11,8 @@ from analog_samson.experiments.schema import Method, Printed, Setting
 from analog_samson.experiments.shown import AccuracyTable, Correlation, SigmaCurves, StudyTable, TimeBars
 from analog_samson.experiments.view import View, options_text, spread
 from analog_samson.report.grid import Block, Grid
-from analog_samson.report.statistics import Difference, Summary, paired_difference, summarize
+from analog_samson.report.statistics import Difference, paired_difference, summarize
 from analog_samson.report.wording import NONE, interval, signed
-from analog_samson.sharpness.correlation import METHOD_OF_INTERVAL, correlate
-from analog_samson.sharpness.correlation import Correlation as Coefficient
 
 _METRICS = {"top1_percent": "top-1", "top5_percent": "top-5"}
 _DIGITS = 2
@@ -41,11 +39,12 @@ def setting_blocks(view: View, setting: Setting) -> list[Block]:
         case TimeBars() as shows:
             return [_time(view, shows, setting)]
         case Correlation() as shows:
-            return [_networks(view, shows, setting), _coefficients(view, shows, setting)]
+            return [_networks(view, shows, setting), drop_coefficients(view, shows, setting)]
         case StudyTable() as shows:
             tables = [_study(view, setting, adabs) for adabs in (False, True)]
             findings = finding_blocks(view, shows, setting)
-            return [*tables, *findings, *_price(view, shows, setting), *_sharpness(view, shows, setting)]
+            sharpness = accuracy_coefficients(view, shows, setting, judged(shows))
+            return [*tables, *findings, *_price(view, shows, setting), *sharpness]
     return []
 
 
@@ -53,13 +52,6 @@ def tuning_grids(view: View) -> list[Grid]:
     """Candidates and choices of every setting where there are some."""
     grids = (_tuning(view, setting) for setting in view.networks.settings)
     return [grid for grid in grids if grid.rows]
-
-
-def drop_points(view: View, result: CellResult, adabs: bool) -> list[float]:
-    """Robustness as the paper measures it: accuracy without noise minus that at the largest sigma_c, chip by chip."""
-    sigmas = view.scale.evaluation.sigmas if view.scale.evaluation else ()
-    quiet = result.at_sigma(min(sigmas), adabs)[0]
-    return [quiet - accuracy for accuracy in result.at_sigma(max(sigmas), adabs)]
 
 
 def _accuracy(view: View, shows: AccuracyTable, setting: Setting, metric: str) -> Grid:
@@ -178,51 +170,17 @@ def _networks(view: View, shows: Correlation, setting: Setting) -> Grid:
         for result in results:
             drop = summarize(drop_points(view, result, shows.adabs))
             rows.append(
-                (method.title, method.family, f"{result.sharpness:.4g}", spread(drop, _DIGITS), f"{drop.n} chips")
+                (
+                    method.title,
+                    method.family,
+                    f"{result.sharpness[shows.measure.file]:.4g}",
+                    spread(drop, _DIGITS),
+                    f"{drop.n} chips",
+                )
             )
     title = f"{setting.title}: sharpness and points lost between the ends of sigma_c{_adapted(shows.adabs)}"
     headers = ("method", "combined with", "sharpness", "points lost", "n")
     return Grid(title=title, headers=headers, rows=tuple(rows), align="llrrl")
-
-
-def _coefficients(view: View, shows: Correlation, setting: Setting) -> Grid:
-    """Within each family, as the paper looks at it, and over all networks together."""
-    points = [(method, sharpness, drop.mean) for method, sharpness, drop in points_of(view, shows, setting)]
-    title = f"{setting.title}: correlation of sharpness with points lost, {METHOD_OF_INTERVAL}"
-    return _coefficient_grid(title, "networks", points)
-
-
-def _sharpness(view: View, shows: StudyTable, setting: Setting) -> list[Grid]:
-    """Sharpness against accuracy where methods are compared, one point a method: its trainings are too much alike."""
-    grids = []
-    for condition in judged(shows) if shows.measure else ():
-        points = [
-            (m, fmean(x for x, _ in found), fmean(y for _, y in found))
-            for m, found in sharpness_points(view, setting, condition)
-        ]
-        title = f"{setting.title}: correlation of sharpness with accuracy, {condition.title}, {METHOD_OF_INTERVAL}"
-        grids.append(_coefficient_grid(title, "methods", points))
-    return grids
-
-
-def sharpness_points(
-    view: View, setting: Setting, condition: Condition
-) -> list[tuple[Method, list[tuple[float, float]]]]:
-    """Each method with sharpness and accuracy [%] of its trainings."""
-    return [
-        (method, [(r.sharpness, fmean(condition.pick(r))) for r in results if r.sharpness is not None])
-        for method, results in view.rows(setting)
-    ]
-
-
-def _coefficient_grid(title: str, what: str, points: Sequence[tuple[Method, float, float]]) -> Grid:
-    groups = {family: [p for p in points if p[0].family == family] for family in ("plain", "clipping", "noise")}
-    rows = []
-    for name, group in ({name: group for name, group in groups.items() if group} | {"all": points}).items():
-        found = correlate([x for _, x, _ in group], [y for _, _, y in group])
-        rows.append((name, *(_coefficient(one) for one in found), str(len(group))))
-    headers = (what, *(c.kind for c in correlate([0.0], [0.0])), "n")
-    return Grid(title=title, headers=headers, rows=tuple(rows), align="lrrrr")
 
 
 def _tuning(view: View, setting: Setting) -> Grid:
@@ -236,23 +194,6 @@ def _tuning(view: View, setting: Setting) -> Grid:
     )
     title = f"{setting.title}: score [%] of each candidate on held-out training images"
     return Grid(title=title, headers=("method", "candidate", "score", ""), rows=rows, align="llrl")
-
-
-def points_of(view: View, shows: Correlation, setting: Setting) -> list[tuple[Method, float, Summary]]:
-    """Each network's method, sharpness and points lost."""
-    return [
-        (method, result.sharpness, summarize(drop_points(view, result, shows.adabs)))
-        for method, results in view.rows(setting)
-        for result in results
-        if result.sharpness is not None
-    ]
-
-
-def _coefficient(one: Coefficient) -> str:
-    if one.value is None:
-        return NONE
-    ends = interval(one.low, one.high, _DIGITS)
-    return f"{one.value:.2f}" if ends == NONE else f"{one.value:.2f} {ends}"
 
 
 def _adapted(adabs: bool) -> str:
