@@ -138,7 +138,7 @@ def _page(view: View, figures: list[str], tables: list[str]) -> Iterator[Block]:
     said = conclusions(view, shows)
     if said:
         yield "## In short"
-        yield "\n".join(f"- {sentence}" for sentence in said)
+        yield from (block if isinstance(block, Grid) else f"- {block}" for block in said)
     for setting in view.settings:
         yield f"## {setting.title}"
         blocks = setting_blocks(view, setting)

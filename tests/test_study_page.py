@@ -190,10 +190,34 @@ def test_short_answers_are_those_of_the_tables(files):
     unique = {(r["setting"], r["method"], r["minus"], r["condition"]) for r in rows}
     decided = {(r["setting"], r["method"], r["minus"], r["condition"]) for r in rows if r["verdict"] in WORDS}
     short = files["index.md"].decode().partition("## In short\n")[2].partition("\n## ")[0]
-    first, order, selection, *_ = short.strip().splitlines()
-    assert first.startswith(f"- Of {len(unique)} differences between methods, decided over trainings: ")
-    assert first.count(" trainings;") + 1 == len(decided) > 50
-    assert re.search(r"SAM minus SGD, ResNet-20 fine-tuned, CIFAR-10, 1y with AdaBS: \+1\.0\d points \[0\.9", first)
+    *_, count = [line for line in short.splitlines() if line.startswith("- ")]
+    assert count.startswith(f"- Of {len(unique)} differences between methods, {len(decided)} decided over trainings, ")
+    told = [line.strip("| ").split(" | ") for line in short.partition("**what is decided**")[2].splitlines()[4:]]
+    told = [row for row in told if len(row) == 6]
+    assert sum(row[-1] in WORDS for row in told) == len(decided) > 50
+    assert f"{sum(row[-1] not in WORDS for row in told)} more by pooled spread" in count
+    assert [row[0] for row in told] == sorted((row[0] for row in told), key=[s.title for s in NETWORKS.settings].index)
+    wanted = ["ResNet-20 fine-tuned, CIFAR-10", "SAM minus SGD, 1y with AdaBS"]
+    (row,) = [row for row in told if row[:2] == wanted]
+    assert 0.9 < float(row[3].strip("[]").split(",")[0]) < float(row[2]) < 1.1
+    assert row[4:] == ["3", "higher"]
+
+
+def test_page_begins_with_a_few_methods_beside_each_other(files):
+    short = files["index.md"].decode().partition("## In short\n")[2]
+    head, *rows = [line.strip("| ").split(" | ") for line in short.splitlines() if line.startswith("| ")][:14]
+    assert head[2:] == ["original", "SGD", "SAMSON p=inf", "SGD + clipping", "SAMSON p=inf + clipping"]
+    lines = files["summary.csv"].decode().splitlines()
+    means = {(r["setting"], r["method"], r["condition"], r["adabs"]): r for r in csv.DictReader(lines)}
+    row = next(r for r in rows if r[0] == "ResNet-20 fine-tuned, CIFAR-10" and r[1] == "1y with AdaBS")
+    for name, cell in zip(STUDY.shows.headline, row[2:], strict=True):
+        found = means[TUNED, name, "1y", "true"]
+        assert cell == f"{float(found['mean']):.2f} ± {float(found['std']):.2f} ({found['trainings']})"
+
+
+def test_tallies_in_short_are_those_of_the_tables(files):
+    short = files["index.md"].decode().partition("## In short\n")[2].partition("\n## ")[0]
+    order, selection, *_ = [line for line in short.splitlines() if line.startswith("- ")]
     fine_tuned, scratch = 2 * 2 * 4, 2 * 2  # from scratch one training without ASAM and SAMSON p=2
     counts = f"{fine_tuned + scratch} steps, {fine_tuned} seen, 0 reversed, {scratch} not decided."
     assert order.endswith(f"SAM >= SGD: of {counts}")
@@ -319,7 +343,7 @@ def test_pooled_spread_decides_more_and_is_told_apart(undrawn, script, tmp_path)
         elif row["pooled_low"] and row["verdict"] not in WORDS:
             assert float(row["pooled_low"]) <= 0 <= float(row["pooled_high"])
     page = files["index.md"].decode()
-    told = int(re.search(r"spread alike, (\d+) more are decided: \d+ of ResNet-20 fine-tuned, CIFAR-10\.", page)[1])
+    told = int(re.search(r"decided over trainings, (\d+) more by pooled spread", page)[1])
     pooled = [found for found in verdicts.values() if not found & {*WORDS}]
     assert told == sum(any(one.endswith("by pooled spread") for one in found) for found in pooled) > 5
     assert re.search(r"Of its 4 steps: .*[1-4] seen by pooled spread \(SAM", page)

@@ -1,18 +1,22 @@
-"""What a study comes to over all its settings, in a few sentences."""
+"""What a study comes to over all its settings: a few sentences, and what is decided as a table."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from analog_samson.experiments.coefficients import Scatter, accuracy_scatters
-from analog_samson.experiments.conditions import Condition
+from analog_samson.experiments.conditions import Condition, digital
 from analog_samson.experiments.contrasts import Contrast
 from analog_samson.experiments.findings import ORDER, SELECTIONS, answers, judged
+from analog_samson.experiments.results import CellResult, pool
 from analog_samson.experiments.schema import Setting
 from analog_samson.experiments.shown import StudyTable
-from analog_samson.experiments.view import View
-from analog_samson.report.wording import interval, signed
+from analog_samson.experiments.view import View, spread
+from analog_samson.report.grid import Block, Grid
+from analog_samson.report.wording import NONE, interval, signed
 from analog_samson.sharpness.correlation import FEWEST_FOR_INTERVAL, Correlation
+
+_DIGITS = 2
+_DECIDED = ("setting", "comparison", "points", "interval", "trainings", "verdict")
 
 
 class _Answer(NamedTuple):
@@ -28,7 +32,7 @@ class _Answer(NamedTuple):
         return "better" if trainings.mean > 0 else "worse"
 
 
-def conclusions(view: View, shows: StudyTable) -> list[str]:
+def conclusions(view: View, shows: StudyTable) -> list[Block]:
     """What is decided over trainings, how the paper's order fares, the default selection, and what sharpness tells.
 
     A question without finished trainings has no sentence.
@@ -40,26 +44,66 @@ def conclusions(view: View, shows: StudyTable) -> list[str]:
         for contrast in contrasts
     ]
     sharpness = _sharpness(view, shows)
-    return [*_decided(found), *_order(view, shows, found), *_selection(view, shows, found), *sharpness]
+    sentences = [*_order(view, shows, found), *_selection(view, shows, found), *sharpness]
+    return [*_headline(view, shows), *sentences, *_decided(found)]
 
 
-def _decided(found: list[_Answer]) -> Iterator[str]:
-    """Every difference that its table decides, told once if it stands in two, and how many the pooled spread adds."""
+def _headline(view: View, shows: StudyTable) -> Iterator[Grid]:
+    """A few methods beside each other in every setting that has two of them; nothing where no methods are named."""
+    conditions = [digital(), *judged(shows)]
+    rows = []
+    for setting in view.settings:
+        found = {method.name: results for method, results in view.rows(setting)}
+        here = [name for name in shows.headline or () if name in found]
+        if len(here) > 1:
+            rows += [
+                (
+                    setting.title,
+                    one.title,
+                    *(_scored(one, found[name]) if name in here else NONE for name in shows.headline or ()),
+                )
+                for one in conditions
+            ]
+    if rows:
+        headers = ("setting", "condition", *(view.methods[name].title for name in shows.headline or ()))
+        title = "accuracy [%], mean and spread over trainings (in brackets how many; of one, over its chips)"
+        yield Grid(title=title, headers=headers, rows=tuple(rows), align="ll" + "r" * (len(headers) - 2))
+
+
+def _scored(condition: Condition, results: Sequence[CellResult]) -> str:
+    return f"{spread(pool([condition.pick(result) for result in results]), _DIGITS)} ({len(results)})"
+
+
+def _decided(found: list[_Answer]) -> Iterator[Block]:
+    """Every difference that its table decides, told once if it stands in two, and what the pooled spread adds."""
     unique = {
         (one.setting.name, one.contrast.method.name, one.contrast.minus.name, one.contrast.condition.title): one
         for one in sorted(found, key=_certainty)  # of two tables the smaller may decide more
     }
-    told = [_told(one) for one in unique.values() if one.verdict != "open"]
+    over = [one for one in unique.values() if one.verdict != "open"]
+    pooled = [one for one in unique.values() if one.contrast.decided_when_pooled]
     if unique:
-        said = "; ".join(told) if told else "none"
-        yield f"Of {_count(len(unique), 'difference')} between methods, decided over trainings: {said}."
-        pooled = Counter(one.setting.title for one in unique.values() if one.contrast.decided_when_pooled)
-        if pooled:
-            places = "; ".join(f"{count} of {title}" for title, count in pooled.items())
-            yield (
-                f"By pooled spread, which is right if the trainings of all methods of a kind spread alike, "
-                f"{pooled.total()} more are decided: {places}. The tables say which."
-            )
+        yield (
+            f"Of {_count(len(unique), 'difference')} between methods, {len(over)} decided over trainings, "
+            f"{len(pooled)} more by pooled spread, which is right if all trainings of a kind of method spread alike."
+        )
+    if over or pooled:
+        places = [one.setting.name for one in found]
+        told = sorted([*over, *pooled], key=lambda one: places.index(one.setting.name))
+        yield Grid(title="what is decided", headers=_DECIDED, rows=tuple(map(_decided_row, told)), align="llrrrl")
+
+
+def _decided_row(one: _Answer) -> tuple[str, ...]:
+    contrast = one.contrast
+    how = contrast.pooled if contrast.decided_when_pooled and contrast.pooled else contrast.trainings
+    return (
+        one.setting.title,
+        f"{contrast.method.title} minus {contrast.minus.title}, {contrast.condition.title}",
+        signed(how.mean, _DIGITS),
+        interval(how.low, how.high, _DIGITS),
+        str(how.n),
+        contrast.verdict,
+    )
 
 
 def _certainty(one: _Answer) -> int:
@@ -70,8 +114,8 @@ def _told(one: _Answer) -> str:
     trainings = one.contrast.trainings
     return (
         f"{one.contrast.method.title} minus {one.contrast.minus.title}, {one.setting.title}, "
-        f"{one.contrast.condition.title}: {signed(trainings.mean, 2)} points "
-        f"{interval(trainings.low, trainings.high, 2)}, {trainings.n} trainings"
+        f"{one.contrast.condition.title}: {signed(trainings.mean, _DIGITS)} points "
+        f"{interval(trainings.low, trainings.high, _DIGITS)}, {trainings.n} trainings"
     )
 
 

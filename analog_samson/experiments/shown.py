@@ -120,12 +120,13 @@ class StudyTable(Section):
     selections: Names = Field(description="one method, with each rule of what is perturbed")
     leave_out: MaybeNames = Field(default=None, description="one method, and it without one ingredient at a time")
     price: MaybeNames = Field(default=None, description="methods that are set beside the gradients they take a step")
+    headline: MaybeNames = Field(default=None, description="methods that the page begins with")
     measures: Measures = ()
 
     def named(self) -> dict[str, Sequence[str]]:
         """The methods of each key."""
         lists = {"baseline": (self.baseline,), "order": self.order, "selections": self.selections}
-        lists |= {"leave_out": self.leave_out or (), "price": self.price or ()}
+        lists |= {name: getattr(self, name) or () for name in ("leave_out", "price", "headline")}
         return {**lists, "rivals": [*self.rivals, *(name for names in self.rivals.values() for name in names)]}
 
 
