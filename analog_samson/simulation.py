@@ -24,7 +24,7 @@ from analog_samson.evaluation import Batches, evaluate
 from analog_samson.models import restore_model
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
-from analog_samson.results.contents import refuse_other_contents
+from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
 from analog_samson.results.runfile import RUN_FILE, read_options
 from analog_samson.results.store import RunFolder
 from analog_samson.tiles.calibrate import needs_calibration
@@ -108,20 +108,29 @@ class Inputs:
 
 
 def run_simulation(
-    options: SimulateOptions, out: Path, *, command: str = "", progress: Progress = lambda text: None
+    options: SimulateOptions,
+    out: Path,
+    *,
+    repeats: Path | None = None,
+    command: str = "",
+    progress: Progress = lambda text: None,
 ) -> RunFolder:
     """Simulate `options` into the run folder `out`, or continue the run that is there.
 
     Every finished cell is stored at once, so a run that was killed continues where it stopped and ends with the
-    same records. Returns the folder, opened. Raises an AnalogSamsonError before anything is written where an
-    option, file or combination is wrong.
+    same records. repeats: the run folder that the options were taken from. Returns the folder, opened. Raises an
+    AnalogSamsonError before anything is written where an option, file or combination is wrong, or where the files of
+    the run to repeat have changed.
     """
     with limited_threads(options.threads):
         inputs = load_inputs(options)
         channels_last = takes_channels_last(inputs, options)
         description = _describe(inputs, options, command) | {"channels_last": channels_last}
+        contents = {key: description[key] for key in CONTENTS}
+        if repeats is not None:
+            refuse_changed_files(repeats, contents)
         run = RunFolder.create(out, asdict(options), volatile=VOLATILE)
-        refuse_other_contents(run, {key: description[key] for key in CONTENTS})
+        refuse_other_contents(run, contents)
         for key, value in description.items():
             run.set_meta(key, value)
         data = inputs.batches(inputs.images, options, channels_last=channels_last)
@@ -271,13 +280,18 @@ def _environment() -> dict[str, Any]:
 
 def read_config(path: Path) -> SimulateOptions:
     """The options of another run, from its run.toml or its folder; raises RunError for anything else."""
-    stored = read_options(path.parent if path.name == RUN_FILE else path)
+    stored = read_options(config_folder(path))
     known = {field.name for field in fields(SimulateOptions)}
     unknown = [f"{key}: unknown option{did_you_mean(key, known)}" for key in stored if key not in known]
     if unknown:
         raise RunError(list_faults(f"{path}: not the options of a simulation", unknown))
     options: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
     return SimulateOptions(**options)
+
+
+def config_folder(path: Path) -> Path:
+    """The run folder that a run.toml, or the folder itself, stands for."""
+    return path.parent if path.name == RUN_FILE else path
 
 
 @contextmanager

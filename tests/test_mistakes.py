@@ -78,6 +78,22 @@ def test_other_device_options_may_stand_beside_config_and_auto_is_one(files):
     assert main([*SIMULATE, "--data", "npz:data.npz", "--device", "auto", *QUICK, "--out", "auto"]) == 0
 
 
+def test_run_is_not_repeated_with_files_that_have_changed(files, capsys):
+    save_checkpoint(files / "net.safetensors", seeded(Small, 1), SMALL)
+    again = ["simulate", "--config", "run/run.toml", "--threads", "1", "--no-html", "--out", "again"]
+    capsys.readouterr()
+    assert main(again) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[-3] == "error: run: the files of this run are no longer the same: 1 problem"
+    assert told[-2].startswith("  checkpoint: the run there has ")
+    assert "copy its run.toml elsewhere" in told[-1]
+    assert not (files / "again").exists()
+    (files / "alone").mkdir()
+    (files / "alone" / "run.toml").write_bytes((files / "run" / "run.toml").read_bytes())
+    again[2] = "alone/run.toml"
+    assert main(again) == 0
+
+
 def test_simulate_says_how_it_normalized_and_who_decided_it(files, capsys):
     capsys.readouterr()
     assert main([*SIMULATE, "--data", "npz:data.npz", *QUICK, "--normalization", "half", "--out", "half"]) == 0

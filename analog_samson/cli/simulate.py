@@ -139,7 +139,7 @@ def simulate(
     at = None if explain_time is None else parse_duration(explain_time)
     asked: dict[str, Any] = {"time_seconds": at, "instances": explain_instances, "limit": explain_limit}
     settings = ExplainOptions(**{name: value for name, value in asked.items() if value is not None})
-    _simulate(options, out)
+    _simulate(options, out, config)
     if explain:
         _explain(options, out, settings)
     print(make_report([out], "text", out=None, html=html, say=print, threshold=threshold), end="")
@@ -155,18 +155,19 @@ def _refuse_unused(**given: object) -> None:
         raise OptionError(f"simulate: {names} would do nothing without --explain; give it too")
 
 
-def _simulate(options: "SimulateOptions", out: Path) -> None:
+def _simulate(options: "SimulateOptions", out: Path, config: Path | None) -> None:
     """Simulate with a progress bar."""
     from analog_samson.cli.progress import cell_progress
     from analog_samson.devices import bfloat16_notes, find_device
-    from analog_samson.simulation import count_cells, run_simulation
+    from analog_samson.simulation import config_folder, count_cells, run_simulation
 
     for note in bfloat16_notes(options.bf16, find_device(options.device)):
         typer.echo(note, err=True)
     command = shlex.join(["analog-samson", *sys.argv[1:]])
+    repeats = None if config is None else config_folder(config)
     with (
         cell_progress(count_cells(options)) as progress,
-        run_simulation(options, out, command=command, progress=progress) as run,
+        run_simulation(options, out, repeats=repeats, command=command, progress=progress) as run,
     ):
         typer.echo(f"normalization {run.meta('checkpoint')['normalization']}", err=True)
 
