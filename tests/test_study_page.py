@@ -39,6 +39,7 @@ from analog_samson.results.records import Record
 from analog_samson.units import parse_duration
 
 DOCS = Path(__file__).parents[1] / "docs"
+README = DOCS.parent / "README.md"
 STUDY = load_experiment("study")
 NETWORKS = networks_of(STUDY)
 SCALE = NETWORKS.scale("mini")
@@ -136,6 +137,19 @@ def test_committed_page_is_made_from_the_committed_raw_values(script):
     committed = {path.name: path.read_bytes() for path in (DOCS / "results").iterdir() if path.is_file()}
     assert sorted(made) == sorted(committed), "run: make study-page"
     assert [name for name in made if made[name] != committed[name]] == [], "run: make study-page"
+
+
+def test_readme_tells_what_the_study_found():
+    with (DOCS / "results" / "summary.csv").open() as file:
+        found = {(r["setting"], r["method"], r["condition"], r["adabs"]): r for r in csv.DictReader(file)}
+    told = README.read_text().partition("| fine-tuned with |")[2].partition("\n\n")[0].splitlines()[2:]
+    methods = {method.title: method.name for method in NETWORKS.methods}
+    assert len(told) == 3
+    for title, *cells in (line.strip("| ").split(" | ") for line in told):
+        for cell, at in zip(cells, (("digital", "false"), ("1y", "true"), ("sigma 0.4", "true")), strict=True):
+            row = found[TUNED, methods[title], *at]
+            assert cell == f"{float(row['mean']):.1f} ± {float(row['std']):.1f}"
+            assert int(row["trainings"]) > 2
 
 
 def test_page_of_nothing_says_that_everything_is_missing(script, tmp_path, capsys):
