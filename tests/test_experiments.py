@@ -259,6 +259,26 @@ def test_more_seeds_name_methods_that_the_setting_trains():
         parse_experiment(faulty, "mine.toml")
 
 
+def test_measures_and_main_methods_of_a_study_are_checked():
+    faulty = mapping("study")
+    faulty["shows"]["measures"][0]["method"] = "samsom"
+    with pytest.raises(OptionError, match=r"measures\[0\]\.method: expected one of 'sam', .* got 'samsom'"):
+        parse_experiment(faulty, "mine.toml")
+    faulty["shows"]["measures"][0] |= {"method": "samson", "p": 2.0}
+    faulty["shows"]["headline"] = ["sgd", "nobody"]
+    with pytest.raises(OptionError) as caught:
+        parse_experiment(faulty, "mine.toml")
+    assert "shows.measures: the name 'SAMSON p=2, rho 0.5' stands there twice" in str(caught.value)
+    assert "shows.headline: unknown name 'nobody'" in str(caught.value)
+
+
+def test_measures_that_differ_have_files_and_titles_of_their_own():
+    first = load_experiment("study").shows.measures[0]
+    others = [{"rho": 0.2}, {"p": 2.0}, {"eta": 0.01}, {"selection": "paper"}, {"method": "asam", "p": None}]
+    every = [first, *(first.model_copy(update=change) for change in others)]
+    assert len({one.file for one in every}) == len({one.title for one in every}) == len(every)
+
+
 def test_method_like_another_has_to_name_one_that_is_tuned():
     faulty = mapping("study")
     methods = {method["name"]: method for method in faulty["networks"]["methods"]}

@@ -84,14 +84,24 @@ def test_run_is_not_repeated_with_files_that_have_changed(files, capsys):
     capsys.readouterr()
     assert main(again) == 1
     told = capsys.readouterr().err.splitlines()
-    assert told[-3] == "error: run: the files of this run are no longer the same: 1 problem"
+    assert told[-3] == "error: run/run.toml: its run was of other contents and would not be repeated: 1 problem"
     assert told[-2].startswith("  checkpoint: the run there has ")
-    assert "copy its run.toml elsewhere" in told[-1]
+    assert told[-1] == "  put them back to repeat it, or copy run/run.toml elsewhere to take only the options"
     assert not (files / "again").exists()
     (files / "alone").mkdir()
     (files / "alone" / "run.toml").write_bytes((files / "run" / "run.toml").read_bytes())
     again[2] = "alone/run.toml"
     assert main(again) == 0
+
+
+def test_run_whose_values_cannot_be_read_is_not_repeated_unseen(files, capsys):
+    (files / "run" / "results.sqlite").write_bytes(b"")
+    capsys.readouterr()
+    assert main(["simulate", "--config", "run/run.toml", "--no-html", "--out", "again"]) == 1
+    told = capsys.readouterr().err
+    assert "not a results file of analog-samson" in told
+    assert "copy run/run.toml elsewhere to take only the options" in told
+    assert not (files / "again").exists()
 
 
 def test_simulate_says_how_it_normalized_and_who_decided_it(files, capsys):

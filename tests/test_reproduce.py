@@ -216,6 +216,40 @@ def test_further_sharpness_is_measured_as_long_as_the_checkpoint_is_there(tmp_pa
     assert (folder / second).read_bytes() == before
 
 
+def test_further_sharpness_of_an_untrained_network_is_measured_where_its_file_is(tiny, tmp_path):
+    options = ["study", "--out", tmp_path, "--only", "resnet20_cifar10_tuned/original", *tiny]
+    call(*options)
+    folder = tmp_path / "resnet20_cifar10_tuned" / "original" / "seed0"
+    before = {name: (folder / name).read_bytes() for name in MEASURED}
+    for name in MEASURED[1:]:
+        (folder / name).unlink()
+    call(*(one for one in options if one not in ("--checkpoints", tiny[tiny.index("--checkpoints") + 1])))
+    assert [path.name for path in folder.glob("sharpness*")] == MEASURED[:1]
+    call(*options)
+    assert {name: (folder / name).read_bytes() for name in MEASURED} == before
+
+
+def test_further_sharpness_alone_trains_nothing_that_others_begin_with(tmp_path):
+    options = ["study", "--out", tmp_path, "--only", "digits_cnn_digits/rwp", *TINY]
+    call(*options)
+    (folder,) = tmp_path.glob("digits_cnn_digits/rwp*/seed0")
+    (folder / MEASURED[1]).unlink()
+    shutil.rmtree(tmp_path / "digits_cnn_digits" / "pretraining" / "seed0" / "training")
+    text = call(*options)
+    assert "pretraining" not in text
+    assert (folder / MEASURED[1]).is_file()
+
+
+def test_sharpness_of_other_images_is_refused(tmp_path):
+    options = ["study", "--out", tmp_path, "--only", "digits_cnn_digits/rwp", *TINY]
+    call(*options)
+    (folder,) = tmp_path.glob("digits_cnn_digits/rwp*/seed0")
+    part = folder / MEASURED[1]
+    part.write_text(part.read_text().replace('"limit": 20', '"limit": 7'))
+    shutil.rmtree(folder / "training")
+    assert "limit: the run there has 7, this one 20" in error(*options)
+
+
 def test_cell_that_is_half_done_trains_again_where_its_checkpoint_is_gone(tmp_path):
     options = ["study", "--out", tmp_path, "--only", "digits_cnn_digits/rwp", *TINY]
     call(*options)

@@ -139,17 +139,22 @@ def test_committed_page_is_made_from_the_committed_raw_values(script):
     assert [name for name in made if made[name] != committed[name]] == [], "run: make study-page"
 
 
-def test_readme_tells_what_the_study_found():
-    with (DOCS / "results" / "summary.csv").open() as file:
-        found = {(r["setting"], r["method"], r["condition"], r["adabs"]): r for r in csv.DictReader(file)}
+def table_rows(page: str, title: str) -> list[list[str]]:
+    """The cells of the table that begins with this title, its header first."""
+    lines = page.partition(f"**{title}")[2].partition("\n\n")[2].partition("\n\n")[0].splitlines()
+    return [line.strip("| ").split(" | ") for place, line in enumerate(lines) if place != 1]
+
+
+def test_readme_tells_what_the_page_begins_with():
+    page = (DOCS / "results" / "index.md").read_text()
+    rows = table_rows(page, "accuracy [%] of the main methods")
+    found = {row[1]: row[2:] for row in rows if row[0] == "ResNet-20 fine-tuned, CIFAR-10"}
     told = README.read_text().partition("| fine-tuned with |")[2].partition("\n\n")[0].splitlines()[2:]
-    methods = {method.title: method.name for method in NETWORKS.methods}
-    assert len(told) == 3
-    for title, *cells in (line.strip("| ").split(" | ") for line in told):
-        for cell, at in zip(cells, (("digital", "false"), ("1y", "true"), ("sigma 0.4", "true")), strict=True):
-            row = found[TUNED, methods[title], *at]
-            assert cell == f"{float(row['mean']):.1f} ± {float(row['std']):.1f}"
-            assert int(row["trainings"]) > 2
+    assert {name: cells for name, *cells in (line.strip("| ").split(" | ") for line in told)} == found
+    decided = [
+        row[1] for row in table_rows(page, "decided over trainings") if row[0].startswith("ResNet-20 fine-tuned")
+    ]
+    assert decided == ["SAMSON p=inf + clipping minus SGD + clipping, sigma 0.4 with AdaBS"], "README says: only this"
 
 
 def test_page_of_nothing_says_that_everything_is_missing(script, tmp_path, capsys):
@@ -206,27 +211,52 @@ def test_short_answers_are_those_of_the_tables(files):
     short = files["index.md"].decode().partition("## In short\n")[2].partition("\n## ")[0]
     *_, count = [line for line in short.splitlines() if line.startswith("- ")]
     assert count.startswith(f"- Of {len(unique)} differences between methods, {len(decided)} decided over trainings, ")
-    told = [line.strip("| ").split(" | ") for line in short.partition("**what is decided**")[2].splitlines()[4:]]
-    told = [row for row in told if len(row) == 6]
-    assert sum(row[-1] in WORDS for row in told) == len(decided) > 50
-    assert f"{sum(row[-1] not in WORDS for row in told)} more by pooled spread" in count
+    told = table_rows(short, "decided over trainings")[1:]
+    assert len(told) == len(decided) > 50
+    assert ", 0 more by pooled spread" in count
+    assert "decided only if all trainings" not in short
     assert [row[0] for row in told] == sorted((row[0] for row in told), key=[s.title for s in NETWORKS.settings].index)
     wanted = ["ResNet-20 fine-tuned, CIFAR-10", "SAM minus SGD, 1y with AdaBS"]
     (row,) = [row for row in told if row[:2] == wanted]
-    assert 0.9 < float(row[3].strip("[]").split(",")[0]) < float(row[2]) < 1.1
-    assert row[4:] == ["3", "higher"]
+    assert 0.9 < float(row[3].strip("[]").split(",")[0]) <= float(row[2]) < 1.1
+    assert row[4:] == ["higher", "3", "8"]
 
 
-def test_page_begins_with_a_few_methods_beside_each_other(files):
-    short = files["index.md"].decode().partition("## In short\n")[2]
-    head, *rows = [line.strip("| ").split(" | ") for line in short.splitlines() if line.startswith("| ")][:14]
-    assert head[2:] == ["original", "SGD", "SAMSON p=inf", "SGD + clipping", "SAMSON p=inf + clipping"]
-    lines = files["summary.csv"].decode().splitlines()
-    means = {(r["setting"], r["method"], r["condition"], r["adabs"]): r for r in csv.DictReader(lines)}
-    row = next(r for r in rows if r[0] == "ResNet-20 fine-tuned, CIFAR-10" and r[1] == "1y with AdaBS")
-    for name, cell in zip(STUDY.shows.headline, row[2:], strict=True):
-        found = means[TUNED, name, "1y", "true"]
-        assert cell == f"{float(found['mean']):.2f} ± {float(found['std']):.2f} ({found['trainings']})"
+def test_page_begins_with_the_main_methods_beside_each_other(files):
+    head, *rows = table_rows(files["index.md"].decode(), "accuracy [%] of the main methods")
+    assert head == [
+        *("setting", "method", "digital", "sigma 0", "1y with AdaBS (extrapolated)", "sigma 0.4 with AdaBS", "n")
+    ]
+    columns = (("digital", "false"), ("sigma 0", "false"), ("1y", "true"), ("sigma 0.4", "true"))
+    cells = list(csv.DictReader(files["cells.csv"].decode().splitlines()))
+    for name, row in zip(STUDY.shows.headline, [r for r in rows if r[0] == NETWORKS.settings[1].title], strict=True):
+        for told, at in zip(row[2:6], columns, strict=True):
+            here = [c for c in cells if (c["setting"], c["method"], c["condition"], c["adabs"]) == (TUNED, name, *at)]
+            by_seed = [[float(c["accuracy"]) for c in here if c["seed"] == str(seed)] for seed in range(3)]
+            means = [np.mean(chips) for chips in by_seed if chips] if name != "original" else by_seed[0]
+            spread = f" ± {np.std(means, ddof=1):.2f}" if len(means) > 1 else ""
+            assert told == f"{np.mean(means):.2f}{spread}"
+        assert row[6] == ("untrained, 5 chips" if name == "original" else "3 trainings")
+    # the setting that leaves ingredients out has none of them but the original; from scratch nothing is untrained
+    assert not [row for row in rows if row[0] == "ResNet-20 on CIFAR-10, with each ingredient and without"]
+    assert [row[1] for row in rows if "from scratch" in row[0]] == [r[1] for r in rows[1:4]]
+
+
+def test_main_methods_are_compared_on_the_seeds_that_all_have(undrawn, script, tmp_path):
+    kept = {"original": {0}, "sgd": {0, 1}, "samson_inf_clip": {1, 2}}
+    fill(
+        tmp_path,
+        lambda cell: (
+            cell.holdout is not None or (cell.setting.name == TUNED and cell.seed in kept.get(cell.method, ()))
+        ),
+    )
+    files = script.study_files(script.study_view(tmp_path))
+    _, *rows = table_rows(files["index.md"].decode(), "accuracy [%] of the main methods")
+    assert [row[1] for row in rows] == ["original", "SGD", "SAMSON p=inf + clipping"]
+    cells = list(csv.DictReader(files["cells.csv"].decode().splitlines()))
+    sgd = [c for c in cells if c["method"] == "sgd" and (c["condition"], c["adabs"], c["seed"]) == ("1y", "true", "1")]
+    assert rows[1][4].startswith(f"{np.mean([float(c['accuracy']) for c in sgd]):.2f} ")
+    assert [row[6] for row in rows] == ["untrained, 5 chips", "one training, 5 chips", "one training, 5 chips"]
 
 
 def test_tallies_in_short_are_those_of_the_tables(files):
@@ -266,14 +296,25 @@ def test_rank_correlations_of_sharpness_are_counted_and_told(full, script, files
             shrunk = math.copysign(max(abs(rho) - step / 2, 0), rho)
             reach = stats.norm.ppf(1 - 0.05 / len(found) / 2) * math.sqrt((1 + rho * rho / 2) / (n - 3))
             if abs(math.atanh(shrunk)) > reach:
-                (lower if rho < 0 else higher).append(f"{name}: {rho:.2f} [")
+                (lower if rho < 0 else higher).append((f"{name}: {rho:.2f} [", f"], {n} methods"))
         line = next(one for one in page.splitlines() if f"tell the accuracy, {condition.title}? Of" in one)
         assert len(found) > 25
         assert f"Of {len(found)} rank correlations (" in line
         assert f"{len(lower)} certain that sharper is worse" in line
-        assert f"{len(higher)} that it is better, " in line
-        assert all(told in line for told in lower)
+        assert f"{len(higher)} certain that sharper is better, " in line
+        assert all(first in line and last in line for first, last in lower)
         assert lower
+
+
+def test_coefficient_of_a_kind_stands_beside_that_of_all_methods(undrawn, script, tmp_path, monkeypatch):
+    clipped = [method.name for method in NETWORKS.methods if method.family == "clipping"]
+    for place, name in enumerate(clipped):
+        monkeypatch.setitem(PLANTED, name, 1.0 + place)
+    fill(tmp_path, lambda cell: cell.holdout is not None or (cell.setting.name == TUNED and cell.seed == 0))
+    page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
+    where = r"SAM, rho 0\.05 over clipping, ResNet-20 fine-tuned, CIFAR-10"
+    told = rf"{where}: -1\.00 \[-1\.00, -0\.\d\d\], 10 methods, over all 18 -0\.\d\d[;)]"
+    assert len(re.findall(told, page)) == 2
 
 
 def test_measures_that_some_networks_lack_are_told_of_the_others(undrawn, script, tmp_path):
@@ -358,6 +399,7 @@ def test_pooled_spread_decides_more_and_is_told_apart(undrawn, script, tmp_path)
             assert float(row["pooled_low"]) <= 0 <= float(row["pooled_high"])
     page = files["index.md"].decode()
     told = int(re.search(r"decided over trainings, (\d+) more by pooled spread", page)[1])
+    assert told == len(table_rows(page, "decided only if all trainings")) - 1
     pooled = [found for found in verdicts.values() if not found & {*WORDS}]
     assert told == sum(any(one.endswith("by pooled spread") for one in found) for found in pooled) > 5
     assert re.search(r"Of its 4 steps: .*[1-4] seen by pooled spread \(SAM", page)

@@ -56,6 +56,7 @@ def _own_faults(experiment: Experiment, own: OwnNetworks) -> Iterator[str]:
     if isinstance(experiment.shows, StudyTable):
         for key, names in experiment.shows.named().items():
             yield from _unknown(f"shows.{key}", names, methods)
+        yield from _twice("shows.measures", [measure.title for measure in experiment.shows.measures])
 
 
 def _like_faults(where: str, method: Method, own: OwnNetworks) -> Iterator[str]:

@@ -19,6 +19,7 @@ from analog_samson.report.wording import NONE, interval
 from analog_samson.sharpness.correlation import METHOD_OF_INTERVAL, correlate
 from analog_samson.sharpness.correlation import Correlation as Coefficient
 
+OVER_ALL = "all"
 _FAMILIES = ("plain", "clipping", "noise")
 _DIGITS = 2
 Point = tuple[Method, float, float]
@@ -81,7 +82,7 @@ def measured(view: View, setting: Setting, measure: Measure) -> dict[str, list[C
 def accuracy_scatters(view: View, shows: StudyTable, setting: Setting, condition: Condition) -> list[Scatter]:
     """Sharpness against accuracy for every measure, one point a method: its trainings are too much alike.
 
-    A point is the mean over those seeds that all methods have.
+    A point is the mean over those seeds that all methods have, and over those of each method where there is none.
     """
     found = ((measure, fair_seeds(measured(view, setting, measure))) for measure in shows.measures)
     return [
@@ -106,13 +107,9 @@ def accuracy_coefficients(
 ) -> list[Grid]:
     """A table for each condition; none where no sharpness is measured."""
     every = [(condition, accuracy_scatters(view, shows, setting, condition)) for condition in conditions]
+    what = f"{setting.title}: correlation of sharpness with accuracy"
     return [
-        _grid(
-            f"{setting.title}: correlation of sharpness with accuracy, {condition.title}, {METHOD_OF_INTERVAL}",
-            "methods",
-            scatters,
-            told=True,
-        )
+        _grid(f"{what}, {condition.title}, {METHOD_OF_INTERVAL}, each alone", "methods", scatters, told=True)
         for condition, scatters in every
         if scatters
     ]
@@ -120,7 +117,9 @@ def accuracy_coefficients(
 
 def _scatters(measure: Measure, points: Sequence[Point]) -> list[Scatter]:
     families = {name: [point for point in points if point[0].family == name] for name in _FAMILIES}
-    groups: Mapping[str, Sequence[Point]] = {name: found for name, found in families.items() if found} | {"all": points}
+    groups: Mapping[str, Sequence[Point]] = {name: found for name, found in families.items() if found} | {
+        OVER_ALL: points
+    }
     return [
         Scatter(measure=measure, group=name, first=tuple(x for _, x, _ in found), second=tuple(y for _, _, y in found))
         for name, found in groups.items()

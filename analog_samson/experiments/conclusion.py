@@ -3,20 +3,20 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from analog_samson.experiments.coefficients import Scatter, accuracy_scatters
-from analog_samson.experiments.conditions import Condition, digital
-from analog_samson.experiments.contrasts import Contrast
-from analog_samson.experiments.findings import ORDER, SELECTIONS, answers, judged
+from analog_samson.experiments.coefficients import OVER_ALL, Scatter, accuracy_scatters
+from analog_samson.experiments.conditions import Condition, at_sigma, digital
+from analog_samson.experiments.contrasts import Contrast, word
+from analog_samson.experiments.findings import ORDER, SELECTIONS, answers, fair_seeds, judged
 from analog_samson.experiments.results import CellResult, pool
 from analog_samson.experiments.schema import Setting
 from analog_samson.experiments.shown import StudyTable
 from analog_samson.experiments.view import View, spread
 from analog_samson.report.grid import Block, Grid
-from analog_samson.report.wording import NONE, interval, signed
+from analog_samson.report.wording import interval, signed
 from analog_samson.sharpness.correlation import FEWEST_FOR_INTERVAL, Correlation
 
 _DIGITS = 2
-_DECIDED = ("setting", "comparison", "points", "interval", "trainings", "verdict")
+_DECIDED = ("setting", "comparison", "points", "interval", "is", "trainings", "intervals at once")
 
 
 class _Answer(NamedTuple):
@@ -33,7 +33,7 @@ class _Answer(NamedTuple):
 
 
 def conclusions(view: View, shows: StudyTable) -> list[Block]:
-    """What is decided over trainings, how the paper's order fares, the default selection, and what sharpness tells.
+    """The main methods, the paper's order, the default selection, what sharpness tells, and all that is decided.
 
     A question without finished trainings has no sentence.
     """
@@ -49,36 +49,43 @@ def conclusions(view: View, shows: StudyTable) -> list[Block]:
 
 
 def _headline(view: View, shows: StudyTable) -> Iterator[Grid]:
-    """A few methods beside each other in every setting that has two of them; nothing where no methods are named."""
-    conditions = [digital(), *judged(shows)]
-    rows = []
-    for setting in view.settings:
-        found = {method.name: results for method, results in view.rows(setting)}
-        here = [name for name in shows.headline or () if name in found]
-        if len(here) > 1:
-            rows += [
-                (
-                    setting.title,
-                    one.title,
-                    *(_scored(one, found[name]) if name in here else NONE for name in shows.headline or ()),
-                )
-                for one in conditions
-            ]
+    """A few methods of every setting on the seeds that all of them have; nothing where no methods are named."""
+    sigmas = view.scale.evaluation.sigmas if view.scale.evaluation else ()
+    conditions = [digital(), at_sigma(min(sigmas), adabs=False), *judged(shows)]
+    rows = [
+        (setting.title, view.methods[name].title, *_scores(conditions, results))
+        for setting in view.settings
+        for name, results in _beside(view, shows, setting).items()
+    ]
     if rows:
-        headers = ("setting", "condition", *(view.methods[name].title for name in shows.headline or ()))
-        title = "accuracy [%], mean and spread over trainings (in brackets how many; of one, over its chips)"
-        yield Grid(title=title, headers=headers, rows=tuple(rows), align="ll" + "r" * (len(headers) - 2))
+        titles = (f"{one.title} (extrapolated)" if one.name in view.extrapolated else one.title for one in conditions)
+        headers = ("setting", "method", *titles, "n")
+        seen = "with the seeds that all of them have; digital on all test images, all else on those that the chips see"
+        title = f"accuracy [%] of the main methods, {seen}"
+        yield Grid(title=title, headers=headers, rows=tuple(rows), align="ll" + "r" * len(conditions) + "l")
 
 
-def _scored(condition: Condition, results: Sequence[CellResult]) -> str:
-    return f"{spread(pool([condition.pick(result) for result in results]), _DIGITS)} ({len(results)})"
+def _beside(view: View, shows: StudyTable, setting: Setting) -> dict[str, list[CellResult]]:
+    """The methods of the headline that a setting has; none if it is a single one."""
+    found = {method.name: results for method, results in view.rows(setting) if method.name in (shows.headline or ())}
+    return fair_seeds(found) if len(found) > 1 else {}
+
+
+def _scores(conditions: Sequence[Condition], results: Sequence[CellResult]) -> Iterator[str]:
+    """Accuracy under each condition; last what the spread is over."""
+    chips = [[one.pick(result) for result in results] for one in conditions]
+    yield from (spread(pool(values), _DIGITS) for values in chips)
+    if len(results) > 1:
+        yield f"{len(results)} trainings"
+    else:
+        yield f"{'one training' if results[0].cell.training else 'untrained'}, {len(chips[-1][0])} chips"
 
 
 def _decided(found: list[_Answer]) -> Iterator[Block]:
     """Every difference that its table decides, told once if it stands in two, and what the pooled spread adds."""
     unique = {
         (one.setting.name, one.contrast.method.name, one.contrast.minus.name, one.contrast.condition.title): one
-        for one in sorted(found, key=_certainty)  # of two tables the smaller may decide more
+        for one in sorted(found, key=_certainty)
     }
     over = [one for one in unique.values() if one.verdict != "open"]
     pooled = [one for one in unique.values() if one.contrast.decided_when_pooled]
@@ -87,10 +94,14 @@ def _decided(found: list[_Answer]) -> Iterator[Block]:
             f"Of {_count(len(unique), 'difference')} between methods, {len(over)} decided over trainings, "
             f"{len(pooled)} more by pooled spread, which is right if all trainings of a kind of method spread alike."
         )
-    if over or pooled:
-        places = [one.setting.name for one in found]
-        told = sorted([*over, *pooled], key=lambda one: places.index(one.setting.name))
-        yield Grid(title="what is decided", headers=_DECIDED, rows=tuple(map(_decided_row, told)), align="llrrrl")
+    places = [one.setting.name for one in found]
+    for title, ones in (
+        ("decided over trainings", over),
+        ("decided only if all trainings of a kind of method spread alike", pooled),
+    ):
+        told = sorted(ones, key=lambda one: places.index(one.setting.name))
+        if told:
+            yield Grid(title=title, headers=_DECIDED, rows=tuple(map(_decided_row, told)), align="llrrrrr")
 
 
 def _decided_row(one: _Answer) -> tuple[str, ...]:
@@ -101,13 +112,16 @@ def _decided_row(one: _Answer) -> tuple[str, ...]:
         f"{contrast.method.title} minus {contrast.minus.title}, {contrast.condition.title}",
         signed(how.mean, _DIGITS),
         interval(how.low, how.high, _DIGITS),
+        word(how),
         str(how.n),
-        contrast.verdict,
+        str(how.family),
     )
 
 
-def _certainty(one: _Answer) -> int:
-    return 2 if one.verdict != "open" else int(one.contrast.decided_when_pooled)
+def _certainty(one: _Answer) -> tuple[int, int]:
+    """The more certain and, of equally certain ones, that of fewer intervals at once counts more."""
+    sure = 2 if one.verdict != "open" else int(one.contrast.decided_when_pooled)
+    return sure, -one.contrast.trainings.family
 
 
 def _told(one: _Answer) -> str:
@@ -169,21 +183,27 @@ def _sharpness(view: View, shows: StudyTable) -> Iterator[str]:
 def _predicts(condition: Condition, scatters: Sequence[tuple[Setting, Scatter]]) -> str:
     """Spearman's, for what is asked is whether the sharper network is the worse one."""
     found = [(setting, one, one.rank(family=len(scatters))) for setting, one in scatters]
-    lower = [_rank_words(*one) for one in found if one[2].high is not None and one[2].high < 0]
-    higher = [_rank_words(*one) for one in found if one[2].low is not None and one[2].low > 0]
+    overall = {(setting.name, one.measure): rank for setting, one, rank in found if one.group == OVER_ALL}
+    told: dict[str, list[str]] = {"worse": [], "better": []}
+    for setting, one, rank in found:
+        if rank.low is not None and rank.high is not None and rank.low * rank.high > 0:
+            told["worse" if rank.high < 0 else "better"].append(
+                _rank_words(setting, one, rank, overall[setting.name, one.measure])
+            )
+    said = ", ".join(f"{len(ones)} certain that sharper is {what}{_listed(ones)}" for what, ones in told.items())
+    still = len(found) - len(told["worse"]) - len(told["better"])
     return (
         f"Does sharpness tell the accuracy, {condition.title}? Of {_count(len(found), 'rank correlation')} (a measure "
-        f"over the methods of a kind or over all of a setting, intervals that hold at once), {len(lower)} certain that "
-        f"sharper is worse{_listed(lower)}, {len(higher)} that it is better{_listed(higher)}, "
-        f"{len(found) - len(lower) - len(higher)} not decided."
+        f"over the methods of a kind, or over all, of a setting; intervals that hold at once if the methods were drawn "
+        f"independently), {said}, {still} not decided."
     )
 
 
-def _rank_words(setting: Setting, scatter: Scatter, found: Correlation) -> str:
-    return (
-        f"{scatter.measure.title} over {scatter.group}, {setting.title}: {found.value:.2f} "
-        f"{interval(found.low, found.high, 2)}"
-    )
+def _rank_words(setting: Setting, scatter: Scatter, rank: Correlation, overall: Correlation) -> str:
+    """A coefficient that is certain, and beside that of one kind of methods the one over all of them."""
+    ends = interval(rank.low, rank.high, _DIGITS)
+    words = f"{scatter.measure.title} over {scatter.group}, {setting.title}: {rank.value:.2f} {ends}, {rank.n} methods"
+    return words if scatter.group == OVER_ALL else f"{words}, over all {overall.n} {overall.value:.2f}"
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analog_samson.errors import CheckpointError
 from analog_samson.experiments.parts import read_part
 from analog_samson.experiments.plan import PRETRAINING, Cell
 from analog_samson.experiments.schema import Criterion, Evaluation
@@ -65,16 +66,30 @@ def is_finished(job: CellJob) -> bool:
 
     The checkpoint is not asked for: a finished cell may be kept without it.
     """
-    finished = all(read_part(job.folder / name, asked) is not None for name, asked in _parts(job))
-    return finished and (job.evaluation is None or not _is_final(job) or (job.folder / VALUES_FILE).is_file())
+    found = [read_part(job.folder / name, asked) is not None for name, asked in _parts(job)]
+    _further(job)  # only refused where they are of something else
+    return all(found) and (job.evaluation is None or not _is_final(job) or (job.folder / VALUES_FILE).is_file())
 
 
 def is_complete(job: CellJob) -> bool:
     """Whether it is finished, and every measure of sharpness taken that its checkpoint still allows."""
-    if not is_finished(job):
+    return is_finished(job) and (not _is_final(job) or not _has_weights(job) or all(_further(job)))
+
+
+def _further(job: CellJob) -> list[bool]:
+    """Of every measure but the first, whether it is taken; RunError where the folder holds something else."""
+    parts = ((job.folder / one.file, asked_of_sharpness(job, one)) for one in job.measures[1:])
+    return [read_part(path, asked) is not None for path, asked in parts]
+
+
+def _has_weights(job: CellJob) -> bool:
+    """Whether the network is still there to be measured."""
+    if job.cell.training:
+        return job.checkpoint.is_file()
+    try:
+        return job.start is not None and job.start.is_file()
+    except CheckpointError:  # not where the user said, or nothing was said
         return False
-    further = job.measures[1:] if _is_final(job) and job.checkpoint.is_file() else ()
-    return all(read_part(job.folder / one.file, asked_of_sharpness(job, one)) is not None for one in further)
 
 
 def _is_final(job: CellJob) -> bool:

@@ -51,7 +51,10 @@ class CellResult:
 
 
 def read_results(cells: Iterable[Cell], out: Path, measures: Sequence[Measure], with_noise: bool) -> list[CellResult]:
-    """The results of those of `cells` that have everything the experiment shows, of the measures at least the first."""
+    """The results of those of `cells` that have everything the experiment shows, of the measures at least the first.
+
+    Parts are taken as they are; `is_finished` is who checks them.
+    """
     found = (_read(cell, out / cell.folder, measures, with_noise) for cell in cells)
     return [result for result in found if result is not None]
 

@@ -8,7 +8,7 @@ from analog_samson.errors import OptionError, list_faults
 from analog_samson.experiments.catalogue import Networks, networks_of
 from analog_samson.experiments.cells import run_cell
 from analog_samson.experiments.cost import estimate_seconds, format_seconds
-from analog_samson.experiments.jobs import CellJob, is_complete
+from analog_samson.experiments.jobs import CellJob, is_complete, is_finished
 from analog_samson.experiments.plan import (
     PRETRAINING,
     Cell,
@@ -80,14 +80,15 @@ def run_missing(
     """
     jobs = [(cell, _job(experiment, scale, cell, options, tuning)) for cell in cells]
     missing = _missing(jobs)
-    check_sources([cell for cell, _ in missing], options.sources)
+    to_train = [cell for cell, job in missing if not is_finished(job)]
+    check_sources(to_train, options.sources)
     if scale.evaluation is not None:
         load_preset(scale.evaluation.preset)
     if len(missing) < len(jobs):
         say(f"{len(jobs) - len(missing)} of {len(jobs)} networks are finished")
     if missing:
         chips = options.overrides.instances
-        seconds = estimate_seconds([cell for cell, _ in missing], scale, experiment.shows, chips, tuning)
+        seconds = estimate_seconds(to_train, scale, experiment.shows, chips, tuning)
         say(f"{len(missing)} to run, about {format_seconds(seconds)} on {scale.cost.machine}")
     first = [job for cell, job in missing if cell.method == PRETRAINING]
     rest = sorted((job for cell, job in missing if cell.method != PRETRAINING), key=lambda job: job.cell.seed)
@@ -98,7 +99,7 @@ def run_missing(
 def _missing(jobs: Sequence[tuple[Cell, CellJob]]) -> list[tuple[Cell, CellJob]]:
     """What is not complete, and the networks without a checkpoint that the rest of it begins with."""
     open_jobs = [(cell, job) for cell, job in jobs if not is_complete(job)]
-    starts = {cell.start_cell for cell, _ in open_jobs}
+    starts = {cell.start_cell for cell, job in open_jobs if not is_finished(job)}
     return [
         (cell, job)
         for cell, job in jobs

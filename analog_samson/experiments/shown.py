@@ -52,7 +52,7 @@ class TimeBars(Section):
 class Measure(Section):
     """A sharpness; see `measure_sharpness`. p is left out where the neighbourhood has none."""
 
-    method: Name
+    method: Literal["sam", "asam", "samson", "keskar"]
     rho: NonNegative
     p: MaybeOrder = None
     eta: NonNegative
@@ -66,7 +66,8 @@ class Measure(Section):
         'sharpness_samson_rho0.5_p2_weights_only.json'
         """
         order = "" if self.p is None else f"_p{self.p:g}"
-        return f"sharpness_{self.method}_rho{self.rho:g}{order}_{self.selection}.json"
+        eta = f"_eta{self.eta:g}" if self.eta else ""
+        return f"sharpness_{self.method}_rho{self.rho:g}{order}{eta}_{self.selection}.json"
 
     @property
     def title(self) -> str:
@@ -76,7 +77,10 @@ class Measure(Section):
         'SAMSON p=2, rho 0.5'
         """
         name = self.method.capitalize() if self.method == "keskar" else self.method.upper()
-        return f"{name}, rho {self.rho:g}" if self.p is None else f"{name} p={self.p:g}, rho {self.rho:g}"
+        order = "" if self.p is None else f" p={self.p:g}"
+        eta = f", eta {self.eta:g}" if self.eta else ""
+        selection = "" if self.selection == "weights_only" else f", {self.selection}"
+        return f"{name}{order}, rho {self.rho:g}{eta}{selection}"
 
 
 Measures = Annotated[tuple[Measure, ...], AS_TUPLE, Expected("a list of tables with method, rho, eta and selection")]
@@ -120,7 +124,7 @@ class StudyTable(Section):
     selections: Names = Field(description="one method, with each rule of what is perturbed")
     leave_out: MaybeNames = Field(default=None, description="one method, and it without one ingredient at a time")
     price: MaybeNames = Field(default=None, description="methods that are set beside the gradients they take a step")
-    headline: MaybeNames = Field(default=None, description="methods that the page begins with")
+    headline: MaybeNames = Field(default=None, description="methods that the page of the study begins with")
     measures: Measures = ()
 
     def named(self) -> dict[str, Sequence[str]]:

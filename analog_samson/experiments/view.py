@@ -95,16 +95,20 @@ class View:
         notes += self._extrapolated()
         return [*notes, " ".join(source.open_points.split())]
 
-    def _extrapolated(self) -> list[str]:
+    @cached_property
+    def extrapolated(self) -> list[str]:
         """Which of the times lie beyond what the source of the preset covers."""
         evaluation = self.scale.evaluation
         if evaluation is None:
             return []
         validity = validity_of(load_preset(evaluation.preset).model_dump())
-        beyond = [time for time in evaluation.times if validity.mark(parse_duration(time)) == EXTRAPOLATED]
-        if not beyond:
+        return [time for time in evaluation.times if validity.mark(parse_duration(time)) == EXTRAPOLATED]
+
+    def _extrapolated(self) -> list[str]:
+        evaluation, beyond = self.scale.evaluation, ", ".join(self.extrapolated)
+        if evaluation is None or not beyond:
             return []
-        return [f"Extrapolated, beyond the times that the source of {evaluation.preset} covers: {', '.join(beyond)}."]
+        return [f"Extrapolated, beyond the times that the source of {evaluation.preset} covers: {beyond}."]
 
     def _choice(self, setting: Setting) -> str:
         """Where the hyper-parameters of a setting come from."""

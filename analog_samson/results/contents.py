@@ -6,6 +6,7 @@ from typing import Any
 
 from analog_samson.errors import RunError, list_faults
 from analog_samson.results.database import DATABASE
+from analog_samson.results.runfile import RUN_FILE
 from analog_samson.results.store import RunFolder, open_run
 
 
@@ -28,11 +29,15 @@ def refuse_changed_files(folder: Path, contents: Mapping[str, Any]) -> None:
     """
     if not (folder / DATABASE).is_file():
         return
-    with open_run(folder) as run:
-        changed = _changed(run, contents)
+    alone = f"copy {folder / RUN_FILE} elsewhere to take only the options"
+    try:
+        with open_run(folder) as run:
+            changed = _changed(run, contents)
+    except RunError as error:
+        raise RunError(f"{error}\n  so nobody can tell what it was made from; {alone}") from error
     if changed:
-        remedy = "put the files back to repeat it, or copy its run.toml elsewhere to take only the options"
-        raise RunError(f"{list_faults(f'{folder}: the files of this run are no longer the same', changed)}\n  {remedy}")
+        told = list_faults(f"{folder / RUN_FILE}: its run was of other contents and would not be repeated", changed)
+        raise RunError(f"{told}\n  put them back to repeat it, or {alone}")
 
 
 def _changed(run: RunFolder, contents: Mapping[str, Any]) -> list[str]:

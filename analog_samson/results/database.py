@@ -99,5 +99,5 @@ def _check_schema(connection: sqlite3.Connection, folder: Path) -> None:
     if found != str(SCHEMA):
         raise RunError(
             f"{folder / DATABASE}: schema {found}, this version reads schema {SCHEMA}; read it with the "
-            "analog-samson that wrote it, or simulate again with --config run.toml and another output folder"
+            "analog-samson that wrote it, or simulate again with --config and a copy of its run.toml"
         )
