@@ -159,12 +159,13 @@ def _simulate(options: "SimulateOptions", out: Path, config: Path | None) -> Non
     """Simulate with a progress bar."""
     from analog_samson.cli.progress import cell_progress
     from analog_samson.devices import bfloat16_notes, find_device
-    from analog_samson.simulation import config_folder, count_cells, run_simulation
+    from analog_samson.results.runfile import run_folder
+    from analog_samson.simulation import count_cells, run_simulation
 
     for note in bfloat16_notes(options.bf16, find_device(options.device)):
         typer.echo(note, err=True)
     command = shlex.join(["analog-samson", *sys.argv[1:]])
-    repeats = None if config is None else config_folder(config)
+    repeats = None if config is None else run_folder(config)
     with (
         cell_progress(count_cells(options)) as progress,
         run_simulation(options, out, repeats=repeats, command=command, progress=progress) as run,

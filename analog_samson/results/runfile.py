@@ -42,6 +42,11 @@ def render_options(options: Mapping[str, Any], remark: str = REPEAT) -> bytes:
     return (f"{_HEADER}{remark}\n\n" + tomli_w.dumps(dict(options))).encode()
 
 
+def run_folder(path: Path) -> Path:
+    """The folder of a run that is named by its run.toml, or by the folder itself."""
+    return path.parent if path.name == RUN_FILE else path
+
+
 def read_options(folder: Path) -> dict[str, Any]:
     """The options stored in a run folder; RunError where run.toml is foreign or damaged."""
     path = folder / RUN_FILE
