@@ -207,7 +207,7 @@ def _finding(candidate: _Candidate, method: str, options: StudyOptions) -> Findi
     return Finding(
         checkpoint=candidate.subject.label,
         sha256=candidate.subject.sha256,
-        data=f"{candidate.batches.image_set.name} {options.split}",
+        data=_source(candidate.batches.image_set, options),
         method=method,
         rho=rho,
         p=options.p,
@@ -221,10 +221,15 @@ def _finding(candidate: _Candidate, method: str, options: StudyOptions) -> Findi
     )
 
 
+def _source(images: ImageSet, options: StudyOptions) -> str:
+    """The images by name and part; a file without parts is neither for training nor for testing."""
+    return f"{images.name} {options.split}" if images.divided else images.name
+
+
 def _notes(candidates: Sequence[_Candidate], images: ImageSet, options: StudyOptions) -> tuple[str, ...]:
     rest = len(images) % options.batch_size
     lines = [
-        f"{len(images)} images of {images.name} ({options.split} part), "
+        f"{len(images)} images of {_source(images, options)}, "
         f"selection {options.selection}, climbing steps {options.steps}"
     ]
     if rest:

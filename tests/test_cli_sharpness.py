@@ -3,6 +3,7 @@
 import csv
 import math
 
+import numpy as np
 import pytest
 import torch
 import typer
@@ -69,7 +70,7 @@ def rows(path):
 def test_table_and_rows_hold_what_measure_sharpness_gives(networks, tmp_path):
     out = tmp_path / "rows.csv"
     text = call(*options(networks[:2], "--method", "samson", "--method", "keskar", "--p", "2", "--out", out))
-    assert "40 images of digits (train part), selection weights_only, climbing steps 1" in text
+    assert "40 images of digits train, selection weights_only, climbing steps 1" in text
     assert "the last minibatch has 8 of 16 images; minibatches count by their images" in text
     found = rows(out)
     assert [(row["checkpoint"], row["method"]) for row in found] == [
@@ -105,6 +106,14 @@ def test_every_option_matters(networks, tmp_path, option, value):
     call(*options(networks[:1]), option, value, "--out", tmp_path / "changed.csv")
     (default,), (changed,) = rows(tmp_path / "default.csv"), rows(tmp_path / "changed.csv")
     assert changed["value"] != default["value"]
+
+
+def test_file_without_parts_is_not_called_the_training_part(networks, tmp_path):
+    digits = open_data("digits", "test", limit=20)
+    np.savez(tmp_path / "some.npz", images=digits.images.numpy()[:, 0], labels=digits.labels.numpy(), num_classes=10)
+    text = call("--checkpoint", networks[0], "--data", f"npz:{tmp_path}/some.npz", "--out", tmp_path / "rows.csv")
+    assert "20 images of npz:some.npz, selection weights_only" in text
+    assert rows(tmp_path / "rows.csv")[0]["data"] == "npz:some.npz"
 
 
 def test_same_command_gives_the_same_text_and_bytes(networks, tmp_path):

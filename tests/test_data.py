@@ -308,6 +308,19 @@ def test_folder_without_parts_is_what_is_asked_for(tmp_path):
     train, test = (open_data(f"folder:{tmp_path}", split) for split in ("train", "test"))
     assert train.fingerprint == test.fingerprint
     assert train.channels == 1
+    assert not train.divided
+
+
+def test_source_says_whether_it_has_parts(tmp_path):
+    write_folder(tmp_path / "parts")
+    images, labels = np.zeros((2, 4, 4), np.uint8), [0, 1]
+    np.savez(tmp_path / "one.npz", images=images, labels=labels)
+    np.savez(tmp_path / "two.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    found = {
+        spec: open_data(spec.format(tmp_path), "test").divided
+        for spec in ("digits", "folder:{}/parts", "npz:{}/one.npz", "npz:{}/two.npz")
+    }
+    assert found == {"digits": True, "folder:{}/parts": True, "npz:{}/one.npz": False, "npz:{}/two.npz": True}
 
 
 def test_class_that_one_part_lacks_does_not_shift_the_others(tmp_path):

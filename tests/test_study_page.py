@@ -385,6 +385,13 @@ def test_spread_that_hides_the_differences_leaves_them_undecided(undrawn, script
     assert "4 seen" not in page
 
 
+def test_no_interval_reaches_beyond_what_a_difference_can_be(undrawn, script, tmp_path):
+    fill(tmp_path, lambda cell: cell.holdout is not None or (cell.setting.name == TUNED and cell.seed < 2), spread=5.0)
+    page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
+    ends = [float(end) for ends in re.findall(r"\| \[(-?[\d.]+), (-?[\d.]+)\] \| 2 \|", page) for end in ends]
+    assert max(map(abs, ends)) == 100.0
+
+
 def test_pooled_spread_decides_more_and_is_told_apart(undrawn, script, tmp_path):
     fill(tmp_path, lambda cell: cell.holdout is not None or cell.setting.name == TUNED, spread=0.3)
     files = script.study_files(script.study_view(tmp_path))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def load_folder(path: Path, split: str, options: Mapping[str, int | None], limit
     chosen = [files[position] for position in order[: limit or None]]
     pixels = _decode(root, [file for file, _ in chosen], options)
     labels = np.array([label for _, label in chosen])
-    return image_set(pixels, labels, name=f"folder:{path.name}", where=str(root), num_classes=len(classes))
+    found = image_set(pixels, labels, name=f"folder:{path.name}", where=str(root), num_classes=len(classes))
+    return replace(found, divided=root != path)
 
 
 def _part(path: Path, split: str) -> tuple[Path, list[Path]]:

@@ -18,12 +18,14 @@ class ImageSet:
     """N labelled images. Make one with `image_set`, which checks the arrays.
 
     images: uint8 (N, C, H, W). labels: int64 (N,), in 0..num_classes-1. name: where they come from, without folders.
+    divided: whether their source has parts for training and for testing, of which this is one.
     """
 
     images: Tensor
     labels: Tensor
     num_classes: int
     name: str
+    divided: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)

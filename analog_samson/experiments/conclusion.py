@@ -12,6 +12,7 @@ from analog_samson.experiments.schema import Setting
 from analog_samson.experiments.shown import StudyTable
 from analog_samson.experiments.view import View, spread
 from analog_samson.report.grid import Block, Grid
+from analog_samson.report.statistics import points_interval
 from analog_samson.report.wording import interval, signed
 from analog_samson.sharpness.correlation import FEWEST_FOR_INTERVAL, Correlation
 
@@ -111,7 +112,7 @@ def _decided_row(one: _Answer) -> tuple[str, ...]:
         one.setting.title,
         f"{contrast.method.title} minus {contrast.minus.title}, {contrast.condition.title}",
         signed(how.mean, _DIGITS),
-        interval(how.low, how.high, _DIGITS),
+        interval(*points_interval(how), _DIGITS),
         word(how),
         str(how.n),
         str(how.family),
@@ -129,7 +130,7 @@ def _told(one: _Answer) -> str:
     return (
         f"{one.contrast.method.title} minus {one.contrast.minus.title}, {one.setting.title}, "
         f"{one.contrast.condition.title}: {signed(trainings.mean, _DIGITS)} points "
-        f"{interval(trainings.low, trainings.high, _DIGITS)}, {trainings.n} trainings"
+        f"{interval(*points_interval(trainings), _DIGITS)}, {trainings.n} trainings"
     )
 
 

@@ -12,7 +12,7 @@ from analog_samson.experiments.schema import Setting
 from analog_samson.experiments.shown import StudyTable
 from analog_samson.experiments.view import View
 from analog_samson.report.grid import Block, Data, Grid
-from analog_samson.report.statistics import Difference
+from analog_samson.report.statistics import Difference, points_interval
 from analog_samson.report.wording import NONE, interval, signed
 
 ORDER = "the paper's order, step by step"
@@ -74,10 +74,10 @@ def _grid(title: str, setting: Setting, contrasts: Sequence[Contrast]) -> Grid:
         (
             f"{one.method.title} minus {one.minus.title}, {one.condition.title}",
             signed(one.trainings.mean, 2),
-            interval(one.trainings.low, one.trainings.high, 2),
+            interval(*points_interval(one.trainings), 2),
             str(one.trainings.n),
-            NONE if one.pooled is None else interval(one.pooled.low, one.pooled.high, 2),
-            interval(one.chips.low, one.chips.high, 2),
+            NONE if one.pooled is None else interval(*points_interval(one.pooled), 2),
+            interval(*points_interval(one.chips), 2),
             str(one.chips.n),
             one.verdict,
         )

@@ -11,7 +11,7 @@ from analog_samson.experiments.schema import Method, Printed, Setting
 from analog_samson.experiments.shown import AccuracyTable, Correlation, SigmaCurves, StudyTable, TimeBars
 from analog_samson.experiments.view import View, options_text, spread
 from analog_samson.report.grid import Block, Grid
-from analog_samson.report.statistics import Difference, paired_difference, summarize
+from analog_samson.report.statistics import Difference, paired_difference, points_interval, summarize
 from analog_samson.report.wording import NONE, interval, signed
 
 _METRICS = {"top1_percent": "top-1", "top5_percent": "top-5"}
@@ -70,7 +70,7 @@ def _accuracy(view: View, shows: AccuracyTable, setting: Setting, metric: str) -
                 spread(summarize(list(values.values())), view.digits),
                 str(len(values)),
                 NONE if difference is None else signed(difference.mean, view.digits),
-                NONE if difference is None else interval(difference.low, difference.high, view.digits),
+                NONE if difference is None else interval(*points_interval(difference), view.digits),
                 *_beside(printed, baseline, view.digits),
             )
         )
