@@ -13,7 +13,8 @@ command line and compared before anything is stored. Files are named without the
 --holdout SHARE         the share of the training images that was tested on instead
 --limit N               the first N training images only
 --noise-preset FILE     the preset of the noise in training, if it does not come with the package; it is copied there
---earlier CHECKPOINT    a training that CHECKPOINT started from, learnt from or averages; again for more
+--earlier CHECKPOINT    a training that CHECKPOINT started from, learnt from or averages; again for more. A network of
+                        the zoo among these is known by itself: its card tells the rest
 --remarks TEXT          what else one should know
 """
 
@@ -38,7 +39,7 @@ from analog_samson.report.statistics import Summary
 from analog_samson.results.atomic import write_atomically
 from analog_samson.results.store import open_run
 from analog_samson.training.job import TrainJob, prepare_training
-from analog_samson.zoo import card_text
+from analog_samson.zoo import card_text, list_cards
 from analog_samson.zoo.schema import Card
 from analog_samson.zoo.search import CARD, WEIGHTS, parse_card
 
@@ -133,9 +134,14 @@ def outsiders(stages: Sequence[Checkpoint]) -> Iterator[dict[str, str]]:
     """The files of others among the sources, each once with all its roles."""
     own = {stage.sha256 for stage in stages}
     roles: dict[tuple[str, str], dict[str, None]] = {}
+    zoo = {card.network.sha256: card for card in list_cards()}
     for stage in stages:
         for role, source in sources(stage):
-            if source["sha256"] not in own:
+            if source["sha256"] in zoo:
+                card = zoo[source["sha256"]]
+                for origin in card.origins:
+                    roles.setdefault((origin.file, origin.sha256), {})[f"{origin.role} of zoo:{card.name}"] = None
+            elif source["sha256"] not in own:
                 roles.setdefault((source["file"], source["sha256"]), {})[role] = None
     for (file, sha256), found in roles.items():
         if sha256 not in ORIGINS:
@@ -181,7 +187,8 @@ def describe_data(options: argparse.Namespace, known: Mapping[str, Any]) -> dict
 def training_commands(options: argparse.Namespace, stages: Sequence[Checkpoint]) -> list[str]:
     """One command a training or average; an earlier one writes where the next one reads."""
     folders = [f"runs/{options.name}-{place}" for place in range(1, len(stages))] + [f"runs/{options.name}"]
-    made = {stage.sha256: f"{folder}/checkpoint.safetensors" for stage, folder in zip(stages, folders, strict=True)}
+    made = {card.network.sha256: f"zoo:{card.name}" for card in list_cards()}
+    made |= {stage.sha256: f"{folder}/checkpoint.safetensors" for stage, folder in zip(stages, folders, strict=True)}
     return [
         (averaging_command if "averaged" in stage.metadata else training_command)(stage.metadata, made, folder, options)
         for stage, folder in zip(stages, folders, strict=True)

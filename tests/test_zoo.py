@@ -441,6 +441,21 @@ def test_average_is_told_after_its_training_and_names_the_file_of_others(trained
     assert load_checkpoint(tmp_path / "again" / "checkpoint.safetensors").sha256 == stages[1].sha256
 
 
+def test_average_with_a_network_of_the_zoo_names_it_and_what_that_one_came_from(tmp_path):
+    card = load_card(NAME)
+    metadata = {"model": "resnet32", "num_classes": 10, "in_channels": 3}
+    shares = [{"file": f"{NAME}.safetensors", "sha256": card.network.sha256, "share": 0.4}]
+    shares += [{"file": "checkpoint.safetensors", "sha256": "0" * 64, "share": 0.6}]
+    save_checkpoint(tmp_path / "mean.safetensors", {"w": torch.ones(1)}, metadata | {"averaged": shares})
+    stages = [SimpleNamespace(sha256="0" * 64, metadata={}), load_checkpoint(tmp_path / "mean.safetensors")]
+    (origin,) = script["outsiders"](stages)
+    assert origin["role"] == f"{card.origins[0].role} of zoo:{NAME}"
+    assert (origin["file"], origin["license"]) == (card.origins[0].file, card.network.license)
+    asked = SimpleNamespace(name="mean_cifar10", noise_preset=None, holdout=None, limit=None)
+    (command,) = script["training_commands"](asked, stages[1:])
+    assert f"--checkpoint zoo:{NAME} " in command
+
+
 def test_average_of_files_of_others_alone_makes_no_card(tmp_path):
     save_checkpoint(tmp_path / "a.safetensors", {"w": torch.ones(1)}, {"averaged": []})
     with pytest.raises(CheckpointError, match="an average of files of others; give one trained here with --earlier"):
