@@ -10,7 +10,7 @@ import pickle
 import pickletools
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,10 +106,12 @@ def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
 
     Nothing is copied unless everything fits. `num_batches_tracked` may be absent (old files lack it).
     """
-    faults = state_faults(checkpoint.state, model)
+    own = _wrapper(model.state_dict())  # a network may call its only part `module`
+    state = {own + name: tensor for name, tensor in checkpoint.state.items()}
+    faults = state_faults(state, model)
     if faults:
         raise CheckpointError(f"{checkpoint.path}: does not fit the model\n  " + "\n  ".join(faults))
-    model.load_state_dict(checkpoint.state, strict=False)
+    model.load_state_dict(state, strict=False)
 
 
 _EXPECTED = (
@@ -236,8 +238,18 @@ def _plain(content: Mapping, *, without: str) -> dict[str, Any]:
 
 
 def _without_wrappers(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names as the bare network has them; a prefix is removed where every name carries it."""
-    for prefix in _WRAPPERS * 2:
-        if state and all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
+    """Names as the bare network has them."""
+    wrapper = _wrapper(state)
+    return {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
+
+
+def _wrapper(names: Iterable[str]) -> str:
+    """What stands before every name, as wrappers put it there.
+
+    >>> _wrapper(["module._orig_mod.weight", "module._orig_mod.bias"])
+    'module._orig_mod.'
+    """
+    found, rest = "", [*names]
+    while prefix := next((each for each in _WRAPPERS if rest and all(name.startswith(each) for name in rest)), ""):
+        found, rest = found + prefix, [name.removeprefix(prefix) for name in rest]
+    return found

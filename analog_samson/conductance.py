@@ -10,6 +10,7 @@ from torch import nn
 from analog_samson import rng
 from analog_samson.drift import DriftResult, Labelled, Progress, Store, measure_cell
 from analog_samson.errors import OptionError, list_faults
+from analog_samson.evaluation import data_faults
 from analog_samson.results.memory import MemoryStore
 from analog_samson.tiles.plan import crossbar_paths, find_layer
 
@@ -45,7 +46,7 @@ def sweep_conductance_noise(
     >>> [(r.sigma_c, r.instance, r.value) for r in result.records if r.metric == "accuracy_percent"]
     [(0.0, 0, 100.0), (0.1, 0, 100.0), (0.1, 1, 100.0)]
     """
-    _check(sigmas, instances, adabs, calibration)
+    _check(sigmas, instances, adabs, data, calibration)
     kept: Store = MemoryStore() if store is None else store
     layers = [find_layer(model, path) for path in crossbar_paths(model, exclude)]
     for cell in _cells(sigmas, instances, adabs):
@@ -91,7 +92,7 @@ def _noisy(layers: Sequence[nn.Module], sigma: float, seed: int, instance: int) 
             layer.register_parameter("weight", weight)
 
 
-def _check(sigmas: Sequence[Any], instances: int, adabs: bool, calibration: Labelled | None) -> None:
+def _check(sigmas: Sequence[Any], instances: int, adabs: bool, data: Labelled, calibration: Labelled | None) -> None:
     faults = [f"sigmas: expected finite numbers of 0 or more, got {s}" for s in sigmas if not 0 <= s < float("inf")]
     if not sigmas:
         faults.append("sigmas: expected at least one sigma_c, got none")
@@ -99,5 +100,6 @@ def _check(sigmas: Sequence[Any], instances: int, adabs: bool, calibration: Labe
         faults.append(f"instances: expected 1 or more, got {instances}")
     if calibration is None and adabs:
         faults.append("calibration: AdaBS recomputes statistics on calibration batches, got none")
+    faults += data_faults(data=data, calibration=calibration)
     if faults:
         raise OptionError(list_faults("sweep_conductance_noise", faults))

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from analog_samson import rng
 from analog_samson.batchnorm import adapt_batchnorm, restored_statistics
 from analog_samson.errors import OptionError, list_faults
-from analog_samson.evaluation import evaluate
-from analog_samson.presets.schema import Preset
+from analog_samson.evaluation import data_faults, evaluate
+from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.report.exports import CELL_COLUMNS, cell_rows
 from analog_samson.report.stopping import stein_total
 from analog_samson.report.validity import validity_of
@@ -123,7 +123,8 @@ def simulate_drift(
     >>> [record.value for record in result.records if record.metric == "accuracy_percent"]
     [100.0, 100.0, 100.0, 100.0, 100.0]
     """
-    _check(times, instances, adabs, calibration, preset, target_halfwidth, max_instances)
+    check_preset(preset)
+    _check(times, instances, adabs, data, calibration, preset, target_halfwidth, max_instances)
     kept: Store = MemoryStore() if store is None else store
     context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
     if not kept.has(stage="digital", adabs=False, instance=0):
@@ -219,7 +220,10 @@ def extent_faults(
     times: Sequence[float], instances: int, target_halfwidth: float | None, max_instances: int
 ) -> list[str]:
     """What is wrong with the times and the number of chips that are asked for."""
-    faults = [f"times: expected finite seconds of 0 or more, got {t}" for t in times if not 0 <= t < math.inf]
+    if any(isinstance(time, str) for time in times):
+        faults = [f"times: expected seconds as numbers, which parse_times('1s,1d') makes of text, got {times!r}"]
+    else:
+        faults = [f"times: expected finite seconds of 0 or more, got {t}" for t in times if not 0 <= t < math.inf]
     if not times:
         faults.append("times: expected at least one time in seconds, got none")
     if instances < 1:
@@ -236,12 +240,14 @@ def _check(
     times: Sequence[float],
     instances: int,
     adabs: bool,
+    data: Labelled,
     calibration: Labelled | None,
     preset: Preset,
     target_halfwidth: float | None,
     max_instances: int,
 ) -> None:
     faults = extent_faults(times, instances, target_halfwidth, max_instances)
+    faults += data_faults(data=data, calibration=calibration)
     if calibration is None and adabs:
         faults.append("calibration: AdaBS recomputes statistics on calibration batches, got none")
     if calibration is None and needs_calibration(preset):

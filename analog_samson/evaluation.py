@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +102,7 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, bf16
     correct: Tensor | int = 0
     count = 0
     with eval_mode(model), torch.no_grad():
-        for x, y in batches:
+        for x, y in _pairs(batches):
             logits = _forward(model, x, bf16) if count else _first_forward(model, x, y, bf16, classes)
             loss = loss + F.cross_entropy(logits, y, reduction="sum").double()
             correct = correct + (logits.argmax(1) == y).sum()
@@ -109,6 +110,25 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, bf16
     if count == 0:
         raise DataError("nothing to evaluate: the data has no batches")
     return Evaluation(100 * int(correct) / count, float(loss) / count, count)
+
+
+def _pairs(batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches, each of them seen to be a pair."""
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            got = type(batch).__name__
+            raise DataError(f"data: expected batches (x, y), such as [(x, y)] or a DataLoader, got a {got} as a batch")
+        x, y = batch
+        yield x, y
+
+
+def data_faults(**given: Iterable[Any] | None) -> list[str]:
+    """What is wrong with data, by the name of the argument, that is to be gone through for every chip."""
+    return [
+        f"{name}: a {type(data).__name__} can be gone through only once; give a list of batches or a DataLoader"
+        for name, data in given.items()
+        if isinstance(data, Iterator)
+    ]
 
 
 @contextmanager

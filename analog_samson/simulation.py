@@ -25,7 +25,7 @@ from analog_samson.models import restore_model
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
 from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
-from analog_samson.results.runfile import read_options, run_folder
+from analog_samson.results.runfile import options_file, read_options
 from analog_samson.results.store import RunFolder
 from analog_samson.tiles.calibrate import needs_calibration
 from analog_samson.tiles.convert import ENGINES
@@ -279,8 +279,8 @@ def _environment() -> dict[str, Any]:
 
 
 def read_config(path: Path) -> SimulateOptions:
-    """The options of another run, from its run.toml or its folder; raises RunError for anything else."""
-    stored = read_options(run_folder(path))
+    """The options of another run, from its folder, its run.toml or a copy; raises RunError for anything else."""
+    stored = read_options(options_file(path))
     known = {field.name for field in fields(SimulateOptions)}
     unknown = [f"{key}: unknown option{did_you_mean(key, known)}" for key in stored if key not in known]
     if unknown:

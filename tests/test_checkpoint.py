@@ -118,6 +118,25 @@ def test_foreign_forms_load_key_for_key(tmp_path, nesting, prefix, legacy):
     load_into(net(), checkpoint)
 
 
+class Wrapped(nn.Module):
+    """A network that calls its only part as DataParallel does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = net()
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("own", [True, False])
+def test_part_that_is_called_as_a_wrapper_does_is_read_back(tmp_path, prefix, own):
+    model, path = Wrapped(), tmp_path / "net.pt"
+    state = {prefix + name: tensor for name, tensor in model.state_dict().items()}
+    save_checkpoint(path, state, {}) if own else torch.save(state, path)
+    other = Wrapped()
+    load_into(other, load_checkpoint(path))
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), other.parameters(), strict=True))
+
+
 class Bomb:
     """Unpickling it makes a folder."""
 

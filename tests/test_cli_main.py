@@ -142,7 +142,17 @@ def test_simulate_when_interrupted_says_how_to_go_on(files, capsys, monkeypatch)
     monkeypatch.setattr("analog_samson.drift.weight_error", interrupted)
     code, _, err = run(capsys, *SIMULATE, "--times", "1s", "--sigmas", "none", "--out", "run")
     assert code == 130
+    assert err.endswith("\ninterrupted: what was finished is kept; the same command continues\n")
     assert "Traceback" not in err
+
+
+def test_command_that_keeps_nothing_promises_nothing_when_interrupted(capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("analog_samson.conversion.describe_conversion", interrupted)
+    code, out, err = run(capsys, "convert", "--model", "resnet20", "--input-shape", "3,32,32")
+    assert (code, out, err) == (130, "", "\ninterrupted\n")
 
 
 def test_convert_when_run_prints_plan_and_hardware(capsys, tmp_path):

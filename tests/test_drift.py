@@ -10,7 +10,7 @@ from torch import nn
 from analog_samson import rng
 from analog_samson.conductance import _noisy, sweep_conductance_noise
 from analog_samson.drift import needed_instances, simulate_drift
-from analog_samson.errors import OptionError, PlanError
+from analog_samson.errors import DataError, OptionError, PlanError
 from analog_samson.presets.search import load_preset
 from analog_samson.results.memory import MemoryStore
 from analog_samson.tiles.convert import convert
@@ -164,6 +164,35 @@ def test_drift_when_options_are_wrong_lists_all_faults(model, data):
     assert str(caught.value).startswith("simulate_drift: 4 problems")
 
 
+WRONG = {
+    "name of a preset": ({"preset": "pcm_nandakumar_2019"}, r"did you mean load_preset\('pcm_nandakumar_2019'\)\?"),
+    "no preset": ({"preset": None}, "expected what load_preset returns, got a NoneType"),
+    "times as text": ({"times": "1d"}, r"times: expected seconds as numbers, which parse_times\('1s,1d'\)"),
+    "times as texts": ({"times": ["1s", "1d"]}, "times: expected seconds as numbers"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_drift_when_an_argument_is_of_another_kind_says_what_is_meant(case, model, data):
+    changes, words = WRONG[case]
+    with pytest.raises(OptionError, match=words):
+        drift(model, data, **changes)
+
+
+def test_data_when_no_batches_or_good_for_one_pass_says_what_to_give(model, data):
+    with pytest.raises(
+        DataError, match=r"expected batches \(x, y\), such as \[\(x, y\)\] or a DataLoader, got a Tensor"
+    ):
+        drift(model, data[0])
+    once = r"data: a generator can be gone through only once; give a list of batches or a DataLoader"
+    with pytest.raises(OptionError, match=once):
+        drift(model, (batch for batch in data))
+    with pytest.raises(OptionError, match=f"calibration: {once[6:]}"):
+        drift(model, data, adabs=True, calibration=(batch for batch in data))
+    with pytest.raises(OptionError, match=once):
+        sweep_conductance_noise(model, (batch for batch in data), sigmas=[0.1], instances=1, seed=0)
+
+
 def test_sweep_when_sigma_is_zero_equals_digital_and_more_noise_loses(model, data):
     result = sweep_conductance_noise(model, data, sigmas=(0.0, 0.1, 0.5), instances=4, seed=0)
     assert values(result, sigma_c=0.0) == [100.0]
@@ -180,12 +209,12 @@ def test_sweep_when_done_puts_the_weights_back_exactly(model, data):
 def test_sweep_when_interrupted_puts_the_weights_back_exactly(model):
     before = model.head.weight.clone()
 
-    def broken():
-        raise KeyboardInterrupt
-        yield
+    class Broken:
+        def __iter__(self):
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sweep_conductance_noise(model, broken(), sigmas=(0.3,), instances=1, seed=0)
+        sweep_conductance_noise(model, Broken(), sigmas=(0.3,), instances=1, seed=0)
     assert torch.equal(model.head.weight, before)
 
 

@@ -28,6 +28,8 @@ def files(tmp_path, monkeypatch):
     for name, side in (("data", 4), ("large", 9)):
         images = draw.integers(0, 256, (30, side, side), dtype=np.uint8)
         np.savez(tmp_path / f"{name}.npz", images=images, labels=np.arange(30) % 3)
+    arrays = {"train_images": images, "train_labels": np.arange(30) % 3}
+    np.savez(tmp_path / "lacking.npz", **arrays, test_images=images, test_labels=np.arange(30) % 2)
     assert main([*SIMULATE, "--data", "npz:data.npz", *QUICK, "--out", "run"]) == 0
     return tmp_path
 
@@ -48,6 +50,14 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors"]
             "--calibration-data would do nothing: pcm_nandakumar_2019 has no input ranges",
         ),
         (
+            [*SIMULATE, "--data", "npz:data.npz", "--calibration-limit", "5", "--plain-calibration"],
+            "--calibration-limit, --plain-calibration would do nothing: pcm_nandakumar_2019 has no input ranges",
+        ),
+        (
+            ["compare", *SIMULATE[1:], "--data", "npz:data.npz", "--calibration-limit", "5"],
+            "compare: --calibration-limit would do nothing: pcm_nandakumar_2019 has no input ranges",
+        ),
+        (
             ["compare", *SIMULATE[1:], "--data", "npz:data.npz", "--calibration-data", "npz:large.npz"],
             "compare: --calibration-data would do nothing: pcm_nandakumar_2019 has no input ranges",
         ),
@@ -58,6 +68,11 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors"]
         ([*SIMULATE, "--data", "npz:large.npz", *QUICK], "the network cannot run on images of 1 x 9 x 9: "),
         (["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", "--noise", "x"], "ratio 'x'"),
         (["compare", "run", "--times", "1y", "--seed", "9", "--adabs"], "run folders and --times, --seed, --adabs"),
+        (
+            ["train", "--model", "digits_cnn", "--data", "npz:lacking.npz", "--epochs", "1"],
+            "npz:lacking.npz has 3 classes, test data npz:lacking.npz has 2; use two parts of one dataset, "
+            "and state the number of classes if one lacks some (npz:FILE,classes=N)",
+        ),
         (["convert", "--model", "digits_cnn", "--input-shape", "8,8"], "cannot run on one sample of shape (8, 8)"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,

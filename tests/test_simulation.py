@@ -17,6 +17,7 @@ from torch import nn
 from analog_samson.checkpoint import save_checkpoint
 from analog_samson.errors import AnalogSamsonError, DataError, OptionError, RunError
 from analog_samson.report.command import make_report
+from analog_samson.results.runfile import repeated_run
 from analog_samson.results.store import open_run
 from analog_samson.simulation import SimulateOptions, count_cells, read_config, run_simulation
 
@@ -164,8 +165,19 @@ def test_run_when_options_are_wrong_lists_all_faults(options):
 
 
 def test_read_config_when_not_a_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match=r"run\.toml: no such file; expected the run\.toml of a run"):
         read_config(tmp_path / "run.toml")
+    (tmp_path / "mine.toml").write_text("seed =")
+    with pytest.raises(RunError, match=r"mine\.toml: cannot be read as TOML"):
+        read_config(tmp_path / "mine.toml")
+
+
+def test_config_may_be_a_folder_its_file_or_a_copy_of_any_name(options, tmp_path):
+    run_simulation(options, tmp_path / "a").close()
+    copy = tmp_path / "mine.toml"
+    copy.write_bytes((tmp_path / "a" / "run.toml").read_bytes())
+    assert read_config(tmp_path / "a") == read_config(tmp_path / "a" / "run.toml") == read_config(copy)
+    assert (repeated_run(tmp_path / "a"), repeated_run(copy)) == (tmp_path / "a", None)
 
 
 def test_real_resnet20_when_simulated_scores_as_published_and_falls_over_a_year(shared, tmp_path):

@@ -108,8 +108,7 @@ def compare(
         folders = runs
     else:
         presets = [resolve_preset(name, preset_dir) for name in preset or ["pcm_nandakumar_2019"]]
-        if calibration_data is not None:
-            refuse_idle_calibration("compare", presets, adabs=adabs)
+        refuse_idle_calibration("compare", typed_options(context, given), presets, adabs=adabs)
         folders = _simulate(_cells(checkpoint or [], label or [], model or [], presets, given, out))
     _report(folders, format.value, out, html=html, threshold=threshold, table=table)
 

@@ -2,17 +2,26 @@
 
 from collections.abc import Sequence
 
+from analog_samson.cli.typed import as_options
 from analog_samson.errors import OptionError
 
+# Of the images that are calibrated on, with how it is typed where that is another word.
+CALIBRATION = {"calibration_data": "", "calibration_limit": "", "calibration_augment": "--plain-calibration"}
 
-def refuse_idle_calibration(command: str, presets: Sequence[str], *, adabs: bool, remedy: str = "--adabs") -> None:
-    """OptionError for calibration images that nothing would be calibrated with on any of the presets."""
+
+def refuse_idle_calibration(
+    command: str, typed: Sequence[str], presets: Sequence[str], *, adabs: bool, remedy: str = "--adabs"
+) -> None:
+    """OptionError for typed options of calibration images where no preset has anything to calibrate."""
+    idle = [CALIBRATION[name] or as_options([name]) for name in typed if name in CALIBRATION]
+    if not idle or adabs:
+        return
     from analog_samson.presets.search import load_preset
     from analog_samson.tiles.calibrate import needs_calibration
 
-    if not adabs and not any(needs_calibration(load_preset(name)) for name in presets):
+    if not any(needs_calibration(load_preset(name)) for name in presets):
         have = "has" if len(presets) == 1 else "have"
         raise OptionError(
-            f"{command}: --calibration-data would do nothing: {', '.join(presets)} {have} no input ranges to "
+            f"{command}: {', '.join(idle)} would do nothing: {', '.join(presets)} {have} no input ranges to "
             f"calibrate; give {remedy} too, or leave it out"
         )

@@ -23,10 +23,11 @@ from analog_samson.cli import (
     train,
     zoo,
 )
+from analog_samson.cli.interruption import told_when_interrupted
 from analog_samson.cli.processes import tell
 from analog_samson.errors import AnalogSamsonError
 
-USER_FAULT, USAGE, BUG, INTERRUPTED = 1, 2, 3, 130
+USER_FAULT, USAGE, BUG = 1, 2, 3
 
 app = typer.Typer(
     name="analog-samson",
@@ -37,20 +38,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    demo.demo,
-    train.train,
-    average.average,
-    convert.convert,
-    simulate.simulate,
-    compare.compare,
-    report.report,
-    sharpness.sharpness,
-    sweep.sweep,
-    reproduce.reproduce,
-    doctor.doctor,
+for command, continues in (
+    (demo.demo, True),
+    (train.train, False),  # says by itself how far it came
+    (average.average, False),
+    (convert.convert, False),
+    (simulate.simulate, True),
+    (compare.compare, True),
+    (report.report, False),
+    (sharpness.sharpness, False),
+    (sweep.sweep, True),
+    (reproduce.reproduce, True),
+    (doctor.doctor, False),
 ):
-    app.command()(command)
+    app.command()(told_when_interrupted(command, continues=continues))
 app.add_typer(presets.app, name="presets")
 app.add_typer(zoo.app, name="zoo")
 
@@ -75,9 +76,6 @@ def main(arguments: list[str] | None = None) -> int:
     except AnalogSamsonError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_FAULT
-    except (KeyboardInterrupt, typer.Abort):
-        print("\ninterrupted: what was finished is kept; the same command continues", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return USER_FAULT

@@ -134,8 +134,9 @@ def simulate(
     check_threshold(threshold)
     typed = typed_options(context, [*given, "preset_dir"])
     options = _options(given, config, typed)
-    if "calibration_data" in typed and not explain:
-        refuse_idle_calibration("simulate", [options.preset], adabs=options.adabs, remedy="--adabs or --explain")
+    if not explain:
+        presets, remedy = [options.preset], "--adabs or --explain"
+        refuse_idle_calibration("simulate", typed, presets, adabs=options.adabs, remedy=remedy)
     at = None if explain_time is None else parse_duration(explain_time)
     asked: dict[str, Any] = {"time_seconds": at, "instances": explain_instances, "limit": explain_limit}
     settings = ExplainOptions(**{name: value for name, value in asked.items() if value is not None})
@@ -159,13 +160,13 @@ def _simulate(options: "SimulateOptions", out: Path, config: Path | None) -> Non
     """Simulate with a progress bar."""
     from analog_samson.cli.progress import cell_progress
     from analog_samson.devices import bfloat16_notes, find_device
-    from analog_samson.results.runfile import run_folder
+    from analog_samson.results.runfile import repeated_run
     from analog_samson.simulation import count_cells, run_simulation
 
     for note in bfloat16_notes(options.bf16, find_device(options.device)):
         typer.echo(note, err=True)
     command = shlex.join(["analog-samson", *sys.argv[1:]])
-    repeats = None if config is None else run_folder(config)
+    repeats = None if config is None else repeated_run(config)
     with (
         cell_progress(count_cells(options)) as progress,
         run_simulation(options, out, repeats=repeats, command=command, progress=progress) as run,

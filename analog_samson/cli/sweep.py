@@ -83,8 +83,8 @@ def sweep(
     )
     pool = Pool(workers=workers, backend=backend, threads_each=threads, address=address)
     presets = [resolve_preset(name, preset_dir) for name in preset or ["pcm_nandakumar_2019"]]
-    if calibration_data is not None:
-        refuse_idle_calibration("sweep", presets, adabs=adabs)
+    typed = [] if calibration_data is None else ["calibration_data"]
+    refuse_idle_calibration("sweep", typed, presets, adabs=adabs)
     _run(base, checkpoints, presets, parse_seeds(seeds) or (0,), out, pool)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analog_samson.cli.interruption import INTERRUPTED
 from analog_samson.cli.processes import told_once
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def _run(prepared: "PreparedTraining", out: Path) -> None:
             f"\nstopped after epoch {done} of {epochs}, which is kept in {out}; the same command resumes",
             file=sys.stderr,
         )
-        raise
+        raise typer.Exit(INTERRUPTED) from None
     print(_summary(result))
 
 

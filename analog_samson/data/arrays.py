@@ -34,8 +34,8 @@ def load_npz(path: Path, split: str, options: Mapping[str, int | None], limit: i
         except (ValueError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise DataError(f"{path}: cannot be read ({error}); {_LAYOUT}") from error
     classes = options["classes"] or stated
-    found = image_set(images, labels, name=f"npz:{path.name}", where=str(path), num_classes=classes)
-    return replace(found, divided=bool(prefix))
+    loaded = image_set(images, labels, name=f"npz:{path.name}", where=str(path), num_classes=classes)
+    return replace(loaded, divided=bool(prefix))
 
 
 def load_callable(spec: str, split: str) -> ImageSet:

@@ -8,6 +8,7 @@ device are in `device` and `drift`.
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,7 +20,7 @@ from pydantic import (
     model_serializer,
 )
 
-from analog_samson.errors import PresetError, list_faults
+from analog_samson.errors import OptionError, PresetError, list_faults
 from analog_samson.presets.device import Device, Programming, Read
 from analog_samson.presets.drift import Drift
 from analog_samson.presets.faults import describe_faults
@@ -180,3 +181,10 @@ def parse_preset(mapping: Mapping[str, Any], where: str, *, file_stem: str | Non
     if faults:
         raise PresetError(list_faults(where, faults))
     return preset
+
+
+def check_preset(preset: object) -> None:
+    """OptionError for anything but a preset, such as its name."""
+    if not isinstance(preset, Preset):
+        hint = f"; did you mean load_preset({str(preset)!r})?" if isinstance(preset, str | Path) else ""
+        raise OptionError(f"preset: expected what load_preset returns, got a {type(preset).__name__}{hint}")

@@ -42,17 +42,24 @@ def render_options(options: Mapping[str, Any], remark: str = REPEAT) -> bytes:
     return (f"{_HEADER}{remark}\n\n" + tomli_w.dumps(dict(options))).encode()
 
 
-def run_folder(path: Path) -> Path:
-    """The folder of a run that is named by its run.toml, or by the folder itself."""
-    return path.parent if path.name == RUN_FILE else path
+def options_file(path: Path) -> Path:
+    """The file with the options of a run that is named by its folder, or by that file or a copy of it."""
+    return path / RUN_FILE if path.is_dir() else path
 
 
-def read_options(folder: Path) -> dict[str, Any]:
-    """The options stored in a run folder; RunError where run.toml is foreign or damaged."""
-    path = folder / RUN_FILE
+def repeated_run(path: Path) -> Path | None:
+    """The folder of the run that `path` names; None for a copy of run.toml under another name, which is of no run."""
+    file = options_file(path)
+    return file.parent if file.name == RUN_FILE else None
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """The options stored in a run.toml or a copy of it; RunError where it is missing, foreign or damaged."""
     try:
         text = path.read_text(encoding="utf-8")
         options = tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: no such file; expected the {RUN_FILE} of a run, or a copy of it") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RunError(f"{path}: cannot be read as TOML ({error})") from error
     if not text.startswith(MARK):

@@ -69,7 +69,7 @@ class RunFolder:
             write_atomically(folder / RUN_FILE, render_options(asked, remark))
         else:
             check_same_options(folder, stored, asked, volatile)
-        return cls(folder, read_options(folder), open_writable(folder), lock)
+        return cls(folder, read_options(folder / RUN_FILE), open_writable(folder), lock)
 
     def commit(self, records: Iterable[Record]) -> None:
         """Store the records of one finished cell in one transaction: after a crash all are there or none.
@@ -142,7 +142,7 @@ def open_run(path: str | Path) -> RunFolder:
     missing = [name for name in (RUN_FILE, DATABASE) if not (folder / name).is_file()]
     if missing:
         raise RunError(_not_a_run(folder, missing))
-    return RunFolder(folder, read_options(folder), open_readable(folder))
+    return RunFolder(folder, read_options(folder / RUN_FILE), open_readable(folder))
 
 
 def _not_a_run(folder: Path, missing: list[str]) -> str:
@@ -157,7 +157,7 @@ def _not_a_run(folder: Path, missing: list[str]) -> str:
 
 def _stored_options(folder: Path) -> dict[str, Any] | None:
     """The options of the run in `folder`, None where a run can be made; RunError where neither holds."""
-    return read_options(folder) if holds(folder, RUN_FILE) else None
+    return read_options(folder / RUN_FILE) if holds(folder, RUN_FILE) else None
 
 
 def _make_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from aihwkit.simulator.configs import InferenceRPUConfig
 from torch import nn
 
 from analog_samson.errors import OptionError, PlanError, did_you_mean, list_faults
-from analog_samson.presets.schema import Preset
+from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.tiles.layers import LAYERS
 from analog_samson.tiles.plan import ANALOG, ROOT, ConversionPlan, find_layer, plan_conversion
 from analog_samson.tiles.rpu import rpu_config
@@ -45,6 +45,7 @@ def convert(
     """
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}{did_you_mean(engine, ENGINES)}")
+    check_preset(preset)
     if plan is not None and exclude:
         raise OptionError("convert: exclude has no effect on a plan that is made already; exclude layers when planning")
     plan = plan or plan_conversion(model, preset, exclude=exclude)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from analog_samson.errors import PlanError, list_faults
-from analog_samson.presets.schema import Preset
+from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.tiles.rules import RULES, Crossbar, analog_types
 
 ANALOG, DIGITAL, BLOCKED = "analog", "digital", "blocked"
@@ -113,6 +113,7 @@ def plan_conversion(
     >>> [(row.path, row.action, row.rows, row.columns) for row in plan.rows]
     [('0', 'analog', 9, 4), ('1', 'digital', 0, 0), ('3', 'analog', 144, 10)]
     """
+    check_preset(preset)
     _check_patterns(model, exclude)
     positions = _count_positions(model, input_shape) if input_shape is not None else {}
     first_path: dict[int, str] = {}

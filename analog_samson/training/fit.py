@@ -165,12 +165,13 @@ def _check_sets(
 ) -> None:
     if len(train_set) < 2:
         raise DataError(f"{train_set.name}: training needs at least 2 images, got {len(train_set)}")
-    for what, name in (("channels", "channels"), ("num_classes", "classes")):
+    lacking = ", and state the number of classes if one lacks some (npz:FILE,classes=N)"
+    for what, name, more in (("channels", "channels", ""), ("num_classes", "classes", lacking)):
         train, test = getattr(train_set, what), getattr(test_set, what)
         if train != test:
             raise DataError(
                 f"training data {train_set.name} has {train} {name}, test data {test_set.name} has {test}; "
-                "use two parts of one dataset"
+                f"use two parts of one dataset{more}"
             )
     few = Batches(train_set.take(2), normalization, batch_size=2, device=device)
     evaluate(model, few)  # the number of outputs and of channels, seen before the first step
