@@ -140,7 +140,9 @@ def outsiders(stages: Sequence[Checkpoint]) -> Iterator[dict[str, str]]:
             if source["sha256"] in zoo:
                 card = zoo[source["sha256"]]
                 for origin in card.origins:
-                    roles.setdefault((origin.file, origin.sha256), {})[f"{origin.role} of zoo:{card.name}"] = None
+                    roles.setdefault((origin.file, origin.sha256), {})[
+                        f"through zoo:{card.name} also {origin.role}"
+                    ] = None
             elif source["sha256"] not in own:
                 roles.setdefault((source["file"], source["sha256"]), {})[role] = None
     for (file, sha256), found in roles.items():

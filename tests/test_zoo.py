@@ -104,6 +104,26 @@ def test_digital_accuracy_is_that_of_the_card(name, shared):
     assert found == pytest.approx(measured.digital_percent, abs=0.05)
 
 
+def test_page_of_the_zoo_tells_what_the_cards_and_the_study_say():
+    docs = BENCHMARKS.parent / "docs"
+    page = " ".join((docs / "zoo.md").read_text(encoding="utf-8").split())
+    year, day = 31536000.0, 86400.0
+    adapted = {name: load_card(name).measured[0] for name in ("resnet32_average_cifar10", NAME)}
+    aged = {each.time_seconds: each.mean_percent for each in adapted["resnet32_average_cifar10"].aged if each.adabs}
+    digital = adapted["resnet32_average_cifar10"].digital_percent
+    assert f"goes from {digital:.2f} % digitally to {aged[day]:.2f} % after a simulated day" in page
+    assert f"and {aged[year]:.2f} % after a year, with AdaBS" in page
+    noisy = [next(each.mean_percent for each in adapted[name].noisy if each.adabs) for name in (NAME, *adapted)]
+    assert f"with AdaBS {noisy[0]:.2f} % at sigma_c = 0.4, the other {noisy[1]:.2f} %" in page
+    study = (docs / "results" / "index.md").read_text(encoding="utf-8")
+    table = study.split("**ResNet-32 fine-tuned, CIFAR-10: accuracy [%] on pcm_nandakumar_2019 and over sigma_c, with")[
+        1
+    ]
+    row = next(line for line in table.splitlines() if line.startswith("| SAMSON p=inf + clipping |"))
+    told = [cell.split()[0] for cell in row.split("|")[2:7]]
+    assert f"from {told[0]} % to {told[3]} % and {told[4]} % on average" in page
+
+
 # Names
 
 
@@ -449,7 +469,7 @@ def test_average_with_a_network_of_the_zoo_names_it_and_what_that_one_came_from(
     save_checkpoint(tmp_path / "mean.safetensors", {"w": torch.ones(1)}, metadata | {"averaged": shares})
     stages = [SimpleNamespace(sha256="0" * 64, metadata={}), load_checkpoint(tmp_path / "mean.safetensors")]
     (origin,) = script["outsiders"](stages)
-    assert origin["role"] == f"{card.origins[0].role} of zoo:{NAME}"
+    assert origin["role"] == f"through zoo:{NAME} also {card.origins[0].role}"
     assert (origin["file"], origin["license"]) == (card.origins[0].file, card.network.license)
     asked = SimpleNamespace(name="mean_cifar10", noise_preset=None, holdout=None, limit=None)
     (command,) = script["training_commands"](asked, stages[1:])

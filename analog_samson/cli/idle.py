@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 
-from analog_samson.cli.typed import as_options
 from analog_samson.errors import OptionError
 
-# Of the images that are calibrated on, with how it is typed where that is another word.
-CALIBRATION = {"calibration_data": "", "calibration_limit": "", "calibration_augment": "--plain-calibration"}
+# Parameters about the images that are calibrated on, as they are typed.
+_CALIBRATION = {
+    "calibration_data": "--calibration-data",
+    "calibration_limit": "--calibration-limit",
+    "calibration_augment": "--plain-calibration",
+}
 
 
 def refuse_idle_calibration(
     command: str, typed: Sequence[str], presets: Sequence[str], *, adabs: bool, remedy: str = "--adabs"
 ) -> None:
     """OptionError for typed options of calibration images where no preset has anything to calibrate."""
-    idle = [CALIBRATION[name] or as_options([name]) for name in typed if name in CALIBRATION]
+    idle = [_CALIBRATION[name] for name in typed if name in _CALIBRATION]
     if not idle or adabs:
         return
     from analog_samson.presets.search import load_preset
