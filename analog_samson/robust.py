@@ -8,13 +8,14 @@ taken off before the update, so the gradient is that of the noisy point and the 
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
 
 from analog_samson.device_noise import weight_on_chip
 from analog_samson.errors import OptionError
-from analog_samson.presets.schema import Preset
+from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.sharpness.perturb import moving_members, plan_ascent
 from analog_samson.sharpness.scale import global_norm
 from analog_samson.sharpness.selection import crossbar_weights
@@ -104,6 +105,7 @@ def preset_noise(model: nn.Module, preset: Preset, t_seconds: float, *, generato
     >>> moved, torch.equal(layer.weight, clean)
     (True, True)
     """
+    check_preset(preset)
     _expect_not_negative("the time after programming [s]", t_seconds)
     weights = _weights(model)
     for weight in weights:
@@ -193,6 +195,8 @@ def _normal(weight: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _expect_same_device(generator: torch.Generator, weight: Tensor) -> None:
+    if not isinstance(generator, torch.Generator):
+        raise OptionError(f"generator: expected a torch.Generator, got {generator!r}")
     if generator.device.type != weight.device.type:
         raise OptionError(
             f"the random generator is on {generator.device} but the weights are on {weight.device}; "
@@ -201,11 +205,11 @@ def _expect_same_device(generator: torch.Generator, weight: Tensor) -> None:
 
 
 def _expect_positive(what: str, value: float) -> None:
-    if not 0 < value < math.inf:
+    if not (isinstance(value, Real) and 0 < value < math.inf):
         raise OptionError(f"{what}: expected a finite number above 0, got {value!r}")
 
 
 def _expect_not_negative(what: str, value: float | None) -> float:
-    if value is None or not 0 <= value < math.inf:
+    if not (isinstance(value, Real) and 0 <= value < math.inf):
         raise OptionError(f"{what}: expected a finite number >= 0, got {value!r}")
     return value

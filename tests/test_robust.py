@@ -8,7 +8,15 @@ from scipy import stats
 from torch import nn
 
 from analog_samson.errors import OptionError
-from analog_samson.robust import additive_noise, clip_to_std, clip_weights, random_perturbation, relative_noise
+from analog_samson.presets import load_preset
+from analog_samson.robust import (
+    additive_noise,
+    clip_to_std,
+    clip_weights,
+    preset_noise,
+    random_perturbation,
+    relative_noise,
+)
 
 
 def network(dtype=torch.float32):
@@ -91,7 +99,7 @@ def test_layer_without_spread_is_not_clipped_to_nothing():
     assert torch.equal(model.weight, before)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf, "0.1"])
 @pytest.mark.parametrize("clip", [clip_weights, clip_to_std])
 def test_clipping_range_has_to_be_positive(clip, value):
     with pytest.raises(OptionError, match="expected a finite number above 0"):
@@ -242,6 +250,10 @@ def test_exactly_one_size_has_to_be_given(sizes):
         (lambda m, g: random_perturbation(m, sigma=-1.0, generator=g), "sigma: expected a finite number >= 0"),
         (lambda m, g: random_perturbation(nn.BatchNorm1d(2), rho=0.1, generator=g), "picks no parameter"),
         (lambda m, g: additive_noise(nn.BatchNorm1d(2), 0.1, generator=g), "no convolution or linear weights"),
+        (lambda m, g: relative_noise(m, "0.1", generator=g), "sigma_c: expected a finite number >= 0, got '0.1'"),
+        (lambda m, g: relative_noise(m, 0.1, generator=0), "generator: expected a torch.Generator, got 0"),
+        (lambda m, g: preset_noise(m, "ideal", 1.0, generator=g), r"did you mean load_preset\('ideal'\)"),
+        (lambda m, g: preset_noise(m, load_preset("ideal"), "1d", generator=g), "time after programming.*got '1d'"),
     ],
 )
 def test_bad_noise_is_refused_before_anything_moves(make, words):
