@@ -24,6 +24,7 @@ from torch import nn
 from analog_samson import rng
 from analog_samson.presets.search import load_preset
 from analog_samson.tiles.convert import convert
+from analog_samson.tiles.product import one_hot_product, vector_product
 from analog_samson.tiles.state import tile_grid
 
 RASCH = load_preset("pcm_rasch_2023")
@@ -138,6 +139,30 @@ def test_split_layer_equals_the_compiled_tiles(management, limits, layer_name):
     assert (got - expected).abs().max() <= 3 * lsb(ours, periphery)
 
 
+@pytest.mark.parametrize("option", DETERMINISTIC)
+def test_reading_for_compensation_equals_the_products_with_one_hot_vectors(option):
+    layer, _ = make("linear")
+    ours, _ = build_pair(layer, DETERMINISTIC[option])
+    tile = tile_grid(ours.analog_module)[0][0]
+    weight, io = tile.tile.weight, tile.rpu_config.forward
+    expected = vector_product(weight, torch.eye(weight.shape[1]), io)
+    torch.testing.assert_close(one_hot_product(weight, io), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer_name", ["linear", "conv2d"])
+@pytest.mark.parametrize("management", [{}, {"noise_management_threshold": 0.7}, {"bound_management": "iterative"}])
+def test_vector_of_zeros_meets_no_noise_where_its_maximum_scales_it(management, layer_name):
+    layer, x = make(layer_name)
+    noise = {"output_noise": 0.1, "read_noise_kind": "constant", "read_noise": 0.05, "noise_management": "abs_max"}
+    zeros = torch.zeros(200, *x.shape[1:])
+    for engine in build_pair(layer, noise | {"noise_management_threshold": 0.0} | management):
+        assert torch.equal(engine(zeros), layer(zeros))
+        assert not torch.equal(engine(x), engine(x))
+    # The DAC's own noise is sent, and then all the rest is there too.
+    ours, theirs = build_pair(layer, noise | {"noise_management_threshold": 0.0, "input_noise": 0.1} | management)
+    torch.testing.assert_close(ours(zeros).std(0).mean(), theirs(zeros).std(0).mean(), rtol=0.1, atol=0)
+
+
 RARE = 1e-8  # false alarms of one comparison of ranks
 TIGHT = 4.9  # standard errors; a false alarm in about 10^6 comparisons
 TABLE = 2**15  # numbers in the compiled tile's table of normals
@@ -198,6 +223,17 @@ def test_random_option_has_the_distribution_of_the_compiled_tile(option, layer_n
     if RANDOM[option].get("adc_bits"):
         flat = same_codes(*flat)
     assert ks_2samp(*flat).statistic < 2.7 * math.sqrt(2 / min(DRAWS, len(flat[0])))
+
+
+@pytest.mark.parametrize("layer_name", ["linear", "conv2d", "grouped", "depthwise"])
+@pytest.mark.parametrize("limits", [(0, 2), (7, 3), (0, 4)], ids=str)
+def test_split_layer_has_the_noise_of_the_compiled_tiles(limits, layer_name):
+    layer, x = make(layer_name)
+    ours, theirs = build_pair(layer, RANDOM["everything"], max_rows=limits[0], max_columns=limits[1], input_range=1.7)
+    torch.manual_seed(1)
+    got, expected = batches_of_draws(ours, theirs, x[:1], RANDOM["everything"], 2500)
+    assert_alike(got.mean(1), expected.mean(1))
+    assert_alike(got.var(1), expected.var(1))
 
 
 STATIC = [name for name in RANDOM if "input noise" not in name and "abs max" not in name]

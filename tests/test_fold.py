@@ -71,6 +71,18 @@ class _Shared(nn.Module):
         return self.norm(self.second(self.norm(self.first(x)))).flatten(1)
 
 
+class _TwoNames(nn.Module):
+    """The forward reaches the layers by other names than the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.body = nn.Sequential(self.conv, self.norm, nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x).flatten(1)
+
+
 class _Disguised(nn.Module):
     """What is recorded is not what runs: a symbolic value is no tensor."""
 
@@ -147,6 +159,17 @@ def test_folded_gives_the_outputs_of_the_two_steps(layers, hardware):
     # A second layer's converter may meet a value that rounding puts on the other side of one of its steps.
     assert apart.float().mean() <= (0.01 if len(layers) > 2 and hardware == "pcm_rasch_2023" else 0)
     assert torch.equal(output(analog, x), expected)  # all is as before
+
+
+def test_folded_layer_with_two_names_is_gone_under_both():
+    model, data = randomized(_TwoNames()), batches(8)
+    analog, x = aged(model, load_preset("ideal"), data), data[0][0]
+    expected, pairs = output(analog, x), foldable(model, data)
+    assert len(pairs) == 1
+    with folded(analog, pairs):
+        torch.testing.assert_close(output(analog, x), expected)
+    assert torch.equal(output(analog, x), expected)
+    assert analog.norm is analog.body[1]
 
 
 def test_folded_takes_the_statistics_of_the_moment():

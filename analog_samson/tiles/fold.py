@@ -46,19 +46,20 @@ def folded(analog: nn.Module, pairs: Pairs) -> Iterator[None]:
 
     Takes the statistics as they are on entry. Layers without statistics, or in train mode, are left alone.
     """
-    taken: list[tuple[CrossbarConv, str, nn.Module]] = []
+    taken: list[tuple[CrossbarConv, nn.Module, nn.Module]] = []
     try:
         for layer_path, norm_path in pairs.items():
             layer, norm = analog.get_submodule(layer_path), analog.get_submodule(norm_path)
             if isinstance(layer, CrossbarConv) and layer.fast and _is_constant(norm):
                 layer.after = affine_of(norm)
-                analog.set_submodule(norm_path, nn.Identity())
-                taken.append((layer, norm_path, norm))
+                identity = nn.Identity()
+                taken.append((layer, norm, identity))
+                _exchange(analog, norm, identity)
         yield
     finally:
-        for layer, norm_path, norm in taken:
+        for layer, norm, identity in taken:
             layer.after = None
-            analog.set_submodule(norm_path, norm)
+            _exchange(analog, identity, norm)
 
 
 @torch.no_grad()
@@ -78,6 +79,12 @@ def affine_of(norm: nn.Module) -> Affine:
     if norm.bias is not None:
         shift = shift + norm.bias
     return Affine(gain.float(), shift.float())
+
+
+def _exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put `new` in the place of `old` under each of its names: the forward may use any of them."""
+    for path in [path for path, module in model.named_modules(remove_duplicate=False) if module is old]:
+        model.set_submodule(path, new)
 
 
 def _is_constant(norm: nn.Module) -> bool:

@@ -79,15 +79,19 @@ def vector_product(weight: Tensor, vectors: Tensor, io: Any) -> Tensor:
         return vectors @ weight.T
     scale = _management_scale(vectors, io)
     if io.bound_management == BoundManagementType.NONE:
-        return _one_pass(weight, vectors / scale, io)[0] * scale
-    return _bound_managed(weight, vectors, scale, io)
+        output = _one_pass(weight, vectors / scale, io)[0] * scale
+    else:
+        output = _bound_managed(weight, vectors, scale, io)
+    if io.noise_management == NoiseManagementType.ABS_MAX and io.inp_noise <= 0:
+        output *= vectors.any(dim=1, keepdim=True)  # zeros are sent only where the DAC adds noise
+    return output
 
 
 def one_hot_product(weight: Tensor, io: Any) -> Tensor:
     """(rows, out) of all one-hot vectors, elementwise: what drift compensation reads, without the identity matrix."""
     if io.is_perfect:
         return weight.T.clone()
-    if not is_static(io) and io.inp_noise > 0:
+    if io.inp_noise > 0 or io.bound_management != BoundManagementType.NONE:
         return vector_product(weight, torch.eye(weight.shape[1], device=weight.device, dtype=weight.dtype), io)
     full = _management_scale(torch.ones(1, 1, device=weight.device, dtype=weight.dtype), io)
     level = convert_(1 / full, io.inp_res, io.inp_bound)

@@ -48,16 +48,19 @@ class Share:
         return x[:, self.first * size : self.last * size]
 
     def padded(self, weight: Tensor) -> Tensor:
-        """(columns, rows) with zeros for those columns of its blocks that are on other tiles."""
-        if len(weight) == self.blocks * self.width:
+        """(columns, rows) with zeros for those of several blocks' columns that are on other tiles."""
+        if self.blocks == 1 or len(weight) == self.blocks * self.width:
             return weight
         padded = weight.new_zeros(self.blocks * self.width, weight.shape[1])
-        self.own(padded[None])[0] = weight
+        first = self.begin - self.first * self.width
+        padded[first : first + len(weight)] = weight
         return padded
 
     def own(self, y: Tensor) -> Tensor:
-        """Of (N, columns of its blocks, ...) its own columns, a view."""
-        return y.narrow(1, self.begin - self.first * self.width, self.end - self.begin)
+        """Of the products (N, columns, ...) with a padded weight its own columns, dense."""
+        if y.shape[1] == self.end - self.begin:
+            return y
+        return y.narrow(1, self.begin - self.first * self.width, self.end - self.begin).clone()
 
 
 def shares(columns: Sequence[int], blocks: int) -> list[Share]:
