@@ -48,6 +48,8 @@ def sweep_conductance_noise(
     """
     _check(sigmas, instances, adabs, data, calibration)
     kept: Store = MemoryStore() if store is None else store
+    if isinstance(kept, MemoryStore):
+        kept.expect(label, GAUSSIAN, ("gaussian",))
     layers = [find_layer(model, path) for path in crossbar_paths(model, exclude)]
     for cell in _cells(sigmas, instances, adabs):
         if kept.has(**cell):

@@ -112,7 +112,8 @@ def simulate_drift(
     Every cell draws from a stream of its own, named by (seed, instance, time): order, resumption and other cells
     do not change it, and two models simulated with one seed meet the same noise. Read noise at each time is drawn
     independently (aihwkit): the points of an instance share its programming and drift exponents. `model` is not
-    changed. `store` keeps finished cells and is asked which are done. Raises OptionError, PlanError.
+    changed. `store` keeps finished cells and is asked which are done; it is for one label and preset. Raises
+    OptionError, PlanError.
 
     >>> import torch
     >>> from analog_samson import load_preset
@@ -126,6 +127,8 @@ def simulate_drift(
     check_preset(preset)
     _check(times, instances, adabs, data, calibration, preset, target_halfwidth, max_instances)
     kept: Store = MemoryStore() if store is None else store
+    if isinstance(kept, MemoryStore):
+        kept.expect(label, preset.name, ("digital", "drift"))
     context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
     if not kept.has(stage="digital", adabs=False, instance=0):
         kept.commit(measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16))

@@ -58,7 +58,8 @@ def clip_to_std(model: nn.Module, alpha: float, *, frozen: bool = True) -> None:
     _expect_positive("alpha", alpha)
     for weight in _weights(model, frozen=frozen):
         std = torch.std(weight, correction=0)
-        bound = torch.where(std > 0, alpha * std, math.inf).to(weight.dtype)
+        spreads = std > 1e-6 * weight.abs().amax()  # the standard deviation of equal numbers is a rounding error
+        bound = torch.where(spreads, alpha * std, math.inf).to(weight.dtype)
         weight.clamp_(-bound, bound)
 
 

@@ -366,13 +366,19 @@ def test_share_interval_agrees_with_the_binomial_test_of_scipy(n: int, data: st.
     assert share_interval(passed, n) == (pytest.approx(exact.low), pytest.approx(exact.high))
 
 
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=12))
+@given(st.lists(st.floats(0, 100).map(lambda value: round(value, 4)), min_size=1, max_size=12))
 def test_yield_curve_falls_from_all_chips_to_the_best_one(accuracies: list[float]) -> None:
     curve = yield_curve(accuracies)
     assert curve[0] == (min(accuracies), 1.0)
     assert curve[-1][0] == max(accuracies)
     assert all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(curve))
     assert all(yield_at(accuracies, at).share == share for at, share in curve)
+
+
+def test_chip_as_far_below_digital_as_allowed_passes_whatever_the_last_bit_says() -> None:
+    assert 63.4 < 64.4 - 1.0
+    assert yield_at([63.4, 63.3], 64.4 - 1.0).passed == 1
+    assert find_crossing([(1.0, 63.4), (10.0, 63.4)], 64.4 - 1.0).fate is Fate.NEVER
 
 
 def test_yield_of_one_chip_has_no_interval(tmp_path: Path) -> None:

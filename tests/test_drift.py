@@ -82,6 +82,17 @@ def test_drift_when_resumed_computes_only_what_is_missing(model, data):
     assert len(steps) == 4
 
 
+@pytest.mark.parametrize("other", [{"label": "b"}, {"preset": load_preset("ideal")}])
+def test_drift_when_a_store_is_of_another_network_or_preset_is_refused(other, model, data):
+    store = MemoryStore()
+    drift(model, data, store=store)
+    sweep_conductance_noise(model, data, sigmas=[0.1], instances=1, seed=0, store=store)
+    with pytest.raises(OptionError, match="store: holds cells of model on pcm_nandakumar_2019"):
+        drift(model, data, store=store, **other)
+    with pytest.raises(OptionError, match="store: holds cells of model on gaussian_joshi_2020"):
+        sweep_conductance_noise(model, data, sigmas=[0.1], instances=1, seed=0, store=store, label="b")
+
+
 def test_drift_when_two_models_share_a_seed_meets_the_same_devices():
     """The same layer under another head: its programmed weights are bit for bit the same."""
     weights = []

@@ -92,8 +92,11 @@ def test_frozen_weights_are_clipped_unless_they_are_left_out(clip):
     assert list(moved(model, saved)) == ["0.weight", "5.weight"]
 
 
-def test_layer_without_spread_is_not_clipped_to_nothing():
-    model = nn.Linear(1, 1)
+@pytest.mark.parametrize("shape", [(1, 1), (64, 576), (10, 7)])
+@pytest.mark.parametrize("value", [0.1, 0.3, 1e-3, -7.0, 0.0])
+def test_layer_without_spread_is_not_clipped_to_nothing(shape, value):
+    model = nn.Linear(*shape)
+    nn.init.constant_(model.weight, value)
     before = model.weight.detach().clone()
     clip_to_std(model, 2.0)
     assert torch.equal(model.weight, before)

@@ -176,7 +176,8 @@ def test_difference_is_unknown_when_there_is_one_instance_and_absent_when_none()
 def test_sampling_error_of_the_test_set_agrees_with_the_binomial() -> None:
     for right, count in ((1800, 2000), (200, 200), (0, 7)):
         ends = stats.binomtest(right, count).proportion_ci(0.95, method="wilson")
-        assert binomial_half_width(100 * right / count, count) == pytest.approx(50 * (ends.high - ends.low))
+        farther = 100 * max(ends.high - right / count, right / count - ends.low)
+        assert binomial_half_width(100 * right / count, count) == pytest.approx(farther)
 
 
 @given(st.lists(ACCURACIES, min_size=1, max_size=4).filter(lambda rows: len({len(row) for row in rows}) == 1))

@@ -14,6 +14,7 @@ from math import log10
 import numpy as np
 
 from analog_samson.report.digest import Result, State
+from analog_samson.report.statistics import reaches
 from analog_samson.report.validity import EXTRAPOLATED, UNKNOWN, Validity
 
 LOSSES_POINTS = (1.0, 2.0, 5.0, 10.0)
@@ -123,7 +124,7 @@ def find_crossing(points: Sequence[tuple[float, float]], threshold: float, valid
     <Fate.NEVER: 'not within the simulated times'>
     """
     last = points[-1][0]
-    below = next((place for place, (_, accuracy) in enumerate(points) if accuracy < threshold), None)
+    below = next((place for place, (_, accuracy) in enumerate(points) if not reaches(accuracy, threshold)), None)
     if below == 0:
         fate, seconds = Fate.BEFORE, points[0][0]
     elif below is not None:

@@ -119,6 +119,15 @@ def rounding_std(images: int) -> float:
     return float(100 / images / np.sqrt(12))
 
 
+def reaches(accuracy: float, threshold: float) -> bool:
+    """Whether an accuracy [%] is at or above a threshold that may itself be a difference of accuracies.
+
+    >>> 63.4 >= 64.4 - 1.0, reaches(63.4, 64.4 - 1.0)
+    (False, True)
+    """
+    return accuracy >= threshold - _TOLERANCE
+
+
 def least_std(images: int | None) -> float:
     """What the deviation of accuracies [%] counts as at least; nothing is known of values that count no images."""
     return 0.0 if images is None else rounding_std(images)
@@ -145,13 +154,15 @@ def _within(low: float | None, high: float | None, bottom: float, top: float) ->
 
 
 def binomial_half_width(accuracy_percent: float, count: int) -> float:
-    """95 % half-width [points] of an accuracy measured on `count` independent images.
+    """How far [points] the accuracy of all images may be from that on `count` independent ones, with 95 %.
 
-    That of Wilson's score interval (J. Am. Stat. Assoc. 22, 1927), which is not zero where all images are right:
+    The distance to the farther end of Wilson's score interval (J. Am. Stat. Assoc. 22, 1927), which is not zero where
+    all images are right:
 
     >>> round(binomial_half_width(90.0, 2000), 2), round(binomial_half_width(100.0, 500), 2)
-    (1.32, 0.38)
+    (1.39, 0.76)
     """
     share, z = accuracy_percent / 100, special.ndtri((1 + CONFIDENCE) / 2)
     deviation = np.sqrt(share * (1 - share) / count + (z / count / 2) ** 2)
-    return float(100 * z * deviation / (1 + z**2 / count))
+    aside = abs(0.5 - share) * z / count  # of the interval's centre
+    return float(100 * z * (deviation + aside) / (1 + z**2 / count))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from analog_samson.report.statistics import CONFIDENCE
+from analog_samson.report.statistics import CONFIDENCE, reaches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ def yield_at(accuracies: Iterable[float], threshold: float) -> Yield:
     (3, 4, 0.19, 0.99)
     """
     values = list(accuracies)
-    n, passed = len(values), sum(value >= threshold for value in values)
+    n, passed = len(values), sum(reaches(value, threshold) for value in values)
     low, high = share_interval(passed, n) if n > 1 else (None, None)
     return Yield(threshold=threshold, passed=passed, n=n, low=low, high=high)
 

@@ -7,7 +7,9 @@ The intervals are Fisher's: the coefficient r is turned into z = artanh r, which
     Kendall      0.437 / (n - 4)              Fieller, Hartley and Pearson 1957
 
 and turned back. A bootstrap over checkpoints would need no formula, but the resamples of a handful of checkpoints are
-mostly ties. From 4 checkpoints on these intervals hold the truth in 94.5 % of all sets or more (normal scatter).
+mostly ties. With normal scatter and 4 checkpoints or more the intervals hold the truth in 94.5 % of all sets: Pearson's
+always, those of ranks up to a true coefficient of about 0.8. Close to 1 the intervals of ranks are too narrow (81 % for
+Spearman, 12 checkpoints and a correlation of 0.99); that a coefficient is not 0 they tell as surely as the others.
 """
 
 import math

@@ -57,9 +57,9 @@ def folded(analog: nn.Module, pairs: Pairs) -> Iterator[None]:
                 _exchange(analog, norm, identity)
         yield
     finally:
-        for layer, norm, identity in taken:
+        for layer, norm, stand_in in taken:
             layer.after = None
-            _exchange(analog, identity, norm)
+            _exchange(analog, stand_in, norm)
 
 
 @torch.no_grad()
