@@ -81,7 +81,8 @@ def average_checkpoints(options: AverageOptions) -> Averaged:
     checkpoints = [load_checkpoint(path) for path in options.checkpoints]
     models = [restore_model(checkpoint, options.model) for checkpoint in checkpoints]
     models[0].load_state_dict(mean_state([each.state_dict() for each in models], options.parts, options.checkpoints))
-    model = models[0].to(find_device(options.device)).eval()
+    model = models[0].to(find_device(options.device))
+    model.eval()
     name = options.model or str(checkpoints[0].metadata["model"])
     normalization = _normalization(options, checkpoints, name)
     recomputed = _recompute(model, options, normalization)

@@ -59,6 +59,16 @@ def batchnorm_layers(model: nn.Module) -> dict[str, _Layer]:
     }
 
 
+def expect_batchnorm(model: nn.Module) -> dict[str, _Layer]:
+    """`batchnorm_layers`; raises OptionError where there are none, so that nothing can be adapted."""
+    layers = batchnorm_layers(model)
+    if not layers:
+        raise OptionError(
+            "adaptive batch-norm statistics: the model has no batch-norm layer with running statistics to adapt"
+        )
+    return layers
+
+
 def batchnorm_state(model: nn.Module) -> dict[str, Tensor]:
     """Copies of all running statistics, keyed as in the model's state dict; a model without batch-norm gives {}.
 
@@ -102,11 +112,7 @@ def adapt_batchnorm(model: nn.Module, batches: Iterable[Any], *, momentum: float
     (5.0, 10.0)
     """
     _check_momentum(momentum)
-    layers = batchnorm_layers(model)
-    if not layers:
-        raise OptionError(
-            "adaptive batch-norm statistics: the model has no batch-norm layer with running statistics to adapt"
-        )
+    layers = expect_batchnorm(model)
     saved = batchnorm_state(model)
     try:
         gathered = {name: _Gathered() for name in layers}

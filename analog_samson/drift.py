@@ -110,10 +110,10 @@ def simulate_drift(
     adabs: also evaluate each cell with batch-norm statistics recomputed on `calibration` (Joshi et al. 2020).
     bf16: evaluate under bfloat16 autocast; converters and noise stay in float32.
     Every cell draws from a stream of its own, named by (seed, instance, time): order, resumption and other cells
-    do not change it, and two models simulated with one seed meet the same noise. Read noise at each time is drawn
-    independently (aihwkit): the points of an instance share its programming and drift exponents. `model` is not
-    changed. `store` keeps finished cells and is asked which are done; it is for one label and preset. Raises
-    OptionError, PlanError.
+    do not change it, and two models with the same layers on tiles, simulated with one seed, meet the same noise. Read
+    noise at each time is drawn independently (aihwkit): the points of an instance share its programming and drift
+    exponents. `model` is not changed. `store` keeps finished cells and is asked which are done; it is for one label and
+    preset. Raises OptionError, PlanError.
 
     >>> import torch
     >>> from analog_samson import load_preset
@@ -130,8 +130,9 @@ def simulate_drift(
     if isinstance(kept, MemoryStore):
         kept.expect(label, preset.name, ("digital", "drift"))
     context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
+    first: list[Record] = []  # stored with the first chip: a simulation that cannot run at all leaves nothing behind
     if not kept.has(stage="digital", adabs=False, instance=0):
-        kept.commit(measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16))
+        first = measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16)
     analog = convert(model, preset, engine=engine, exclude=exclude)
     pairs = foldable(model, data) if engine == "fast" else {}
     if needs_calibration(preset):
@@ -146,12 +147,14 @@ def simulate_drift(
         ]
         missing = [cell for cell in cells if not kept.has(**cell)]
         for cell, records in _run_instance(analog, data, missing, seed, context, calibration, bf16, pairs):
-            kept.commit(records)
+            kept.commit([*first, *records])
+            first = []
             progress(f"instance {instance + 1} of {stop}, {format_duration(cell['time_seconds'])}")
         instance += 1
         if instance == instances and target_halfwidth is not None:
             images = sum(len(labels) for _, labels in data)
             stop = min(max_instances, needed_instances(kept.records(), instances, target_halfwidth, images))
+    kept.commit(first)
     found = tuple(r for r in kept.records() if r.stage in ("digital", "drift"))
     return DriftResult(found, preset.model_dump(mode="json"), seed)
 

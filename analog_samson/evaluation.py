@@ -1,5 +1,6 @@
 """Accuracy and loss of any module on labelled images."""
 
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from analog_samson.data import ImageSet, Normalization
-from analog_samson.errors import DataError, OptionError
+from analog_samson.errors import AnalogSamsonError, DataError, OptionError
 
 _KEPT_ON_DEVICE = 2**31  # bytes of 8-bit images that are moved to the device once instead of batch by batch
 
@@ -105,7 +106,8 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, bf16
         for x, y in _pairs(batches):
             logits = _forward(model, x, bf16) if count else _first_forward(model, x, y, bf16, classes)
             loss = loss + F.cross_entropy(logits, y, reduction="sum").double()
-            correct = correct + (logits.argmax(1) == y).sum()
+            # The largest of numbers that are none is no answer; argmax would call it the first class.
+            correct = correct + ((logits.argmax(1) == y) & ~logits.isnan().any(1)).sum()
             count += len(y)
     if count == 0:
         raise DataError("nothing to evaluate: the data has no batches")
@@ -173,14 +175,20 @@ def explain_channels(model: nn.Module, x: Tensor, error: Exception) -> None:
 def _first_forward(model: nn.Module, x: Tensor, y: Tensor, bf16: bool, classes: int | None) -> Tensor:
     try:
         logits = _forward(model, x, bf16)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, AnalogSamsonError):
         raise
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except Exception as error:  # the forward is the user's: it may raise anything
         explain_channels(model, x, error)
-        size, told = " x ".join(map(str, x.shape[1:])), str(error) or type(error).__name__
-        raise DataError(f"the network cannot run on images of {size}: {told}") from error
+        size = " x ".join(map(str, x.shape[1:]))
+        raise DataError(f"the network cannot run on images of {size}: {_told(error)}") from error
     check_fit(logits, y, classes)
     return logits
+
+
+def _told(error: Exception) -> str:
+    """What was raised, of which type, and where."""
+    kind, last = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
+    return f"{str(error) or 'no reason given'} ({kind} at {last.filename}:{last.lineno})"
 
 
 def _forward(model: nn.Module, x: Tensor, bf16: bool) -> Tensor:

@@ -1,7 +1,8 @@
 """Named random streams: a draw depends on what it is for, never on what was drawn before.
 
 Every simulated cell (one instance at one time) takes its own stream, so order, worker count and resumption do
-not change a number, and two checkpoints simulated with one seed meet the same devices (paired comparison).
+not change a number, and two checkpoints of one architecture, simulated with one seed, meet the same devices (paired
+comparison).
 """
 
 import hashlib

@@ -167,7 +167,8 @@ def _place(path: Path) -> Path:
 def _candidate(
     checkpoint: Checkpoint, subject: Subject, images: ImageSet, options: StudyOptions, device: torch.device
 ) -> _Candidate:
-    model = restore_model(checkpoint, options.model).to(device).eval()
+    model = restore_model(checkpoint, options.model).to(device)
+    model.eval()
     normalization, origin = choose_normalization(
         text=options.normalization,
         metadata=checkpoint.metadata,

@@ -1,21 +1,27 @@
-"""Every reason why a set of weights does not fit a network, found before anything is copied."""
+"""Every reason why a set of weights does not fit a network, or cannot be stored, found before anything is copied."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from analog_samson.errors import did_you_mean
+from analog_samson.errors import ModelError, did_you_mean, list_faults
 
+_EXTRA_STATE = "_extra_state"  # what torch calls the result of get_extra_state
 _SHOWN = 40  # lines a kind of fault; a file of another network altogether would print hundreds
 
 
 def state_faults(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
     """One line for each missing, extra, wrongly shaped, non-float or non-finite entry of `state`; empty if it fits.
 
-    Only reads. `num_batches_tracked` may be missing: a batch-norm layer needs it only for an exact average.
+    Only reads. `num_batches_tracked` may be missing: a batch-norm layer needs it only for an exact average. A buffer
+    may be other than finite where the model has the very same: a mask of -inf, which the network was built with. A
+    model that cannot be loaded at all is told alone.
     """
     expected = model.state_dict()
+    if unusable := _unusable(expected):
+        return _shown(unusable)
     missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]
     extra = [name for name in state if name not in expected]
     misshapen = [name for name in state if name in expected and state[name].shape != expected[name].shape]
@@ -26,7 +32,43 @@ def state_faults(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
         *_shown([_shape_line(name, state[name], expected[name]) for name in misshapen]),
         *_head_lines(misshapen, state, model),
         *_shown([_kind_line(name, state[name], expected[name]) for name in strange]),
-        *_shown(_not_finite(state)),
+        *_shown(_not_finite(state, dict(model.named_buffers(remove_duplicate=False)))),
+    ]
+
+
+def check_initialised(model: nn.Module) -> None:
+    """Raise ModelError for lazy layers, whose weights come into being with the first batch."""
+    _refuse(model, _lazy(model.state_dict()))
+
+
+def check_storable(model: nn.Module) -> None:
+    """Raise ModelError for lazy layers, and for state other than tensors, which checkpoints do not hold."""
+    _refuse(model, _unusable(model.state_dict()))
+
+
+def _refuse(model: nn.Module, faults: Sequence[str]) -> None:
+    if faults:
+        raise ModelError(list_faults(f"network {type(model).__name__}", _shown(faults)))
+
+
+def _unusable(state: Mapping[str, object]) -> list[str]:
+    return [*_lazy(state), *_no_tensors(state)]
+
+
+def _lazy(state: Mapping[str, object]) -> list[str]:
+    return [
+        f"{name}: a lazy layer whose weights are not made yet; run one batch through the network where it is built"
+        for name, value in state.items()
+        if isinstance(value, Tensor) and is_lazy(value)
+    ]
+
+
+def _no_tensors(state: Mapping[str, object]) -> list[str]:
+    return [
+        f"{name}: a {type(value).__name__}{' of get_extra_state' if name.endswith(_EXTRA_STATE) else ''}, which "
+        "checkpoints do not store; expected tensors alone: keep it in a buffer, or return a tensor"
+        for name, value in state.items()
+        if not isinstance(value, Tensor)
     ]
 
 
@@ -68,13 +110,23 @@ def _head_lines(misshapen: Sequence[str], state: Mapping[str, Tensor], model: nn
     ]
 
 
-def _not_finite(state: Mapping[str, Tensor]) -> list[str]:
+def _not_finite(state: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> list[str]:
     lines = []
     for name, tensor in state.items():
-        if tensor.layout == torch.strided and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.layout != torch.strided or not tensor.is_floating_point() or bool(torch.isfinite(tensor).all()):
+            continue
+        if name not in buffers or not _is_same(tensor, buffers[name]):
             nan, inf = int(tensor.isnan().sum()), int(tensor.isinf().sum())
             lines.append(f"not finite: {name} holds {nan} NaN and {inf} Inf among {tensor.numel()} values")
     return lines
+
+
+def _is_same(tensor: Tensor, expected: Tensor) -> bool:
+    """Whether all values are equal at the precision of `tensor`, which turned none into Inf; NaN equals NaN."""
+    wanted = expected.detach().to(tensor)
+    if tensor.shape != wanted.shape or not torch.equal(wanted.isfinite(), expected.isfinite().to(wanted.device)):
+        return False
+    return torch.allclose(tensor, wanted, rtol=0.0, atol=0.0, equal_nan=True)
 
 
 def _shown(lines: Sequence[str]) -> list[str]:

@@ -38,6 +38,42 @@ class Tied(nn.Module):
         return self.head(self.again(torch.relu(self.first(x))))
 
 
+class FrozenNorm(nn.Module):
+    """Its batch norm stays in eval mode, in the usual way: `train()` does not return the network. Input (N, 4)."""
+
+    def __init__(self, num_classes: int = 3) -> None:
+        super().__init__()
+        self.first, self.norm, self.head = nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.norm(self.first(x.flatten(1)))))
+
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)
+        self.norm.eval()
+
+
+class Stateful(nn.Module):
+    """State that is no tensor. Input (N, 64)."""
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.flatten(1))
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": 1}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        pass
+
+
+def lazy(num_classes: int = 10) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))
+
+
 def seeded(build: type[nn.Module], seed: int = 0) -> nn.Module:
     """The network with weights and batch-norm statistics drawn from `seed`, in eval mode."""
     with torch.random.fork_rng():

@@ -40,6 +40,7 @@ from analog_samson.report.sentences import (
 )
 from analog_samson.report.statistics import paired_difference, summarize
 from analog_samson.report.study import study
+from analog_samson.report.tables import notes
 from analog_samson.report.validity import Validity, validity_of
 from analog_samson.report.yields import share_interval, yield_at, yield_curve
 from analog_samson.results.records import Record
@@ -379,6 +380,17 @@ def test_chip_as_far_below_digital_as_allowed_passes_whatever_the_last_bit_says(
     assert 63.4 < 64.4 - 1.0
     assert yield_at([63.4, 63.3], 64.4 - 1.0).passed == 1
     assert find_crossing([(1.0, 63.4), (10.0, 63.4)], 64.4 - 1.0).fate is Fate.NEVER
+
+
+def test_losses_that_are_not_finite_are_told_below_the_tables(tmp_path: Path) -> None:
+    found = synthetic_records("sgd")
+    at = [place for place, record in enumerate(found) if record.metric == "loss"][1:3]
+    for place in at:
+        found[place] = replace(found[place], value=float("nan"))
+    (run,) = read(synthetic_run(tmp_path / "run", records=found))
+    assert "2 of the losses measured are not finite: an image answered with NaN counts as wrong." in notes([run])
+    (run,) = read(synthetic_run(tmp_path / "whole"))
+    assert not any("finite" in note for note in notes([run]))
 
 
 def test_yield_of_one_chip_has_no_interval(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import Stateful
 from torch import nn
 
 from analog_samson.checkpoint import Checkpoint, load_checkpoint, load_into, save_checkpoint
-from analog_samson.errors import AnalogSamsonError, CheckpointError
+from analog_samson.errors import AnalogSamsonError, CheckpointError, ModelError
 from analog_samson.models import build_model
+from analog_samson.state_check import check_storable
 
 
 def net() -> nn.Module:
@@ -292,6 +294,50 @@ def test_weights_that_are_no_dense_floats_are_refused(change, kind):
     assert fit_message(net(), state).splitlines()[1:] == [
         f"  kind: conv.weight is {kind} in the file, dense float32 in the model; save it as dense floats"
     ]
+
+
+def masked(mask: torch.Tensor) -> nn.Module:
+    model = net()
+    model.register_buffer("mask", mask)
+    return model
+
+
+@pytest.mark.parametrize("cast", [torch.float32, torch.float16])
+@pytest.mark.parametrize("value", [float("-inf"), float("nan")])
+def test_buffer_that_the_network_was_built_with_need_not_be_finite(tmp_path, value, cast):
+    mask = torch.full((3, 3), value).triu(1) + 0.1
+    save_checkpoint(tmp_path / "net.safetensors", masked(mask).to(cast), {})
+    load_into(masked(mask), load_checkpoint(tmp_path / "net.safetensors"))
+
+
+@pytest.mark.parametrize("mask", [torch.zeros(3), torch.tensor([0.0, float("inf"), float("inf")]), torch.ones(2)])
+def test_other_buffer_has_to_be_finite(mask):
+    state = masked(torch.tensor([0.0, float("inf"), 1.0])).state_dict()
+    assert "not finite: mask holds 0 NaN and 1 Inf among 3 values" in fit_message(masked(mask), state)
+
+
+def test_buffer_that_became_infinite_in_half_precision_is_refused():
+    state = masked(torch.full((2,), -1e9)).half().state_dict()
+    assert "not finite: mask holds 0 NaN and 2 Inf" in fit_message(masked(torch.full((2,), -1e9)), state)
+
+
+def test_parameter_has_to_be_finite_even_if_the_network_has_the_same():
+    model = net()
+    nn.init.constant_(model.conv.bias, float("inf"))
+    assert "not finite: conv.bias holds 0 NaN and 4 Inf" in fit_message(model, model.state_dict())
+
+
+def test_network_that_no_checkpoint_can_fill_is_told_alone():
+    model = nn.Sequential(nn.LazyLinear(2), Stateful())
+    assert fit_message(model, net().state_dict()).splitlines() == [
+        "net.pt: does not fit the model",
+        "  0.weight: a lazy layer whose weights are not made yet; run one batch through the network where it is built",
+        "  0.bias: a lazy layer whose weights are not made yet; run one batch through the network where it is built",
+        "  1._extra_state: a dict of get_extra_state, which checkpoints do not store; expected tensors alone: keep it "
+        "in a buffer, or return a tensor",
+    ]
+    with pytest.raises(ModelError, match="network Sequential: 3 problems"):
+        check_storable(model)
 
 
 def test_half_precision_weights_fit():

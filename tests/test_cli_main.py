@@ -1,15 +1,20 @@
 """The command line as a user meets it: exit codes, messages, help."""
 
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
+import typer
 from networks import seeded
 from small import SMALL, Small
 
 from analog_samson.checkpoint import save_checkpoint
+from analog_samson.cli.interruption import told_when_interrupted
 from analog_samson.cli.main import app, main
 from analog_samson.presets.search import load_preset
 
@@ -155,12 +160,69 @@ def test_command_that_keeps_nothing_promises_nothing_when_interrupted(capsys, mo
     assert (code, out, err) == (130, "", "\ninterrupted\n")
 
 
+def swallowed(*_, **__):
+    """As an extension does that meets Ctrl-C while numpy is half imported."""
+    with suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    raise RecursionError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "inside"),
+    [
+        (("convert", "--model", "resnet20"), "analog_samson.conversion.describe_conversion"),
+        (("presets", "show", "ideal"), "analog_samson.presets.search.load_preset"),
+        (("zoo", "list"), "analog_samson.zoo.list_cards"),
+    ],
+    ids=str,
+)
+def test_command_that_fails_after_a_swallowed_interrupt_was_interrupted(capsys, monkeypatch, arguments, inside):
+    monkeypatch.setattr(inside, swallowed)
+    assert run(capsys, *arguments) == (130, "", "\ninterrupted\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_command_that_tells_of_its_interruption_by_itself_has_the_last_word(capsys):
+    def command():
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise typer.Exit(7)
+
+    with pytest.raises(typer.Exit) as stopped:
+        told_when_interrupted(command, continues=True)()
+    assert (stopped.value.exit_code, capsys.readouterr().err) == (7, "")
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None], ids=["ignored", "of others"])
+def test_handler_of_interrupts_that_is_not_pythons_own_stays(handler):
+    seen = []
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        told_when_interrupted(lambda: seen.append(signal.getsignal(signal.SIGINT)), continues=False)()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [handler]
+
+
+def test_command_runs_outside_the_main_thread_too():
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(told_when_interrupted(lambda: 5, continues=False)).result() == 5
+
+
 def test_convert_when_run_prints_plan_and_hardware(capsys, tmp_path):
     arguments = ("--model", "resnet20", "--preset", "pcm_rasch_2023", "--input-shape", "3,32,32")
     code, out, _ = run(capsys, "convert", *arguments, "--out", str(tmp_path / "plan.json"))
     assert code == 0
     assert "40,551,040 a sample, 100.0 % on analog tiles" in out
     assert (tmp_path / "plan.json").read_text().startswith('{\n "preset": "pcm_rasch_2023"')
+
+
+@pytest.mark.parametrize("name", ["net.safetensors", "plan", "."])
+def test_convert_when_out_is_not_json_leaves_it_alone(files, capsys, name):
+    before = (files / "net.safetensors").read_bytes()
+    code, out, err = run(capsys, "convert", "--model", "resnet20", "--out", name)
+    assert (code, out, err) == (1, "", f"error: --out {name}: expected a file name that ends in .json\n")
+    assert (files / "net.safetensors").read_bytes() == before
 
 
 def test_convert_when_shape_is_wrong_says_so(capsys):

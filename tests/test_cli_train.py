@@ -275,6 +275,8 @@ def test_foreign_checkpoint_is_fine_tuned(tmp_path, shared):
         (["--model", "digits_cnn", "--device", "mps"], "device 'mps': expected auto, cpu, cuda or cuda:N"),
         (["--model", "digits_cnn", "--from-checkpoint", "none.pt"], "none.pt: no such file"),
         (["--model", "torch.nn:Identity"], "training Identity: expected parameters on one device, got no parameter"),
+        (["--model", "networks:lazy"], "network Sequential: 2 problems\n  1.weight: a lazy layer"),
+        (["--model", "networks:Stateful"], "network Stateful: 1 problem\n  _extra_state: a dict of get_extra_state"),
         (["--model", "torchvision:resnet18"], "takes 3 input channels, 1 are needed"),
     ],
     ids=str,

@@ -3,12 +3,14 @@
 import pytest
 import torch
 from aihwkit.nn import AnalogLinear
-from networks import Block, Tied, seeded
+from networks import Block, FrozenNorm, Tied, seeded
 from torch import nn
 
 from analog_samson import rng
+from analog_samson.drift import simulate_drift
 from analog_samson.errors import OptionError, PlanError
 from analog_samson.presets.search import load_preset
+from analog_samson.sharpness.measure import measure_sharpness
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.error import weight_error
 from analog_samson.tiles.layers import LAYERS
@@ -146,6 +148,16 @@ def test_convert_when_engine_is_unknown_names_the_engines():
         convert(nn.Linear(2, 2), IDEAL, engine="fasst")
 
 
+@pytest.mark.parametrize("layer", [nn.Conv1d(3, 2, 3), nn.Conv3d(3, 2, 2, groups=1)], ids=["1d", "3d"])
+def test_convert_when_aihwkit_cannot_divide_the_layer_says_so(layer):
+    model, limited = nn.Sequential(nn.Linear(4, 4), layer), load_preset("pcm_rasch_2023")
+    with pytest.raises(PlanError, match=r'1: a Conv[13]d\n  use engine "fast", or exclude them'):
+        convert(model, limited, engine="aihwkit")
+    convert(model, limited, engine="aihwkit", exclude=["1"])
+    convert(model, limited)
+    convert(model, IDEAL, engine="aihwkit")
+
+
 def test_convert_when_plan_and_exclusions_are_given_is_refused():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     with pytest.raises(OptionError, match="exclude has no effect on a plan that is made already"):
@@ -211,3 +223,16 @@ def test_engines_when_on_cuda_agree_with_the_cpu(images):
             analog.drift_analog_weights(YEAR)
         outputs.append(analog(images.to(device)).cpu())
     torch.testing.assert_close(*outputs, rtol=1e-3, atol=1e-4)
+
+
+def test_network_whose_train_returns_nothing_is_converted_simulated_and_measured():
+    model = FrozenNorm()
+    data = [(torch.randn(6, 4, generator=torch.Generator().manual_seed(1)), torch.arange(6) % 3)]
+    plan = plan_conversion(model, IDEAL, input_shape=(4,))
+    analog = convert(model, IDEAL, plan=plan)
+    analog.program_analog_weights()
+    model.eval()
+    torch.testing.assert_close(analog(data[0][0]), model(data[0][0]), rtol=1e-4, atol=1e-5)
+    assert simulate_drift(model, PCM, data, times=[1.0], instances=1, seed=0, adabs=True, calibration=data).records
+    with torch.enable_grad():
+        assert measure_sharpness(model, data).value >= 0

@@ -311,6 +311,39 @@ def test_folder_without_parts_is_what_is_asked_for(tmp_path):
     assert not train.divided
 
 
+def write_nearly_grey_folder(root) -> None:
+    """Two classes of grey images in train and test, with one training image in colour."""
+    for part, name in (("train", "a"), ("train", "b"), ("test", "a"), ("test", "b")):
+        for number in range(8):
+            write_image(root / part / name / f"{number}.png", number, mode="L")
+    write_image(root / "train" / "b" / "7.png", 7)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("limit", [1, 5, 100, None])
+def test_folder_has_the_same_channels_for_every_split_and_limit(tmp_path, split, limit):
+    write_nearly_grey_folder(tmp_path)
+    assert open_data(f"folder:{tmp_path}", split, limit=limit).channels == 3
+    write_image(tmp_path / "train" / "b" / "7.png", 7, mode="L")
+    assert open_data(f"folder:{tmp_path}", split, limit=limit).channels == 1
+
+
+def test_channels_of_a_folder_are_decided_without_decoding_and_no_further_than_needed(tmp_path, monkeypatch):
+    write_nearly_grey_folder(tmp_path)
+    opened, decoded = [], []
+    real_open, real_convert = Image.open, Image.Image.convert
+    monkeypatch.setattr(Image, "open", lambda file: opened.append(file) or real_open(file))
+    monkeypatch.setattr(Image.Image, "convert", lambda image, mode: decoded.append(mode) or real_convert(image, mode))
+    open_data(f"folder:{tmp_path}", "test", limit=2)
+    assert decoded == ["RGB", "RGB"]
+    assert 16 + 1 + 2 <= len(opened) <= 16 + 16 + 2
+    write_image(tmp_path / "test" / "a" / "0.png", 7)
+    write_image(tmp_path / "test" / "b" / "0.png", 7)
+    opened.clear()
+    open_data(f"folder:{tmp_path}", "test", limit=2)
+    assert {file.parts[-3] for file in opened} == {"test"}
+
+
 def test_source_says_whether_it_has_parts(tmp_path):
     write_folder(tmp_path / "parts")
     images, labels = np.zeros((2, 4, 4), np.uint8), [0, 1]

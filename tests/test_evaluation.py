@@ -1,5 +1,7 @@
 """Accuracy and loss: against the obvious formula, against real networks, and on data that does not fit."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 
 from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import Normalization, choose_normalization, image_set, open_data
-from analog_samson.errors import DataError, OptionError
+from analog_samson.errors import DataError, OptionError, PlanError
 from analog_samson.evaluation import Batches, Evaluation, Normalizer, eval_mode, evaluate
 from analog_samson.models import build_model, restore_model
 
@@ -59,6 +61,14 @@ def test_evaluation_equals_the_formula_whatever_the_batch_size():
         assert found.count == 11
         assert found.loss == pytest.approx(loss, rel=1e-6)
         assert found.accuracy_percent == pytest.approx(accuracy)
+
+
+def test_answer_that_is_no_number_is_never_right():
+    x = torch.eye(3)
+    x[0, 1] = math.nan
+    assert evaluate(nn.Identity(), [(x, torch.arange(3))]).accuracy_percent == pytest.approx(200 / 3)
+    x[0] = torch.tensor([1.0, -math.inf, 0.0])  # a class that cannot be
+    assert evaluate(nn.Identity(), [(x, torch.arange(3))]).accuracy_percent == 100
 
 
 def test_any_iterable_of_pairs_can_be_evaluated():
@@ -130,6 +140,30 @@ def test_failure_inside_a_network_is_told_with_the_size_of_the_images():
     with pytest.raises(DataError, match=words) as caught:
         evaluate(model, batches(made_set()))
     assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+class _Raising(nn.Module):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [TypeError("no int"), KeyError("head"), AttributeError("'x'"), ZeroDivisionError()])
+def test_whatever_a_forward_raises_is_told_with_its_type_and_place(error):
+    told, kind = str(error) or "no reason given", type(error).__name__
+    words = rf"cannot run on images of 3 x 8 x 8: {told} \({kind} at .*test_evaluation\.py:\d+\)"
+    with pytest.raises(DataError, match=words):
+        evaluate(_Raising(error), batches(made_set()))
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), PlanError("mine")])
+def test_what_says_enough_by_itself_is_passed_on(error):
+    with pytest.raises(type(error)) as caught:
+        evaluate(_Raising(error), batches(made_set()))
+    assert caught.value is error
 
 
 @pytest.mark.parametrize(("model", "shape"), [(nn.Identity(), r"\(4, 3, 8, 8\)"), (nn.Flatten(0), r"\(768,\)")])

@@ -265,6 +265,23 @@ def test_input_noise_makes_outputs_of_one_vector_covary_as_on_the_compiled_tile(
     assert correlation.abs().fill_diagonal_(0).max() > 0.3  # there is something to get right
 
 
+def test_converters_are_computed_without_tf32_which_is_put_back(monkeypatch):
+    layer, x = make("conv2d")
+    ours, _ = build_pair(layer, RANDOM["everything"])
+    seen, multiply = [], ours.convolve
+
+    def watched(*arguments, **options):
+        seen.append((torch.backends.cudnn.conv.fp32_precision, arguments[0].dtype))
+        return multiply(*arguments, **options)
+
+    monkeypatch.setattr(ours, "convolve", watched)
+    before = torch.backends.cudnn.allow_tf32
+    with torch.autocast("cpu", torch.bfloat16):
+        ours(x)
+    assert set(seen) == {("ieee", torch.float32)}
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 def test_forward_noise_when_seeded_repeats_and_differs_between_calls():
     layer, x = make("conv2d")
     ours, _ = build_pair(layer, RANDOM["everything"])

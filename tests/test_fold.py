@@ -172,6 +172,37 @@ def test_folded_layer_with_two_names_is_gone_under_both():
     assert analog.norm is analog.body[1]
 
 
+class _Reader(nn.Module):
+    """The forward reads the layer that is folded, by values that are recorded and by some that are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.again = self.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.conv(x)).flatten(2).mean(2)
+        shift = self.again.running_mean.sqrt().nan_to_num() + self.norm.eps
+        return y * self.norm.running_var + shift * self.again.weight * self.norm.num_features
+
+
+def test_folded_layer_can_still_be_read():
+    model, data = randomized(_Reader()), batches(8)
+    analog, x = aged(model, load_preset("ideal"), data), data[0][0]
+    expected = output(analog, x)
+    with folded(analog, {"conv": "norm"}):
+        torch.testing.assert_close(output(analog, x), expected)
+        names = [*analog.state_dict()]
+        assert not any("norm" in name for name in names)
+    assert torch.equal(output(analog, x), expected)
+
+
+def test_simulate_drift_of_a_network_that_reads_its_batch_norm():
+    model, data = randomized(_Reader()), [(x, y % 4) for x, y in batches(8)]
+    assert foldable(model, data) == {"conv": "norm"}
+    assert simulate_drift(model, load_preset("ideal"), data, times=[1.0], instances=1, seed=0).records
+
+
 def test_folded_takes_the_statistics_of_the_moment():
     model, data = net(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
     analog, pairs = aged(model, load_preset("ideal"), data), foldable(model, data)

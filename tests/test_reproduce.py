@@ -23,12 +23,14 @@ from commands import error_of, output_of
 from analog_samson.checkpoint import load_checkpoint
 from analog_samson.cli.reproduce import reproduce
 from analog_samson.data import open_data
+from analog_samson.errors import RunError
 from analog_samson.experiments import cells, score
 from analog_samson.experiments.catalogue import PACKAGE, experiment_names, load_experiment, networks_of
 from analog_samson.experiments.jobs import CHECKPOINT
-from analog_samson.experiments.parts import load_part
+from analog_samson.experiments.parts import load_part, write_part
 from analog_samson.experiments.schema import NoNetworks
 from analog_samson.experiments.shown import WorstCase
+from analog_samson.experiments.tune import write_choices
 from analog_samson.experiments.values import read_values
 from analog_samson.experiments.worst_case import closed_form, largest_deviation, worst_case_curves
 from analog_samson.models import build_model
@@ -394,6 +396,22 @@ def test_worst_case_figure_is_written_in_seconds(tmp_path):
         *("fig1.csv", "fig1.md", "fig1.png", "fig1.svg", "fig1.txt", "fig1_raw.csv")
     ]
     assert len(rows(tmp_path / "fig1_raw.csv")) == 4 * 3 * 100
+
+
+@pytest.mark.parametrize("out", ["nets.py", "nets.py/new"])
+def test_results_are_refused_where_a_file_is(tmp_path, out):
+    (tmp_path / "nets.py").write_text("kept")
+    place = tmp_path / out
+    for write in (
+        lambda: call("fig1", "--out", place),
+        lambda: write_part(place / "part.json", {}, {}),
+        lambda: write_choices([], place / "choices.json"),
+    ):
+        with pytest.raises(RunError, match=f"{out}: cannot be made .*; choose another output folder"):
+            write()
+    with pytest.raises(RunError, match=r"digits_cnn_digits/sgd/seed0/training: cannot be .*Not a directory"):
+        call("fig2", "--only", "digits", *TINY, "--out", place)
+    assert (tmp_path / "nets.py").read_text() == "kept"
 
 
 def test_killed_run_goes_on_and_ends_with_the_same_numbers(tmp_path):

@@ -1,6 +1,7 @@
 """A run from end to end: folder, resumption, repetition."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from small import SMALL, Small, small_options
 from torch import nn
 
 from analog_samson.checkpoint import save_checkpoint
-from analog_samson.errors import AnalogSamsonError, DataError, OptionError, RunError
+from analog_samson.errors import AnalogSamsonError, DataError, OptionError, PlanError, RunError
 from analog_samson.report.command import make_report
 from analog_samson.results.runfile import repeated_run
 from analog_samson.results.store import open_run
@@ -172,6 +173,75 @@ def test_read_config_when_not_a_run_is_refused(tmp_path):
         read_config(tmp_path / "mine.toml")
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('adabs = "no"', "adabs: expected a valid boolean, got 'no'"),
+        ("instances = 2.5", "instances: expected a valid integer, got 2.5"),
+        ("instances = true", "instances: expected a valid integer, got True"),
+        ("times = 3600.0", "times: expected a valid array, got 3600.0"),
+        ('threads = "1"', "threads: expected a valid integer, got '1'"),
+        ("seed = 2020-01-01", "seed: expected a valid integer, got '2020-01-01'"),
+        ("checkpoint", "checkpoint: missing"),
+    ],
+)
+def test_config_of_another_kind_is_told_by_option(line, told, options, tmp_path):
+    run_simulation(options, tmp_path / "a").close()
+    text = (tmp_path / "a" / "run.toml").read_text()
+    kept = [one for one in text.splitlines() if not one.startswith(line.split(" = ")[0] + " = ")]
+    copy = tmp_path / "mine.toml"
+    copy.write_text("\n".join([*kept, line if "=" in line else ""]))
+    if line.startswith("times"):
+        copy.write_text(re.sub(r"times = \[[^]]*\]", line, text))
+    with pytest.raises(RunError, match=re.escape(told)):
+        read_config(copy)
+
+
+def test_run_when_it_goes_on_keeps_what_its_values_were_made_with(options, tmp_path):
+    run_simulation(options, tmp_path / "run", command="the first").close()
+    with run_simulation(options, tmp_path / "run", command="another") as run:
+        assert run.meta("command") == "the first"
+
+
+def test_run_when_the_code_of_the_model_changed_is_refused(options, tmp_path, monkeypatch):
+    run_simulation(options, tmp_path / "run").close()
+    monkeypatch.setattr(Small, "forward", lambda self, x: 1.1 * self.head(self.body(x).reshape(len(x), -1)))
+    with pytest.raises(RunError, match=r"of other contents: 1 problem\n  outputs: the run there has "):
+        run_simulation(options, tmp_path / "run")
+    with pytest.raises(RunError, match="outputs: the run there has"):
+        run_simulation(options, tmp_path / "again", repeats=tmp_path / "run")
+    assert not (tmp_path / "again").exists()
+
+
+def test_run_in_which_nothing_was_measured_gives_way_to_another(options, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise PlanError("no such layer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("analog_samson.drift.convert", fail)
+        with pytest.raises(PlanError):
+            run_simulation(replace(options, seed=3), tmp_path / "run", command="the first")
+    with run_simulation(options, tmp_path / "run", command="another") as run:
+        assert (run.options["seed"], run.meta("command"), run.is_empty()) == (options.seed, "another", False)
+    run_simulation(options, tmp_path / "clean").close()
+    assert csv(tmp_path / "run") == csv(tmp_path / "clean")
+
+
+def test_run_with_adabs_but_no_batch_norm_leaves_nothing_behind(options, tmp_path):
+    model = seeded(Plain)
+    save_checkpoint(tmp_path / "norm.safetensors", model, {"model": "test_simulation:Plain"})
+    with pytest.raises(OptionError, match="no batch-norm layer"):
+        run_simulation(replace(options, checkpoint=str(tmp_path / "norm.safetensors"), adabs=True), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_of_a_network_that_answers_with_nan_is_refused(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(Small, "forward", lambda self, x: self.head(self.body(x).reshape(len(x), -1)).mul(-1).log())
+    with pytest.raises(DataError, match=r"answers npz:test\.npz with NaN"):
+        run_simulation(options, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_config_may_be_a_folder_its_file_or_a_copy_of_any_name(options, tmp_path):
     run_simulation(options, tmp_path / "a").close()
     copy = tmp_path / "mine.toml"
@@ -216,6 +286,14 @@ def test_run_when_calibration_is_coloured_sees_it_as_training_does(tmp_path):
     for name, changes in (("a", {}), ("b", {}), ("plain", {"calibration_augment": False})):
         run_simulation(replace(options, **changes), tmp_path / name).close()
     assert csv(tmp_path / "a") == csv(tmp_path / "b") != csv(tmp_path / "plain")
+
+
+class Plain(Small):
+    """Without batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body[1] = nn.GroupNorm(1, 4)
 
 
 class Coloured(Small):

@@ -1,6 +1,8 @@
 """Run folders: one transaction a cell, resumable, safe against kill -9, and never mixed up with other files."""
 
+import errno
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -22,6 +24,8 @@ from synthetic_runs import OPTIONS, synthetic_records, synthetic_run
 
 from analog_samson.errors import RunError
 from analog_samson.report.exports import render_csv
+from analog_samson.results.atomic import make_folder, write_atomically
+from analog_samson.results.lock import FolderLock
 from analog_samson.results.store import RunFolder, open_run
 
 HERE = Path(__file__).parent
@@ -173,6 +177,52 @@ def test_folder_is_refused_when_it_is_read_only(read_only: Path, name: str) -> N
     with pytest.raises(RunError, match=r"Permission denied\); choose another output folder"):
         RunFolder.create(read_only / name, OPTIONS)
     assert list(read_only.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("file.py/x.json", "Not a directory"),
+        ("none/x.json", "No such file or directory"),
+        ("n" * 250, "File name too long"),
+        (".", "has an empty name.; expected the name of a file"),
+        ("a\0b", "embedded null byte"),
+        ("folder", "Is a directory"),
+    ],
+)
+def test_file_is_refused_in_one_message_where_none_can_be(
+    tmp_path: Path, monkeypatch: Any, name: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.py").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RunError, match=f"^{re.escape(name)}: cannot be written \\(.*{words}"):
+        write_atomically(Path(name), b"data")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.py", "folder"]
+    assert (tmp_path / "file.py").read_text() == "kept"
+
+
+def test_file_is_refused_when_its_folder_is_read_only(read_only: Path) -> None:
+    with pytest.raises(RunError, match=r"x: cannot be written \(Permission denied\); choose another place"):
+        write_atomically(read_only / "x", b"data")
+
+
+@pytest.mark.parametrize("name", ["file.py", "file.py/new"])
+def test_folder_cannot_be_made_where_a_file_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file.py").write_text("kept")
+    with pytest.raises(RunError, match=f"{name}: cannot be made .*; choose another output folder"):
+        make_folder(tmp_path / name)
+
+
+def test_folder_is_refused_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.pwrite", full)
+        with pytest.raises(RunError, match=r"cannot be written \(No space left on device\); choose another output"):
+            FolderLock(tmp_path)
+    FolderLock(tmp_path).release()
 
 
 def test_folder_that_a_kill_left_empty_is_taken_up(tmp_path: Path) -> None:

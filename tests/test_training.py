@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from networks import Stateful, lazy
 from torch import nn
 
 from analog_samson import rng
 from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import NORMALIZATIONS, ImageSet, Normalization, image_set, open_data
-from analog_samson.errors import DataError, OptionError, RunError
+from analog_samson.errors import DataError, ModelError, OptionError, RunError
 from analog_samson.evaluation import Batches, evaluate
 from analog_samson.models import build_model, restore_model
 from analog_samson.sharpness.selection import crossbar_weights
@@ -424,6 +425,71 @@ def test_damaged_state_is_explained(tmp_path):
     (tmp_path / "run" / "resume.pt").write_bytes(b"hello")
     with pytest.raises(RunError, match=r"resume\.pt: damaged .* delete .* to train anew"):
         train(tmp_path / "run", epochs=1)
+
+
+@pytest.mark.parametrize("diverged", [True, False], ids=["diverged", "stopped"])
+def test_folder_without_a_finished_epoch_is_taken_over(tmp_path, diverged):
+    model, progress = network(), None if diverged else stop_at(1, 1)
+    if diverged:
+        model.head.weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(TrainingError if diverged else KeyboardInterrupt):
+        train(tmp_path / "run", model=model, progress=progress, learning_rate=1.0)
+    assert (tmp_path / "run" / "train.toml").exists()
+    train(tmp_path / "run", learning_rate=0.01)
+    train(tmp_path / "whole", learning_rate=0.01)
+    assert weights_and_history(tmp_path / "run") == weights_and_history(tmp_path / "whole")
+    with pytest.raises(RunError, match=r"learning_rate: the run there has 0\.01"):
+        train(tmp_path / "run", learning_rate=0.02)
+
+
+def test_train_toml_that_is_not_ours_is_not_overwritten(tmp_path):
+    (tmp_path / "train.toml").write_text("epochs = 3\n")
+    with pytest.raises(RunError, match="choose another output folder"):
+        train(tmp_path)
+    assert (tmp_path / "train.toml").read_text() == "epochs = 3\n"
+
+
+# ---- networks of all kinds
+
+
+class _Odd(nn.Module):
+    """A network whose training forward returns something else than logits."""
+
+    def __init__(self, answer) -> None:
+        super().__init__()
+        self.net, self.answer = network(), answer
+
+    def forward(self, x):
+        y = self.net(x)
+        return self.answer(y) if self.training else y
+
+
+def test_first_of_several_outputs_is_trained():
+    plain, _ = train(epochs=1)
+    odd, _ = train(model=_Odd(lambda y: (y, y.detach() * 2, None)), epochs=1)
+    assert same_weights(plain, odd.net)
+
+
+@pytest.mark.parametrize(
+    ("answer", "got"),
+    [
+        (lambda y: {"logits": y}, "a dict"),
+        (lambda y: (None, y), "a tuple that begins with a NoneType"),
+        (list, "a list"),
+    ],
+)
+def test_other_outputs_in_training_are_refused(answer, got):
+    with pytest.raises(DataError, match=f"the network returns {got} in training; expected logits"):
+        train(model=_Odd(answer))
+
+
+def test_network_that_cannot_be_stored_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ModelError, match=r"network Stateful: 1 problem\n  _extra_state: a dict of get_extra_state"):
+        train(tmp_path / "run", model=Stateful())
+    with pytest.raises(ModelError, match=r"network Sequential: 2 problems\n  1\.weight: a lazy layer"):
+        train(tmp_path / "run", model=lazy())
+    assert not (tmp_path / "run").exists()
+    train(model=Stateful(), epochs=1)  # nothing is stored
 
 
 # ---- what must stop it

@@ -26,12 +26,19 @@ def convert(
 
     if model is None and checkpoint is None:
         raise OptionError("convert: give --model NAME, --checkpoint FILE, or both")
+    _check_name(out)
     shape = _parse_shape(input_shape)
     found, kept = resolve_preset(preset, preset_dir), tuple(exclude or ())
     print(describe_conversion(model, checkpoint, found, exclude=kept, input_shape=shape, out=out))
 
 
 convert.__doc__ = f"Show which layers go on analog tiles, and the hardware they need.\n\n{EXAMPLE}"
+
+
+def _check_name(out: Path | None) -> None:
+    """Raise OptionError for a file that is not JSON by its name, so that --out never overwrites a checkpoint."""
+    if out is not None and out.suffix != ".json":
+        raise OptionError(f"--out {out}: expected a file name that ends in .json")
 
 
 def _parse_shape(text: str | None) -> tuple[int, ...] | None:

@@ -19,9 +19,11 @@ def demo(
 ) -> None:
     from analog_samson.demonstration import CONTENDERS
     from analog_samson.installation import check_installation
+    from analog_samson.presets.search import load_preset
     from analog_samson.report.command import make_report
 
     check_installation()
+    load_preset(preset)  # a wrong name is told before the trainings
     folders = [_one(contender, out, preset, instances, seed) for contender in CONTENDERS]
     print(make_report(folders, "text", out=out / "report.html", html=True, say=print), end="")
 

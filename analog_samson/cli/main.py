@@ -52,6 +52,10 @@ for command, continues in (
     (doctor.doctor, False),
 ):
     app.command()(told_when_interrupted(command, continues=continues))
+for group in (presets.app, zoo.app):
+    for part in group.registered_commands:
+        if part.callback is not None:
+            part.callback = told_when_interrupted(part.callback, continues=False)
 app.add_typer(presets.app, name="presets")
 app.add_typer(zoo.app, name="zoo")
 

@@ -46,7 +46,7 @@ def simulate(
         typer.Option(help="Add chips until the 95 % interval of every time is this narrow (points of accuracy)."),
     ] = None,
     max_instances: Annotated[int, typer.Option(help="With --target-halfwidth: never more chips than this.")] = 100,
-    seed: Annotated[int, typer.Option(help="Equal seeds meet equal devices, for every checkpoint.")] = 0,
+    seed: Annotated[int, typer.Option(help="Equal seeds meet equal devices, for every checkpoint of a network.")] = 0,
     sigmas: Annotated[
         str, typer.Option(help="Gaussian conductance model: values of sigma_c, or `none`.")
     ] = "0,0.1,0.2,0.3,0.4,0.5",

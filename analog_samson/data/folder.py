@@ -19,7 +19,9 @@ _LAYOUT = "expected DIR/CLASS/IMAGE, or DIR/train/CLASS/IMAGE and DIR/test/CLASS
 
 
 def load_folder(path: Path, split: str, options: Mapping[str, int | None], limit: int | None) -> ImageSet:
-    """Decode a folder; RGB, or grey where all files are grey. Classes are numbered in the order of their names.
+    """Decode a folder; RGB, or grey where all its images are grey. Classes are numbered in the order of their names.
+
+    Which of the two holds for the whole folder: for every split, and for any `limit`.
 
     options: resize scales the shorter side to so many pixels (bilinear, antialiased); crop cuts the middle square.
     For training on photographs decode more than is tested on: imagenet:DIR,crop=256 (see `augment`).
@@ -33,7 +35,7 @@ def load_folder(path: Path, split: str, options: Mapping[str, int | None], limit
         raise DataError(f"{root}: no images found in {len(classes)} class folders; {_LAYOUT}")
     order = torch.randperm(len(files), generator=rng.generator(0, "folder order")).tolist()
     chosen = [files[position] for position in order[: limit or None]]
-    pixels = _decode(root, [file for file, _ in chosen], options)
+    pixels = _decode(root, [file for file, _ in chosen], _mode([root, *parts]), options)
     labels = np.array([label for _, label in chosen])
     found = image_set(pixels, labels, name=f"folder:{path.name}", where=str(root), num_classes=len(classes))
     return replace(found, divided=root != path)
@@ -70,9 +72,14 @@ def _images(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES)
 
 
-def _decode(root: Path, files: Sequence[Path], options: Mapping[str, int | None]) -> np.ndarray:
+def _mode(parts: Sequence[Path]) -> str:
+    """L where every image of all parts is grey, else RGB; reads headers alone, up to the first image in colour."""
+    files = (file for part in dict.fromkeys(parts) for name in _subfolders(part) for file in _images(part / name))
+    return "L" if all(map(_is_grey, files)) else "RGB"
+
+
+def _decode(root: Path, files: Sequence[Path], mode: str, options: Mapping[str, int | None]) -> np.ndarray:
     """(N, H, W, C) uint8; the memory is claimed once, with the size of the first image."""
-    mode = "L" if all(_is_grey(file) for file in files) else "RGB"
     decoded = _each(files, mode, options)
     first = next(decoded)
     _check_memory(root, first.nbytes * len(files), len(files))

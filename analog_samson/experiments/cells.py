@@ -152,7 +152,8 @@ def count_top(model: nn.Module, batches: Batches) -> dict[str, float]:
 def load_network(job: CellJob, checkpoint: Path) -> tuple[nn.Module, Normalization]:
     """A checkpoint's network on the job's device, and the normalisation of its input."""
     stored = load_checkpoint(checkpoint)
-    model = restore_model(stored, job.cell.network).to(find_device(job.device)).eval()
+    model = restore_model(stored, job.cell.network).to(find_device(job.device))
+    model.eval()
     chosen, _ = choose_normalization(
         text=_normalization(job.cell), metadata=stored.metadata, model_name=job.cell.network, data_spec=job.data.train
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.errors import RunError
-from analog_samson.results.atomic import write_atomically
+from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.runfile import check_same_options
 
 
@@ -25,7 +25,7 @@ def read_part(path: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def write_part(path: Path, asked: Mapping[str, Any], values: Mapping[str, Any]) -> None:
     """Mark a part as finished."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomically(path, (json.dumps({"asked": _plain(asked), "values": values}, indent=1) + "\n").encode())
 
 
@@ -33,7 +33,7 @@ def load_part(path: Path) -> dict[str, Any] | None:
     """What `write_part` stored, unchecked."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({error}); delete it to measure this again") from error

@@ -14,7 +14,7 @@ from analog_samson.experiments.tables import result_blocks
 from analog_samson.experiments.view import View, options_text
 from analog_samson.report.drawing import WIDE, Drawing, png, svg
 from analog_samson.report.grid import Block, Grid, render_markdown, render_text
-from analog_samson.results.atomic import write_atomically
+from analog_samson.results.atomic import make_folder, write_atomically
 
 
 def write_results(view: View, out: Path) -> str:
@@ -55,7 +55,7 @@ def write_worst_case(experiment: Experiment, shows: WorstCase, out: Path) -> str
 
 
 def _write_blocks(blocks: Sequence[Block], out: Path, stem: str) -> str:
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     text = render_text(blocks)
     _write(out / f"{stem}.txt", text)
     _write(out / f"{stem}.md", render_markdown(blocks))

@@ -8,7 +8,7 @@ from typing import Any
 
 from analog_samson.experiments.parts import load_part
 from analog_samson.experiments.plan import Cell, Choices
-from analog_samson.results.atomic import write_atomically
+from analog_samson.results.atomic import make_folder, write_atomically
 
 SCORE_FILE = "score.json"
 
@@ -63,7 +63,7 @@ def write_choices(choices: Sequence[Choice], path: Path) -> None:
         }
         for choice in choices
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_atomically(path, (json.dumps(rows, indent=1) + "\n").encode())
 
 

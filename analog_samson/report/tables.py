@@ -1,6 +1,7 @@
 """The tables of one or several runs: overview, details, Gaussian sweep, comparison; and the notes below them."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 from analog_samson.report.comparison import Comparison, Step, compare, family_size
 from analog_samson.report.data import state_data, step_data, sweep_data
@@ -136,6 +137,10 @@ def _run_notes(run: Run, *, named: bool) -> list[str]:
     notes = [] if (unfinished := missing_instances(run)) is None else [f"{where}{unfinished}"]
     if (stopping := _stopping_note(run)) is not None:
         notes.append(f"{where}{stopping}")
+    if lost := sum(record.metric == "loss" and not isfinite(record.value) for record in run.records):
+        notes.append(
+            f"{where}{lost} of the losses measured are not finite: an image answered with NaN counts as wrong."
+        )
     return notes
 
 

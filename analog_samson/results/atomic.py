@@ -1,6 +1,7 @@
-"""Write a file whole or not at all."""
+"""Write a file whole or not at all, and make the folder it goes to."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from analog_samson.errors import RunError
@@ -9,9 +10,31 @@ from analog_samson.errors import RunError
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` by `data` so that a reader, or a crash at any moment, meets the old file or the new one.
 
-    The folder must exist. Raises RunError where the folder cannot be written.
+    The folder must exist. Raises RunError where the folder cannot be written or `path` cannot name a file.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        _replace(path, path.with_name(f".{path.name}.{os.getpid()}.part"), data)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    except ValueError as error:
+        raise RunError(f"{path}: cannot be written ({error}); expected the name of a file") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are missing. Raises RunError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another output folder") from error
+
+
+def is_leftover(name: str, of: str) -> bool:
+    """Whether `name` is what a killed write_atomically of the file named `of` leaves behind."""
+    return name.startswith(f".{of}.") and name.endswith(".part")
+
+
+def _replace(path: Path, part: Path, data: bytes) -> None:
+    """Write `part` and rename it; where that fails it is removed, if the place lets it."""
     try:
         with part.open("wb") as file:
             file.write(data)
@@ -19,14 +42,10 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
         _sync_folder(path.parent)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
-
-
-def is_leftover(name: str, of: str) -> bool:
-    """Whether `name` is what a killed write_atomically of the file named `of` leaves behind."""
-    return name.startswith(f".{of}.") and name.endswith(".part")
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,18 +4,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from analog_samson.errors import RunError, list_faults
 from analog_samson.results.database import DATABASE
 from analog_samson.results.runfile import RUN_FILE
 from analog_samson.results.store import RunFolder, open_run
 
+_ROUNDING = 1e-2  # of the largest output; TF32 and other orders of summation stay far below it
+
 
 def refuse_other_contents(run: RunFolder, contents: Mapping[str, Any]) -> None:
     """Raise RunError, and close `run`, where its meta holds another fingerprint under one of these keys.
 
-    contents: by key of the meta a fingerprint, a dictionary with one (`sha256` or `fingerprint`), or None.
+    A run in which nothing was measured yet may be of other contents from now on.
+    contents: by key of the meta a fingerprint, a dictionary with one (`sha256` or `fingerprint`), a list of what the
+    network answers, or None.
     """
-    changed = _changed(run, contents)
+    changed = [] if run.is_empty() else _changed(run, contents)
     if changed:
         run.close()
         remedy = "choose another output folder, or put the files back to continue that run"
@@ -42,14 +48,24 @@ def refuse_changed_files(folder: Path, contents: Mapping[str, Any]) -> None:
 
 def _changed(run: RunFolder, contents: Mapping[str, Any]) -> list[str]:
     stored = {key: run.meta(key) for key in contents}
+    changed = [key for key, before in stored.items() if before is not None and _differ(before, contents[key])]
+    # What the network answers follows from the files: it tells something only where they are the same.
+    told = [key for key in changed if not isinstance(contents[key], list)] or changed
     return [
-        f"{key}: the run there has {_fingerprint(before)}, this one {_fingerprint(contents[key])}"
-        for key, before in stored.items()
-        if before is not None and _fingerprint(before) != _fingerprint(contents[key])
+        f"{key}: the run there has {_fingerprint(stored[key])}, this one {_fingerprint(contents[key])}" for key in told
     ]
 
 
+def _differ(before: Any, now: Any) -> bool:
+    """Numbers are equal up to rounding, which depends on processor and threads; fingerprints to the letter."""
+    if not isinstance(now, list):
+        return _fingerprint(before) != _fingerprint(now)
+    return len(before) != len(now) or not np.allclose(before, now, rtol=0, atol=_ROUNDING * max(map(abs, now)))
+
+
 def _fingerprint(described: Any) -> str:
+    if isinstance(described, list):
+        return ", ".join(f"{value:.3g}" for value in described[:3]) + ", ..."
     if isinstance(described, Mapping):
         described = described.get("sha256") or described["fingerprint"]
     return "none" if described is None else str(described)[:12]

@@ -20,16 +20,19 @@ class FolderLock:
         try:
             descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another output folder") from error
+            raise RunError(_unwritable_message(folder, error)) from error
         self._close = weakref.finalize(self, os.close, descriptor)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except (BlockingIOError, PermissionError) as error:
             owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
             self._close()
             raise RunError(_locked_message(folder, owner)) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            self._close()
+            raise RunError(_unwritable_message(folder, error)) from error
 
     def release(self) -> None:
         """Let other processes write; safe to call twice."""
@@ -39,3 +42,7 @@ class FolderLock:
 def _locked_message(folder: Path, owner: str) -> str:
     who = f"process {owner}" if owner else "another process"
     return f"{folder}: {who} is writing to this run; wait for it to end or choose another output folder"
+
+
+def _unwritable_message(folder: Path, error: OSError) -> str:
+    return f"{folder}: cannot be written ({error.strerror}); choose another output folder"

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,7 +52,7 @@ class RunFolder:
     def create(
         cls, path: str | Path, options: Mapping[str, Any], *, volatile: Collection[str] = (), remark: str = REPEAT
     ) -> "RunFolder":
-        """Make a run folder, or continue the run there if its options are the same.
+        """Make a run folder, or continue the run there if its options are the same; one without values is replaced.
 
         options: every option of the run, resolved; None values are left out of run.toml. Options named in
         `volatile` (such as the device) may differ when a run is continued; run.toml keeps the first values. `remark`
@@ -61,14 +62,13 @@ class RunFolder:
         folder, asked = Path(path), plain_options(options)
         stored = _stored_options(folder)
         if stored is not None:
-            check_same_options(folder, stored, asked, volatile)
+            _continues(folder, stored, asked, volatile)
         _make_folder(folder)
         lock = FolderLock(folder)
         stored = _stored_options(folder)  # again: now no other process can be making the run
-        if stored is None:
+        if stored is None or not _continues(folder, stored, asked, volatile):
+            (folder / DATABASE).unlink(missing_ok=True)
             write_atomically(folder / RUN_FILE, render_options(asked, remark))
-        else:
-            check_same_options(folder, stored, asked, volatile)
         return cls(folder, read_options(folder / RUN_FILE), open_writable(folder), lock)
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -102,6 +102,11 @@ class RunFolder:
         with reported(self.path):
             rows = self._connection.execute(f"SELECT {', '.join(COLUMNS)} FROM record").fetchall()
         return sorted((from_row(row) for row in rows), key=sort_key)
+
+    def is_empty(self) -> bool:
+        """Whether nothing was measured yet."""
+        with reported(self.path):
+            return self._connection.execute("SELECT 1 FROM record LIMIT 1").fetchone() is None
 
     def set_meta(self, key: str, value: Any) -> None:
         """Store a JSON value (environment, preset, plan, ...) under `key`, in place of an earlier one."""
@@ -153,6 +158,24 @@ def _not_a_run(folder: Path, missing: list[str]) -> str:
         return f"{looked} (it is a file)"
     runs = sorted(str(child.parent) for child in folder.glob(f"*/{RUN_FILE}"))
     return f"{looked}; runs inside it: {', '.join(runs)}" if runs else looked
+
+
+def _continues(folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], volatile: Collection[str]) -> bool:
+    """Whether the run there is the one asked for; False for another in which nothing was measured, else RunError."""
+    try:
+        check_same_options(folder, stored, asked, volatile)
+    except RunError:
+        if not _is_unmeasured(folder):
+            raise
+        return False
+    return True
+
+
+def _is_unmeasured(folder: Path) -> bool:
+    if not (folder / DATABASE).exists():
+        return True
+    with closing(open_readable(folder)) as connection, reported(folder):
+        return connection.execute("SELECT 1 FROM record LIMIT 1").fetchone() is None
 
 
 def _stored_options(folder: Path) -> dict[str, Any] | None:

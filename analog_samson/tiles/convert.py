@@ -54,8 +54,12 @@ def convert(
     _check_finite(model, paths)
     config = rpu_config(preset)
     fast = engine == "fast"
+    if not fast and (preset.tile.max_rows or preset.tile.max_columns):
+        _refuse_indexed(model, paths, preset)
     analog = _replace(copy.deepcopy(model), paths, crossbar_config(config) if fast else config, fast)
-    return _as_root(analog).eval()
+    analog = _as_root(analog)
+    analog.eval()  # on a line of its own: a network's train() need not return it
+    return analog
 
 
 def _replace(model: nn.Module, paths: Sequence[str], config: InferenceRPUConfig, fast: bool) -> nn.Module:
@@ -105,6 +109,17 @@ def _as_root(model: nn.Module) -> nn.Module:
     # aihwkit keeps its wrapper classes by bare class name: two models called Net would share one forward.
     AnalogWrapper.SUBCLASSES.pop(f"AnalogWrapper{type(model).__name__}", None)
     return AnalogWrapper(model)
+
+
+def _refuse_indexed(model: nn.Module, paths: Sequence[str], preset: Preset) -> None:
+    """aihwkit cannot divide the tiles of a Conv1d or Conv3d: PlanError names them all."""
+    kinds = {path: find_layer(model, path) for path in paths}
+    faults = [
+        f"{path}: a {type(one).__name__}" for path, one in kinds.items() if isinstance(one, nn.Conv1d | nn.Conv3d)
+    ]
+    if faults:
+        where = f'engine "aihwkit" cannot divide these layers into tiles of limited size, as {preset.name} asks'
+        raise PlanError(f'{list_faults(where, faults)}\n  use engine "fast", or exclude them')
 
 
 def _check_finite(model: nn.Module, paths: Sequence[str]) -> None:

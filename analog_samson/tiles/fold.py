@@ -8,6 +8,7 @@ over the activations less. Where statistics are being recomputed (AdaBS) the lay
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -30,7 +31,8 @@ def foldable(model: nn.Module, data: Iterable[tuple[Tensor, Tensor]]) -> Pairs:
     """
     modes = {module: module.training for module in model.modules()}
     try:
-        graph = fx.symbolic_trace(model.eval())
+        model.eval()
+        graph = fx.symbolic_trace(model)
         x = next(x for x, _ in data)[:_FEW]
         return _pairs(graph) if torch.equal(graph(x), model(x)) else {}
     except Exception:  # a model may do to a symbolic value whatever fails; then it runs as it is written
@@ -52,14 +54,25 @@ def folded(analog: nn.Module, pairs: Pairs) -> Iterator[None]:
             layer, norm = analog.get_submodule(layer_path), analog.get_submodule(norm_path)
             if isinstance(layer, CrossbarConv) and layer.fast and _is_constant(norm):
                 layer.after = affine_of(norm)
-                identity = nn.Identity()
-                taken.append((layer, norm, identity))
-                _exchange(analog, norm, identity)
+                silent = _StandIn(norm)
+                taken.append((layer, norm, silent))
+                _exchange(analog, norm, silent)
         yield
     finally:
         for layer, norm, stand_in in taken:
             layer.after = None
             _exchange(analog, stand_in, norm)
+
+
+class _StandIn(nn.Identity):
+    """Passes its input on, and shows the attributes of the layer that is gone: the forward may read its statistics."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.__dict__["_norm"] = norm  # unregistered, so it is no part of the model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_norm"], name)
 
 
 @torch.no_grad()

@@ -253,7 +253,8 @@ def _count_positions(model: nn.Module, input_shape: Sequence[int]) -> dict[int, 
     like = next((p for p in model.parameters()), torch.zeros(()))
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, *input_shape, device=like.device, dtype=like.dtype))
+            model.eval()
+            model(torch.zeros(1, *input_shape, device=like.device, dtype=like.dtype))
     except Exception as error:  # the forward is the user's: it may raise anything
         shape, told = tuple(input_shape), str(error) or type(error).__name__
         raise PlanError(f"the model cannot run on one sample of shape {shape}: {told}") from error

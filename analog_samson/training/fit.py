@@ -16,6 +16,7 @@ from analog_samson.data import ImageSet, Normalization, choose_normalization
 from analog_samson.errors import DataError, ModelError, OptionError, list_faults
 from analog_samson.evaluation import Batches, Evaluation, Normalizer, evaluate, on_device_if_small
 from analog_samson.sharpness.perturb import expect_moving
+from analog_samson.state_check import check_initialised, check_storable
 from analog_samson.training.average import WeightAverage
 from analog_samson.training.distill import Teacher, TeacherOnDevice, with_distillation
 from analog_samson.training.distributed import ALONE, World
@@ -86,6 +87,7 @@ def _prepare(
     world: World,
 ) -> Run:
     """Check that network, data, options and teacher fit together, before anything is written."""
+    check_initialised(model)
     normalization = _normalization(train_set, options)
     options = with_distillation(replace(options, normalization=normalization), teacher)
     if teacher is not None and teacher.model is model:
@@ -219,6 +221,7 @@ def _identity(run: Run, metadata: Mapping[str, Any], teacher: Teacher | None) ->
 
 
 def _weights_sha256(model: nn.Module) -> str:
+    check_storable(model)
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(f"{name}{tuple(tensor.shape)}".encode())

@@ -25,7 +25,8 @@ TRAIN_FILE, STATE_FILE = "train.toml", "resume.pt"
 CHECKPOINT_FILE, HISTORY_FILE = "checkpoint.safetensors", "history.csv"
 SCHEMA = 1
 _IMPLIED = {"processes": 1}  # not stated by a training in one process
-_HEADER = "# analog-samson training: every option as it was used; one that is not listed was not given.\n\n"
+_MARK = "# analog-samson training"
+_HEADER = f"{_MARK}: every option as it was used; one that is not listed was not given.\n\n"
 
 
 class TrainingFolder:
@@ -39,8 +40,9 @@ class TrainingFolder:
     def open(cls, path: Path | str, options: Mapping[str, Any]) -> "TrainingFolder":
         """Make the folder, or go on with the training there if its options are the same.
 
-        Raises RunError, before anything is written, for another training (naming the options that differ), other
-        files, or a folder that cannot be written.
+        A training that finished no epoch, as one that diverged at once, is replaced. Raises RunError, before anything
+        is written, for another training (naming the options that differ), other files, or a folder that cannot be
+        written.
         """
         folder, asked = Path(path), plain_options(options)
         _check_free(folder, asked)
@@ -96,11 +98,24 @@ def finished_epochs(path: Path | str) -> int:
 
 def _check_free(folder: Path, asked: Mapping[str, Any]) -> bool:
     """True where a training can begin, False where this one can go on; RunError where neither holds."""
-    if not holds(folder, TRAIN_FILE):
+    if not holds(folder, TRAIN_FILE) or _is_barren(folder):
         return True
     stored = _read(folder / TRAIN_FILE)
     check_same_options(folder, _IMPLIED | stored, {**_IMPLIED, **asked}, volatile=())
     return False
+
+
+def _is_barren(folder: Path) -> bool:
+    """Whether a training of ours began here and finished no epoch, so that nothing is lost with it."""
+    results = (STATE_FILE, CHECKPOINT_FILE, HISTORY_FILE)
+    return not any((folder / name).exists() for name in results) and _is_ours(folder / TRAIN_FILE)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return path.read_text(encoding="utf-8").startswith(_MARK)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _read(path: Path) -> dict[str, Any]:

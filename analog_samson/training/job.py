@@ -11,11 +11,13 @@ from torch import nn
 from analog_samson import rng
 from analog_samson.checkpoint import Checkpoint, load_checkpoint, load_into
 from analog_samson.data import ImageSet, choose_normalization, open_data
+from analog_samson.data.held_out import hold_out
 from analog_samson.devices import bfloat16_notes, find_device
 from analog_samson.errors import OptionError
 from analog_samson.models import build_model, restore_model
 from analog_samson.presets.search import load_preset
 from analog_samson.sharpness.scale import DEFAULT_RHO
+from analog_samson.state_check import check_storable
 from analog_samson.training.distill import Teacher, with_distillation
 from analog_samson.training.distributed import ALONE, World
 from analog_samson.training.fit import fit
@@ -25,7 +27,6 @@ from analog_samson.training.records import Progress, TrainResult
 from analog_samson.units import parse_duration
 
 HOLDOUT = 0.1
-_HOLDOUT_SEED = 0  # one split for all training seeds, so that their accuracies are of the same images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,7 @@ def prepare_training(job: TrainJob, world: World = ALONE) -> PreparedTraining:
         torch.set_num_threads(threads)
     start = None if job.from_checkpoint is None else load_checkpoint(job.from_checkpoint)
     name = _model_name(job, start)
-    train_set, test_set, parts = _sets(job)
+    train_set, test_set, parts, held_out = _sets(job)
     normalization, origin = choose_normalization(
         text=job.normalization,
         metadata=None if start is None else start.metadata,
@@ -120,7 +121,7 @@ def prepare_training(job: TrainJob, world: World = ALONE) -> PreparedTraining:
         train_set=train_set,
         test_set=test_set,
         options=with_distillation(options, teacher),
-        metadata=_metadata(name, start) | taught,
+        metadata=_metadata(name, start) | taught | held_out,
         notes=notes if teacher is None else (*notes, _teacher_note(taught["distilled_from"], teacher)),
         teacher=teacher,
         world=world,
@@ -181,6 +182,7 @@ def _model_name(job: TrainJob, start: Checkpoint | None) -> str:
 def _model(name: str, train_set: ImageSet, start: Checkpoint | None, seed: int) -> nn.Module:
     with rng.stream(seed, "initial weights"):
         model = build_model(name, num_classes=train_set.num_classes, in_channels=train_set.channels)
+    check_storable(model)
     if start is not None:
         load_into(model, start)
     return model
@@ -206,18 +208,19 @@ def _teacher_note(source: Mapping[str, str], teacher: Teacher) -> str:
     return f"teacher: {source['model']} of {source['file']}, normalization {teacher.normalization}"
 
 
-def _sets(job: TrainJob) -> tuple[ImageSet, ImageSet, str]:
-    """Training and test images, and a line that says where the latter come from."""
+def _sets(job: TrainJob) -> tuple[ImageSet, ImageSet, str, dict[str, Any]]:
+    """Training and test images, a line that says where the latter come from, and how to divide the data so again."""
     train = open_data(job.data, "train", limit=job.limit)
     if job.test_data is not None:
-        return train, open_data(job.test_data, "test"), f"tested on {job.test_data}"
+        return train, open_data(job.test_data, "test"), f"tested on {job.test_data}", {}
     if job.holdout is None:
         test = open_data(job.data, "test")
         if test.take(len(train)).fingerprint != train.fingerprint:
-            return train, test, f"tested on the test part of {job.data}"
+            return train, test, f"tested on the test part of {job.data}", {}
     share = HOLDOUT if job.holdout is None else job.holdout
-    test, rest = train.split(share, _HOLDOUT_SEED)
-    return rest, test, f"tested on {len(test)} images held out of {job.data} ({share:.0%})"
+    test, rest = hold_out(train, share)
+    note = f"tested on {len(test)} images held out of {job.data} ({share:.0%})"
+    return rest, test, note, {"held_out": {"share": share, "images": len(train)}}
 
 
 def _metadata(name: str, start: Checkpoint | None) -> dict[str, Any]:

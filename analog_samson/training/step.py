@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from analog_samson import rng
 from analog_samson.batchnorm import frozen_statistics
-from analog_samson.errors import ModelError
+from analog_samson.errors import DataError, ModelError
 from analog_samson.robust import (
     additive_noise,
     clip_to_std,
@@ -196,7 +196,7 @@ class Updater:
         network = self.model if self._replica is None else self._replica
         with self._noise(draws.noise), nullcontext() if averaged else self.world.apart(network):
             with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=self.options.bf16):
-                logits = network(batch.x)
+                logits = logits_of(network(batch.x))
             loss = self._loss(logits.float(), batch)
             checked = self._checked(loss, place)
             (checked if weight == 1 else weight * checked).backward()
@@ -240,6 +240,21 @@ class Updater:
         if self.share is None:
             self.share = perturbation_share(ascent)
             _logger.info(format_share(self.share))
+
+
+def logits_of(output: object) -> Tensor:
+    """The logits in what a training forward returns: it itself, or the first of several outputs.
+
+    Auxiliary heads, which come after the first in the networks of torchvision, are not trained. Raises DataError.
+    """
+    first = output[0] if isinstance(output, tuple) and output else output
+    if isinstance(first, Tensor):
+        return first
+    inside = "" if first is output else f" that begins with a {type(first).__name__}"
+    raise DataError(
+        f"the network returns a {type(output).__name__}{inside} in training; "
+        "expected logits (images, classes), or a tuple that begins with them"
+    )
 
 
 def _check_average(model: nn.Module, place: Place) -> None:

@@ -1,0 +1,96 @@
+"""Everything that decides the numbers of a simulation, and how a run folder gives it back."""
+
+import json
+from dataclasses import dataclass, fields
+from math import inf
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from analog_samson.drift import extent_faults
+from analog_samson.errors import OptionError, RunError, did_you_mean, list_faults
+from analog_samson.results.runfile import options_file, read_options
+from analog_samson.tiles.convert import ENGINES
+
+VOLATILE = ("device", "threads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateOptions:
+    """Everything that decides a run's numbers; stored whole in its run.toml.
+
+    times are seconds after programming, sigmas relative conductance errors; an empty `sigmas` skips the Gaussian
+    model. `limit` and `calibration_limit` take the first so many images, None takes all. calibration_augment: colour
+    images for calibration are cropped and flipped as in training: the network's own statistics are of such images, and
+    AdaBS on plain ones costs points.
+    """
+
+    checkpoint: str
+    data: str
+    preset: str
+    times: tuple[float, ...]
+    model: str | None = None
+    label: str | None = None
+    instances: int = 10
+    target_halfwidth: float | None = None
+    max_instances: int = 100
+    seed: int = 0
+    sigmas: tuple[float, ...] = ()
+    limit: int | None = None
+    adabs: bool = False
+    calibration_data: str | None = None
+    calibration_limit: int | None = 1000
+    calibration_augment: bool = True
+    normalization: str | None = None
+    exclude: tuple[str, ...] = ()
+    engine: str = "fast"
+    bf16: bool = False
+    batch_size: int = 250
+    device: str = "cpu"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        faults = extent_faults(self.times, self.instances, self.target_halfwidth, self.max_instances)
+        names = ("batch_size", "limit", "max_instances", "calibration_limit", "threads")
+        counts = {name: getattr(self, name) for name in names}
+        faults += [f"{name}: expected 1 or more, got {n}" for name, n in counts.items() if n is not None and n < 1]
+        faults += [f"sigmas: expected finite numbers of 0 or more, got {s}" for s in self.sigmas if not 0 <= s < inf]
+        if self.engine not in ENGINES:
+            faults.append(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
+        if faults:
+            raise OptionError(list_faults("simulate", faults))
+
+
+_STORED = TypeAdapter(SimulateOptions)
+
+
+def read_config(path: Path) -> SimulateOptions:
+    """The options of another run, from its folder, its run.toml or a copy; raises RunError for anything else."""
+    stored = read_options(options_file(path))
+    known = {field.name for field in fields(SimulateOptions)}
+    unknown = [f"{key}: unknown option{did_you_mean(key, known)}" for key in stored if key not in known]
+    if unknown:
+        raise RunError(list_faults(f"{path}: not the options of a simulation", unknown))
+    try:
+        return _STORED.validate_json(json.dumps(stored, default=str), strict=True)
+    except ValidationError as error:
+        raise RunError(list_faults(f"{path}: not the options of a simulation", _kinds(error))) from None
+
+
+def _kinds(error: ValidationError) -> list[str]:
+    """A line for each option of another kind than expected, and for each that has to be there."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        place = ".".join(str(part) for part in fault["loc"])
+        expected = fault["msg"].replace("Input should be", "expected")
+        lines.append(
+            f"{place}: " + ("missing" if fault["type"] == "missing" else f"{expected}, got {fault['input']!r}")
+        )
+    return lines
+
+
+def count_cells(options: SimulateOptions) -> int:
+    """How many evaluations a run takes, for a progress bar."""
+    states = 2 if options.adabs else 1
+    noisy = sum(options.instances if sigma > 0 else 1 for sigma in options.sigmas)
+    return states * (options.instances * len({*options.times}) + noisy)

@@ -1,0 +1,134 @@
+"""One run from end to end: a checkpoint, a preset and data in, a run folder out."""
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from analog_samson import __version__
+from analog_samson.batchnorm import expect_batchnorm
+from analog_samson.conductance import sweep_conductance_noise
+from analog_samson.drift import Progress, simulate_drift
+from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
+from analog_samson.results.store import RunFolder
+from analog_samson.simulation.inputs import Inputs, checkpoint_label, first_outputs, load_inputs, takes_channels_last
+from analog_samson.simulation.options import VOLATILE, SimulateOptions
+from analog_samson.tiles.plan import plan_conversion
+
+PACKAGES = ("torch", "torchvision", "aihwkit", "numpy")
+CONTENTS = ("checkpoint", "preset_sha256", "data", "calibration", "outputs")  # what a run was begun with
+
+
+def run_simulation(
+    options: SimulateOptions,
+    out: Path,
+    *,
+    repeats: Path | None = None,
+    command: str = "",
+    progress: Progress = lambda text: None,
+) -> RunFolder:
+    """Simulate `options` into the run folder `out`, or continue the run that is there.
+
+    Every finished cell is stored at once, so a run that was killed continues where it stopped and ends with the
+    same records. repeats: the run folder that the options were taken from. Returns the folder, opened. Raises an
+    AnalogSamsonError before anything is written where an option, file or combination is wrong, or where the files of
+    the run to repeat have changed.
+    """
+    with limited_threads(options.threads):
+        inputs = load_inputs(options)
+        channels_last = takes_channels_last(inputs, options)
+        if options.adabs:
+            expect_batchnorm(inputs.model)
+        description = _describe(inputs, options, command) | {"channels_last": channels_last}
+        contents = {key: description[key] for key in CONTENTS}
+        if repeats is not None:
+            refuse_changed_files(repeats, contents)
+        run = RunFolder.create(out, asdict(options), volatile=VOLATILE)
+        refuse_other_contents(run, contents)
+        kept = () if run.is_empty() else [key for key in description if run.meta(key) is not None]
+        for key in description.keys() - kept:  # what the values there were made with stays
+            run.set_meta(key, description[key])
+        data = inputs.batches(inputs.images, options, channels_last=channels_last)
+        shared: dict[str, Any] = {
+            "instances": options.instances,
+            "seed": options.seed,
+            "adabs": options.adabs,
+            "exclude": options.exclude,
+            "bf16": options.bf16,
+            "calibration": inputs.calibration
+            and inputs.batches(inputs.calibration, options, channels_last=channels_last),
+            "label": options.label or checkpoint_label(options),
+            "store": run,
+            "progress": progress,
+        }
+        simulate_drift(
+            inputs.model,
+            inputs.preset,
+            data,
+            times=options.times,
+            engine=options.engine,
+            target_halfwidth=options.target_halfwidth,
+            max_instances=options.max_instances,
+            **shared,
+        )
+        if options.sigmas:
+            sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **shared)
+    return run
+
+
+def _describe(inputs: Inputs, options: SimulateOptions, command: str) -> dict[str, Any]:
+    """What the report says about a run besides its numbers."""
+    shape = inputs.images.images.shape[1:]
+    plan = plan_conversion(inputs.model, inputs.preset, exclude=options.exclude, input_shape=shape)
+    plan.check()
+    return {
+        "command": command,
+        "environment": _environment(),
+        "preset": inputs.preset.model_dump(mode="json"),
+        "preset_sha256": inputs.preset.fingerprint,
+        "checkpoint": {
+            "path": options.checkpoint,
+            "sha256": inputs.checkpoint.sha256,
+            "metadata": inputs.checkpoint.metadata,
+            "model": inputs.model_name,
+            "normalization": f"{inputs.normalization} ({inputs.normalization_origin})",
+        },
+        "data": {
+            "name": inputs.images.name,
+            "fingerprint": inputs.images.fingerprint,
+            "count": len(inputs.images),
+            "num_classes": inputs.images.num_classes,
+        },
+        "calibration": inputs.calibration
+        and {"name": inputs.calibration.name, "fingerprint": inputs.calibration.fingerprint},
+        "hardware": asdict(plan.summary()),
+        "plan": plan.records(),
+        "seed": options.seed,
+        "outputs": first_outputs(inputs, options),
+    }
+
+
+def _environment() -> dict[str, Any]:
+    found: dict[str, Any] = {"analog-samson": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found | {"threads": torch.get_num_threads(), "processor": platform.machine()}
+
+
+@contextmanager
+def limited_threads(count: int | None) -> Iterator[None]:
+    """So many CPU threads inside, as many as before after; None changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
