@@ -174,11 +174,22 @@ def _metadata(
         for checkpoint, share in zip(checkpoints, options.parts, strict=True)
     ]
     known = {key: first[key] for key in ("num_classes", "in_channels") if key in first}
-    return known | {
-        "model": name,
-        "normalization": normalization and normalization.metadata(),
-        "averaged": sources,
-    }
+    return (
+        known
+        | _held_out(checkpoints)
+        | {
+            "model": name,
+            "normalization": normalization and normalization.metadata(),
+            "averaged": sources,
+        }
+    )
+
+
+def _held_out(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+    """How undivided data was divided, where all parts were trained on the same images of it."""
+    keys = ("held_out", "data_fingerprint")
+    told = [{key: checkpoint.metadata.get(key) for key in keys} for checkpoint in checkpoints]
+    return told[0] if told[0]["held_out"] and all(one == told[0] for one in told) else {}
 
 
 def _share_faults(shares: Sequence[float], count: int) -> list[str]:

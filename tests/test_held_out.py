@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small import SMALL
 
+from analog_samson.averaging import AverageOptions, average_checkpoints, write_average
 from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import open_data
 from analog_samson.data.held_out import find_held_out
@@ -61,6 +62,15 @@ def test_other_images_are_taken_whole(noise, tmp_path):
         assert find_held_out(f"npz:{tmp_path / name}.npz", metadata) is None
     inputs = load_inputs(replace(options, data=f"npz:{tmp_path / 'other.npz'}", adabs=False))
     assert (len(inputs.images), inputs.images.name) == (200, "npz:other.npz")
+
+
+def test_average_is_tested_on_what_all_its_parts_held_out(noise, tmp_path):
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    options = [trained(folder, noise, holdout=share)[1] for folder, share in zip(folders, (0.2, 0.2, 0.3), strict=True)]
+    for parts, tested in ((options[:2], 40), (options[1:], 200)):
+        average = AverageOptions(checkpoints=tuple(part.checkpoint for part in parts), data=options[0].data)
+        path = write_average(average_checkpoints(average), tmp_path / str(tested))
+        assert len(load_inputs(replace(options[0], checkpoint=str(path), adabs=False)).images) == tested
 
 
 def test_training_with_test_images_of_its_own_holds_nothing_out(noise, tmp_path):
