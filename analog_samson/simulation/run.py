@@ -50,9 +50,10 @@ def run_simulation(
             refuse_changed_files(repeats, contents)
         run = RunFolder.create(out, asdict(options), volatile=VOLATILE)
         refuse_other_contents(run, contents)
-        kept = () if run.is_empty() else [key for key in description if run.meta(key) is not None]
-        for key in description.keys() - kept:  # what the values there were made with stays
-            run.set_meta(key, description[key])
+        begun = not run.is_empty()
+        for key, value in description.items():
+            if not begun or run.meta(key) is None:  # what the values there were made with stays
+                run.set_meta(key, value)
         data = inputs.batches(inputs.images, options, channels_last=channels_last)
         shared: dict[str, Any] = {
             "instances": options.instances,
