@@ -41,9 +41,11 @@ RESULTS = Path(__file__).parent / "results"
 STEP_TIMES = Path(__file__).parents[1] / "benchmarks" / "results" / "training_step.json"
 SCALE = "mini"
 _CAPTIONS = {
-    "sigma": "Accuracy over sigma_c{adabs}: mean and standard deviation over trainings, or over chips of a single one.",
-    "time": "Accuracy {time} after programming{adabs}, and digital accuracy (dashes).",
-    "price": "Accuracy {time} after programming{adabs}, over the price of a training step.",
+    "sigma": "Accuracy over sigma_c{adabs}: mean and standard deviation over trainings, or over chips of a single one. "
+    "Methods of more trainings are on more chips.",
+    "time": "Accuracy {time} after programming{adabs}, and digital accuracy (dashes). Methods of more trainings are on "
+    "more chips.",
+    "price": "Accuracy {time} after programming{adabs}, over the price of a training step, on common seeds.",
     "sharpness": "Sharpness on training images against accuracy {time} after programming{adabs}; a point a training.",
 }
 
@@ -127,10 +129,15 @@ def _page(view: View, figures: list[str], tables: list[str]) -> Iterator[Block]:
         f"{view.experiment.title}: {len(view.results)} of {view.planned} networks are finished. Every number, figure "
         "and sentence here is made by `make study-page` from the values in `docs/results/raw`, which "
         "`analog-samson reproduce study` measured. Intervals are 95 %. A difference is decided where its interval over "
-        "trainings, together with all others of its table, leaves out 0. The one with pooled spread takes the spread "
-        "of trainings from all methods of the same kinds (plain, clipping, noise), about their mean and that of their "
-        "seed: narrower by much, and right if they spread alike. The interval over chips is about the trained networks "
-        "themselves, whatever another training would give."
+        "trainings, together with all others of its table, leaves out 0. The interval over chips is about the trained "
+        "networks themselves, whatever another training would give. Both are for these test images: other images are "
+        "no part of them."
+    )
+    yield (
+        "A chip is one simulated programming of a network, from a random stream of its own; chip i of seed s is the "
+        "same for every method. ± is the standard deviation over trainings, or over the chips of a single network. "
+        "sigma: every weight times N(1, sigma²). AdaBS recomputes the batch-norm statistics of each chip on the first "
+        "1,000 training images (Joshi et al. 2020)."
     )
     yield f"As CSV: {', '.join(f'[{name}]({name})' for name in tables)}."
     shows = view.experiment.shows

@@ -215,11 +215,9 @@ def test_short_answers_are_those_of_the_tables(files):
     decided = {(r["setting"], r["method"], r["minus"], r["condition"]) for r in rows if r["verdict"] in WORDS}
     short = files["index.md"].decode().partition("## In short\n")[2].partition("\n## ")[0]
     *_, count = [line for line in short.splitlines() if line.startswith("- ")]
-    assert count.startswith(f"- Of {len(unique)} differences between methods, {len(decided)} decided over trainings, ")
+    assert count.startswith(f"- Of {len(unique)} differences between methods, {len(decided)} decided over trainings. ")
     told = table_rows(short, "decided over trainings")[1:]
     assert len(told) == len(decided) > 50
-    assert ", 0 more by pooled spread" in count
-    assert "decided only if all trainings" not in short
     assert [row[0] for row in told] == sorted((row[0] for row in told), key=[s.title for s in NETWORKS.settings].index)
     wanted = ["ResNet-20 fine-tuned, CIFAR-10", "SAM minus SGD, 1y with AdaBS"]
     (row,) = [row for row in told if row[:2] == wanted]
@@ -241,7 +239,7 @@ def test_page_begins_with_the_main_methods_beside_each_other(files):
             means = [np.mean(chips) for chips in by_seed if chips] if name != "original" else by_seed[0]
             spread = f" ± {np.std(means, ddof=1):.2f}" if len(means) > 1 else ""
             assert told == f"{np.mean(means):.2f}{spread}"
-        assert row[6] == ("untrained, 5 chips" if name == "original" else "3 trainings")
+        assert row[6] == ("untrained, 5 chips of seed 0" if name == "original" else "3 trainings")
     # the setting that leaves ingredients out has none of them but the original; from scratch nothing is untrained
     assert not [row for row in rows if row[0] == "ResNet-20 on CIFAR-10, with each ingredient and without"]
     assert [row[1] for row in rows if "from scratch" in row[0]] == [r[1] for r in rows[1:4]]
@@ -261,7 +259,8 @@ def test_main_methods_are_compared_on_the_seeds_that_all_have(undrawn, script, t
     cells = list(csv.DictReader(files["cells.csv"].decode().splitlines()))
     sgd = [c for c in cells if c["method"] == "sgd" and (c["condition"], c["adabs"], c["seed"]) == ("1y", "true", "1")]
     assert rows[1][4].startswith(f"{np.mean([float(c['accuracy']) for c in sgd]):.2f} ")
-    assert [row[6] for row in rows] == ["untrained, 5 chips", "one training, 5 chips", "one training, 5 chips"]
+    alone = ("untrained, 5 chips of seed 0", "one training, 5 chips of seed 1", "one training, 5 chips of seed 1")
+    assert [row[6] for row in rows] == [*alone]
 
 
 def test_tallies_in_short_are_those_of_the_tables(files):
@@ -397,26 +396,6 @@ def test_no_interval_reaches_beyond_what_a_difference_can_be(undrawn, script, tm
     assert max(map(abs, ends)) == 100.0
 
 
-def test_pooled_spread_decides_more_and_is_told_apart(undrawn, script, tmp_path):
-    fill(tmp_path, lambda cell: cell.holdout is not None or cell.setting.name == TUNED, spread=0.3)
-    files = script.study_files(script.study_view(tmp_path))
-    rows = list(csv.DictReader(files["differences.csv"].decode().splitlines()))
-    verdicts: dict[tuple[str, ...], set[str]] = {}
-    for row in rows:
-        verdicts.setdefault((row["method"], row["minus"], row["condition"]), set()).add(row["verdict"])
-        if row["verdict"] in ("higher by pooled spread", "lower by pooled spread"):
-            assert float(row["trainings_low"]) < 0 < float(row["trainings_high"])
-            assert float(row["pooled_low"]) * float(row["pooled_high"]) > 0
-        elif row["pooled_low"] and row["verdict"] not in WORDS:
-            assert float(row["pooled_low"]) <= 0 <= float(row["pooled_high"])
-    page = files["index.md"].decode()
-    told = int(re.search(r"decided over trainings, (\d+) more by pooled spread", page)[1])
-    assert told == len(table_rows(page, "decided only if all trainings")) - 1
-    pooled = [found for found in verdicts.values() if not found & {*WORDS}]
-    assert told == sum(any(one.endswith("by pooled spread") for one in found) for found in pooled) > 5
-    assert re.search(r"Of its 4 steps: .*[1-4] seen by pooled spread \(SAM", page)
-
-
 def test_partial_raw_values_give_a_page_that_names_what_is_missing(undrawn, script, tmp_path):
     fill(tmp_path, lambda cell: cell.holdout is not None or (cell.setting.name == TUNED and cell.seed == 0))
     page = script.study_files(script.study_view(tmp_path))["index.md"].decode()
@@ -485,6 +464,3 @@ def test_differences_are_those_of_paired_values_with_bonferroni_intervals(script
         assert difference.n == len(values)
     untrained = every[1]
     assert (untrained.trainings.n, untrained.chips.n, untrained.trainings.seen) == (1, 5, None)
-    # two methods alone tell their own spread; what was not trained has none
-    assert (one.pooled.low, one.pooled.high) == pytest.approx((one.trainings.low, one.trainings.high))
-    assert untrained.pooled is None

@@ -116,12 +116,19 @@ def test_page_of_the_zoo_tells_what_the_cards_and_the_study_say():
     noisy = [next(each.mean_percent for each in adapted[name].noisy if each.adabs) for name in (NAME, *adapted)]
     assert f"with AdaBS {noisy[0]:.2f} % at sigma_c = 0.4, the other {noisy[1]:.2f} %" in page
     study = (docs / "results" / "index.md").read_text(encoding="utf-8")
-    table = study.split("**ResNet-32 fine-tuned, CIFAR-10: accuracy [%] on pcm_nandakumar_2019 and over sigma_c, with")[
-        1
-    ]
-    row = next(line for line in table.splitlines() if line.startswith("| SAMSON p=inf + clipping |"))
+    table = study.split("**ResNet-32 fine-tuned, CIFAR-10: accuracy [%] on pcm_nandakumar_2019 and over sigma_c, with")
+    row = next(line for line in table[1].splitlines() if line.startswith("| SAMSON p=inf + clipping |"))
     told = [cell.split()[0] for cell in row.split("|")[2:7]]
-    assert f"from {told[0]} % to {told[3]} % and {told[4]} % on average" in page
+    trained, start = (_main_row(study, method) for method in ("SAMSON p=inf + clipping", "original"))
+    assert f"on average from {trained[1].split()[0]} % to {told[3]} % and {told[4]} %" in page
+    assert f"started from has {start[1]} % there in float" in page
+    assert f"the others are {float(start[1]) - float(told[4]):.1f}." in page
+
+
+def _main_row(study: str, method: str) -> list[str]:
+    """What the page of the study begins with for a method on ResNet-32: digital, without noise, a year, sigma_c."""
+    first = f"| ResNet-32 fine-tuned, CIFAR-10 | {method} | "
+    return next(line for line in study.splitlines() if line.startswith(first)).removeprefix(first).split(" | ")
 
 
 # Names

@@ -79,35 +79,32 @@ def _scores(conditions: Sequence[Condition], results: Sequence[CellResult]) -> I
     if len(results) > 1:
         yield f"{len(results)} trainings"
     else:
-        yield f"{'one training' if results[0].cell.training else 'untrained'}, {len(chips[-1][0])} chips"
+        alone = "one training" if results[0].cell.training else "untrained"
+        yield f"{alone}, {len(chips[-1][0])} chips of seed {results[0].cell.seed}"
 
 
 def _decided(found: list[_Answer]) -> Iterator[Block]:
-    """Every difference that its table decides, told once if it stands in two, and what the pooled spread adds."""
+    """Every difference that its table decides, told once if it stands in two."""
     unique = {
         (one.setting.name, one.contrast.method.name, one.contrast.minus.name, one.contrast.condition.title): one
         for one in sorted(found, key=_certainty)
     }
     over = [one for one in unique.values() if one.verdict != "open"]
-    pooled = [one for one in unique.values() if one.contrast.decided_when_pooled]
     if unique:
         yield (
-            f"Of {_count(len(unique), 'difference')} between methods, {len(over)} decided over trainings, "
-            f"{len(pooled)} more by pooled spread, which is right if all trainings of a kind of method spread alike."
+            f"Of {_count(len(unique), 'difference')} between methods, {len(over)} decided over trainings. The "
+            "intervals of one table hold at once, not those of all."
         )
     places = [one.setting.name for one in found]
-    for title, ones in (
-        ("decided over trainings", over),
-        ("decided only if all trainings of a kind of method spread alike", pooled),
-    ):
-        told = sorted(ones, key=lambda one: places.index(one.setting.name))
-        if told:
-            yield Grid(title=title, headers=_DECIDED, rows=tuple(map(_decided_row, told)), align="llrrrrr")
+    told = sorted(over, key=lambda one: places.index(one.setting.name))
+    if told:
+        yield Grid(
+            title="decided over trainings", headers=_DECIDED, rows=tuple(map(_decided_row, told)), align="llrrrrr"
+        )
 
 
 def _decided_row(one: _Answer) -> tuple[str, ...]:
-    contrast = one.contrast
-    how = contrast.pooled if contrast.decided_when_pooled and contrast.pooled else contrast.trainings
+    contrast, how = one.contrast, one.contrast.trainings
     return (
         one.setting.title,
         f"{contrast.method.title} minus {contrast.minus.title}, {contrast.condition.title}",
@@ -121,8 +118,7 @@ def _decided_row(one: _Answer) -> tuple[str, ...]:
 
 def _certainty(one: _Answer) -> tuple[int, int]:
     """The more certain and, of equally certain ones, that of fewer intervals at once counts more."""
-    sure = 2 if one.verdict != "open" else int(one.contrast.decided_when_pooled)
-    return sure, -one.contrast.trainings.family
+    return int(one.verdict != "open"), -one.contrast.trainings.family
 
 
 def _told(one: _Answer) -> str:
@@ -163,9 +159,7 @@ def _tally(found: list[_Answer], noun: str, what: str = "") -> str:
     """How many are certain, either way."""
     verdicts = [one.verdict for one in found]
     seen, reverse, still = (verdicts.count(word) for word in ("better", "worse", "open"))
-    pooled = [one.contrast.trainings.mean > 0 for one in found if one.contrast.decided_when_pooled]
-    more = f" (by pooled spread {pooled.count(True)} seen, {pooled.count(False)} reversed)" if pooled else ""
-    return f"{_count(len(found), noun)}{what}, {seen} seen, {reverse} reversed, {still} not decided{more}"
+    return f"{_count(len(found), noun)}{what}, {seen} seen, {reverse} reversed, {still} not decided"
 
 
 def _sharpness(view: View, shows: StudyTable) -> Iterator[str]:

@@ -1,9 +1,8 @@
-"""The difference of two methods of a study under a condition, with three intervals.
+"""The difference of two methods of a study under a condition, with two intervals.
 
-The one over trainings (paired by seed) is about methods, and decides. So is the next, with a spread that all methods of
-the same kind tell together (see `pooled`): narrower by much, but right only if they spread alike. The one over chips
-(paired by seed and chip) is about the very networks that were trained. All intervals of one kind among the differences
-that are made together hold at once with 95 % (Bonferroni).
+The one over trainings (paired by seed) is about methods, and decides. The one over chips (paired by seed and chip) is
+about the very networks that were trained. All intervals of one kind among the differences that are made together hold
+at once with 95 % (Bonferroni), for the test images that were used.
 """
 
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from analog_samson.experiments.conditions import Condition
-from analog_samson.experiments.pooled import pooled_difference, pooled_spread
 from analog_samson.experiments.results import CellResult
 from analog_samson.experiments.schema import Method
 from analog_samson.experiments.view import View
@@ -23,30 +21,19 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """A method minus another [points] under a condition: over trainings, and over all their chips.
-
-    pooled: over trainings, with the spread of all methods of their kinds; None where that is not known.
-    """
+    """A method minus another [points] under a condition: over trainings, and over all their chips."""
 
     method: Method
     minus: Method
     condition: Condition
     trainings: Difference
-    pooled: Difference | None
     chips: Difference
-
-    @property
-    def decided_when_pooled(self) -> bool:
-        """Whether only the pooled spread decides."""
-        return not self.trainings.seen and self.pooled is not None and bool(self.pooled.seen)
 
     @property
     def verdict(self) -> str:
         """What is certain; "these networks" where only the chips of the trained networks tell it."""
         if self.trainings.seen:
             return word(self.trainings)
-        if self.decided_when_pooled:
-            return f"{word(self.trainings)} by pooled spread"
         n = self.trainings.n
         said = f"not decided with {n} trainings" if n > 1 else "one training: not decided"
         return f"{said}; these networks: {word(self.chips)}" if self.chips.seen else said
@@ -76,24 +63,8 @@ def _contrast(
         minus=methods[1],
         condition=condition,
         trainings=trainings,
-        pooled=_pooled(view, found, pair, condition, family),
         chips=chips,
     )
-
-
-def _pooled(
-    view: View, found: dict[str, list[CellResult]], pair: Pair, condition: Condition, family: int
-) -> Difference | None:
-    """Over trainings, with the spread of all trained methods of the families of the pair."""
-    kinds = {view.methods[name].family for name in pair}
-    values = {
-        name: _by_training(results, condition)
-        for name, results in found.items()
-        if view.methods[name].family in kinds and results[0].cell.training
-    }
-    one, other = pair
-    spread = pooled_spread(values) if one in values and other in values else None
-    return None if spread is None else pooled_difference(values[other], values[one], spread, family)
 
 
 def _by_training(results: Sequence[CellResult], condition: Condition) -> dict[int, float]:

@@ -13,13 +13,13 @@ from analog_samson.experiments.shown import StudyTable
 from analog_samson.experiments.view import View
 from analog_samson.report.grid import Block, Data, Grid
 from analog_samson.report.statistics import Difference, points_interval
-from analog_samson.report.wording import NONE, interval, signed
+from analog_samson.report.wording import interval, signed
 
 ORDER = "the paper's order, step by step"
 SELECTIONS = "what is perturbed"
 COLUMNS = (
     *("setting", "method", "minus", "condition", "adabs", "points", "family"),
-    *("trainings", "trainings_low", "trainings_high", "pooled_low", "pooled_high"),
+    *("trainings", "trainings_low", "trainings_high"),
     *("chips", "chips_low", "chips_high", "verdict"),
 )
 
@@ -76,29 +76,27 @@ def _grid(title: str, setting: Setting, contrasts: Sequence[Contrast]) -> Grid:
             signed(one.trainings.mean, 2),
             interval(*points_interval(one.trainings), 2),
             str(one.trainings.n),
-            NONE if one.pooled is None else interval(*points_interval(one.pooled), 2),
             interval(*points_interval(one.chips), 2),
             str(one.chips.n),
             one.verdict,
         )
         for one in contrasts
     )
-    headers = ("comparison", "points", "over trainings", "trainings", "pooled spread", "over chips", "chips", "verdict")
+    headers = ("comparison", "points", "over trainings", "trainings", "over chips", "chips", "verdict")
     data = Data(columns=COLUMNS, rows=tuple(_numbers(setting, one) for one in contrasts))
     title = f"{title} (95 %, {family} intervals of a kind at once)"
-    return Grid(title=title, headers=headers, rows=rows, align="lrrrrrrl", name="differences", data=data)
+    return Grid(title=title, headers=headers, rows=rows, align="lrrrrrl", name="differences", data=data)
 
 
 def _numbers(setting: Setting, one: Contrast) -> tuple[object, ...]:
-    trainings, pooled, chips = (_ends(difference) for difference in (one.trainings, one.pooled, one.chips))
+    trainings, chips = _ends(one.trainings), _ends(one.chips)
     named = (setting.name, one.method.name, one.minus.name, one.condition.name, one.condition.adabs)
-    found = (one.trainings.n, *trainings, *pooled, one.chips.n, *chips)
+    found = (one.trainings.n, *trainings, one.chips.n, *chips)
     return (*named, round(one.trainings.mean, 4), one.trainings.family, *found, one.verdict)
 
 
-def _ends(difference: Difference | None) -> tuple[float | None, float | None]:
-    ends = (None, None) if difference is None else (difference.low, difference.high)
-    low, high = (end if end is None else round(end, 4) for end in ends)
+def _ends(difference: Difference) -> tuple[float | None, float | None]:
+    low, high = (end if end is None else round(end, 4) for end in (difference.low, difference.high))
     return low, high
 
 
@@ -156,12 +154,12 @@ def _order_words(
 
 def _step_words(steps: Sequence[Contrast]) -> str:
     """How many steps of the order are certain, either way."""
-    kinds: dict[str, list[Contrast]] = {}
-    pooled = [one for one in steps if one.decided_when_pooled]
-    for how, certain in (("", [one for one in steps if one.trainings.seen]), (" by pooled spread", pooled)):
-        kinds[f"seen{how}"] = [one for one in certain if one.trainings.mean > 0]
-        kinds[f"reversed{how}"] = [one for one in certain if one.trainings.mean < 0]
-    open_steps = [one for one in steps if not one.trainings.seen and not one.decided_when_pooled]
+    certain = [one for one in steps if one.trainings.seen]
+    kinds = {
+        "seen": [one for one in certain if one.trainings.mean > 0],
+        "reversed": [one for one in certain if one.trainings.mean < 0],
+    }
+    open_steps = [one for one in steps if not one.trainings.seen]
     said = [f"{len(ones)} {kind} ({_names(ones)})" for kind, ones in kinds.items() if ones]
     if open_steps:
         fewest = min(one.trainings.n for one in open_steps)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from analog_samson.experiments.coefficients import accuracy_coefficients, drop_coefficients, drop_points
 from analog_samson.experiments.conditions import after, at_sigma, digital, noisy
-from analog_samson.experiments.findings import finding_blocks, judged
+from analog_samson.experiments.findings import fair_seeds, finding_blocks, judged
 from analog_samson.experiments.plan import UNTRAINED
 from analog_samson.experiments.results import CellResult, pool
 from analog_samson.experiments.schema import Method, Printed, Setting
@@ -143,9 +143,10 @@ def step_times(view: View, setting: Setting, found: Sequence[tuple[Method, objec
 
 
 def priced(view: View, shows: StudyTable, setting: Setting) -> list[tuple[Method, list[CellResult]]]:
-    """The methods whose price is shown, the cheapest first."""
-    found = [(method, results) for method, results in view.rows(setting) if method.name in (shows.price or ())]
-    return sorted(found, key=lambda row: row[1][0].cell.gradients)
+    """The methods whose price is shown, the cheapest first, on the seeds that all of them have."""
+    found = fair_seeds({m.name: results for m, results in view.rows(setting) if m.name in (shows.price or ())})
+    rows = [(view.methods[name], results) for name, results in found.items()]
+    return sorted(rows, key=lambda row: row[1][0].cell.gradients)
 
 
 def _columns(view: View, setting: Setting, title: str, columns: Sequence[tuple[str, _Picker]]) -> Grid:
@@ -156,7 +157,9 @@ def _columns(view: View, setting: Setting, title: str, columns: Sequence[tuple[s
         rows.append((method.title, *(spread(pool(values), _DIGITS) for values in chips), _count(chips)))
     headers = ("method", *(name for name, _ in columns), "n")
     align = "l" + "r" * len(columns) + "l"
-    return Grid(title=f"{setting.title}: {title}", headers=headers, rows=tuple(rows), align=align)
+    unequal = len({len(results) for method, results in view.rows(setting) if results[0].cell.training}) > 1
+    told = "; rows of more trainings are on more chips: compare them in the differences below" if unequal else ""
+    return Grid(title=f"{setting.title}: {title}{told}", headers=headers, rows=tuple(rows), align=align)
 
 
 def _count(chips: Sequence[Sequence[Sequence[float]]]) -> str:
