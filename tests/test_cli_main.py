@@ -160,6 +160,14 @@ def test_command_that_keeps_nothing_promises_nothing_when_interrupted(capsys, mo
     assert (code, out, err) == (130, "", "\ninterrupted\n")
 
 
+@pytest.fixture
+def interrupts():
+    """Python's own handler of Ctrl-C, which the workers of pytest-xdist do without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def swallowed(*_, **__):
     """As an extension does that meets Ctrl-C while numpy is half imported."""
     with suppress(KeyboardInterrupt):
@@ -167,6 +175,7 @@ def swallowed(*_, **__):
     raise RecursionError
 
 
+@pytest.mark.usefixtures("interrupts")
 @pytest.mark.parametrize(
     ("arguments", "inside"),
     [
@@ -182,6 +191,7 @@ def test_command_that_fails_after_a_swallowed_interrupt_was_interrupted(capsys, 
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_command_that_tells_of_its_interruption_by_itself_has_the_last_word(capsys):
     def command():
         with suppress(KeyboardInterrupt):
