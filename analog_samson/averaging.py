@@ -174,15 +174,8 @@ def _metadata(
         for checkpoint, share in zip(checkpoints, options.parts, strict=True)
     ]
     known = {key: first[key] for key in ("num_classes", "in_channels") if key in first}
-    return (
-        known
-        | _held_out(checkpoints)
-        | {
-            "model": name,
-            "normalization": normalization and normalization.metadata(),
-            "averaged": sources,
-        }
-    )
+    own = {"model": name, "normalization": normalization and normalization.metadata(), "averaged": sources}
+    return known | _held_out(checkpoints) | own
 
 
 def _held_out(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:

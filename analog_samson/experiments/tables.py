@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from analog_samson.experiments.coefficients import accuracy_coefficients, drop_coefficients, drop_points
 from analog_samson.experiments.conditions import after, at_sigma, digital, noisy
+from analog_samson.experiments.contrasts import seeds_of
 from analog_samson.experiments.findings import fair_seeds, finding_blocks, judged
 from analog_samson.experiments.plan import UNTRAINED
 from analog_samson.experiments.results import CellResult, pool
@@ -157,8 +158,8 @@ def _columns(view: View, setting: Setting, title: str, columns: Sequence[tuple[s
         rows.append((method.title, *(spread(pool(values), _DIGITS) for values in chips), _count(chips)))
     headers = ("method", *(name for name, _ in columns), "n")
     align = "l" + "r" * len(columns) + "l"
-    unequal = len({len(results) for method, results in view.rows(setting) if results[0].cell.training}) > 1
-    told = "; rows of more trainings are on more chips: compare them in the differences below" if unequal else ""
+    seeds = {tuple(seeds_of(results)) for _, results in view.rows(setting) if results[0].cell.training}
+    told = "; rows of other seeds are on other chips: compare them in the differences below" if len(seeds) > 1 else ""
     return Grid(title=f"{setting.title}: {title}{told}", headers=headers, rows=tuple(rows), align=align)
 
 

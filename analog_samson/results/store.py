@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from analog_samson.errors import RunError
-from analog_samson.results.atomic import write_atomically
+from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.claim import holds
 from analog_samson.results.database import DATABASE, open_readable, open_writable, reported, transaction
 from analog_samson.results.lock import FolderLock
@@ -63,7 +63,7 @@ class RunFolder:
         stored = _stored_options(folder)
         if stored is not None:
             _continues(folder, stored, asked, volatile)
-        _make_folder(folder)
+        make_folder(folder)
         lock = FolderLock(folder)
         stored = _stored_options(folder)  # again: now no other process can be making the run
         if stored is None or not _continues(folder, stored, asked, volatile):
@@ -181,10 +181,3 @@ def _is_unmeasured(folder: Path) -> bool:
 def _stored_options(folder: Path) -> dict[str, Any] | None:
     """The options of the run in `folder`, None where a run can be made; RunError where neither holds."""
     return read_options(folder / RUN_FILE) if holds(folder, RUN_FILE) else None
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another output folder") from error

@@ -16,7 +16,7 @@ import tomli_w
 import torch
 
 from analog_samson.errors import RunError
-from analog_samson.results.atomic import write_atomically
+from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.claim import holds
 from analog_samson.results.lock import FolderLock
 from analog_samson.results.runfile import check_same_options, plain_options
@@ -46,10 +46,7 @@ class TrainingFolder:
         """
         folder, asked = Path(path), plain_options(options)
         _check_free(folder, asked)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another output folder") from error
+        make_folder(folder)
         lock = FolderLock(folder)
         if _check_free(folder, asked):  # again: now no other process can be making it
             write_atomically(folder / TRAIN_FILE, (_HEADER + tomli_w.dumps(asked)).encode())
