@@ -94,6 +94,8 @@ def mean_state(
 ) -> dict[str, Tensor]:
     """Every floating-point tensor as the mean by share, in double precision; others as in the first state.
 
+    A tensor that all states share stays as it is, a mask of -inf too.
+
     >>> mean_state([{"w": torch.zeros(2)}, {"w": torch.ones(2)}], [0.75, 0.25], ["a", "b"])
     {'w': tensor([0.2500, 0.2500])}
     """
@@ -108,7 +110,7 @@ def mean_state(
         raise CheckpointError(list_faults("average: checkpoints of different networks", faults))
     mean = dict(first)
     for key, tensor in first.items():
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and not all(torch.equal(tensor, state[key]) for state in states):
             parts = [share * state[key].double() for share, state in zip(shares, states, strict=True)]
             mean[key] = torch.stack(parts).sum(0).to(tensor.dtype)
     return mean

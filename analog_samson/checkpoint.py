@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import analog_samson
 from analog_samson.errors import CheckpointError
-from analog_samson.results.atomic import write_atomically
+from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.state_check import state_faults
 from analog_samson.zoo.search import checkpoint_path
 
@@ -94,10 +94,7 @@ def save_checkpoint(
     text = json.dumps(described, sort_keys=True, allow_nan=False)
     # A tensor under two names (tied layers) is written twice: safetensors takes no shared memory.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(f"{path.parent}: cannot be made ({error.strerror}); choose another folder") from error
+    make_folder(path.parent)
     write_atomically(path, save(tensors, {_METADATA_KEY: text}))
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from analog_samson import rng
 from analog_samson.data import ImageSet, Normalization
 from analog_samson.errors import AnalogSamsonError, DataError, OptionError
 
@@ -131,6 +132,17 @@ def data_faults(**given: Iterable[Any] | None) -> list[str]:
         for name, data in given.items()
         if isinstance(data, Iterator)
     ]
+
+
+@torch.no_grad()
+def first_answers(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> list[float]:
+    """What the network answers in eval mode to the first batch: it tells other code under the same name.
+
+    A network that draws while it answers does so from a stream of its own.
+    """
+    x, _ = next(iter(batches))
+    with eval_mode(model), rng.stream(0, "first answers"):
+        return [float(value) for value in model(x).flatten()]
 
 
 @contextmanager

@@ -41,6 +41,14 @@ def test_every_weight_is_the_mean_by_share(files):
         assert torch.equal(parameter.detach(), expected.float())
 
 
+def test_tensor_that_all_share_stays_as_it_is():
+    mask = torch.tensor([0.1, -torch.inf])
+    states = [{"mask": mask.clone(), "w": torch.full((1,), value)} for value in (1.0, 2.0)]
+    mean = mean_state(states, (1.5, -0.5), ("a", "b"))
+    assert torch.equal(mean["mask"], mask)
+    assert mean["w"].item() == 0.5
+
+
 def test_one_share_of_one_is_that_network(files):
     mean = average_checkpoints(AverageOptions(checkpoints=files, shares=(0.0, 1.0), data="digits")).model
     second = load_checkpoint(files[1]).state

@@ -383,6 +383,34 @@ def test_other_data_or_initial_weights_are_refused(tmp_path):
         train(tmp_path / "run", model=network(seed=1))
 
 
+class Other(type(network())):
+    """The same weights, another forward."""
+
+    def forward(self, x):
+        return 1.1 * super().forward(x)
+
+
+def test_training_does_not_go_on_with_other_code_of_the_network(tmp_path):
+    _, whole = train(tmp_path / "run")
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in FILES}
+    other = network()
+    other.__class__ = Other
+    with pytest.raises(RunError, match=r"code of the network \(Other\) has changed .* choose another output folder"):
+        train(tmp_path / "run", model=other)
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in FILES} == before
+    assert train(tmp_path / "run")[1].history == whole.history
+
+
+def test_training_of_a_network_that_draws_its_answers_goes_on(tmp_path):
+    def drawing() -> nn.Module:
+        model = network()
+        model.register_forward_hook(lambda module, inputs, output: output + torch.rand_like(output))
+        return model
+
+    _, whole = train(tmp_path / "run", model=drawing())
+    assert train(tmp_path / "run", model=drawing())[1].history == whole.history
+
+
 def test_whole_numbers_and_floats_are_the_same_option(tmp_path):
     train(tmp_path / "run", method="samson", p=2, rho=1)
     assert train(tmp_path / "run", method="samson", p=2.0, rho=1.0)[1].resumed_after == 3

@@ -9,7 +9,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from analog_samson import __version__
-from analog_samson.errors import RunError
 from analog_samson.report.cards import cards
 from analog_samson.report.citations import references
 from analog_samson.report.digest import Run, digest
@@ -28,7 +27,7 @@ from analog_samson.report.tables import (
     overview_grid,
     sweep_grid,
 )
-from analog_samson.results.atomic import write_atomically
+from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.store import RunFolder
 
 PAGE_NAME = "report.html"
@@ -46,10 +45,7 @@ def write_report(runs: Sequence[RunFolder], out: str | Path, threshold: float | 
     page, read = Path(out), digest(runs)
     drawn = pictures(read)
     folder = page.parent / FIGURES_NAME
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another place with --out") from error
+    make_folder(folder)
     for name, picture in drawn.items():
         write_atomically(folder / f"{name}.svg", svg(picture.drawing, WIDE, text=False))
         write_atomically(folder / f"{name}.png", png(picture.drawing, WIDE))

@@ -1,6 +1,6 @@
 """A run is continued or repeated with the contents that it was begun with, whatever its files are called."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,15 @@ def _changed(run: RunFolder, contents: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def same_answers(before: Sequence[float], now: Sequence[float]) -> bool:
+    """Whether two lists of a network's answers are equal up to rounding, which depends on processor and threads."""
+    return len(before) == len(now) and np.allclose(before, now, rtol=0, atol=_ROUNDING * max(map(abs, now)))
+
+
 def _differ(before: Any, now: Any) -> bool:
-    """Numbers are equal up to rounding, which depends on processor and threads; fingerprints to the letter."""
-    if not isinstance(now, list):
-        return _fingerprint(before) != _fingerprint(now)
-    return len(before) != len(now) or not np.allclose(before, now, rtol=0, atol=_ROUNDING * max(map(abs, now)))
+    if isinstance(now, list):
+        return not same_answers(before, now)
+    return _fingerprint(before) != _fingerprint(now)
 
 
 def _fingerprint(described: Any) -> str:

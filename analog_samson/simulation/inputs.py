@@ -1,8 +1,8 @@
 """What the options of a simulation name, loaded and checked against each other."""
 
+import math
 from dataclasses import dataclass, replace
 
-import torch
 from torch import nn
 
 from analog_samson import rng
@@ -12,7 +12,7 @@ from analog_samson.data.augment import suits_augmentation
 from analog_samson.data.held_out import find_held_out
 from analog_samson.devices import find_device
 from analog_samson.errors import DataError, OptionError
-from analog_samson.evaluation import Batches, eval_mode, evaluate
+from analog_samson.evaluation import Batches, evaluate, first_answers
 from analog_samson.models import restore_model
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
@@ -94,18 +94,12 @@ def takes_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
     return True
 
 
-@torch.no_grad()
 def first_outputs(inputs: Inputs, options: SimulateOptions) -> list[float]:
-    """What the digital network answers to the first two images: it tells other code under the same name.
-
-    Raises DataError where an answer is no number.
-    """
-    x, _ = next(iter(inputs.batches(inputs.images.take(2), options, channels_last=False)))
-    with eval_mode(inputs.model):
-        outputs = inputs.model(x)
-    if bool(outputs.isnan().any()):
+    """What the digital network answers to the first two images. Raises DataError where an answer is no number."""
+    outputs = first_answers(inputs.model, inputs.batches(inputs.images.take(2), options, channels_last=False))
+    if any(map(math.isnan, outputs)):
         raise DataError(f"the network answers {inputs.images.name} with NaN; look at its forward and its weights")
-    return [float(value) for value in outputs.flatten()]
+    return outputs
 
 
 def _calibration(

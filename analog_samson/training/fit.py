@@ -1,17 +1,15 @@
 """Train a classifier for noisy hardware by any of the methods and their ingredients, resumable bit for bit."""
 
 import hashlib
-import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from analog_samson.checkpoint import save_checkpoint
 from analog_samson.data import ImageSet, Normalization, choose_normalization
 from analog_samson.errors import DataError, ModelError, OptionError, list_faults
 from analog_samson.evaluation import Batches, Evaluation, Normalizer, evaluate, on_device_if_small
@@ -20,10 +18,11 @@ from analog_samson.state_check import check_initialised, check_storable
 from analog_samson.training.average import WeightAverage
 from analog_samson.training.distill import Teacher, TeacherOnDevice, with_distillation
 from analog_samson.training.distributed import ALONE, World
-from analog_samson.training.epoch import Run, final_weights, run_epoch
+from analog_samson.training.epoch import Run, run_epoch
 from analog_samson.training.folder import CHECKPOINT_FILE, TrainingFolder
 from analog_samson.training.options import TrainOptions
-from analog_samson.training.records import EpochRecord, Progress, TrainResult
+from analog_samson.training.records import Progress, TrainResult
+from analog_samson.training.state import resume, store_epoch
 from analog_samson.training.step import Updater, limit_weights
 
 _EVALUATION_BATCH = 500
@@ -62,11 +61,11 @@ def fit(
     run = _prepare(model, train_set, test_set, options, teacher, world)
     described = dict(metadata or {})
     with _opened(run, folder, described, teacher) as opened:
-        _resume(run, opened, described)
+        resume(run, opened, described)
         done = len(run.history)
         for epoch in range(done, run.options.epochs):
             run.history.append(run_epoch(run, epoch, progress if world.is_first else None))
-            _store(run, opened, described)
+            store_epoch(run, opened, described)
     _leave_final(run)
     last = run.history[-1]
     return TrainResult(
@@ -229,66 +228,9 @@ def _weights_sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _resume(run: Run, store: TrainingFolder | None, metadata: Mapping[str, Any]) -> None:
-    """Take up the state after the last finished epoch, and make the other files from it again."""
-    state = run.world.first_of(run.world.only_first(lambda: store.load_state() if store else None))
-    if state is not None:
-        run.model.load_state_dict(state["model"])
-        run.updater.optimizer.load_state_dict(state["optimizer"])
-        if run.average is not None:
-            run.average.load_state_dict(state["average"])
-        run.history.extend(EpochRecord(**row) for row in state["history"])
-        run.updater.share = state["share"]
-        if store is not None:
-            _publish(run, store, metadata)
-
-
-def _store(run: Run, store: TrainingFolder | None, metadata: Mapping[str, Any]) -> None:
-    """The state first: it alone decides where a killed training goes on."""
-    if store is None:
-        return
-    state = {
-        "model": run.model.state_dict(),  # the weights that training goes on with, also where an average is published
-        "optimizer": run.updater.optimizer.state_dict(),
-        "average": run.average and run.average.state_dict(),
-        "history": [asdict(record) for record in run.history],
-        "share": run.updater.share,
-    }
-    store.save_state(state)
-    _publish(run, store, metadata)
-
-
-def _publish(run: Run, store: TrainingFolder, metadata: Mapping[str, Any]) -> None:
-    store.write_history([asdict(record) for record in run.history])
-    with final_weights(run):
-        save_checkpoint(store.path / CHECKPOINT_FILE, run.model, _description(run, metadata))
-
-
 def _leave_final(run: Run) -> None:
     """What the caller finds in the model."""
     if run.average is not None:
         run.average.copy_to_model()
         limit_weights(run.model, run.options)
     run.model.eval()
-
-
-def _description(run: Run, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The checkpoint's metadata: nothing in it depends on when or where it was trained."""
-    last, options = run.history[-1], run.options
-    training = {name: value for name, value in options.resolved().items() if value is not None}
-    if training.get("p") == math.inf:
-        training["p"] = "inf"  # JSON has no infinity
-    if run.world.size > 1:
-        training["processes"] = run.world.size
-    return {
-        "num_classes": run.train_set.num_classes,
-        "in_channels": run.train_set.channels,
-        "data": run.train_set.name,
-        "data_fingerprint": run.train_set.fingerprint,
-        "test_data": run.test_set.name,
-        "normalization": options.normalization and options.normalization.metadata(),
-        "training": training,
-        "epochs": last.epoch,
-        "accuracy_percent": last.test_accuracy_percent,
-        **metadata,
-    }
