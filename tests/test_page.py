@@ -256,7 +256,7 @@ def test_digital_layers_are_grouped_by_type_and_reason(tmp_path: Path) -> None:
 
 def test_page_leaves_no_half_file_when_its_place_cannot_be_written(tmp_path: Path, sgd: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RunError, match="cannot be made .*; choose another output folder"):
+    with pytest.raises(RunError, match=r"cannot be made .*; choose another output folder"):
         write_report([open_run(sgd)], tmp_path / "file" / "report.html")
 
 

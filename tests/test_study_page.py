@@ -40,6 +40,7 @@ from analog_samson.units import parse_duration
 
 DOCS = Path(__file__).parents[1] / "docs"
 README = DOCS.parent / "README.md"
+RAW = DOCS / "results" / "raw"
 STUDY = load_experiment("study")
 NETWORKS = networks_of(STUDY)
 SCALE = NETWORKS.scale("mini")
@@ -133,7 +134,7 @@ def files(script: ModuleType, full: Path) -> dict[str, bytes]:
 
 
 def test_committed_page_is_made_from_the_committed_raw_values(script):
-    made = script.study_files(script.study_view(DOCS / "results" / "raw"))
+    made = script.study_files(script.study_view(RAW))
     committed = {path.name: path.read_bytes() for path in (DOCS / "results").iterdir() if path.is_file()}
     assert sorted(made) == sorted(committed), "run: make study-page"
     assert [name for name in made if made[name] != committed[name]] == [], "run: make study-page"
@@ -440,6 +441,40 @@ def test_old_figures_are_taken_away(undrawn, script, full, tmp_path):
     (page / "old.svg").write_text("")
     script.main(tmp_path / "none", page)
     assert not list(page.glob("*.svg"))
+
+
+def test_what_the_study_tells_of_itself_is_what_it_asks_for():
+    """Its open points are prose: their numbers are held here against the experiment, or against what was chosen."""
+    told, own = " ".join(STUDY.source.open_points.split()), STUDY.networks
+    tuned = next(setting for setting in NETWORKS.settings if setting.name == TUNED)
+    sizes = {math.prod(map(len, method.grid.values())) for method in NETWORKS.methods if method.grid}
+    assert sizes == {3, 4}
+    assert "has three candidates, or four where it has two hyper-parameters or clips" in told
+    seen = round(tuned.chosen.sample * (1 - own.tuning.holdout))
+    final = f"the final trainings have two over {tuned.train_images:,}"
+    held = f"CIFAR-10: {tuned.chosen.images:,}, after one epoch over {seen:,} images; {final}"
+    assert (tuned.chosen.epochs, tuned.training.epochs) == (1, 2)
+    assert held in told
+    criterion = own.tuning.criterion
+    assert (len(criterion.times), len(criterion.sigmas), criterion.adabs) == (2, 3, True)
+    assert (
+        f"over two times on PCM and three sigma_c, with AdaBS, on {['no', 'one', 'two'][criterion.instances]} chips"
+        in told
+    )
+    assert (own.tuning.seed, tuned.instances) == (0, 5)
+    assert "the two chips are among the five of seed 0" in told
+    assert f"the first {SCALE.evaluation.test_limit:,} test images" in told
+    assert tuned.more_seeds == {"sgd_clip": 5, "samson_inf_clip": 5}
+    assert "were given a fourth and a fifth training after their first three" in told
+    widest = max(max(method.grid["clip"]) for method in NETWORKS.methods if "clip" in method.grid)
+    chosen = [path.name for name in (TUNED, "resnet32_cifar10_tuned") for path in (RAW / name).glob("*_clip*clip*")]
+    assert chosen
+    assert all(name.endswith(f"_clip{widest}") for name in chosen)
+    assert "the clips chosen on both ResNets are the widest that were tried" in told
+    scratch = next(setting for setting in NETWORKS.settings if setting.name == "resnet20_cifar10_scratch")
+    assert scratch.seeds == 1
+    assert len(scratch.methods) < len(SCALE.methods)
+    assert "From scratch, with fewer methods and one seed" in told
 
 
 def test_differences_are_those_of_paired_values_with_bonferroni_intervals(script, tmp_path):
