@@ -1,5 +1,7 @@
 """Checkpoints on presets over time, side by side: every cell a run folder, and one comparison of them all."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -163,11 +165,11 @@ def _run_of(name: str, result: DriftResult) -> Run:
     """A run that was never on disk. That results come from equal data and seeds is the caller's word."""
     records = tuple(replace(record, checkpoint=name) for record in result.records)
     meta = dict.fromkeys(META_KEYS) | {"preset": result.preset}
-    fingerprint = (result.preset or {}).get("name", "not recorded")
+    content = json.dumps(result.preset, sort_keys=True).encode()
     meta |= {
-        "data": {"name": "in memory", "fingerprint": "in memory"},
+        "data": {"name": "in memory", "fingerprint": "in memory", "count": result.images},
         "seed": result.seed,
-        "preset_sha256": fingerprint,
+        "preset_sha256": hashlib.sha256(content).hexdigest(),
     }
-    results = results_of(records, validity_of(result.preset))
+    results = results_of(records, validity_of(result.preset), result.pilot, result.images)
     return Run(name=name, options={}, meta=meta, records=records, results=results)

@@ -58,7 +58,8 @@ def sweep_conductance_noise(
             names = {"checkpoint": label, "preset": GAUSSIAN}
             kept.commit(measure_cell(model, data, cell | names, calibration if cell["adabs"] else None, bf16=bf16))
         progress(f"sigma_c {cell['sigma_c']:g}, instance {cell['instance'] + 1} of {instances}")
-    return DriftResult(tuple(r for r in kept.records() if r.stage == "gaussian"))
+    images = sum(len(labels) for _, labels in data)
+    return DriftResult(tuple(r for r in kept.records() if r.stage == "gaussian"), images=images)
 
 
 def _cells(sigmas: Sequence[float], instances: int, adabs: bool) -> Iterator[dict[str, Any]]:

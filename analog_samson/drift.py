@@ -30,8 +30,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from analog_samson.report.digest import Result
+
 Labelled = Iterable[tuple[Tensor, Tensor]]
 Progress = Callable[[str], None]
+
+
+_LEAST_HALFWIDTH = 1e-4  # points; a million images move an accuracy in steps of so much
 
 
 class Store(Protocol):
@@ -54,12 +59,15 @@ class Store(Protocol):
 class DriftResult:
     """The raw values of every (instance, time), accuracy in percent, loss in nats, times in seconds.
 
-    preset: as a run folder stores it, for what lies outside its validity; seed: that of the simulation.
+    preset: as a run folder stores it, for what lies outside its validity; seed: that of the simulation. images: on how
+    many accuracies were counted. pilot: how many instances decided on their number, None where it was given.
     """
 
     records: tuple[Record, ...]
     preset: Mapping[str, Any] | None = field(default=None, repr=False)
     seed: int | None = None
+    images: int | None = None
+    pilot: int | None = None
 
     def frame(self) -> "pd.DataFrame":
         """One row a cell (stage, AdaBS, instance, moment), its metrics in columns of their own, as a pandas DataFrame.
@@ -74,13 +82,22 @@ class DriftResult:
         """Accuracy over logarithmic time with its 95 % band, as a matplotlib Figure."""
         from analog_samson.report.figures import accuracy_over_time
 
-        return accuracy_over_time(self.records, validity_of(self.preset))
+        results = self.results()
+        if not any(result.states for result in results):
+            raise OptionError("plot: nothing was simulated over time")
+        return accuracy_over_time(results)
 
     def _repr_html_(self) -> str:
         """The answer, the table and the figure, for a notebook."""
         from analog_samson.report.notebook import result_html
 
-        return result_html(self.records, validity_of(self.preset))
+        return result_html(self.results())
+
+    def results(self) -> "tuple[Result, ...]":
+        """What reports are made from: means with their intervals, one for each AdaBS setting."""
+        from analog_samson.report.digest import results_of
+
+        return results_of(self.records, validity_of(self.preset), self.pilot, self.images)
 
 
 def simulate_drift(
@@ -138,6 +155,7 @@ def simulate_drift(
     if needs_calibration(preset):
         calibrate_input_ranges(model, analog, calibration, preset)
     states = (False, True) if adabs else (False,)
+    images = sum(len(labels) for _, labels in data)
     stop, instance = instances, 0
     while instance < stop:
         cells: list[dict[str, Any]] = [
@@ -152,11 +170,12 @@ def simulate_drift(
             progress(f"instance {instance + 1} of {stop}, {format_duration(cell['time_seconds'])}")
         instance += 1
         if instance == instances and target_halfwidth is not None:
-            images = sum(len(labels) for _, labels in data)
-            stop = min(max_instances, needed_instances(kept.records(), instances, target_halfwidth, images))
+            asked = [r for r in kept.records() if r.time_seconds in {float(time) for time in times}]
+            stop = min(max_instances, needed_instances(asked, instances, target_halfwidth, images))
     kept.commit(first)
     found = tuple(r for r in kept.records() if r.stage in ("digital", "drift"))
-    return DriftResult(found, preset.model_dump(mode="json"), seed)
+    pilot = None if target_halfwidth is None else instances
+    return DriftResult(found, preset.model_dump(mode="json"), seed, images, pilot)
 
 
 def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float, images: int) -> int:
@@ -235,8 +254,9 @@ def extent_faults(
     if instances < 1:
         faults.append(f"instances: expected 1 or more, got {instances}")
     if target_halfwidth is not None:
-        if not 0 < target_halfwidth < math.inf:
-            faults.append(f"target_halfwidth: expected percentage points above 0, got {target_halfwidth}")
+        if not _LEAST_HALFWIDTH <= target_halfwidth < math.inf:
+            least = f"{_LEAST_HALFWIDTH:g} percentage points or more"
+            faults.append(f"target_halfwidth: expected {least}, got {target_halfwidth}")
         if not 2 <= instances <= max_instances:
             faults.append(f"instances: a pilot of 2 to max_instances ({max_instances}) is needed, got {instances}")
     return faults

@@ -189,6 +189,7 @@ def plan_sweep(
     faults = [f"{label}: no file {path}" for label, path in checkpoints.items() if not checkpoint_path(path).is_file()]
     names = _preset_names(presets)
     faults += [f"preset {name!r}: named twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    faults += [f"seed {seed}: named twice" for seed in sorted({s for s in seeds if seeds.count(s) > 1})]
     if faults:
         raise OptionError(list_faults("sweep", faults))
     return [

@@ -192,8 +192,8 @@ def test_options_that_may_be_what_is_compared_are_named(tmp_path: Path) -> None:
         for name, exclude in (("a", []), ("b", ["head", "stem"]))
     ]
     assert unequal_options(read(*paths)) == [
-        "note: exclude differs: nothing (a), head, stem (b)",
-        "note: bf16 differs: no (a), yes (b)",
+        "exclude differs: nothing (a), head, stem (b)",
+        "bf16 differs: no (a), yes (b)",
     ]
     assert unequal_options(read(paths[0])) == []
 

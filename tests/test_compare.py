@@ -104,7 +104,7 @@ def test_compare_takes_existing_runs_and_refuses_other_data(here: Path) -> None:
     call(compare, *ARGUMENTS, "--no-html")
     runs = [f"cmp/{label}/{PRESETS[0]}" for label in ("good", "bad")]
     result = call(compare, *runs, "--out", "again", "--format", "csv")
-    assert result.stdout.startswith("checkpoint,preset,stage,")
+    assert result.stdout.startswith("run,checkpoint,preset,stage,")
     table = call(compare, *runs, "--out", "again", "--format", "csv", "--table", "differences", "--no-html").stdout
     assert table.startswith("preset,network,minus,")
     assert len(table.splitlines()) == 2

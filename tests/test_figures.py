@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
-from analog_samson.report.digest import Run, digest
+from analog_samson.report.digest import Run, digest, results_of
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, make_figure, png, svg
 from analog_samson.report.figures import accuracy_over_time, figures
 from analog_samson.report.inline import colour_css, inline_svg
@@ -165,14 +165,14 @@ def test_many_series_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_figure_of_raw_records_is_a_matplotlib_figure() -> None:
-    figure = accuracy_over_time(synthetic_records())
+    figure = accuracy_over_time(results_of(synthetic_records()))
     assert isinstance(figure, Figure)
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["programmed", "1s", "1h", "1d", "1y"]
 
 
 def test_time_axis_sets_apart_what_has_no_logarithm() -> None:
     records = [replace(r, time_seconds=0.0) if r.time_seconds == 1.0 else r for r in synthetic_records()]
-    figure = accuracy_over_time(records)
+    figure = accuracy_over_time(results_of(records))
     ticks = dict(
         zip([t.get_text() for t in figure.axes[0].get_xticklabels()], figure.axes[0].get_xticks(), strict=True)
     )

@@ -1,6 +1,10 @@
 """Mistakes on the command line that have to end in one message, with exit code 1 and nothing lost."""
 
 import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +78,15 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors"]
             "and state the number of classes if one lacks some (npz:FILE,classes=N)",
         ),
         (["convert", "--model", "digits_cnn", "--input-shape", "8,8"], "cannot run on one sample of shape (8, 8)"),
+        ([*SIMULATE, "--data", "npz:data.npz", "--label", "a\nb"], "label: expected one line of text, got 'a\\nb'"),
+        ([*SIMULATE, "--data", "npz:data.npz", "--label", "a\udcff"], "label: expected one line of text, got"),
+        (
+            [*SIMULATE, "--data", "npz:data.npz", "--target-halfwidth", "1e-200"],
+            "target_halfwidth: expected 0.0001 percentage points or more, got 1e-200",
+        ),
+        (["report", "a" * 300], "File name too long"),
+        (["simulate", "--checkpoint", "a" * 300, "--data", "npz:data.npz"], "File name too long"),
+        (["report", "run", "--format", "csv", "--threshold", "50"], "--threshold: raw values as csv have none"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
 )
@@ -107,6 +120,23 @@ def test_run_is_not_repeated_with_files_that_have_changed(files, capsys):
     (files / "alone" / "run.toml").write_bytes((files / "run" / "run.toml").read_bytes())
     again[2] = "alone/run.toml"
     assert main(again) == 0
+
+
+def test_run_with_damaged_facts_is_told_in_one_message(files, capsys):
+    with sqlite3.connect(files / "run" / "results.sqlite") as connection:
+        connection.execute("UPDATE meta SET value = '{' WHERE key = 'data'")
+    capsys.readouterr()
+    assert main(["report", "run", "--no-html"]) == 1
+    assert "error: run: data in its database is damaged; simulate anew" in capsys.readouterr().err
+
+
+def test_output_on_a_full_disk_is_told_in_one_message():
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "analog_samson", "presets", "list"]
+        found = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (found.returncode, found.stderr) == (1, "error: the output: No space left on device\n")
 
 
 def test_run_whose_values_cannot_be_read_is_not_repeated_unseen(files, capsys):

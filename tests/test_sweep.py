@@ -170,6 +170,7 @@ def test_checkpoints_are_named_by_file_folder_or_user():
         (["--preset", "idael"], "did you mean 'ideal'"),
         (["--preset", "ideal", "--preset", "ideal"], "preset 'ideal': named twice"),
         (["--seeds", "x"], "seeds 'x'"),
+        (["--seeds", "0,1,0"], "seed 0: named twice"),
         (["--workers", "0"], "workers: expected at least 1, got 0"),
     ],
     ids=str,

@@ -179,7 +179,7 @@ def _report(
     from analog_samson.report.page import PAGE_NAME
 
     for note in unequal_options(compare_runs(folders).runs):
-        _say(note)
+        _say(f"note: {note}")
     page = out / PAGE_NAME
     text = make_report(folders, format, out=page, html=html, say=_say, threshold=threshold, table=table)
     typer.echo(text, nl=False)

@@ -1,5 +1,7 @@
 """The `analog-samson` command: its subcommands, and the one place that turns errors into messages."""
 
+import errno
+import os
 import sys
 import traceback
 
@@ -28,6 +30,7 @@ from analog_samson.cli.processes import tell
 from analog_samson.errors import AnalogSamsonError
 
 USER_FAULT, USAGE, BUG = 1, 2, 3
+_PLACES = (errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT)  # paths and disks that no code of ours can mend
 
 app = typer.Typer(
     name="analog-samson",
@@ -83,10 +86,21 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return USER_FAULT
+    except OSError as error:
+        if error.errno not in _PLACES:
+            return _bug()
+        print(f"error: {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        if error.filename is None:  # what is left in the buffer of the output goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return USER_FAULT
     except Exception:
-        traceback.print_exc()
-        print("this is a bug in analog-samson; please report it with the lines above", file=sys.stderr)
-        return BUG
+        return _bug()
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    print("this is a bug in analog-samson; please report it with the lines above", file=sys.stderr)
+    return BUG
 
 
 def run() -> None:

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from analog_samson.evaluation import eval_mode
 
 BINS = 40
+NO_ANSWER = -1  # in place of a class, where an output is NaN
 
 
 @dataclass(frozen=True)
 class Decisions:
     """Of every image, in order, on the CPU: predicted class, true class (int64), margin (float32), summed loss [nats].
 
+    Where an output is NaN the class is NO_ANSWER.
     The margin is the largest output minus the second largest, 0 where there is one output.
     """
 
@@ -40,7 +42,7 @@ def decide(model: nn.Module, data: Iterable[tuple[Tensor, Tensor]], *, bf16: boo
                 logits = model(x)
             logits = logits.float()
             top = logits.topk(min(2, logits.shape[1]), dim=1).values
-            predicted.append(logits.argmax(1))
+            predicted.append(logits.argmax(1).where(~logits.isnan().any(1), NO_ANSWER))
             labels.append(y)
             margins.append(top[:, 0] - top[:, -1])
             losses.append(nn.functional.cross_entropy(logits, y, reduction="sum").double())
@@ -64,10 +66,11 @@ def summarize_decisions(decisions: Decisions, edges: list[float], digital: Decis
     """Decisions as a run folder stores them: counts, no single images.
 
     margins: images in each bin, the last one open. changed: images decided otherwise than by the digital network.
-    confusion: [true, predicted, images] of every pair of classes that occurs.
+    confusion: [true, predicted, images] of every pair of classes that occurs, of images with an answer.
     """
     place = torch.bucketize(decisions.margins, torch.tensor(edges[1:]), right=True)
-    pairs = torch.bincount(decisions.labels * decisions.classes + decisions.predicted)
+    answered = decisions.predicted != NO_ANSWER
+    pairs = torch.bincount((decisions.labels * decisions.classes + decisions.predicted)[answered])
     return {
         "edges": edges,
         "margins": torch.bincount(place, minlength=len(edges)).tolist(),

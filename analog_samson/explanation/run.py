@@ -151,6 +151,7 @@ class Explainer:
             "time_seconds": self.time,
             "instances": self.instances,
             "images": len(self.data.image_set),
+            "evaluations": self.evaluations,
             "skipped": self.skipped,
         }
         self.run.set_meta("explain", facts)

@@ -6,7 +6,7 @@ from typing import Any
 from analog_samson.report.digest import Result, State
 from analog_samson.report.grid import Data, Grid
 from analog_samson.report.lifetime import Crossing, Fate, Lifetime, lifetimes, thresholds
-from analog_samson.report.wording import NONE, about, interval, marked, series_labels, state_label
+from analog_samson.report.wording import NONE, about, duration_words, interval, marked, series_labels, state_label
 from analog_samson.report.yields import Yield, yield_at
 
 _KEY = ("checkpoint", "preset", "adabs")
@@ -53,7 +53,17 @@ def crossing_words(crossing: Crossing | None) -> str:
     if crossing is None:
         return NONE
     place = {Fate.BEFORE: "<", Fate.NEVER: ">"}.get(crossing.fate, "")
-    return marked(f"{place}{about(crossing.seconds)}", crossing.mark)
+    return marked(f"{place}{crossing_time(crossing)}", crossing.mark)
+
+
+def crossing_time(crossing: Crossing) -> str:
+    """In words: a simulated time to the letter, a time that was calculated to two digits.
+
+    >>> [crossing_time(Crossing(fate=fate, seconds=7776000.0)) for fate in (Fate.NEVER, Fate.WITHIN)]
+    ['90 days', '13 weeks']
+    """
+    simulated = crossing.fate in (Fate.BEFORE, Fate.NEVER)
+    return duration_words(crossing.seconds) if simulated else about(crossing.seconds)
 
 
 def yield_grid(results: Sequence[Result], threshold: float | None) -> Grid | None:

@@ -140,7 +140,8 @@ def explanation_blocks(explanation: Explanation, name: str = "") -> list[Block]:
 def explanation_note(explanation: Explanation) -> str:
     """What the explanation stands on, what is missing, and how to read its intervals."""
     chips = "one chip: no intervals" if explanation.instances == 1 else f"n = {explanation.instances} chips"
-    text = f"Explained at {explanation.label} on {explanation.images} images, {chips}, every variant on the same ones."
+    text = f"Explained at {explanation.label} on {explanation.images} images, {chips}, the same for variants with the "
+    text += "same layers on tiles."
     if explanation.instances > 1:
         text += " The intervals of one table hold at once with 95 % (Student's t, Bonferroni)."
     if explanation.unfinished:

@@ -28,10 +28,12 @@ def over_time_caption(runs: Sequence[Run]) -> str:
     results = [result for run in runs for result in run.results if result.states]
     parts = [f"Accuracy since programming, {chips(results)}. Line: mean; dots: single chips"]
     parts[0] += f"; {_band(results)}; dotted: digital accuracy, no hardware."
-    limits = sorted({run.max_seconds for run in runs if run.max_seconds})
+    limits = list({run.max_seconds for run in runs})
     if _any(EXTRAPOLATED, results):
         covered = (
-            f"the {duration_words(limits[0])} that the preset covers" if len(limits) == 1 else "what a preset covers"
+            f"the {duration_words(limits[0])} that the preset covers"
+            if len(limits) == 1 and limits[0]
+            else "what a preset covers"
         )
         parts.append(f"Hollow markers lie beyond {covered}: extrapolated.")
     if _any(INTERPOLATED, results):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from analog_samson.report.captions import moment
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.equivalent import Verdict
-from analog_samson.report.sentences import and_list, is_paired, not_beaten
+from analog_samson.report.sentences import and_list, is_paired, level_with, not_beaten
 from analog_samson.report.statistics import percent_interval
 from analog_samson.report.study import Entry, Study, is_study, series_places, study
-from analog_samson.report.wording import series_labels, sigma_interval, sigma_value
+from analog_samson.report.wording import optional, series_labels, sigma_interval, sigma_value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def _stage_cards(result: Result) -> list[Card]:
     last = result.states[-1] if result.states else None
     if last and last.drop is not None:
         found.append(
-            Card(title="Lost", value=f"{last.drop:.1f}", unit="points", note="since digital", mark=_mark(last))
+            Card(title="Lost", value=optional(last.drop), unit="points", note="since digital", mark=_mark(last))
         )
     if last and last.equivalent:
         found.append(_sigma_card(last))
@@ -95,7 +95,8 @@ def _result_card(result: Result, label: str, place: int) -> Card:
 def _preset_card(seen: Study, best: Entry, place: int) -> Card:
     """The best network on a preset, and whether it is seen to be ahead."""
     if best.state.accuracy.n == 1:
-        says = "highest; one chip: no interval"
+        level = level_with(seen, best)
+        says = f"{f'level with {and_list(level)}' if level else 'highest'}; one chip: no interval"
     else:
         equal = not_beaten(seen, best)
         alone = "ahead of all others" if seen.ahead(best.preset) is best else "not compared with every other network"

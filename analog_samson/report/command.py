@@ -53,6 +53,8 @@ def make_report(
     """
     check_page_name(out)
     check_threshold(threshold)
+    if threshold is not None and format == "csv" and table is None and out is None:
+        raise OptionError("--threshold: raw values as csv have none; add --table lifetime or yield, or --out FILE.html")
     with ExitStack() as stack:
         folders = [stack.enter_context(open_run(path)) for path in paths]
         runs = digest(folders)

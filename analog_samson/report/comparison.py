@@ -35,7 +35,9 @@ class Step:
 class Comparison:
     """Two results on one preset, and their difference at every shared moment; or why they cannot be paired.
 
-    leading: `first` is the first result on its preset, what others are measured against.
+    leading: `first` is the first network on the preset, in the order of all runs: what others are measured against.
+    same_chips: whether both have the same layers on tiles, so that instance i is the same chip for both; the chips of
+    others are drawn apart.
     """
 
     first: Result
@@ -43,6 +45,7 @@ class Comparison:
     steps: tuple[Step, ...]
     obstacles: tuple[str, ...]
     leading: bool = True
+    same_chips: bool = True
 
     @property
     def hardware_steps(self) -> tuple[Step, ...]:
@@ -86,7 +89,7 @@ def unequal_options(runs: Sequence[Run]) -> list[str]:
         values = {run.name: run.options[name] for run in runs if name in run.options}
         if len({repr(value) for value in values.values()}) > 1:
             shown = ", ".join(f"{_shown(value)} ({run})" for run, value in values.items())
-            notes.append(f"note: {name} differs: {shown}")
+            notes.append(f"{name} differs: {shown}")
     return notes
 
 
@@ -100,6 +103,7 @@ class _Pair:
     first: Result
     second: Result
     leading: bool
+    same_chips: bool
     obstacles: tuple[str, ...]
     moments: tuple[tuple[State, State], ...]
     images: int | None
@@ -117,17 +121,20 @@ class _Pair:
             steps=tuple(_steps(pairs, family, self.images)),
             obstacles=self.obstacles,
             leading=self.leading,
+            same_chips=self.same_chips,
         )
 
 
 def _pairs(runs: Sequence[Run]) -> Iterator[_Pair]:
-    """Every pair on one preset, the first result of the preset leading."""
+    """Every pair on one preset, in the order in which networks come first: signs are the same on every preset."""
     groups: dict[str, list[tuple[Run, Result]]] = {}
+    order = list(dict.fromkeys((r.checkpoint, r.adabs) for run in runs for r in run.results if r.states))
     for run in runs:
         for result in run.results:
             if result.states:
                 groups.setdefault(result.preset, []).append((run, result))
     for group in groups.values():
+        group.sort(key=lambda pair: order.index((pair[1].checkpoint, pair[1].adabs)))
         last = last_shared([result for _, result in group])
         for (place, (one_run, one)), (_, (other_run, other)) in combinations(enumerate(group), 2):
             obstacles = tuple(_obstacles(one_run, other_run))
@@ -135,7 +142,8 @@ def _pairs(runs: Sequence[Run]) -> Iterator[_Pair]:
             if place and last:
                 moments = [pair for pair in moments if same_moment(pair[0], last[0])]
             images = (one_run.meta.get("data") or {}).get("count")  # both have the same, or are not compared
-            yield _Pair(one, other, place == 0, obstacles, () if obstacles else tuple(moments), images)
+            same = one_run is other_run or _tiles(one_run) == _tiles(other_run)
+            yield _Pair(one, other, place == 0, same, obstacles, () if obstacles else tuple(moments), images)
 
 
 def last_shared(group: Sequence[Result]) -> list[State]:
@@ -160,6 +168,11 @@ def _differences(first: Run, second: Run) -> Iterator[tuple[str, str]]:
         keys = key(first), key(second)
         if keys[0] != keys[1] or None in keys:
             yield name, _obstacle(name, shown(first), shown(second), differ=keys[0] != keys[1])
+
+
+def _tiles(run: Run) -> list[tuple[Any, Any]]:
+    """The layers on tiles, whose order and size decide what is drawn for each."""
+    return [(row["layer_type"], row["parameters"]) for row in run.meta["plan"] or () if row["action"] == "analog"]
 
 
 def _preset_name(run: Run) -> Any:

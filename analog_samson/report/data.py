@@ -5,12 +5,14 @@ from typing import Any
 
 from analog_samson.report.comparison import Comparison
 from analog_samson.report.digest import Result, State
+from analog_samson.report.equivalent import EquivalentSigma
 from analog_samson.report.grid import Data
 from analog_samson.report.study import method_name
 
 _STATE = (
     *("checkpoint", "preset", "adabs", "stage", "time_seconds", "mean_percent", "std", "n", "low_percent"),
-    *("high_percent", "drop_points", "equivalent_sigma_c", "sigma_low", "sigma_high", "weight_error", "mark"),
+    *("high_percent", "drop_points", "equivalent_sigma_c", "sigma_low", "sigma_high"),
+    *("sigma_verdict", "sigma_leaves_sweep", "weight_error", "mark"),
 )
 _SWEEP = ("checkpoint", "preset", "adabs", "sigma_c", "mean_percent", "std", "n", "low_percent", "high_percent")
 _STEP = (
@@ -59,10 +61,15 @@ def _state_row(result: Result, state: State) -> tuple[Any, ...]:
     return (
         *(result.checkpoint, result.preset, result.adabs, state.stage, state.time_seconds),
         *(a.mean, a.std, a.n, a.low, a.high, state.drop),
-        *((None,) * 3 if sigma is None else (sigma.value, _finite(sigma.low), _finite(sigma.high))),
+        *((None,) * 5 if sigma is None else _sigma(sigma)),
         None if state.weight_error is None else state.weight_error.mean,
         state.mark,
     )
+
+
+def _sigma(one: EquivalentSigma) -> tuple[Any, ...]:
+    """The value with its interval and what they are: beyond the sweep a value is a bound and an end is not known."""
+    return one.value, _finite(one.low), _finite(one.high), one.verdict.value, one.high == float("inf")
 
 
 def _finite(end: float | None) -> float | None:

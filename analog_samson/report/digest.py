@@ -269,7 +269,7 @@ def _state(
         accuracies=accuracies,
         accuracy=accuracy,
         drop=None if digital is None else digital.accuracy.mean - accuracy.mean,
-        equivalent=None if curve is None else equivalent_sigma_c(list(accuracies.values()), curve),
+        equivalent=None if curve is None else equivalent_sigma_c(list(accuracies.values()), curve, images),
         weight_error=summarize(list(errors.values())) if errors else None,
         mark="" if validity is None else validity.mark(time),
     )

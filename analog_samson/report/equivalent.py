@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from analog_samson.report.statistics import t_quantile
+from analog_samson.report.statistics import least_std, t_quantile
 
 Floats = NDArray[np.float64]
 _RESAMPLES = 2000
@@ -75,17 +75,18 @@ def gaussian_curve(sweep: Mapping[float, Mapping[int, float]]) -> GaussianCurve:
     return GaussianCurve(sigma, fit, decreasing_fit(np.stack(means, axis=1)), least)
 
 
-def equivalent_sigma_c(accuracies: Sequence[float], curve: GaussianCurve) -> EquivalentSigma:
+def equivalent_sigma_c(accuracies: Sequence[float], curve: GaussianCurve, images: int | None = None) -> EquivalentSigma:
     """The sigma_c at which the curve has the mean of `accuracies` [%] (the instances of one drift result).
 
     Between the points of the sweep the curve is linear; where it is flat the smallest sigma_c is taken. The interval
     holds every sigma_c at which a t test cannot tell the curve from the mean of `accuracies`, with the degrees of
     freedom of the fewer instances. On a straight noisy curve it holds the true sigma_c in 99, 98, 97 and 96 of 100
-    cases for 2, 3, 5 and 10 instances (measured; 95 are promised). It is the same at each call.
+    cases for 2, 3, 5 and 10 instances (measured; 95 are promised). It is the same at each call. images: on how many
+    accuracies were counted, if known; no spread counts as less than their rounding, as in `summarize`.
     """
     mean = float(np.mean(accuracies))
     found = float(inverse(curve.sigma, curve.fit[None, :], np.array([mean]))[0])
-    low, high = _interval(np.asarray(accuracies, dtype=np.float64), curve)
+    low, high = _interval(np.asarray(accuracies, dtype=np.float64), curve, least_std(images))
     verdict, largest = _verdict(mean, found, curve), float(curve.sigma[-1])
     return EquivalentSigma(value=min(found, largest), low=low, high=high, verdict=verdict, largest=largest)
 
@@ -131,23 +132,28 @@ def _choices(n: int, generator: np.random.Generator) -> NDArray[np.int64]:
     return generator.integers(n, size=(_RESAMPLES, n))
 
 
-def _interval(accuracies: Floats, curve: GaussianCurve) -> tuple[float | None, float | None]:
-    """From the first sigma_c at which the curve may be as low as the mean to the last at which it may be as high."""
+def _interval(accuracies: Floats, curve: GaussianCurve, least: float) -> tuple[float | None, float | None]:
+    """From the first sigma_c at which the curve may be as low as the mean to the last at which it may be as high.
+
+    least: what the deviation of accuracies [%] counts as at least, where there is anything random in them.
+    """
     n = len(accuracies)
     if curve.resampled is None or n < 2:
         return None, None
-    mean, error = accuracies.mean(), accuracies.std(ddof=1) / np.sqrt(n)
+    mean, error = accuracies.mean(), max(accuracies.std(ddof=1), least) / np.sqrt(n)
     # Between points this error is convex in sigma_c, so the straight line that is taken there is never too small.
-    margin = t_quantile(min(n, curve.instances)) * np.hypot(error, _curve_error(curve))
+    margin = t_quantile(min(n, curve.instances)) * np.hypot(error, _curve_error(curve, least))
     low = float(inverse(curve.sigma, (curve.fit - margin)[None, :], np.array([mean]))[0])
     return low, _last_as_high(curve.sigma, curve.fit + margin, float(mean))
 
 
-def _curve_error(curve: GaussianCurve) -> Floats:
+def _curve_error(curve: GaussianCurve, least: float) -> Floats:
     """Standard error of the curve at each of its points [%]. (k,)."""
     assert curve.resampled is not None
     # Resamples of n values spread as if each were drawn from a population whose variance lacks the factor n / (n - 1).
-    return np.asarray(curve.resampled.std(axis=0) * np.sqrt(curve.instances / (curve.instances - 1)))
+    error = curve.resampled.std(axis=0) * np.sqrt(curve.instances / (curve.instances - 1))
+    floor = np.where(curve.sigma > 0, least / np.sqrt(curve.instances), 0.0)
+    return np.asarray(np.maximum(error, floor))
 
 
 def _last_as_high(sigma: Floats, bound: Floats, accuracy: float) -> float:

@@ -128,7 +128,7 @@ def read_explanation(folder: RunFolder, validity: Validity) -> Explanation | Non
     clean, time, instances = digital[0], float(facts["time_seconds"]), int(facts["instances"])
     images = int(facts["images"])
     planned = {(AS_IS, False), *((variant["label"], variant["adabs"]) for variant in variants)}
-    done = sum(min(instances, len(table.get(each, {}))) for each in planned)
+    done = 1 + sum(min(instances, len(table.get(each, {}))) for each in planned)
     return Explanation(
         time_seconds=time,
         label=format_duration(time),
@@ -144,7 +144,7 @@ def read_explanation(folder: RunFolder, validity: Validity) -> Explanation | Non
         remedies=_remedies(_part(variants, REMEDY), table, as_is, images),
         outcomes=_outcomes(folder, len(as_is)),
         skipped=tuple(facts.get("skipped", ())),
-        unfinished=instances * len(planned) - done,
+        unfinished=int(facts.get("evaluations", 1 + instances * len(planned))) - done,
     )
 
 

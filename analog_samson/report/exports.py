@@ -31,11 +31,13 @@ def render_csv(records: Sequence[Record]) -> str:
 def render_marked_csv(runs: Sequence[Run]) -> str:
     """The records of all runs as `render_csv` writes them, with what the preset's source does not give marked.
 
-    The column `mark` holds "extrapolated", "interpolated" or nothing.
+    The column `mark` holds "extrapolated", "interpolated" or nothing. Of several runs a first column `run` tells which.
     """
-    marked = [pair for run in runs for pair in zip(run.records, _marks(run), strict=True)]
-    ordered = sorted(marked, key=lambda pair: sort_key(pair[0]))
-    return _csv((*COLUMNS, "mark"), ((*_csv_row(record), mark) for record, mark in ordered))
+    marked = [(record, mark, run.name) for run in runs for record, mark in zip(run.records, _marks(run), strict=True)]
+    ordered = sorted(marked, key=lambda row: (sort_key(row[0]), row[2]))
+    if len(runs) == 1:
+        return _csv((*COLUMNS, "mark"), ((*_csv_row(record), mark) for record, mark, _ in ordered))
+    return _csv(("run", *COLUMNS, "mark"), ((run, *_csv_row(record), mark) for record, mark, run in ordered))
 
 
 def cell_rows(records: Iterable[Record], validity: Validity) -> list[dict[str, Any]]:

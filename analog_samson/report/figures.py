@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analog_samson.report.comparison import Comparison, Step, compare
-from analog_samson.report.digest import Run, State, results_of
+from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.drawing import WIDE, Drawing, Layout, make_figure, panels, split
 from analog_samson.report.marks import (
     Series,
@@ -26,11 +26,10 @@ from analog_samson.report.marks import (
     make_series,
 )
 from analog_samson.report.palette import LIGHT
+from analog_samson.report.statistics import points_interval
 from analog_samson.report.study import is_study
 from analog_samson.report.timeaxis import TimeAxis, spread, thinned, time_axis
-from analog_samson.report.validity import UNKNOWN, Validity
 from analog_samson.report.wording import signed
-from analog_samson.results.records import Record
 
 
 def figures(runs: Sequence[Run]) -> Mapping[str, Drawing]:
@@ -74,15 +73,15 @@ def _draw_over_time(series: Sequence[Series], axes: Axes, layout: Layout) -> Non
     draw_accuracy_over_time(series, limits.pop() if len(limits) == 1 else None, axes, layout)
 
 
-def accuracy_over_time(records: Sequence[Record], validity: Validity = UNKNOWN) -> Figure:
-    """Accuracy over time of raw records, as a matplotlib figure; `validity` as that of their preset."""
-    return make_figure(accuracy_figure(records, validity), WIDE)
+def accuracy_over_time(results: Sequence[Result]) -> Figure:
+    """Accuracy over time of results on one preset, as a matplotlib figure."""
+    return make_figure(accuracy_figure(results), WIDE)
 
 
-def accuracy_figure(records: Sequence[Record], validity: Validity = UNKNOWN) -> Drawing:
+def accuracy_figure(results: Sequence[Result]) -> Drawing:
     """The same as a drawing."""
-    series = make_series([result for result in results_of(records, validity) if result.states])
-    return Drawing(draw=partial(draw_accuracy_over_time, series, validity.max_seconds))
+    series = make_series([result for result in results if result.states])
+    return Drawing(draw=partial(_draw_over_time, series))
 
 
 def draw_accuracy_over_time(series: Sequence[Series], max_seconds: float | None, axes: Axes, layout: Layout) -> None:
@@ -128,7 +127,7 @@ def draw_differences(comparisons: Sequence[Comparison], series: Sequence[Series]
         one = looks[id(comparison.second)]
         for step in (step for step in comparison.steps if step.stage != "digital"):
             x, difference = axis.position(step) + shift * one.offset * axis.span, step.difference
-            low, high = (difference.mean if end is None else end for end in (difference.low, difference.high))
+            low, high = (difference.mean if end is None else end for end in points_interval(difference))
             axes.plot([x, x], [low, high], color=one.colour, linewidth=2.2, solid_capstyle="butt", alpha=0.55)
             draw_marker(axes, x, difference.mean, one, mark=step.mark)
             if len(comparisons) == 1:

@@ -107,8 +107,11 @@ def _winners(seen: Study) -> str:
     """Who is ahead where; a network is ahead if it is seen to be better than every other one."""
     count = len(seen.presets)
     if all(entry.state.accuracy.n == 1 for entry in seen.entries):
-        best = Counter(seen.on(preset)[0].method for preset in seen.presets if seen.on(preset))
+        firsts = [[entry.method for entry in seen.on(preset) if entry.rank == 1] for preset in seen.presets]
+        best = Counter(names[0] for names in firsts if len(names) == 1)
         words = [f"{name} scores highest on {times} of {count} presets" for name, times in best.most_common()]
+        level = sum(len(names) > 1 for names in firsts)
+        words += [f"the best networks are level on {_of(level, count)} presets"] if level else []
         return f"{', '.join(words)} (one chip each: no interval)"
     ahead = Counter(entry.method for preset in seen.presets if (entry := seen.ahead(preset)) is not None)
     open_places = count - sum(ahead.values())
@@ -152,17 +155,19 @@ def _second_sentence(best: Result, last: State, comparisons: Sequence[Comparison
         steps = [step for step in comparison.steps if same_moment(step, last)]
         if best in (comparison.first, comparison.second) and steps:
             sign = 1 if comparison.second is best else -1
-            sentences.append(_against(other.checkpoint + (" + AdaBS" if other.adabs else ""), steps[0], sign))
+            name = other.checkpoint + (" + AdaBS" if other.adabs else "")
+            sentences.append(_against(name, steps[0], sign, same_chips=comparison.same_chips))
     return " ".join(sentences)
 
 
-def _against(other: str, step: Step, sign: int) -> str:
+def _against(other: str, step: Step, sign: int, *, same_chips: bool) -> str:
     difference, mark = step.difference, f", {step.mark}" if step.mark else ""
     ends = [None if end is None else sign * end for end in points_interval(difference)]
     low, high = ends[::sign]
     if difference.seen is False:
-        return f"No difference to {other} seen (95 % interval {interval(low, high)} points{mark})."
+        known = "all chips alike: no interval" if low is None else f"95 % interval {interval(low, high)} points"
+        return f"No difference to {other} seen ({known}{mark})."
     mean = sign * difference.mean
     change = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} {other}" if mean else f"equal to {other}"
     known = "one chip" if low is None else f"95 % interval {interval(low, high)}"
-    return f"It is {change} on the same chips ({known}{mark})."
+    return f"It is {change}{' on the same chips' if same_chips else ''} ({known}{mark})."

@@ -1,9 +1,10 @@
 """How long a network stays above a threshold: where its accuracy over time crosses it.
 
 Between simulated times accuracy is taken to be linear in the logarithm of time, as drift makes it nearly so. Beyond the
-last one the line through the last two times is followed for at most one decade; a crossing found there is called
-extrapolated, and where there is none the answer is "not within the simulated times". Each crossing has a mark of its
-own: the mean may fall where the preset's source gives a law, the end of its interval where it does not.
+last one the line through the last two times is followed for at most one decade, by the ends of the interval of the mean
+in parallel to the mean. A crossing found there is called extrapolated; where there is none the answer is "not within
+the simulated times". Each crossing has a mark of its own: the mean may fall where the preset's source gives a law, the
+end of its interval where it does not.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,18 +74,21 @@ def lifetime(result: Result, threshold: float) -> Lifetime | None:
     if not states:
         return None
 
-    def crossing(accuracy: Callable[[State], float]) -> Crossing:
-        points = [(float(state.time_seconds or 0), accuracy(state)) for state in states]
-        return find_crossing(points, threshold, result.validity)
+    def points(accuracy: Callable[[State], float]) -> list[tuple[float, float]]:
+        return [(float(state.time_seconds or 0), accuracy(state)) for state in states]
 
+    def crossing(accuracy: Callable[[State], float], slope: float | None = None) -> Crossing:
+        return find_crossing(points(accuracy), threshold, result.validity, slope)
+
+    slope = last_slope(points(lambda state: state.accuracy.mean))  # its interval keeps its width beyond the last time
     n = min(state.accuracy.n for state in states)
     digital = None if result.digital is None else result.digital.accuracy.mean
     return Lifetime(
         threshold=threshold,
         loss=None if digital is None else digital - threshold,
         mean=crossing(lambda state: state.accuracy.mean),
-        low=crossing(lambda state: _known(state.accuracy.low)) if n > 1 else None,
-        high=crossing(lambda state: _known(state.accuracy.high)) if n > 1 else None,
+        low=crossing(lambda state: _known(state.accuracy.low), slope) if n > 1 else None,
+        high=crossing(lambda state: _known(state.accuracy.high), slope) if n > 1 else None,
         weakest=crossing(low_percentile) if n > 1 else None,
         instances=n,
     )
@@ -113,10 +117,21 @@ def low_percentile(state: State) -> float:
     return float(np.quantile(list(state.accuracies.values()), LOW_QUANTILE))
 
 
-def find_crossing(points: Sequence[tuple[float, float]], threshold: float, validity: Validity = UNKNOWN) -> Crossing:
+def last_slope(points: Sequence[tuple[float, float]]) -> float:
+    """Points of accuracy a decade of time between the last two (seconds, accuracy); 0 where there is only one."""
+    if len(points) < 2:
+        return 0.0
+    (before, high), (after, low) = points[-2:]
+    return (low - high) / (log10(after) - log10(before))
+
+
+def find_crossing(
+    points: Sequence[tuple[float, float]], threshold: float, validity: Validity = UNKNOWN, slope: float | None = None
+) -> Crossing:
     """Where the line through (seconds above 0, accuracy) points, in order of time, first falls below the threshold.
 
-    validity: that of the preset, which marks the crossing.
+    validity: that of the preset, which marks the crossing. slope [points a decade]: of the line beyond the last time,
+    if not that through the last two points.
 
     >>> find_crossing([(1.0, 91.0), (100.0, 89.0)], 90.0).seconds
     10.0
@@ -130,7 +145,7 @@ def find_crossing(points: Sequence[tuple[float, float]], threshold: float, valid
     elif below is not None:
         fate, seconds = Fate.WITHIN, _between(points[below - 1], points[below], threshold)
     else:
-        fate, seconds = _followed(points, threshold)
+        fate, seconds = _followed(points[-1], last_slope(points) if slope is None else slope, threshold)
     return Crossing(fate=fate, seconds=seconds, mark=EXTRAPOLATED if seconds > last else validity.mark(seconds))
 
 
@@ -140,14 +155,11 @@ def _between(first: tuple[float, float], second: tuple[float, float], threshold:
     return float(10 ** (log10(first[0]) + share * (log10(second[0]) - log10(first[0]))))
 
 
-def _followed(points: Sequence[tuple[float, float]], threshold: float) -> tuple[Fate, float]:
-    """Beyond the last time, along the line through the last two; never where it crosses nothing within reach."""
-    last = points[-1]
-    if len(points) > 1:
-        slope = (last[1] - points[-2][1]) / (log10(last[0]) - log10(points[-2][0]))
-        decades = (threshold - last[1]) / slope if slope < 0 else float("inf")
-        if decades <= log10(REACH):
-            return Fate.BEYOND, float(last[0] * 10**decades)
+def _followed(last: tuple[float, float], slope: float, threshold: float) -> tuple[Fate, float]:
+    """Beyond the last point, along a line of this slope; never where it crosses nothing within reach."""
+    decades = (threshold - last[1]) / slope if slope < 0 else float("inf")
+    if decades <= log10(REACH):
+        return Fate.BEYOND, float(last[0] * 10**decades)
     return Fate.NEVER, last[0]
 
 

@@ -12,6 +12,7 @@ from analog_samson.report.digest import GaussianPoint, Result, State
 from analog_samson.report.drawing import Layout
 from analog_samson.report.equivalent import EquivalentSigma, Verdict
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
+from analog_samson.report.statistics import percent_interval
 from analog_samson.report.study import is_study, method_name, series_places
 from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import series_labels
@@ -96,8 +97,9 @@ def draw_mean_and_band(
 ) -> None:
     """Mean line and 95 % band through (x, point); where n = 1 the band has no width."""
     x, means = [at for at, _ in points], [point.accuracy.mean for _, point in points]
-    low = [p.accuracy.mean if p.accuracy.low is None else p.accuracy.low for _, p in points]
-    high = [p.accuracy.mean if p.accuracy.high is None else p.accuracy.high for _, p in points]
+    ends = [percent_interval(point.accuracy) for _, point in points]
+    low = [mean if end is None else end for mean, (end, _) in zip(means, ends, strict=True)]
+    high = [mean if end is None else end for mean, (_, end) in zip(means, ends, strict=True)]
     axes.fill_between(x, low, high, color=one.colour, alpha=_BAND_ALPHA, linewidth=0, zorder=1.5)
     axes.plot(x, means, color=one.colour, linestyle="solid" if markers else one.dashes, zorder=3)
     for at, point in points if markers else ():

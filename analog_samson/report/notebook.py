@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from analog_samson.report.digest import Run, results_of
+from analog_samson.report.digest import Result, Run
 from analog_samson.report.drawing import WIDE, Drawing, svg
 from analog_samson.report.figures import accuracy_figure, figures
 from analog_samson.report.grid import Grid
@@ -15,17 +15,14 @@ from analog_samson.report.page import environment
 from analog_samson.report.study import study
 from analog_samson.report.study_tables import differences_grid
 from analog_samson.report.tables import detail_grid, overview_grid
-from analog_samson.report.validity import UNKNOWN, Validity
 from analog_samson.report.wording import answer, marked
-from analog_samson.results.records import Record
 
 
-def result_html(records: Sequence[Record], validity: Validity = UNKNOWN) -> str:
-    """What a notebook shows for raw records of one preset with this validity."""
-    results = results_of(records, validity)
+def result_html(results: Sequence[Result]) -> str:
+    """What a notebook shows for results on one preset."""
     if not results:
         return _html(["No results yet."], [], None)
-    drawing = accuracy_figure(records, validity) if any(len(r.states) > 1 for r in results) else None
+    drawing = accuracy_figure(results) if any(len(r.states) > 1 for r in results) else None
     return _html([answer(result) for result in results], [detail_grid(result) for result in results], drawing)
 
 

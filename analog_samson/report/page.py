@@ -49,7 +49,7 @@ def write_report(runs: Sequence[RunFolder], out: str | Path, threshold: float | 
     for name, picture in drawn.items():
         write_atomically(folder / f"{name}.svg", svg(picture.drawing, WIDE, text=False))
         write_atomically(folder / f"{name}.png", png(picture.drawing, WIDE))
-    write_atomically(page, render_page(read, drawn, threshold).encode())
+    write_atomically(page, render_page(read, drawn, threshold).encode(errors="backslashreplace"))
     return page
 
 

@@ -68,16 +68,11 @@ def hardware(runs: Sequence[Run]) -> list[Hardware]:
 
 def presets(runs: Sequence[Run]) -> list[Mapping[str, Any]]:
     """The distinct presets of the runs, as stored, in the order of the runs."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for run in runs:
-        if run.meta["preset"]:
-            found.setdefault(str(run.meta["preset_sha256"]), run.meta["preset"])
-    return list(found.values())
+    return list(_by_fingerprint(runs).values())
 
 
 def preset_views(runs: Sequence[Run]) -> list[PresetView]:
     """The distinct presets of the runs, ready to show."""
-    hashes = {run.meta["preset"]["name"]: run.meta["preset_sha256"] for run in runs if run.meta["preset"]}
     return [
         PresetView(
             name=preset["name"],
@@ -89,10 +84,18 @@ def preset_views(runs: Sequence[Run]) -> list[PresetView]:
                 for section, values in preset.items()
                 if isinstance(values, Mapping) and section != "source"
             ),
-            fingerprint=str(hashes[preset["name"]]),
+            fingerprint=fingerprint,
         )
-        for preset in presets(runs)
+        for fingerprint, preset in _by_fingerprint(runs).items()
     ]
+
+
+def _by_fingerprint(runs: Sequence[Run]) -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for run in runs:
+        if run.meta["preset"]:
+            found.setdefault(str(run.meta["preset_sha256"]), run.meta["preset"])
+    return found
 
 
 def settings(runs: Sequence[Run]) -> list[Setting]:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analog_samson.report.answer_tables import loss_words
+from analog_samson.report.answer_tables import crossing_time, loss_words
 from analog_samson.report.comparison import family_size
 from analog_samson.report.digest import Result
 from analog_samson.report.explanation import Explanation, Layer, Outcomes, Remedy
 from analog_samson.report.lifetime import Crossing, Fate, lifetimes, thresholds
 from analog_samson.report.statistics import Difference, Ends, points_interval
 from analog_samson.report.study import Entry, Study
-from analog_samson.report.wording import about, interval, marked, optional, signed, state_label
+from analog_samson.report.wording import interval, marked, optional, signed, state_label
 from analog_samson.report.yields import yield_at
 
 _NO_INTERVAL = "one chip: no interval"
@@ -23,8 +23,7 @@ def lifetime_sentence(result: Result, threshold: float | None) -> str | None:
     if not found:
         return None
     one = found[0]
-    digital = "" if one.loss is None else f" ({loss_words(one.loss)} points below digital)"
-    digital = digital.replace("(1 points", "(1 point")
+    digital = "" if one.loss is None else f" ({_below(one.loss)} digital)"
     text = f"Threshold {one.threshold:.1f} %{digital}: the mean {_falls(one.mean)}"
     if one.weakest is None:
         return f"{text}; {_NO_INTERVAL} and no percentile."
@@ -72,6 +71,8 @@ def where_sentence(explanation: Explanation) -> str | None:
     if worst is None and first.decides.seen is None and first.decides.mean > 0:
         worst = first
     when, here = _when(explanation), _here(explanation)
+    if worst is None and first.decides.mean <= 0:
+        return f"No layer alone is seen to lose{when}, and none scores lower than the digital network{here}."
     if worst is None:
         return f"No layer alone is seen to lose{when}; the most is lost by {first.path}, {_layer_size(first)}{here}."
     shares = "" if worst.macs_percent is None else f", with {worst.macs_percent:.1f} % of the MACs"
@@ -88,7 +89,7 @@ def helps_sentence(explanation: Explanation) -> str | None:
         return None
     remedy, gain = max(changed, key=lambda pair: pair[1].mean)
     seen = [(r, g) for r, g in changed if g.seen and g.mean > 0]
-    if not seen and gain.seen is not None:
+    if not seen and (gain.seen is not None or gain.mean <= 0):
         largest = f"the largest gain is that of {_remedy(remedy)}, {_points(gain)}{_here(explanation)}"
         return f"Nothing tried is seen to help{_when(explanation)}; {largest}."
     remedy, gain = max(seen, key=lambda pair: pair[1].mean) if seen else (remedy, gain)
@@ -120,7 +121,8 @@ def _standing(study: Study, entries: Sequence[Entry]) -> str:
     if len(entries) == 1:
         return ""
     if entries[0].state.accuracy.n == 1:
-        return f", the highest ({_NO_INTERVAL})"
+        level = level_with(study, entries[0])
+        return f", {f'level with {and_list(level)}' if level else 'the highest'} ({_NO_INTERVAL})"
     if study.ahead(entries[0].preset) is not None:
         return f", ahead of {_all_others(entries)}"
     equal = not_beaten(study, entries[0])
@@ -169,6 +171,11 @@ def not_beaten(study: Study, best: Entry) -> list[str]:
     ]
 
 
+def level_with(study: Study, best: Entry) -> list[str]:
+    """Networks on the preset with the same mean accuracy as the best one."""
+    return [entry.method for entry in study.on(best.preset) if entry.rank == best.rank and entry is not best]
+
+
 def is_paired(study: Study, best: Entry) -> bool:
     """Whether any difference to another network on the preset could be taken on the same chips."""
     return any(c.first.preset == best.preset for c, _ in study.differences)
@@ -190,12 +197,22 @@ def and_list(names: Sequence[str]) -> str:
 
 
 def _falls(crossing: Crossing) -> str:
-    when = marked(about(crossing.seconds), crossing.mark)
+    when = marked(crossing_time(crossing), crossing.mark)
     words = {
         Fate.BEFORE: f"is below it at {when} already",
         Fate.NEVER: f"does not fall below it within {when}",
     }
     return words.get(crossing.fate, f"falls below it after {when}")
+
+
+def _below(loss: float) -> str:
+    """How a threshold stands to the digital accuracy.
+
+    >>> _below(1.0), _below(-2.5)
+    ('1 point below', '2.5 points above')
+    """
+    points = loss_words(abs(loss))
+    return f"{points} point{'' if points == '1' else 's'} {'above' if loss < 0 else 'below'}"
 
 
 def _costs(difference: Difference | None) -> bool:
@@ -205,12 +222,12 @@ def _costs(difference: Difference | None) -> bool:
 
 def _not_seen(explanation: Explanation) -> str:
     """That no effect is seen to cost accuracy, with the largest change."""
-    effect = explanation.effects[0]
-    change, doing = effect.gain_without, f"taking {effect.name} away"
-    if change is None:
-        change, doing = effect.loss_alone, f"the loss by {effect.name} alone"
-    assert change is not None
+    changes = [(f"taking {effect.name} away", effect.gain_without) for effect in explanation.effects]
+    changes += [(f"{effect.name} alone", effect.loss_alone) for effect in explanation.effects]
+    measured = [(doing, change) for doing, change in changes if change is not None]
+    doing, change = measured[0]
     if change.seen is None:
+        doing, change = max(measured, key=lambda pair: abs(pair[1].mean))
         return f"{_first_upper(doing)} changes most, {_points(change)}{_when(explanation)}."
     return f"No single effect is seen to cost accuracy{_when(explanation)}; {doing}: {_points(change)}."
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from analog_samson.report.comparison import Comparison, Step, compare, last_shared, same_moment
 from analog_samson.report.digest import Result, Run, State
+from analog_samson.report.statistics import reaches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One network on one preset at the preset's last shared moment.
 
-    method: the network's name with its AdaBS setting. rank: place by mean accuracy, 1 the best. best_rank and
-    worst_rank: how far the place could shift within the simultaneous intervals of the differences.
-    on_frontier: no other network on the preset is at least as accurate both digitally and here, and better in one.
+    method: the network's name with its AdaBS setting. rank: place by mean accuracy, 1 the best, over the chips that
+    all networks on the preset have where they were compared on such. best_rank and worst_rank: how far the place could
+    shift within the simultaneous intervals of the differences. on_frontier: no other network on the preset is at least
+    as accurate both digitally and, on those chips, here, and better in one.
     """
 
     method: str
@@ -93,7 +95,7 @@ def series_places(results: Sequence[Result]) -> list[int]:
 
 
 def _entries(group: Sequence[Result], states: Sequence[State], steps: Sequence[tuple[Comparison, Step]]) -> list[Entry]:
-    means = [state.accuracy.mean for state in states]
+    means = _means(states, paired=len(steps) == len(group) * (len(group) - 1) // 2)
     clean = [means[i] if (d := result.digital) is None else d.accuracy.mean for i, result in enumerate(group)]
     entries = []
     for place, (result, state) in enumerate(zip(group, states, strict=True)):
@@ -104,13 +106,21 @@ def _entries(group: Sequence[Result], states: Sequence[State], steps: Sequence[t
                 preset=result.preset,
                 result=result,
                 state=state,
-                rank=1 + sum(mean > means[place] for mean in means),
+                rank=1 + sum(not reaches(means[place], mean) for mean in means),
                 best_rank=1 + beaten_by,
                 worst_rank=len(group) - beats,
                 on_frontier=not _dominated(place, clean, means),
             )
         )
     return entries
+
+
+def _means(states: Sequence[State], *, paired: bool) -> list[float]:
+    """The mean accuracies over the chips that all have; over its own each, where they were not paired."""
+    shared = sorted(set.intersection(*({*state.accuracies} for state in states)))
+    if not paired or not shared:
+        return [state.accuracy.mean for state in states]
+    return [sum(state.accuracies[chip] for chip in shared) / len(shared) for state in states]
 
 
 def _seen(result: Result, steps: Sequence[tuple[Comparison, Step]]) -> tuple[int, int]:
@@ -126,4 +136,9 @@ def _seen(result: Result, steps: Sequence[tuple[Comparison, Step]]) -> tuple[int
 def _dominated(place: int, clean: Sequence[float], noisy: Sequence[float]) -> bool:
     own = clean[place], noisy[place]
     others = [pair for other, pair in enumerate(zip(clean, noisy, strict=True)) if other != place]
-    return any(c >= own[0] and n >= own[1] and (c, n) != own for c, n in others)
+    return any(_as_good(other, own) and not _as_good(own, other) for other in others)
+
+
+def _as_good(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether one network is at least as accurate as another, digitally and here."""
+    return reaches(one[0], other[0]) and reaches(one[1], other[1])

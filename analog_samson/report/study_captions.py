@@ -17,14 +17,18 @@ _HALF = " Half-filled: between the times that the preset's source gives (interpo
 def differences_caption(study: Study) -> str:
     """How to read the differences of a study."""
     first = study.methods[0] if study.methods else ""
-    text = f"Accuracy minus that of {first} on the same simulated chips at the last time, with intervals."
+    other = any(c.leading and method_name(c.first) != first for c, _ in study.differences)
+    text = f"Accuracy minus that of {first}{', or of the network named beside the preset,' if other else ''}"
+    same = all(c.same_chips for c, _ in study.differences)
+    text += f"{' on the same simulated chips' if same else ''} at the last time, with intervals."
     return f"{text} {simultaneous_sentence(study)} A bar over zero: no difference seen.{_fillings(study)}"
 
 
 def differences_alternative(study: Study) -> str:
     """The differences in words."""
     said = [
-        f"{c.first.preset}, {method_name(c.second)}: {marked(signed(s.difference.mean), s.mark)}"
+        f"{c.first.preset}, {method_name(c.second)} minus {method_name(c.first)}: "
+        + marked(signed(s.difference.mean), s.mark)
         for c, s in study.differences
         if c.leading
     ]

@@ -10,6 +10,7 @@ from analog_samson.report.drawing import NARROW, WIDE, Drawing, Layout, panels, 
 from analog_samson.report.marks import Series, annotate, draw_marker, make_series
 from analog_samson.report.palette import LIGHT
 from analog_samson.report.rows import Mark, Row, draw_looks, legend_lines, rows_drawing
+from analog_samson.report.statistics import percent_interval, points_interval
 from analog_samson.report.study import Entry, Study, method_name
 from analog_samson.report.wording import marked, state_label
 
@@ -27,7 +28,10 @@ def study_figures(study: Study) -> dict[str, Drawing]:
     found = {}
     rows = _difference_rows(study, looks)
     if len(study.presets) > 1 and rows:
-        found["differences"] = rows_drawing(rows, "difference (points)", list(looks.values())[1:])
+        drawn = {id(mark.look) for row in rows for mark in row.marks}
+        found["differences"] = rows_drawing(
+            rows, "difference (points)", [look for look in looks.values() if id(look) in drawn]
+        )
     shown = [preset for preset in study.presets if study.on(preset)]
     if any(entry.result.digital for entry in study.entries):
         found["frontier"] = panels(partial(_draw_frontiers, study, shown, looks), len(shown), 0.9)
@@ -41,22 +45,25 @@ def study_figures(study: Study) -> dict[str, Drawing]:
 
 
 def _difference_rows(study: Study, looks: Looks) -> list[Row]:
-    """A row per preset: every network against the leading one."""
+    """A row per preset: every network against the first one, or where that is not there against the one named."""
     rows = []
     for preset in study.presets:
         steps = [(c, s) for c, s in study.differences if c.first.preset == preset and c.leading]
         marks = tuple(
             Mark(
                 mean=step.difference.mean,
-                low=step.difference.low,
-                high=step.difference.high,
+                low=points_interval(step.difference)[0],
+                high=points_interval(step.difference)[1],
                 look=looks[method_name(comparison.second)],
                 mark=step.mark,
             )
             for comparison, step in steps
         )
         if marks:
-            rows.append(Row(heading=preset, marks=marks))
+            reference = method_name(steps[0][0].first)
+            rows.append(
+                Row(heading=preset if reference == study.methods[0] else f"{preset} (minus {reference})", marks=marks)
+            )
     return rows
 
 
@@ -76,8 +83,9 @@ def _draw_frontier(entries: Sequence[Entry], looks: Looks, axes: Axes) -> None:
     axes.plot([x for x, _ in front], [y for _, y in front], color=LIGHT["muted"], linewidth=1, zorder=1)
     for x, entry in points:
         accuracy, look = entry.state.accuracy, looks[entry.method]
-        if accuracy.low is not None and accuracy.high is not None:
-            axes.plot([x, x], [accuracy.low, accuracy.high], color=look.colour, linewidth=2.2, alpha=0.55)
+        low, high = percent_interval(accuracy)
+        if low is not None and high is not None:
+            axes.plot([x, x], [low, high], color=look.colour, linewidth=2.2, alpha=0.55)
         draw_marker(axes, x, accuracy.mean, look, mark=entry.state.mark)
     axes.margins(0.12)
     axes.set_xlabel("digital accuracy (%)")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import isfinite
 
-from analog_samson.report.comparison import Comparison, Step, compare, family_size
+from analog_samson.report.comparison import Comparison, Step, compare, family_size, unequal_options
 from analog_samson.report.data import state_data, step_data, sweep_data
 from analog_samson.report.digest import Result, Run, State, pilot_of
 from analog_samson.report.grid import Block, Grid
@@ -108,7 +108,7 @@ def comparison_row(step: Step, first: str, second: str) -> tuple[str, ...]:
 def notes(runs: Sequence[Run]) -> list[str]:
     """What a reader must know to read the numbers."""
     results = [result for run in runs for result in run.results]
-    lines = [SPREAD_NOTE, *_difference_notes(runs)]
+    lines = [SPREAD_NOTE, *_difference_notes(runs), *unequal_options(runs)]
     if any(state.equivalent for result in results for state in result.states):
         lines.append(SIGMA_NOTE)
     lines += [note for run in runs for note in _run_notes(run, named=len(runs) > 1)]
@@ -124,6 +124,10 @@ def _difference_notes(runs: Sequence[Run]) -> list[str]:
         counts = {_images(run) for run in runs}
         images = f"{counts.pop()} test images" if len(counts) == 1 and None not in counts else "test images"
         lines.append(f"Differences are over chips: what is said of them holds on these {images}.")
+    apart = [one for one in comparisons if one.steps and not one.same_chips]
+    if apart:
+        names = "; ".join(f"{method_name(c.first)}, {method_name(c.second)} ({c.first.preset})" for c in apart)
+        lines.append(f"Not the same layers on tiles, so chips drawn apart, which leaves intervals wider: {names}.")
     return lines
 
 
@@ -151,7 +155,8 @@ def _image_notes(runs: Sequence[Run]) -> list[str]:
         count = _images(run)
         last = [result.states[-1] for result in run.results if result.states]
         if count and last:
-            widths.setdefault(count, []).append(binomial_half_width(last[0].accuracy.mean, count))
+            found = [binomial_half_width(state.accuracy.mean, count) for state in last]
+            widths.setdefault(count, []).extend(found)
     return [
         f"{count} test images; their own sampling error of {_range(found)} points comes on top."
         for count, found in widths.items()
@@ -192,6 +197,7 @@ def missing_instances(run: Run) -> str | None:
     short = list(dict.fromkeys(f"{s.label} has {s.accuracy.n}" for s in states if s.accuracy.n < wanted))
     short += [f"{label} has none" for label in _missing_times(run) if states]
     short += _missing_sigmas(run) if states else []
+    short += ["AdaBS has none"] if states and _lacks_adabs(run) else []
     if not short and (states or not wanted):
         return None
     return f"not finished: {wanted} instances asked, {', '.join(short) or 'none simulated yet'}."
@@ -205,6 +211,11 @@ def _wanted_instances(run: Run, states: Sequence[State]) -> int:
         target = run.options["target_halfwidth"]
         return min(run.options["max_instances"], max(stein_total(values, target, _images(run)) for values in pilots))
     return asked if isinstance(asked, int) else max((state.accuracy.n for state in states), default=0)
+
+
+def _lacks_adabs(run: Run) -> bool:
+    """Whether adapted statistics were asked for and no result has them yet."""
+    return bool(run.options.get("adabs")) and not any(result.adabs and result.states for result in run.results)
 
 
 def _missing_sigmas(run: Run) -> list[str]:

@@ -71,7 +71,7 @@ def duration_words(seconds: float) -> str:
     whole = [u for u, size in SECONDS.items() if seconds >= size and (seconds / size).is_integer()]
     unit = whole[-1] if whole else "s"
     count = seconds / SECONDS[unit]
-    return f"{count:g} {_UNIT_WORDS[unit]}{'' if count == 1 else 's'}"
+    return f"{count:.15g} {_UNIT_WORDS[unit]}{'' if count == 1 else 's'}"
 
 
 def about(seconds: float) -> str:

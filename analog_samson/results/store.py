@@ -118,7 +118,10 @@ class RunFolder:
         """The JSON value stored under `key`; None where there is none."""
         with reported(self.path):
             row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        try:
+            return None if row is None else json.loads(row[0])
+        except ValueError as error:
+            raise RunError(f"{self.path}: {key} in its database is damaged; simulate anew in another folder") from error
 
     def close(self) -> None:
         """Close the files and let other processes write; safe to call twice."""

@@ -49,17 +49,19 @@ def read_robustness(paths: Sequence[Path | str], subjects: Sequence[Subject]) ->
     values: dict[str, dict[str, float]] = {subject.label: {} for subject in subjects}
     faults: list[str] = []
     notes: list[str] = []
+    made: list[dict[str, str]] = []
     for path in paths:
         with open_run(path) as run:
             owner, note = _owner(run, subjects)
             found = robustness_of(run.records())
+            made.append(_circumstances(run))
         notes += [note] if note else []
         faults += _faults(path, owner, found, values, subjects)
         if owner is not None:
             values[owner] |= found
     if faults:
         raise RunError(list_faults("robustness", faults))
-    return Robustness(values=values, notes=(*notes, *_missing(values)))
+    return Robustness(values=values, notes=(*notes, *_unequal(made), *_missing(values)))
 
 
 def _faults(
@@ -115,6 +117,31 @@ def _owner(run: RunFolder, subjects: Sequence[Subject]) -> tuple[str | None, str
         return None, ""
     label = matching[0].label
     return label, f"{run.path}: matched to {label} by its label; it was made with another file (sha256 {stored})"
+
+
+def _circumstances(run: RunFolder) -> dict[str, str]:
+    """What has to be equal for accuracies of two runs to tell networks apart."""
+    preset, data = run.meta("preset") or {}, run.meta("data") or {}
+    chips = len({record.instance for record in run.records() if record.stage == "drift"})
+    return {
+        "images": str(data.get("fingerprint"))[:12],
+        "seed": str(run.meta("seed")),
+        "chips": str(chips),
+        f"preset {preset.get('name')}": str(run.meta("preset_sha256"))[:12],
+    }
+
+
+def _unequal(made: Sequence[Mapping[str, str]]) -> list[str]:
+    """A note for everything in which runs differ, which moves their accuracies too."""
+    found: dict[str, set[str]] = {}
+    for one in made:
+        for name, value in one.items():
+            found.setdefault(name, set()).add(value)
+    return [
+        f"the runs differ in {name} ({', '.join(sorted(values))}), and that moves accuracies too"
+        for name, values in found.items()
+        if len(values) > 1
+    ]
 
 
 def _missing(values: dict[str, dict[str, float]]) -> list[str]:

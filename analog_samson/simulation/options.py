@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, fields
 from math import inf
 from pathlib import Path
+from unicodedata import category
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,6 +14,7 @@ from analog_samson.results.runfile import options_file, read_options
 from analog_samson.tiles.convert import ENGINES
 
 VOLATILE = ("device", "threads")
+_UNWRITABLE = ("Cc", "Cs")  # control characters, and bytes that are no text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,9 @@ class SimulateOptions:
         counts = {name: getattr(self, name) for name in names}
         faults += [f"{name}: expected 1 or more, got {n}" for name, n in counts.items() if n is not None and n < 1]
         faults += [f"sigmas: expected finite numbers of 0 or more, got {s}" for s in self.sigmas if not 0 <= s < inf]
+        for name, text in vars(self).items():
+            if isinstance(text, str) and any(category(letter) in _UNWRITABLE for letter in text):
+                faults.append(f"{name}: expected one line of text, got {text!r}")
         if self.engine not in ENGINES:
             faults.append(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
         if faults:

@@ -34,8 +34,8 @@ def convert(
     The result answers to aihwkit's ``program_analog_weights()``, ``drift_analog_weights(t)`` and
     ``analog_tiles()``; nothing is drawn before the first of these. engine="fast" evaluates with our forward, without
     gradients, engine="aihwkit" with the tile's own. plan: made before, in place of `exclude`. Converters take inputs of
-    deviation 1 until `tiles.calibrate.calibrate_input_ranges` sets their ranges. Raises PlanError for layers that cannot
-    be converted and for weights that are not finite, OptionError.
+    deviation 1 until `tiles.calibrate.calibrate_input_ranges` sets their ranges. Raises PlanError for layers that
+    cannot be converted and for weights that are not finite, OptionError.
 
     >>> from analog_samson import load_preset
     >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
