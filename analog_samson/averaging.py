@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from analog_samson.batchnorm import adapt_batchnorm, batchnorm_layers
 from analog_samson.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from analog_samson.data import ImageSet, Normalization, choose_normalization, open_data
+from analog_samson.data.held_out import find_held_out
 from analog_samson.devices import find_device
 from analog_samson.errors import CheckpointError, OptionError, RunError, list_faults
 from analog_samson.evaluation import Batches
@@ -85,8 +86,8 @@ def average_checkpoints(options: AverageOptions) -> Averaged:
     model.eval()
     name = options.model or str(checkpoints[0].metadata["model"])
     normalization = _normalization(options, checkpoints, name)
-    recomputed = _recompute(model, options, normalization)
-    return Averaged(model, _metadata(options, checkpoints, name, normalization) | recomputed)
+    metadata = _metadata(options, checkpoints, name, normalization)
+    return Averaged(model, metadata | _recompute(model, options, normalization, metadata))
 
 
 def mean_state(
@@ -131,13 +132,20 @@ def write_average(averaged: Averaged, out: Path) -> Path:
     return path
 
 
-def _recompute(model: nn.Module, options: AverageOptions, normalization: Normalization | None) -> dict[str, Any]:
-    """New running statistics where there are any; what the checkpoint tells of the images they come from."""
+def _recompute(
+    model: nn.Module, options: AverageOptions, normalization: Normalization | None, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """New running statistics where there are any; what the checkpoint tells of the images they come from.
+
+    Images that the trainings held out for tests, which `metadata` tells, stay out.
+    """
     if not batchnorm_layers(model):
         return {}
     if options.data is None or normalization is None:
         raise OptionError("average: the network has batch norm; name its training images with --data")
-    images = open_data(options.data, "train", limit=options.limit)
+    divided = find_held_out(options.data, metadata)
+    images = open_data(options.data, "train") if divided is None else divided[1]
+    images = images if options.limit is None else images.take(options.limit)
     adapt_batchnorm(model, _batches(as_in_training(images, seed=options.seed), normalization, options))
     told = {"data": images.name, "fingerprint": images.fingerprint, "images": len(images), "seed": options.seed}
     return {"statistics": told}

@@ -177,8 +177,9 @@ def _watching(
     try:
         for name, layer in layers.items():
             layer.momentum = 1.0 if momentum is None else momentum
-            hooks.append(layer.register_forward_pre_hook(_checker(name, clear=momentum is None)))
-            hooks.append(layer.register_forward_hook(_recorder(gathered[name])))
+            check, record = _checker(name, clear=momentum is None), _recorder(gathered[name])
+            hooks.append(layer.register_forward_pre_hook(check, with_kwargs=True))
+            hooks.append(layer.register_forward_hook(record, with_kwargs=True))
         yield
     finally:
         for hook in hooks:
@@ -188,8 +189,8 @@ def _watching(
 
 
 def _checker(name: str, *, clear: bool) -> Any:
-    def check(module: Any, inputs: tuple[Tensor, ...]) -> None:
-        if _values_per_channel(inputs[0]) < 2:
+    def check(module: Any, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
+        if _values_per_channel(inputs, named) < 2:
             raise OptionError(
                 f"adaptive batch-norm statistics: layer {name!r} gets one value per channel, which has no variance; "
                 "choose a number of calibration images that leaves no batch of a single image"
@@ -202,13 +203,15 @@ def _checker(name: str, *, clear: bool) -> Any:
 
 
 def _recorder(gathered: _Gathered) -> Any:
-    def record(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        gathered.add(_values_per_channel(inputs[0]), module.running_mean, module.running_var)
+    def record(module: Any, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor], output: Tensor) -> None:
+        gathered.add(_values_per_channel(inputs, named), module.running_mean, module.running_var)
 
     return record
 
 
-def _values_per_channel(values: Tensor) -> int:
+def _values_per_channel(inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> int:
+    """Of the one input of a batch-norm layer, which may be given by its name."""
+    (values,) = (*inputs, *named.values())
     return values.numel() // values.shape[1]
 
 

@@ -18,7 +18,7 @@ from analog_samson.errors import OptionError
 from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.sharpness.perturb import moving_members, plan_ascent
 from analog_samson.sharpness.scale import global_norm
-from analog_samson.sharpness.selection import crossbar_weights
+from analog_samson.sharpness.selection import computed_weights, crossbar_weights
 from analog_samson.sharpness.shift import shifted
 
 
@@ -36,6 +36,8 @@ def clip_weights(model: nn.Module, c: float, *, frozen: bool = True) -> None:
     """
     _expect_positive("the clipping range c", c)
     weights = _weights(model, frozen=frozen)
+    if not weights:
+        return
     torch._foreach_clamp_max_(weights, c)
     torch._foreach_clamp_min_(weights, -c)
 
@@ -178,6 +180,18 @@ def relative_noise(model: nn.Module, sigma_c: float, *, generator: torch.Generat
     """
     sigma = _expect_not_negative("the relative error sigma_c", sigma_c)
     return random_perturbation(model, sigma=sigma, method="asam", eta=0.0, generator=generator)
+
+
+def expect_weights(model: nn.Module, *, trained: bool) -> None:
+    """Refuse to clip or move weights that are computed anew in each forward; with `trained` where none is trained."""
+    computed = computed_weights(model)
+    if computed:
+        raise OptionError(
+            f"{', '.join(computed)}: the weight is computed anew in every forward, so it can be neither clipped nor "
+            "moved; undo that (remove_weight_norm, remove_parametrizations, prune.remove)"
+        )
+    if trained and not any(weight.requires_grad for weight in crossbar_weights(model).values()):
+        raise OptionError("clipping acts on convolution and linear weights, and none of the network's is trained")
 
 
 def _weights(model: nn.Module, *, frozen: bool = True) -> list[Tensor]:

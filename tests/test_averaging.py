@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -39,6 +40,21 @@ def test_every_weight_is_the_mean_by_share(files):
     for name, parameter in mean.named_parameters():
         expected = 0.25 * first[name].double() + 0.75 * second[name].double()
         assert torch.equal(parameter.detach(), expected.float())
+
+
+def test_images_that_were_held_out_stay_out_of_the_statistics(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "whole.npz", images=images, labels=np.arange(40) % 10)
+    data, paths = f"npz:{tmp_path / 'whole.npz'}", []
+    for seed in (0, 1):
+        command = ["train", "--model", "digits_cnn", "--data", data, "--epochs", "1", "--batch-size", "8"]
+        out = tmp_path / str(seed)
+        assert main([*command, "--seed", str(seed), "--holdout", "0.25", "--threads", "1", "--out", str(out)]) == 0
+        paths.append(str(out / "checkpoint.safetensors"))
+    found = average_checkpoints(AverageOptions(checkpoints=tuple(paths), data=data))
+    assert found.metadata["held_out"] == {"images": 40, "share": 0.25}
+    assert found.metadata["statistics"]["images"] == 30
+    assert found.metadata["statistics"]["fingerprint"] == found.metadata["data_fingerprint"]
 
 
 def test_tensor_that_all_share_stays_as_it_is():

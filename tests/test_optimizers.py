@@ -303,7 +303,7 @@ def test_non_finite_gradient_changes_nothing_and_is_said_once(kind, base, select
     assert len(passes) == bad_pass
     assert optimizer.skipped_steps == 2
     assert [record.message.split(";")[0] for record in caplog.records] == [
-        f"{OPTIMIZERS[kind].__name__}: the gradient is not finite"
+        f"{OPTIMIZERS[kind].__name__}: the gradient, or its norm, is not finite"
     ]
     assert all(torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters())
     now = optimizer.state_dict()["state"]
@@ -634,3 +634,44 @@ def test_cuda_step_agrees_with_the_cpu(kind, selection):
             optimizer.step(closure)
     for a, b in zip(one.parameters(), two.parameters(), strict=True):
         torch.testing.assert_close(a, b.cpu(), rtol=1e-3, atol=1e-4)
+
+
+def test_maximizing_base_optimizer_is_refused():
+    for given in ({"maximize": True}, {}):
+        model = network()
+        groups = model if given else [{"params": model.parameters(), "maximize": True}]
+        with pytest.raises(OptionError, match="negate the loss instead"):
+            SAM(groups, lr=0.1, **given)
+
+
+def test_group_of_sam_with_another_method_has_the_eta_of_its_selection():
+    model = network()
+    optimizer = SAM([{"params": model[0].parameters(), "method": "samson"}], lr=0.1, model=model)
+    assert optimizer.param_groups[0]["eta"] == 0.01
+
+
+def test_forgotten_first_step_under_a_scaler_leaves_no_verdict_behind():
+    model = network()
+    optimizer = SAM(model, lr=0.1)
+    optimizer.found_inf, optimizer.grad_scale = torch.zeros(1), torch.ones(1)
+    with pytest.raises(OptionError, match="needs a closure"):
+        optimizer.step()
+    assert optimizer.found_inf is None
+    x, y = data()
+    optimizer.step(lambda: nn.functional.cross_entropy(model(x), y).backward())
+
+
+def test_parameters_in_one_memory_are_refused_and_stay():
+    first, second = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+    second.weight.data = first.weight.data
+    model = nn.Sequential(first, second)
+    before = first.weight.detach().clone()
+    model(torch.randn(2, 4)).square().mean().backward()
+    with pytest.raises(OptionError, match="hold the same memory"), perturbed(model, rho=1.0):
+        pass
+    assert torch.equal(first.weight, before)
+
+
+def test_model_without_anything_to_perturb_is_refused():
+    with pytest.raises(OptionError, match="nothing would ever be perturbed"), perturbed(nn.LSTM(2, 3), rho=0.5):
+        pass

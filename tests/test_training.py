@@ -383,6 +383,29 @@ def test_other_data_or_initial_weights_are_refused(tmp_path):
         train(tmp_path / "run", model=network(seed=1))
 
 
+def test_steps_of_the_rate_begin_after_the_warm_up():
+    schedule = Schedule(kind="step", learning_rate=1.0, epochs=8, warmup_epochs=3, step_epochs=2)
+    assert [round(schedule.at(epoch, 0, 10), 3) for epoch in (3, 4, 5, 6, 7)] == [1.0, 1.0, 0.1, 0.1, 0.01]
+
+
+@pytest.mark.parametrize("options", [{"clip": 0.2}, {"clip_std": 2.0}])
+def test_clipping_where_no_weight_is_trained_is_refused(options):
+    model = network()
+    for weight in crossbar_weights(model).values():
+        weight.requires_grad_(False)
+    with pytest.raises(OptionError, match="none of the network's is trained"):
+        train(model=model, **options)
+
+
+@pytest.mark.parametrize("options", [{"clip": 0.2}, {"noise": 0.1}, {"method": "samson"}])
+def test_weights_that_are_computed_anew_are_refused_where_they_would_be_left_out(options):
+    model = network()
+    nn.utils.parametrizations.weight_norm(model.head)
+    with pytest.raises(OptionError, match=r"head: the weight is computed anew .* remove_parametrizations"):
+        train(model=model, **options)
+    train(model=model, epochs=1)
+
+
 class Other(type(network())):
     """The same weights, another forward."""
 
@@ -610,6 +633,7 @@ def test_all_faults_of_options_are_listed_at_once():
         ({"schedule": "onecycle", "warmup_epochs": 1.0}, "onecycle schedule has a rise of its own"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"warmup_epochs": 5.0, "epochs": 5}, "warmup_epochs: 5 of 5 epochs; expected fewer than epochs"),
+        ({"seed": 0.5}, "seed: expected a whole number, got 0.5"),
         ({"clip": 0.0}, "clip: expected a number above 0, got 0"),
         ({"clip": float("inf")}, "clip: expected a finite number above 0, got inf"),
         ({"noise": -1.0}, "noise: expected sigma_G / G_max"),

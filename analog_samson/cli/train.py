@@ -121,7 +121,9 @@ Schedule = Annotated[
     Text, _option(help="constant, step, cosine or onecycle.", default=_by_data("cosine", "step", "onecycle"))
 ]
 Warmup = Annotated[float, _option(help="Epochs of linear rise before the schedule.")]
-StepEpochs = Annotated[int, _option(help="Step schedule: epochs between steps.")]
+StepEpochs = Annotated[
+    Count, _option(help="Step schedule: epochs between steps.", default="a quarter of all, for three steps")
+]
 StepFactor = Annotated[float, _option(help="Step schedule: factor of a step.")]
 Momentum = Annotated[float, _option(help="Of SGD.")]
 Nesterov = Annotated[bool, _option("--nesterov/--no-nesterov", help="Nesterov momentum.")]
@@ -183,7 +185,7 @@ def train(
     learning_rate: Rate = None,
     schedule: Schedule = None,
     warmup_epochs: Warmup = 0.0,
-    step_epochs: StepEpochs = 50,
+    step_epochs: StepEpochs = None,
     step_factor: StepFactor = 0.1,
     momentum: Momentum = 0.9,
     nesterov: Nesterov = False,

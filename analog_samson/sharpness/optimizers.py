@@ -30,7 +30,7 @@ class SAM(SharpnessAware):
         model: nn.Module | None = None,
         **base_kwargs: Any,
     ) -> None:
-        options = {"method": "sam", "rho": rho, "p": math.inf, "eta": 0.0, "selection": selection}
+        options = {"method": "sam", "rho": rho, "p": math.inf, "eta": None, "selection": selection}
         super().__init__(params, base_optimizer, options, model, base_kwargs)
 
 
@@ -99,7 +99,8 @@ class SAMSON(SharpnessAware):
     >>> scaler.update()
 
     Under DistributedDataParallel all ranks climb alike if both gradients are averaged; to let each climb its own way
-    run the first pass, forward included, under `model.no_sync()`.
+    run the first pass, forward included, under `model.no_sync()`. A first gradient that is not finite on one rank alone
+    then makes that rank alone skip the update, and ranks drift apart: watch `skipped_steps`.
     """
 
     def __init__(

@@ -132,7 +132,9 @@ def perturbed(
 
 def _ascent_of(source: nn.Module | Ascent | Ascending, options: dict) -> Ascent:
     if isinstance(source, nn.Module):
-        return plan_ascent(source, **options)
+        ascent = plan_ascent(source, **options)
+        expect_moving(ascent)
+        return ascent
     if options:
         raise OptionError(f"perturbed: {', '.join(options)} given, but the options come from {type(source).__name__}")
     if isinstance(source, Ascent):
@@ -185,7 +187,7 @@ def moving_members(part: Part) -> tuple[list[Member], list[Tensor]]:
     """All parameters that the selection lets move, with a gradient or without, frozen or not, and T of each."""
     moving: list[Member] = []
     factors: list[Tensor] = []
-    for chosen, hood in by_role(part, [member for member in part.members if member.tensor.numel()]):
+    for chosen, hood in by_role(part, [m for m in part.members if m.tensor.numel() and m.tensor.is_floating_point()]):
         moving += chosen
         factors += scales([member.tensor for member in chosen], hood)
     return moving, factors
@@ -226,6 +228,8 @@ def _gradient(member: Member) -> Tensor:
 @torch.no_grad()
 def _move(stack: ExitStack, pieces: Sequence[Piece], slope: Slope, buffers: Buffers) -> None:
     weights = [weight for piece in pieces for weight in piece.weights]
+    if len({weight.data_ptr() for weight in weights}) < len(weights):
+        raise OptionError("two parameters hold the same memory and would move twice; tie them as one nn.Parameter")
     saved = buffers.take(weights)
     copies = iter(saved)
     with ExitStack() as undo:

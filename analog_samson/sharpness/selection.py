@@ -126,6 +126,20 @@ def crossbar_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: tensor for name, tensor in model.named_parameters() if id(tensor) in wanted}
 
 
+def computed_weights(model: nn.Module) -> list[str]:
+    """Paths of convolution and linear layers whose weight is no parameter: weight norm and the like compute it anew.
+
+    >>> net = nn.Sequential(nn.Linear(2, 2), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))
+    >>> computed_weights(net)
+    ['1']
+    """
+    return [
+        path or "the network"
+        for path, module in model.named_modules()
+        if isinstance(module, _CROSSBAR_LAYERS) and "weight" not in dict(module.named_parameters(recurse=False))
+    ]
+
+
 def _owned(model: nn.Module) -> Iterator[tuple[Tensor, str]]:
     """Each parameter with its kind, once for every layer that owns it (tied layers share one).
 

@@ -160,6 +160,8 @@ class SharpnessAware(torch.optim.Optimizer):
 
     def _finish(self, loss: Any = None) -> Any:
         if self._open is None:
+            self.__dict__.pop("found_inf", None)  # else a GradScaler's would stay for the next step
+            self.__dict__.pop("grad_scale", None)
             raise OptionError(
                 f"{type(self).__name__}.step() needs a closure that clears the gradients, computes the loss, calls "
                 "backward and returns the loss; without one call first_step(), a second backward pass, second_step()"
@@ -187,7 +189,7 @@ class SharpnessAware(torch.optim.Optimizer):
         self.skipped_steps += 1
         if self.skipped_steps == 1:
             _logger.warning(
-                "%s: the gradient is not finite; this step is skipped, weights and state stay "
+                "%s: the gradient, or its norm, is not finite; this step is skipped, weights and state stay "
                 "(further skips are counted in skipped_steps, not logged)",
                 type(self).__name__,
             )
@@ -233,6 +235,8 @@ def _build(base_optimizer: Base, groups: list[dict[str, Any]], base_kwargs: Mapp
             f"base_optimizer: expected an optimizer class such as torch.optim.SGD, got {base_optimizer!r}; "
             "its options follow as keywords"
         )
+    if base_kwargs.get("maximize") or any(group.get("maximize") for group in groups):
+        raise OptionError("maximize: a sharpness-aware step climbs the loss it minimises; negate the loss instead")
     base = base_optimizer(groups, **base_kwargs)
     shared = [name for name in _OWN if name in base.defaults]
     if shared:

@@ -75,6 +75,8 @@ def _is_number(value: object) -> bool:
 
 
 def _range_faults(options: "TrainOptions") -> Iterator[str]:
+    if not isinstance(options.seed, int) or isinstance(options.seed, bool):
+        yield f"seed: expected a whole number, got {options.seed!r}"
     for name in _WHOLE:
         value = getattr(options, name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):

@@ -22,7 +22,7 @@ from analog_samson.training.distill import Teacher, with_distillation
 from analog_samson.training.distributed import ALONE, World
 from analog_samson.training.fit import fit
 from analog_samson.training.options import TrainOptions, parse_ratio
-from analog_samson.training.recipes import recipe_for
+from analog_samson.training.recipes import recipe_for, with_recipe
 from analog_samson.training.records import Progress, TrainResult
 from analog_samson.units import parse_duration
 
@@ -111,7 +111,7 @@ def prepare_training(job: TrainJob, world: World = ALONE) -> PreparedTraining:
         channels=train_set.channels,
     )
     recipe = recipe_for(train_set, fine_tuning=start is not None)
-    given = {**recipe.options, **read_texts(job.options)}
+    given = with_recipe(recipe, read_texts(job.options))
     options = TrainOptions(seed=job.seed, normalization=normalization, **given)
     teacher, taught = _teacher(job, name, train_set)
     notes = (parts, f"normalization {normalization} ({origin})", f"recipe: {recipe.name}", *_processes(options, world))

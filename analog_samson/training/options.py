@@ -114,6 +114,21 @@ class TrainOptions:
             selection=self.selection or "weights_only",
         )
 
+    @property
+    def clips(self) -> bool:
+        """Whether weights on the crossbar are clipped after each update."""
+        return self.clip is not None or self.clip_std is not None
+
+    @property
+    def moves_weights_only(self) -> bool:
+        """Whether weights on the crossbar, and no others, are perturbed."""
+        return self.method != "sgd" and (self.selection or "weights_only") == "weights_only"
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether weights on the crossbar are trained under noise."""
+        return any(noise is not None for noise in (self.noise, self.noise_sigma_c, self.noise_preset))
+
     def ramp(self, now: float) -> float:
         """The share of its full size that a perturbation has, `now` in epochs since the start.
 

@@ -43,7 +43,7 @@ class Schedule:
         if self.kind == "constant":
             return 1.0
         if self.kind == "step":
-            return self.step_factor ** math.floor(now / self.step_epochs)
+            return self.step_factor ** math.floor((now - self.warmup_epochs) / self.step_epochs)
         if self.kind == "cosine":
             return _half_cosine((now - self.warmup_epochs) / (self.epochs - self.warmup_epochs))
         top = _ONECYCLE_RISE * self.epochs
