@@ -121,9 +121,7 @@ Schedule = Annotated[
     Text, _option(help="constant, step, cosine or onecycle.", default=_by_data("cosine", "step", "onecycle"))
 ]
 Warmup = Annotated[float, _option(help="Epochs of linear rise before the schedule.")]
-StepEpochs = Annotated[
-    Count, _option(help="Step schedule: epochs between steps.", default="a quarter of all, for three steps")
-]
+StepEpochs = Annotated[Count, _option(help="Step schedule: epochs between steps.", default="a quarter of all")]
 StepFactor = Annotated[float, _option(help="Step schedule: factor of a step.")]
 Momentum = Annotated[float, _option(help="Of SGD.")]
 Nesterov = Annotated[bool, _option("--nesterov/--no-nesterov", help="Nesterov momentum.")]

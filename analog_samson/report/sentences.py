@@ -72,7 +72,7 @@ def where_sentence(explanation: Explanation) -> str | None:
         worst = first
     when, here = _when(explanation), _here(explanation)
     if worst is None and first.decides.mean <= 0:
-        return f"No layer alone is seen to lose{when}, and none scores lower than the digital network{here}."
+        return f"No layer alone is seen to lose{when}, and none loses on average{here}."
     if worst is None:
         return f"No layer alone is seen to lose{when}; the most is lost by {first.path}, {_layer_size(first)}{here}."
     shares = "" if worst.macs_percent is None else f", with {worst.macs_percent:.1f} % of the MACs"
@@ -223,7 +223,7 @@ def _costs(difference: Difference | None) -> bool:
 def _not_seen(explanation: Explanation) -> str:
     """That no effect is seen to cost accuracy, with the largest change."""
     changes = [(f"taking {effect.name} away", effect.gain_without) for effect in explanation.effects]
-    changes += [(f"{effect.name} alone", effect.loss_alone) for effect in explanation.effects]
+    changes += [(f"the loss by {effect.name} alone", effect.loss_alone) for effect in explanation.effects]
     measured = [(doing, change) for doing, change in changes if change is not None]
     doing, change = measured[0]
     if change.seen is None:
