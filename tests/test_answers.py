@@ -195,6 +195,7 @@ def test_options_that_may_be_what_is_compared_are_named(tmp_path: Path) -> None:
         "exclude differs: nothing (a), head, stem (b)",
         "bf16 differs: no (a), yes (b)",
     ]
+    assert "bf16 differs: no (a), yes (b)" in notes(read(*paths))
     assert unequal_options(read(paths[0])) == []
 
 

@@ -175,11 +175,9 @@ def _report(
 ) -> None:
     from analog_samson.comparison import compare_runs
     from analog_samson.report.command import make_report
-    from analog_samson.report.comparison import unequal_options
     from analog_samson.report.page import PAGE_NAME
 
-    for note in unequal_options(compare_runs(folders).runs):
-        _say(f"note: {note}")
+    compare_runs(folders)  # refuses what cannot be compared, before anything is written
     page = out / PAGE_NAME
     text = make_report(folders, format, out=page, html=html, say=_say, threshold=threshold, table=table)
     typer.echo(text, nl=False)
