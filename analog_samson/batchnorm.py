@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from analog_samson.devices import full_precision
 from analog_samson.errors import OptionError
 
 _Layer = nn.modules.batchnorm._BatchNorm  # 1d, 2d, 3d, Sync and their subclasses
@@ -116,7 +117,7 @@ def adapt_batchnorm(model: nn.Module, batches: Iterable[Any], *, momentum: float
     saved = batchnorm_state(model)
     try:
         gathered = {name: _Gathered() for name in layers}
-        with _only_training(model, layers.values()), _watching(layers, gathered, momentum):
+        with _only_training(model, layers.values()), _watching(layers, gathered, momentum), full_precision():
             images, count = _run(model, batches)
         return _conclude(layers, gathered, momentum, saved, images, count)
     except BaseException:

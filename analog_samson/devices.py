@@ -1,6 +1,9 @@
 """The device that a user names."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -44,3 +47,15 @@ def bfloat16_notes(bf16: bool, device: torch.device) -> tuple[str, ...]:
     if not (bf16 and bfloat16_is_emulated(device)):
         return ()
     return ("bf16: this CPU has no bfloat16 instructions, so it is slower than float32 here; leave bf16 off",)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Convolutions with all digits of float32: on a GPU torch lets cuDNN round their inputs to the ten bits of TF32."""
+    convolution: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # a module made at run time
+    before = convolution.fp32_precision
+    convolution.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        convolution.fp32_precision = before

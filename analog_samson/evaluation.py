@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from analog_samson import rng
 from analog_samson.data import ImageSet, Normalization
+from analog_samson.devices import full_precision
 from analog_samson.errors import AnalogSamsonError, DataError, OptionError
 
 _KEPT_ON_DEVICE = 2**31  # bytes of 8-bit images that are moved to the device once instead of batch by batch
@@ -96,14 +97,14 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, bf16
     """Measure a classifier in eval mode; the mode of every submodule is restored.
 
     batches: (x, y) pairs on the model's device; those of `Batches` are also checked against the number of outputs.
-    bf16: run the network under bfloat16 autocast. Draws nothing itself. Raises DataError for data that does not
-    fit the network.
+    bf16: run the network under bfloat16 autocast; without it a GPU computes in float32, never in TF32. Draws nothing
+    itself. Raises DataError for data that does not fit the network.
     """
     classes = batches.image_set.num_classes if isinstance(batches, Batches) else None
     loss: Tensor | float = 0.0
     correct: Tensor | int = 0
     count = 0
-    with eval_mode(model), torch.no_grad():
+    with eval_mode(model), full_precision(), torch.no_grad():
         for x, y in _pairs(batches):
             logits = _forward(model, x, bf16) if count else _first_forward(model, x, y, bf16, classes)
             loss = loss + F.cross_entropy(logits, y, reduction="sum").double()

@@ -39,5 +39,10 @@ def interpolated(x: Tensor, at: tuple[float, ...], values: tuple[float, ...]) ->
 
 
 def normal_like(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normal numbers; without a generator those of `torch.randn_like`, bit for bit."""
-    return torch.empty_like(like).normal_(generator=generator)
+    """Standard normal numbers on the device of `like`, drawn on that of the generator.
+
+    Without a generator they are those of `torch.randn_like` on a CPU, bit for bit, wherever `like` is: a GPU
+    simulates the same chips.
+    """
+    drawn = torch.empty_like(like, device="cpu" if generator is None else generator.device)
+    return drawn.normal_(generator=generator).to(like.device)

@@ -13,6 +13,7 @@ import torch
 from analog_samson import __version__
 from analog_samson.batchnorm import expect_batchnorm
 from analog_samson.conductance import sweep_conductance_noise
+from analog_samson.devices import find_device
 from analog_samson.drift import Progress, simulate_drift
 from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
 from analog_samson.results.store import RunFolder
@@ -89,7 +90,7 @@ def _describe(inputs: Inputs, options: SimulateOptions, command: str) -> dict[st
     plan.check()
     return {
         "command": command,
-        "environment": _environment(),
+        "environment": _environment(find_device(options.device)),
         "preset": inputs.preset.model_dump(mode="json"),
         "preset_sha256": inputs.preset.fingerprint,
         "checkpoint": {
@@ -114,14 +115,15 @@ def _describe(inputs: Inputs, options: SimulateOptions, command: str) -> dict[st
     }
 
 
-def _environment() -> dict[str, Any]:
+def _environment(device: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {"analog-samson": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    return found | {"threads": torch.get_num_threads(), "processor": platform.machine()}
+    found |= {"threads": torch.get_num_threads(), "processor": platform.machine()}
+    return found | ({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {})
 
 
 @contextmanager

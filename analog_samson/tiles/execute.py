@@ -6,13 +6,13 @@ rows (`static`). Otherwise every vector is made and sent through the tile.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from analog_samson.devices import full_precision
 from analog_samson.tiles.product import is_static, vector_product
 from analog_samson.tiles.scaling import Affine, fold_bias
 from analog_samson.tiles.share import Share, shares
@@ -48,21 +48,8 @@ def execute(module: Any, x: Tensor, operator: Operator, after: Affine | None = N
         weight = stored_weight(module)
         scaled = weight if after is None else weight * after.gain[:, None]
         return operator.multiply(x, scaled, fold_bias(module.bias, after), operator.blocks)
-    with _single_precision(x.device.type):
+    with full_precision(), torch.autocast(x.device.type, enabled=False):  # codes of converters need all digits
         return _execute_converters(module, x.float(), operator, io, after)
-
-
-@contextmanager
-def _single_precision(device_type: str) -> Iterator[None]:
-    """Codes of converters need all digits of float32: neither autocast nor the TF32 of cuDNN's convolutions."""
-    convolution: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # a module made at run time
-    before = convolution.fp32_precision
-    convolution.fp32_precision = "ieee"
-    try:
-        with torch.autocast(device_type, enabled=False):
-            yield
-    finally:
-        convolution.fp32_precision = before
 
 
 def _execute_converters(module: Any, x: Tensor, operator: Operator, io: Any, after: Affine | None) -> Tensor:

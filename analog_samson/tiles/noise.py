@@ -1,8 +1,9 @@
 """The device noise of a preset as an aihwkit noise model: programming, drift and read noise, each optional.
 
 aihwkit keeps most of these numbers as literals in method bodies; here every one comes from the preset. The formulas
-are in `analog_samson.device_noise`; this is their connection to aihwkit's tiles, and it draws from torch's global
-stream as aihwkit does. Everything is torch on the device of the weights.
+are in `analog_samson.device_noise`; this is their connection to aihwkit's tiles. All is torch on the device of the
+weights, but for the draws: they come from torch's global stream of the CPU, where aihwkit draws on a GPU from the
+GPU's, so that a seed names the same chips everywhere.
 """
 
 import torch
@@ -17,7 +18,7 @@ from analog_samson.tiles.converter import converter
 
 
 class DeviceNoise(BaseNoiseModel):
-    """Programming, drift and read noise of the devices of each weight; draws from torch's global stream.
+    """Programming, drift and read noise of the devices of each weight; draws from torch's CPU stream.
 
     A stage whose model is "none" changes no bit and draws nothing. Note that aihwkit converts the programmed
     weights to conductances anew before drift: a pair whose two devices both conduct drifts as one device that
