@@ -154,10 +154,18 @@ def test_readme_tells_what_the_page_begins_with():
     ]
     told = README.read_text().partition("| fine-tuned with |")[2].partition("\n\n")[0].splitlines()[2:]
     assert [line.strip("| ").split(" | ") for line in told] == found
+    title = NETWORKS.settings[2].title
+    left_out = {row[0]: row[1] for row in table_rows(page, f"{title}: each ingredient")}
+    for condition, told in (("1y", "cost {} and {} points"), ("sigma 0.4", "at sigma 0.4, {} and {}")):
+        names = [f"all ingredients minus all but {what}, {condition} with AdaBS" for what in ("SAMSON", "the teacher")]
+        assert told.format(*(f"{abs(float(left_out[name])):.1f}" for name in names)) in README.read_text(), condition
     decided = [row[:2] for row in table_rows(page, "decided over trainings") if "CIFAR-10" in row[0]]
     lead = "SAMSON p=inf + clipping minus SGD + clipping"
     assert decided == [
         ["ResNet-20 fine-tuned, CIFAR-10", f"{lead}, sigma 0.4 with AdaBS"],
+        ["ResNet-20 fine-tuned, CIFAR-10", "SAMSON p=2 minus ASAM, sigma 0.4 with AdaBS"],
+        [title, "all ingredients minus all but SAMSON, 1y with AdaBS"],
+        [title, "all ingredients minus all but the teacher, 1y with AdaBS"],
         ["ResNet-32 fine-tuned, CIFAR-10", f"{lead}, 1y with AdaBS"],
         ["ResNet-32 fine-tuned, CIFAR-10", f"{lead}, sigma 0.4 with AdaBS"],
     ], "README says which"
@@ -166,7 +174,7 @@ def test_readme_tells_what_the_page_begins_with():
 def test_page_of_nothing_says_that_everything_is_missing(script, tmp_path, capsys):
     script.main(tmp_path / "none", tmp_path / "page")
     page = (tmp_path / "page" / "index.md").read_text()
-    assert "0 of 128 networks are finished" in page
+    assert "0 of 152 networks are finished" in page
     assert page.count(": everything") == 5
     assert "missing: ResNet-20 fine-tuned, CIFAR-10: everything" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "page").iterdir()} == {
@@ -193,8 +201,8 @@ def test_every_value_is_in_the_table_of_cells(files):
     lines = files["cells.csv"].decode().splitlines()
     assert lines[0] == "setting,method,chosen,seed,condition,adabs,instance,accuracy"
     per_chip = len(SCALE.evaluation.times) + sum(sigma > 0 for sigma in SCALE.evaluation.sigmas)
-    counts = {"digits_cnn_digits": (52, 10), TUNED: (56, 5), RECIPE: (7, 5)}
-    counts |= {"resnet32_cifar10_tuned": (7, 5), "resnet20_cifar10_scratch": (6, 5)}
+    counts = {"digits_cnn_digits": (52, 10), TUNED: (56, 5), RECIPE: (19, 5)}
+    counts |= {"resnet32_cifar10_tuned": (7, 5), "resnet20_cifar10_scratch": (18, 5)}
     for name, (cells, chips) in counts.items():
         assert sum(line.startswith(f"{name},") for line in lines) == cells * (1 + 2 * (per_chip * chips + 1))
 
@@ -267,8 +275,8 @@ def test_main_methods_are_compared_on_the_seeds_that_all_have(undrawn, script, t
 def test_tallies_in_short_are_those_of_the_tables(files):
     short = files["index.md"].decode().partition("## In short\n")[2].partition("\n## ")[0]
     order, selection, *_ = [line for line in short.splitlines() if line.startswith("- ")]
-    fine_tuned, scratch = 2 * 2 * 4, 2 * 2  # from scratch one training without ASAM and SAMSON p=2
-    counts = f"{fine_tuned + scratch} steps, {fine_tuned} seen, 0 reversed, {scratch} not decided."
+    steps = 2 * 2 * 4 + 2 * 2  # from scratch without ASAM and SAMSON p=2
+    counts = f"{steps} steps, {steps} seen, 0 reversed, 0 not decided."
     assert order.endswith(f"SAM >= SGD: of {counts}")
     assert "SAMSON p=inf + clipping stands for `weights_only`, the default, which it stays, for no other" in selection
     assert selection.endswith("Of 8 differences between it and the others, 8 seen, 0 reversed, 0 not decided.")
@@ -472,9 +480,22 @@ def test_what_the_study_tells_of_itself_is_what_it_asks_for():
     assert all(name.endswith(f"_clip{widest}") for name in chosen)
     assert "the clips chosen on both ResNets are the widest that were tried" in told
     scratch = next(setting for setting in NETWORKS.settings if setting.name == "resnet20_cifar10_scratch")
-    assert scratch.seeds == 1
     assert len(scratch.methods) < len(SCALE.methods)
-    assert "From scratch, with fewer methods and one seed" in told
+    assert "From scratch, with fewer methods, the choices of the fine-tuning hold" in told
+
+
+def test_what_ran_on_a_gpu_is_what_the_study_tells():
+    told = " ".join(STUDY.source.open_points.split())
+    assert "Everything from scratch, and of ResNet-20 the second and third trainings with ingredients, of ASAM" in told
+    on_cpu = {"original", "sgd", "sam", "samson_inf", "sgd_clip", "sam_clip", "samson_inf_clip", "sgd_noise"}
+    choices = chosen_options(choose(plan_candidates(NETWORKS, SCALE, Overrides()), RAW))
+    for cell in plan_cells(NETWORKS, SCALE, Overrides(), choices):
+        path = RAW / cell.folder / RUN_FILE
+        if cell.setting.name.startswith("resnet") and path.is_file():
+            torch = json.loads(path.read_text())["values"]["environment"]["torch"]
+            later = cell.setting.name in (TUNED, RECIPE) and cell.method not in on_cpu and cell.seed in (1, 2)
+            scratch = cell.setting.name == "resnet20_cifar10_scratch"
+            assert torch == ("2.11.0" if later or scratch else "2.10.0"), cell.folder
 
 
 def test_differences_are_those_of_paired_values_with_bonferroni_intervals(script, tmp_path):
