@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from analog_samson.devices import full_precision
 from analog_samson.errors import DataError, ModelError, OptionError, did_you_mean
 from analog_samson.sharpness.perturb import moving_members, plan_ascent
 from analog_samson.sharpness.scale import DEFAULT_RHO, global_norm
@@ -66,7 +67,7 @@ def measure_sharpness(
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise OptionError(f"steps: expected a whole number >= 1, got {steps!r}")
     weights, region = _region(model, method, rho, p, eta, selection)
-    with _evaluating(model):
+    with _evaluating(model), full_precision():
         measured = [(len(x), *_highest(_loss_around(model, weights, x, y, loss), region, steps)) for x, y in batches]
     images = sum(count for count, _, _ in measured)
     if images == 0:
