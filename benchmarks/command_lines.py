@@ -77,7 +77,8 @@ def given_options(trained: Mapping[str, Any]) -> dict[str, Any]:
     """The stored options of a training without those that its method takes anyway, as a user gives them."""
     method = {name: trained[name] for name in ("method", "selection") if name in trained}
     usual = TrainOptions(seed=0, **method).resolved()
-    values = {name: value for name, value in trained.items() if name != "noise_preset_sha256"}
+    idle = () if trained.get("schedule") == "step" else ("step_epochs", "step_factor")
+    values = {name: value for name, value in trained.items() if name not in ("noise_preset_sha256", *idle)}
     usual["selection"] = DEFAULT_SELECTION
     for name in _OF_METHOD:
         if name in values and float_of(values[name]) == float_of(usual[name]):

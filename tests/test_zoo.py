@@ -33,7 +33,7 @@ from analog_samson.zoo.search import parse_card
 
 FOLDER = Path(str(resources.files("analog_samson.zoo")))
 NAMES = zoo_names()
-NAME = "resnet32_cifar10"
+NAME, AVERAGE, SOUP = "resnet32_cifar10", "resnet32_average_cifar10", "resnet32_soup_cifar10"
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # as for a script, which finds its neighbours
 script = runpy.run_path(str(BENCHMARKS / "command_lines.py")) | runpy.run_path(str(BENCHMARKS / "zoo_card.py"))
@@ -108,13 +108,18 @@ def test_page_of_the_zoo_tells_what_the_cards_and_the_study_say():
     docs = BENCHMARKS.parent / "docs"
     page = " ".join((docs / "zoo.md").read_text(encoding="utf-8").split())
     year, day = 31536000.0, 86400.0
-    adapted = {name: load_card(name).measured[0] for name in ("resnet32_average_cifar10", NAME)}
-    aged = {each.time_seconds: each.mean_percent for each in adapted["resnet32_average_cifar10"].aged if each.adabs}
-    digital = adapted["resnet32_average_cifar10"].digital_percent
+    adapted = {name: load_card(name).measured[0] for name in (AVERAGE, NAME, SOUP)}
+    aged = {each.time_seconds: each.mean_percent for each in adapted[SOUP].aged if each.adabs}
+    digital = adapted[SOUP].digital_percent
     assert f"goes from {digital:.2f} % digitally to {aged[day]:.2f} % after a simulated day" in page
     assert f"and {aged[year]:.2f} % after a year, with AdaBS" in page
-    noisy = [next(each.mean_percent for each in adapted[name].noisy if each.adabs) for name in (NAME, *adapted)]
-    assert f"with AdaBS {noisy[0]:.2f} % at sigma_c = 0.4, the other {noisy[1]:.2f} %" in page
+    noisy = {name: next(each.mean_percent for each in card.noisy if each.adabs) for name, card in adapted.items()}
+    assert f"with AdaBS {noisy[AVERAGE]:.2f} % at sigma_c = 0.4, the first {noisy[NAME]:.2f} %" in page
+    assert f"it has {noisy[SOUP]:.2f} % at sigma_c = 0.4" in page
+    four = [(c.digital_percent, *_adapted(c), noisy[name]) for name, c in adapted.items() if name != NAME]
+    told = " ".join((docs / "ingredients.md").read_text(encoding="utf-8").split())
+    for name, numbers in zip((AVERAGE, SOUP), four, strict=True):
+        assert f"`{name}` has {numbers[0]:.2f}, {numbers[1]:.2f}, {numbers[2]:.2f} and {numbers[3]:.2f} %" in told
     study = (docs / "results" / "index.md").read_text(encoding="utf-8")
     table = study.split("**ResNet-32 fine-tuned, CIFAR-10: accuracy [%] on pcm_nandakumar_2019 and over sigma_c, with")
     row = next(line for line in table[1].splitlines() if line.startswith("| SAMSON p=inf + clipping |"))
@@ -123,6 +128,11 @@ def test_page_of_the_zoo_tells_what_the_cards_and_the_study_say():
     assert f"on average from {trained[1].split()[0]} % to {told[3]} % and {told[4]} %" in page
     assert f"started from has {start[1]} % there in float" in page
     assert f"the others are {float(start[1]) - float(told[4]):.1f}." in page
+
+
+def _adapted(measured) -> list[float]:
+    """With AdaBS after a day and after a year on PCM."""
+    return [each.mean_percent for each in measured.aged if each.adabs and each.time_seconds > 1]
 
 
 def _main_row(study: str, method: str) -> list[str]:
