@@ -19,7 +19,14 @@ from analog_samson.experiments.catalogue import (
 )
 from analog_samson.experiments.cost import count_forwards, estimate_seconds
 from analog_samson.experiments.listing import list_text, scale_cost
-from analog_samson.experiments.plan import Overrides, candidates, count_planned, plan_candidates, plan_cells
+from analog_samson.experiments.plan import (
+    Overrides,
+    candidates,
+    count_planned,
+    plan_candidates,
+    plan_cells,
+    planned_seeds,
+)
 from analog_samson.experiments.runner import check_training
 from analog_samson.experiments.schema import NoNetworks, TrainingTable
 from analog_samson.experiments.sources import DATASETS, DataSpecs, Sources, check_sources
@@ -308,7 +315,11 @@ def test_borrowed_choices_follow_the_setting_they_come_from():
 def test_setting_can_have_methods_and_seeds_of_its_own():
     cells = [c for c in plan("study", "mini") if c.setting.name == "resnet20_cifar10_scratch"]
     names = ["sgd", "sam", "samson_inf", "sgd_clip", "samson_inf_clip", "sgd_noise"]
-    assert [(c.method, c.seed) for c in cells] == [(name, 0) for name in names]
+    assert [(c.method, c.seed) for c in cells] == [(name, seed) for name in names for seed in range(3)]
+    fewer = cells[0].setting.model_copy(update={"seeds": 1, "more_seeds": {"sam": 2}})
+    networks = networks_of(load_experiment("study"))
+    methods = [method for method in networks.methods if method.name in ("sgd", "sam")]
+    assert [planned_seeds(fewer, m, networks.scale("mini"), Overrides()) for m in methods] == [(0,), (0, 1)]
     again = [c for c in plan("study", "mini") if c.setting.name == "resnet32_cifar10_tuned"]
     seeds = [(method, seed) for method in ("sgd_clip", "samson_inf_clip") for seed in range(3)]
     assert [(c.method, c.seed) for c in again] == [("original", 0), *seeds]
