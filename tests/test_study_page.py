@@ -8,6 +8,7 @@ import random
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -39,13 +40,13 @@ from analog_samson.results.records import Record
 from analog_samson.units import parse_duration
 
 DOCS = Path(__file__).parents[1] / "docs"
-README = DOCS.parent / "README.md"
 RAW = DOCS / "results" / "raw"
 STUDY = load_experiment("study")
 NETWORKS = networks_of(STUDY)
 SCALE = NETWORKS.scale("mini")
 TUNED, RECIPE = "resnet20_cifar10_tuned", "resnet20_cifar10_recipe"
 WORDS = ("higher", "lower")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 # points above SGD, the same in every training and on every chip but for a little noise
 PLANTED = {"sam": 1.0, "asam": 2.0, "samson_2": 3.0, "samson_inf": 4.0, "samson_inf_clip": 8.0}
 PLANTED |= {"recipe": 9.0, "recipe_no_climb": 8.5, "recipe_no_clip": 7.0, "recipe_no_noise": 6.0}
@@ -133,42 +134,33 @@ def files(script: ModuleType, full: Path) -> dict[str, bytes]:
     return script.study_files(script.study_view(full))
 
 
-def test_committed_page_is_made_from_the_committed_raw_values(script):
+def assert_same_numbers(made: str, committed: str, name: str) -> None:
+    """Equal text, whose numbers may differ by one unit of the last printed digit: processors round differently."""
+    for row, (one, other) in enumerate(zip(made.splitlines(), committed.splitlines(), strict=True), 1):
+        assert NUMBER.sub("#", one) == NUMBER.sub("#", other), f"{name}:{row}"
+        for got, expected in zip(NUMBER.findall(one), NUMBER.findall(other), strict=True):
+            unit = 10.0 ** -max(len(text.partition(".")[2]) for text in (got, expected))
+            assert abs(float(got) - float(expected)) <= 1.01 * unit * ("." in got + expected), f"{name}:{row}"
+
+
+def test_committed_page_is_made_from_the_committed_raw_values(script, undrawn):
     made = script.study_files(script.study_view(RAW))
-    committed = {path.name: path.read_bytes() for path in (DOCS / "results").iterdir() if path.is_file()}
+    committed = {path.name: path for path in (DOCS / "results").iterdir() if path.is_file()}
     assert sorted(made) == sorted(committed), "run: make study-page"
-    assert [name for name in made if made[name] != committed[name]] == [], "run: make study-page"
+    for name in (name for name in made if not name.endswith(".svg")):
+        assert_same_numbers(made[name].decode(), committed[name].read_text(), name)
+
+
+@pytest.mark.parametrize(("made", "same"), [("r -0.92, n 3", True), ("r -0.91, n 3", False), ("r -0.92, n 4", False)])
+def test_numbers_may_differ_in_the_last_digit_only(made, same):
+    with nullcontext() if same else pytest.raises(AssertionError, match=r"index.md:1"):
+        assert_same_numbers(made, "r -0.93, n 3", "index.md")
 
 
 def table_rows(page: str, title: str) -> list[list[str]]:
     """The cells of the table that begins with this title, its header first."""
     lines = page.partition(f"**{title}")[2].partition("\n\n")[2].partition("\n\n")[0].splitlines()
     return [line.strip("| ").split(" | ") for place, line in enumerate(lines) if place != 1]
-
-
-def test_readme_tells_what_the_page_begins_with():
-    page = (DOCS / "results" / "index.md").read_text()
-    rows = table_rows(page, "accuracy [%] of the main methods")
-    found = [
-        [row[0].removesuffix(" fine-tuned, CIFAR-10"), *row[1:]] for row in rows if row[0].endswith("tuned, CIFAR-10")
-    ]
-    told = README.read_text().partition("| fine-tuned with |")[2].partition("\n\n")[0].splitlines()[2:]
-    assert [line.strip("| ").split(" | ") for line in told] == found
-    title = NETWORKS.settings[2].title
-    left_out = {row[0]: row[1] for row in table_rows(page, f"{title}: each ingredient")}
-    for condition, told in (("1y", "cost {} and {} points"), ("sigma 0.4", "at sigma 0.4, {} and {}")):
-        names = [f"all ingredients minus all but {what}, {condition} with AdaBS" for what in ("SAMSON", "the teacher")]
-        assert told.format(*(f"{abs(float(left_out[name])):.1f}" for name in names)) in README.read_text(), condition
-    decided = [row[:2] for row in table_rows(page, "decided over trainings") if "CIFAR-10" in row[0]]
-    lead = "SAMSON p=inf + clipping minus SGD + clipping"
-    assert decided == [
-        ["ResNet-20 fine-tuned, CIFAR-10", f"{lead}, sigma 0.4 with AdaBS"],
-        ["ResNet-20 fine-tuned, CIFAR-10", "SAMSON p=2 minus ASAM, sigma 0.4 with AdaBS"],
-        [title, "all ingredients minus all but SAMSON, 1y with AdaBS"],
-        [title, "all ingredients minus all but the teacher, 1y with AdaBS"],
-        ["ResNet-32 fine-tuned, CIFAR-10", f"{lead}, 1y with AdaBS"],
-        ["ResNet-32 fine-tuned, CIFAR-10", f"{lead}, sigma 0.4 with AdaBS"],
-    ], "README says which"
 
 
 def test_page_of_nothing_says_that_everything_is_missing(script, tmp_path, capsys):
