@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from analog_samson.errors import OptionError
 from analog_samson.sharpness.blocks import Buffers
+from analog_samson.sharpness.closure import expect_gradients, refuse_earlier_gradients
 from analog_samson.sharpness.perturb import Ascent, Climb, Part, climb_on, expect_dense
 from analog_samson.sharpness.scale import Neighbourhood
 from analog_samson.sharpness.selection import Member, find_selection, members_of
@@ -89,11 +90,22 @@ class SharpnessAware(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update. `closure` clears the gradients, computes the loss, calls backward and returns the loss.
+        """One update from a closure that computes the loss, calls backward and returns the loss.
 
-        It runs twice, at the weights and at the worst nearby weights; the first loss is returned. It runs once if
-        nothing moves (rho = 0, a zero or non-finite gradient): then this is a step of the base optimizer, or none.
-        After `first_step` call it without a closure (a GradScaler does).
+        The closure runs twice, at the weights and at the worst nearby weights, and the update uses the gradients of the
+        second run alone. It runs once if nothing moves (rho = 0, a zero or non-finite gradient): then this is a step of
+        the base optimizer, or none. After `first_step` call this without a closure (a GradScaler does).
+
+        Args:
+            closure: It may clear the gradients itself. It may also run several backward passes to accumulate the
+                gradients of micro-batches.
+
+        Returns:
+            What the first run of the closure returned.
+
+        Raises:
+            OptionError: The closure added to gradients from before this call. That earlier pass cannot be repeated at
+                the worst nearby weights. Also if the second run computed no gradient. The weights do not change.
         """
         if closure is None:
             return self._finish()
@@ -102,10 +114,14 @@ class SharpnessAware(torch.optim.Optimizer):
         if self.found_inf is not None:
             raise OptionError("a GradScaler cannot drive a closure: use first_step(), then scaler.step(optimizer)")
         closure = torch.enable_grad()(closure)
-        loss = closure()
+        caller = f"{type(self).__name__}.step(closure)"
+        with refuse_earlier_gradients(self._members, caller):
+            loss = closure()
         if self._climb().moved:
             try:
+                self.zero_grad()  # the update takes nothing from the first run, also if the closure does not clear
                 closure()
+                expect_gradients(self._members, caller)
             except BaseException:
                 self.restore()
                 raise
