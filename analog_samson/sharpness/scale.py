@@ -6,7 +6,8 @@
     eps = rho T^2 g / ||T g||_2    the worst step to first order; the 2-norm runs over all tensors together
 
 The printed eq. 6 has lost a w in its denominator: the maximiser of g.eps under the constraint of eq. 5 is the line
-above. Everything here is a function of tensors; which tensors take part is decided in `selection.py`.
+above. With p = inf and weights clipped to c in every layer, SAMSON with rho is ASAM with rho / c, eta included.
+Everything here is a function of tensors; which tensors take part is decided in `selection.py`.
 """
 
 import math
