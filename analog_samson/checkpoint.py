@@ -21,12 +21,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 import analog_samson
+from analog_samson.checkpoint_metadata import SCHEMA, parse_metadata
 from analog_samson.errors import CheckpointError
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.state_check import state_faults
 from analog_samson.zoo.search import checkpoint_path
 
-SCHEMA = 1
 _METADATA_KEY = "analog_samson"  # one key only: safetensors writes several in no fixed order
 # Where training scripts put the weights inside a checkpoint, most specific first.
 _NESTINGS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
@@ -140,21 +140,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             text = (file.metadata() or {}).get(_METADATA_KEY)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: damaged safetensors file ({error}); copy or download it again") from error
-    return state, {} if text is None else _parse_metadata(path, text)
-
-
-def _parse_metadata(path: Path, text: str) -> dict[str, Any]:
-    try:
-        metadata = json.loads(text)
-        schema = metadata["schema"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path}: the metadata in its header is damaged; copy the file again") from error
-    if schema != SCHEMA:
-        raise CheckpointError(
-            f"{path}: metadata of schema {schema!r}, this version reads schema {SCHEMA}; "
-            "read it with the version of analog-samson that wrote it, named in the file's header"
-        )
-    return metadata
+    return state, {} if text is None else parse_metadata(text, path)
 
 
 def _read_torch(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:

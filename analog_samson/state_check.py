@@ -73,11 +73,15 @@ def _no_tensors(state: Mapping[str, object]) -> list[str]:
 
 
 def _is_strange(tensor: Tensor, expected: Tensor) -> bool:
-    """Whether this is no dense tensor of floats where the model has one: weights of a quantized or pruned file."""
+    """Whether it has no values, or is no dense tensor of floats where the model has one, as in a quantized file."""
+    if tensor.is_meta:
+        return True
     return expected.is_floating_point() and (tensor.layout != torch.strided or not tensor.is_floating_point())
 
 
 def _kind_line(name: str, got: Tensor, expected: Tensor) -> str:
+    if got.is_meta:
+        return f"kind: {name} is on the meta device in the file, without values; save the network with its weights"
     kind = ("sparse " if got.layout != torch.strided else "") + str(got.dtype).removeprefix("torch.")
     wanted = str(expected.dtype).removeprefix("torch.")
     return f"kind: {name} is {kind} in the file, dense {wanted} in the model; save it as dense floats"
@@ -113,7 +117,9 @@ def _head_lines(misshapen: Sequence[str], state: Mapping[str, Tensor], model: nn
 def _not_finite(state: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> list[str]:
     lines = []
     for name, tensor in state.items():
-        if tensor.layout != torch.strided or not tensor.is_floating_point() or bool(torch.isfinite(tensor).all()):
+        if tensor.is_meta or tensor.layout != torch.strided or not tensor.is_floating_point():
+            continue
+        if bool(torch.isfinite(tensor).all()):
             continue
         if name not in buffers or not _is_same(tensor, buffers[name]):
             nan, inf = int(tensor.isnan().sum()), int(tensor.isinf().sum())

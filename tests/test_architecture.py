@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "analog_samson"
 # A module imports its own room and rooms above it in this list only; names on one line are one room.
 ROOMS = [
-    ["errors", "units", "allocation"],
+    ["errors", "units", "allocation", "plain_values"],
     ["installation"],
     ["presets"],
     ["results"],
@@ -25,7 +25,7 @@ ROOMS = [
     ["sharpness"],
     ["device_noise"],
     ["robust"],
-    ["checkpoint", "state_check"],
+    ["checkpoint", "checkpoint_metadata", "state_check"],
     ["models"],
     ["data"],
     ["evaluation"],
@@ -44,7 +44,7 @@ ROOMS = [
 ]
 ORDER = {name: place for place, names in enumerate(ROOMS) for name in names}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-LIGHT = ("errors", "units", "presets", "results", "report", "zoo")
+LIGHT = ("errors", "units", "plain_values", "presets", "results", "report", "zoo")
 
 
 def room_of(path: Path) -> str:

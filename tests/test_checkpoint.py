@@ -39,11 +39,12 @@ def fit_message(model: nn.Module, state: dict) -> str:
 
 def test_own_file_returns_weights_and_metadata(tmp_path):
     model, path = net(), tmp_path / "new" / "net.safetensors"
-    save_checkpoint(path, model, {"model": "net", "accuracy_percent": 91.5, "normalization": {"mean": [0.5]}})
+    normalization = {"mean": [0.5], "std": [0.25]}
+    save_checkpoint(path, model, {"model": "net", "accuracy_percent": 91.5, "normalization": normalization})
     checkpoint = load_checkpoint(path)
     assert checkpoint.metadata["model"] == "net"
     assert checkpoint.metadata["accuracy_percent"] == 91.5
-    assert checkpoint.metadata["normalization"] == {"mean": [0.5]}
+    assert checkpoint.metadata["normalization"] == normalization
     assert checkpoint.metadata["versions"]["torch"] == torch.__version__
     other = net()
     load_into(other, checkpoint)

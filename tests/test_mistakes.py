@@ -127,7 +127,10 @@ def test_run_with_damaged_facts_is_told_in_one_message(files, capsys):
         connection.execute("UPDATE meta SET value = '{' WHERE key = 'data'")
     capsys.readouterr()
     assert main(["report", "run", "--no-html"]) == 1
-    assert "error: run: data in its database is damaged; simulate anew" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("error: run/results.sqlite: damaged")
+    assert "\n  data: " in told
+    assert "simulate again" in told
 
 
 def test_output_on_a_full_disk_is_told_in_one_message():

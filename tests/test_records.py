@@ -52,7 +52,7 @@ def test_record_names_all_faults_when_there_are_several() -> None:
 
 @given(value=st.floats(allow_nan=False), time=st.floats(min_value=0, allow_infinity=False))
 def test_record_comes_back_exactly_when_it_went_through_a_row(value: float, time: float) -> None:
-    record = replace(DRIFT, value=value, time_seconds=time)
+    record = replace(DRIFT, metric="loss", value=value, time_seconds=time)
     assert from_row(to_row(record)) == record
 
 

@@ -178,7 +178,7 @@ def test_read_config_when_not_a_run_is_refused(tmp_path):
     [
         ('adabs = "no"', "adabs: expected a valid boolean, got 'no'"),
         ("instances = 2.5", "instances: expected a valid integer, got 2.5"),
-        ("instances = true", "instances: expected a valid integer, got True"),
+        ("instances = true", "instances: expected a valid integer, got true"),
         ("times = 3600.0", "times: expected a valid array, got 3600.0"),
         ('threads = "1"', "threads: expected a valid integer, got '1'"),
         ("seed = 2020-01-01", "seed: expected a valid integer, got '2020-01-01'"),

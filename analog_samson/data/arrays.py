@@ -1,7 +1,5 @@
 """Arrays from an npz file or from a function of the user's."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from operator import index
@@ -31,8 +29,8 @@ def load_npz(path: Path, split: str, options: Mapping[str, int | None], limit: i
         try:
             images, labels = arrays[f"{prefix}images"], arrays[f"{prefix}labels"]
             stated = index(arrays["num_classes"].item()) if "num_classes" in arrays else None
-        except (ValueError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); {_LAYOUT}") from error
+        except Exception as error:  # numpy, zipfile and zlib raise whatever damaged bytes lead them to
+            raise DataError(f"{path}: cannot be read ({str(error) or type(error).__name__}); {_LAYOUT}") from error
     classes = options["classes"] or stated
     loaded = image_set(images, labels, name=f"npz:{path.name}", where=str(path), num_classes=classes)
     return replace(loaded, divided=bool(prefix))
@@ -60,8 +58,8 @@ def _open(path: Path) -> Any:
         arrays = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {_LAYOUT}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not an npz file ({error}); {_LAYOUT}") from error
+    except Exception as error:  # as above
+        raise DataError(f"{path}: not an npz file ({str(error) or type(error).__name__}); {_LAYOUT}") from error
     if not isinstance(arrays, np.lib.npyio.NpzFile):
         raise DataError(f"{path}: a single array, not an npz file; write it with numpy.savez(FILE, images=, labels=)")
     return arrays

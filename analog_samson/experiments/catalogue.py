@@ -1,7 +1,6 @@
 """Finding experiments by name or file, and the networks of one that are those of another."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from analog_samson.errors import OptionError, did_you_mean, list_faults
 from analog_samson.experiments.check import cross_faults
 from analog_samson.experiments.schema import Experiment, Method, OwnNetworks, Scale, Setting, SharedNetworks
+from analog_samson.plain_values import parse_toml
 from analog_samson.presets.faults import describe_faults
 
 PACKAGE = "analog_samson.experiments"
@@ -114,8 +114,8 @@ def _rank(name: str) -> tuple[int, int, str]:
 
 def _read(file: Traversable, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return parse_toml(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise OptionError(f"{where}: no such file; `analog-samson reproduce --list` shows all names") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise OptionError(f"{where}: cannot be read as TOML ({error})") from None

@@ -42,6 +42,8 @@ def _own_faults(experiment: Experiment, own: OwnNetworks) -> Iterator[str]:
     yield from _twice("networks.settings", [setting.name for setting in own.settings])
     yield from _twice("networks.methods", methods)
     for place, method in enumerate(own.methods):
+        if method.options.method is None:
+            yield f"networks.methods[{place}].options.method: missing; expected how {method.name} trains, such as 'sgd'"
         yield from _unknown(f"networks.methods[{place}].grid", method.grid, TrainingTable.model_fields)
         yield from _like_faults(f"networks.methods[{place}].like", method, own)
     for place, setting in enumerate(own.settings):

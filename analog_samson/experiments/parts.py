@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.errors import RunError
+from analog_samson.plain_values import parse_json
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.runfile import check_same_options
 
@@ -32,7 +33,7 @@ def write_part(path: Path, asked: Mapping[str, Any], values: Mapping[str, Any]) 
 def load_part(path: Path) -> dict[str, Any] | None:
     """What `write_part` stored, unchecked."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

@@ -29,6 +29,21 @@ def describe_faults(error: ValidationError, model: type[BaseModel]) -> list[str]
     return [_sentence(_locate(fault["loc"], model), fault) for fault in error.errors(include_url=False)]
 
 
+def kind_faults(error: ValidationError, where: str = "") -> list[str]:
+    """One line for each value of another kind than expected, and for each that is missing; for models without Expected.
+
+    where: what the value as a whole is called.
+    """
+    lines = []
+    for fault in error.errors(include_url=False):
+        place = ".".join(str(part) for part in (where, *fault["loc"]) if part != "")
+        expected = fault["msg"].replace("Input should be", "expected").removeprefix("Value error, ")
+        lines.append(
+            f"{place}: " + ("missing" if fault["type"] == "missing" else f"{expected}, got {_show(fault['input'])}")
+        )
+    return lines
+
+
 def _sentence(place: _Place, fault: ErrorDetails) -> str:
     match fault["type"]:
         case "extra_forbidden":

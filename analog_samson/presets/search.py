@@ -4,7 +4,6 @@ A name means one file: the same name found twice is an error, and nothing shadow
 """
 
 import os
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.errors import PresetError, did_you_mean
+from analog_samson.plain_values import parse_toml
 from analog_samson.presets.schema import Preset, parse_preset
 
 BUILT_IN = "analog_samson.hw_presets"
@@ -149,12 +149,12 @@ def _read(file: PresetFile) -> Preset:
 
 def _parse_toml(file: PresetFile) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.content.read_text(encoding="utf-8"))
+        return parse_toml(file.content.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PresetError(f"{file.where}: no such file; {_HOW_TO_LIST}") from None
     except OSError as error:
         raise PresetError(f"{file.where}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise PresetError(f"{file.where}: not UTF-8 text (byte {error.start})") from None
-    except ValueError as error:  # of TOML, or of a number too long to read
+    except ValueError as error:
         raise PresetError(f"{file.where}: not valid TOML: {error}") from None

@@ -1,7 +1,8 @@
 """One measured number and what it belongs to: the only thing that simulations hand to results and reports."""
 
 from dataclasses import astuple, dataclass, fields
-from math import isfinite
+from math import isfinite, isnan
+from types import NoneType
 from typing import Any
 
 STAGES = ("digital", "programmed", "drift", "gaussian")
@@ -65,11 +66,27 @@ def to_row(record: Record) -> tuple[Any, ...]:
     return (checkpoint, preset, stage, bool(adabs), int(instance), *numbers, metric, float(value))
 
 
+_NUMBER = (float, NoneType)
+# Of COLUMNS; SQLite lets any kind of value into any column.
+_KINDS: tuple[Any, ...] = (str, str, str, int, int, _NUMBER, _NUMBER, str, _NUMBER)
+
+
 def from_row(row: tuple[Any, ...]) -> Record:
-    """The record of one row of COLUMNS; an absent value is not-a-number (SQLite stores NaN as NULL)."""
+    """The record of one row of COLUMNS; an absent value is not-a-number (SQLite stores NaN as NULL).
+
+    Raises:
+        ValueError: A value is of another kind or size than `to_row` gives.
+    """
     named = dict(zip(COLUMNS, row, strict=True))
+    strange = [name for (name, value), kind in zip(named.items(), _KINDS, strict=True) if not isinstance(value, kind)]
+    if strange:
+        told = ", ".join(f"{name} {named[name]!r:.40}" for name in strange)
+        raise ValueError(f"record: {told}: of another kind than a simulation stores")
     value = float("nan") if named["value"] is None else named["value"]
-    return Record(**(named | {"adabs": bool(named["adabs"]), "value": value}))
+    record = Record(**(named | {"adabs": bool(named["adabs"]), "value": value}))
+    if record.metric == "accuracy_percent" and not (isnan(value) or 0 <= value <= 100):
+        raise ValueError(f"record: accuracy_percent {value:g}: expected 0 to 100")
+    return record
 
 
 def sort_key(record: Record) -> tuple[Any, ...]:

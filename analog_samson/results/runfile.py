@@ -1,6 +1,5 @@
 """run.toml: every option of a run, resolved, in a file that a person can read and a command can repeat."""
 
-import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import tomli_w
 
 from analog_samson.errors import RunError, list_faults
+from analog_samson.plain_values import parse_toml
 
 RUN_FILE = "run.toml"
 MARK = "# analog-samson run"
@@ -57,10 +57,10 @@ def read_options(path: Path) -> dict[str, Any]:
     """The options stored in a run.toml or a copy of it; RunError where it is missing, foreign or damaged."""
     try:
         text = path.read_text(encoding="utf-8")
-        options = tomllib.loads(text)
+        options = parse_toml(text)
     except FileNotFoundError as error:
         raise RunError(f"{path}: no such file; expected the {RUN_FILE} of a run, or a copy of it") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read as TOML ({error})") from error
     if not text.startswith(MARK):
         raise RunError(f"{path}: not written by analog-samson (expected a first line starting {MARK!r})")

@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
-from analog_samson.errors import RunError
+from analog_samson.errors import RunError, list_faults
+from analog_samson.plain_values import parse_json
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.claim import holds
 from analog_samson.results.database import DATABASE, open_readable, open_writable, reported, transaction
@@ -98,10 +99,16 @@ class RunFolder:
             return self._connection.execute(_CELL, cell).fetchone() is not None
 
     def records(self) -> list[Record]:
-        """Every record, in an order that does not depend on the order in which they were stored."""
+        """Every record, in an order that does not depend on the order in which they were stored.
+
+        Raises RunError where one is none that a simulation can have stored.
+        """
         with reported(self.path):
             rows = self._connection.execute(f"SELECT {', '.join(COLUMNS)} FROM record").fetchall()
-        return sorted((from_row(row) for row in rows), key=sort_key)
+        try:
+            return sorted((from_row(row) for row in rows), key=sort_key)
+        except ValueError as error:
+            raise RunError(self._damaged([str(error)])) from error
 
     def is_empty(self) -> bool:
         """Whether nothing was measured yet."""
@@ -115,13 +122,24 @@ class RunFolder:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
 
     def meta(self, key: str) -> Any:
-        """The JSON value stored under `key`; None where there is none."""
+        """The JSON value stored under `key`; None where there is none. Raises RunError for one of another kind."""
         with reported(self.path):
             row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        from analog_samson.results.meta import meta_faults  # reports of runs without meta need no pydantic
+
         try:
-            return None if row is None else json.loads(row[0])
-        except ValueError as error:
-            raise RunError(f"{self.path}: {key} in its database is damaged; simulate anew in another folder") from error
+            value = parse_json(row[0])
+        except (TypeError, ValueError) as error:
+            raise RunError(self._damaged([f"{key}: {error}"])) from error
+        if faults := meta_faults(key, value):
+            raise RunError(self._damaged(faults))
+        return value
+
+    def _damaged(self, faults: Sequence[str]) -> str:
+        where = f"{self.path / DATABASE}: damaged or of another version of analog-samson"
+        return f"{list_faults(where, faults[:10])}\n  simulate again in another folder"
 
     def close(self) -> None:
         """Close the files and let other processes write; safe to call twice."""

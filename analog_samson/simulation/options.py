@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from analog_samson.drift import extent_faults
 from analog_samson.errors import OptionError, RunError, did_you_mean, list_faults
+from analog_samson.presets.faults import kind_faults
 from analog_samson.results.runfile import options_file, read_options
 from analog_samson.tiles.convert import ENGINES
 
@@ -79,19 +80,7 @@ def read_config(path: Path) -> SimulateOptions:
     try:
         return _STORED.validate_json(json.dumps(stored, default=str), strict=True)
     except ValidationError as error:
-        raise RunError(list_faults(f"{path}: not the options of a simulation", _kinds(error))) from None
-
-
-def _kinds(error: ValidationError) -> list[str]:
-    """A line for each option of another kind than expected, and for each that has to be there."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        place = ".".join(str(part) for part in fault["loc"])
-        expected = fault["msg"].replace("Input should be", "expected")
-        lines.append(
-            f"{place}: " + ("missing" if fault["type"] == "missing" else f"{expected}, got {fault['input']!r}")
-        )
-    return lines
+        raise RunError(list_faults(f"{path}: not the options of a simulation", kind_faults(error))) from None
 
 
 def count_cells(options: SimulateOptions) -> int:

@@ -6,8 +6,8 @@ every opening: `checkpoint.safetensors` and `history.csv`.
 
 import csv
 import io
-import tomllib
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ import tomli_w
 import torch
 
 from analog_samson.errors import RunError
+from analog_samson.plain_values import parse_toml
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.claim import holds
 from analog_samson.results.lock import FolderLock
@@ -58,11 +59,15 @@ class TrainingFolder:
         if not path.exists():
             return None
         try:
+            with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums of the tensors
+                broken = archive.testzip()
+            if broken is not None:
+                raise zipfile.BadZipFile(f"checksum of {broken}")
             with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is raised
                 state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a parser on damaged bytes may raise anything; nothing of ours runs in there
             raise RunError(f"{path}: damaged ({type(error).__name__}); delete {self.path} to train anew") from error
-        if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+        if not isinstance(state, dict) or type(state.get("schema")) is not int or state["schema"] != SCHEMA:
             raise RunError(f"{path}: written by another version of analog-samson; choose another output folder")
         return state
 
@@ -117,8 +122,8 @@ def _is_ours(path: Path) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parse_toml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({_first_line(error)}); choose another output folder") from error
 
 

@@ -10,24 +10,19 @@ from analog_samson.errors import RunError
 from analog_samson.evaluation import Batches, first_answers
 from analog_samson.results.contents import same_answers
 from analog_samson.training.epoch import Run, final_weights
-from analog_samson.training.folder import CHECKPOINT_FILE, TrainingFolder
-from analog_samson.training.records import EpochRecord
+from analog_samson.training.folder import CHECKPOINT_FILE, STATE_FILE, TrainingFolder
+from analog_samson.training.stored_state import take_up
 
 
 def resume(run: Run, store: TrainingFolder | None, metadata: Mapping[str, Any]) -> None:
     """Take up the state after the last finished epoch, and make the other files from it again.
 
-    Raises RunError where the network answers otherwise than it did with these weights.
+    Raises RunError where the state is damaged or of another training, or where the network answers otherwise than it
+    did with these weights.
     """
     state = run.world.first_of(run.world.only_first(lambda: store.load_state() if store else None))
     if state is not None:
-        run.model.load_state_dict(state["model"])
-        _check_code(run, state.get("answers"))
-        run.updater.optimizer.load_state_dict(state["optimizer"])
-        if run.average is not None:
-            run.average.load_state_dict(state["average"])
-        run.history.extend(EpochRecord(**row) for row in state["history"])
-        run.updater.share = state["share"]
+        _check_code(run, take_up(run, state, STATE_FILE if store is None else str(store.path / STATE_FILE)))
         if store is not None:
             _publish(run, store, metadata)
 
