@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from test_training import made_set, network
+from helpers.trainings import made_set, network
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 

@@ -130,6 +130,15 @@ def test_packages_in_setup_cfg_match_the_tree():
     assert listed == found | {"analog_samson.hw_presets"}
 
 
+def test_tests_share_helpers_and_import_no_other_test():
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    faults = {
+        str(path.relative_to(ROOT)): sorted(top for top in external_imports(path) if top.startswith("test_"))
+        for path in files
+    }
+    assert {name: tops for name, tops in faults.items() if tops} == {}
+
+
 def test_no_function_exceeds_60_lines_and_no_module_300():
     """ruff limits the complexity. Nothing rewards short functions."""
     faults = []

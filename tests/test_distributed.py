@@ -14,7 +14,7 @@ import distributed_worker as worker
 import pytest
 import torch
 import torch.distributed as dist
-from test_training import made_set, network, weights_and_history
+from helpers.trainings import made_set, network, weights_and_history
 
 from analog_samson import rng
 from analog_samson.checkpoint import load_checkpoint

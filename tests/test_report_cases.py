@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.runs import DAY, HOUR, YEAR, made, read
 from synthetic_explanations import synthetic_explanation
-from synthetic_runs import PRESET, SIGMAS, synthetic_records, synthetic_run
+from synthetic_runs import SIGMAS, synthetic_records, synthetic_run
 
 from analog_samson.experiments.tables import _against
 from analog_samson.report.cards import cards
 from analog_samson.report.command import make_report
-from analog_samson.report.digest import digest, results_of
+from analog_samson.report.digest import results_of
 from analog_samson.report.drawing import WIDE, svg
 from analog_samson.report.headline import headline
 from analog_samson.report.page import render_page
@@ -23,27 +24,8 @@ from analog_samson.report.stopping import stein_total
 from analog_samson.report.tables import missing_instances
 from analog_samson.report.wording import verdict
 from analog_samson.results.records import Record
-from analog_samson.results.store import open_run
 
-HOUR, DAY, YEAR = 3600.0, 86400.0, 31536000.0
 PAIR = (88.0, 88.2, 88.1)
-
-
-def made(folder, network, preset, cells, **meta):
-    """A run of `network` on `preset` with the accuracies of its chips by time."""
-    base = {"checkpoint": network, "preset": preset, "stage": "drift", "adabs": False, "sigma_c": None}
-    records = [
-        Record(**base, instance=chip, time_seconds=time, metric="accuracy_percent", value=value)
-        for time, values in cells.items()
-        for chip, value in enumerate(values)
-    ]
-    options = {"times": list(cells), "instances": len(next(iter(cells.values())))}
-    known = {"preset": PRESET | {"name": preset}, "preset_sha256": preset} | meta
-    return synthetic_run(folder, network, records=records, options=options, meta=known)
-
-
-def read(*paths):
-    return digest([open_run(path) for path in paths])
 
 
 def drift_only(label, **changes):

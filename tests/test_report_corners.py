@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic_explanations
+from helpers.runs import DAY, HOUR, YEAR, made, read
 from synthetic_explanations import synthetic_explanation
 from synthetic_runs import META, synthetic_run
-from test_report_cases import DAY, HOUR, YEAR, made, read
 from torch import eye, nn, tensor
 
 from analog_samson import load_preset, simulate_drift, sweep_conductance_noise

@@ -9,19 +9,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.trainings import few, made_set, network, same_weights, stop_at, train, weights_and_history
 from networks import Stateful, lazy
 from torch import nn
 
 from analog_samson import rng
 from analog_samson.checkpoint import load_checkpoint
-from analog_samson.data import NORMALIZATIONS, ImageSet, Normalization, image_set, open_data
+from analog_samson.data import NORMALIZATIONS, ImageSet, Normalization, open_data
 from analog_samson.errors import DataError, ModelError, OptionError, RunError
 from analog_samson.evaluation import Batches, evaluate
-from analog_samson.models import build_model, restore_model
+from analog_samson.models import restore_model
 from analog_samson.sharpness.selection import crossbar_weights
 from analog_samson.training import TrainingError, TrainOptions, TrainProgress, fit
 from analog_samson.training.faults import METHODS
@@ -32,45 +32,6 @@ from analog_samson.training.schedule import SCHEDULES, Schedule
 
 HALF = Normalization((0.5,), (0.5,))
 FILES = ("checkpoint.safetensors", "history.csv", "resume.pt", "train.toml")
-
-
-def made_set(count: int = 40, *, channels: int = 1, size: int = 8, seed: int = 0) -> ImageSet:
-    generator = np.random.default_rng(seed)
-    pixels = generator.integers(0, 256, (count, size, size, channels), dtype=np.uint8)
-    return image_set(pixels, np.arange(count) % 10, name="made", where="made", num_classes=10)
-
-
-def network(seed: int = 0, **options) -> nn.Module:
-    with rng.stream(seed, "initial weights"):
-        return build_model("digits_cnn", **options)
-
-
-def few(**options) -> TrainOptions:
-    return TrainOptions(**{"seed": 0, "epochs": 3, "batch_size": 16, "learning_rate": 0.05} | options)
-
-
-def train(folder: Path | None = None, *, model: nn.Module | None = None, progress=None, data=None, **options):
-    """A short training; the trained network and the result."""
-    model = network() if model is None else model
-    data = made_set() if data is None else data
-    result = fit(
-        model, data, made_set(20, seed=1, channels=data.channels), few(**options), folder=folder, progress=progress
-    )
-    return model, result
-
-
-def same_weights(a: nn.Module, b: nn.Module) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
-
-
-def stop_at(epoch: int, step: int):
-    """A progress callback that dies in the middle of an epoch."""
-
-    def progress(now: TrainProgress) -> None:
-        if (now.epoch, now.step) == (epoch, step):
-            raise KeyboardInterrupt
-
-    return progress
 
 
 # ---- identities
@@ -304,11 +265,6 @@ def test_last_batch_of_one_image_is_left_out():
 # ---- resuming
 
 RESUMED = {"method": "samson", "noise": 0.05, "clip": 0.2, "schedule": "onecycle", "epochs": 4}
-
-
-def weights_and_history(folder: Path) -> tuple[bytes, list[list[str]]]:
-    rows = [line.split(",")[:-1] for line in (folder / "history.csv").read_text().splitlines()]  # all but the seconds
-    return (folder / "checkpoint.safetensors").read_bytes(), rows
 
 
 def colour_training(folder: Path, progress=None):

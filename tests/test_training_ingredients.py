@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from test_training import few, made_set, network, same_weights, stop_at, train, weights_and_history
+from helpers.trainings import few, made_set, network, same_weights, stop_at, train, weights_and_history
 from torch import nn
 
 from analog_samson import rng

@@ -1,0 +1,26 @@
+"""Runs with chosen accuracies, and their digest."""
+
+from synthetic_runs import PRESET, synthetic_run
+
+from analog_samson.report.digest import digest
+from analog_samson.results.records import Record
+from analog_samson.results.store import open_run
+
+HOUR, DAY, YEAR = 3600.0, 86400.0, 31536000.0
+
+
+def made(folder, network, preset, cells, **meta):
+    """A run of `network` on `preset` with the accuracies of its chips by time."""
+    base = {"checkpoint": network, "preset": preset, "stage": "drift", "adabs": False, "sigma_c": None}
+    records = [
+        Record(**base, instance=chip, time_seconds=time, metric="accuracy_percent", value=value)
+        for time, values in cells.items()
+        for chip, value in enumerate(values)
+    ]
+    options = {"times": list(cells), "instances": len(next(iter(cells.values())))}
+    known = {"preset": PRESET | {"name": preset}, "preset_sha256": preset} | meta
+    return synthetic_run(folder, network, records=records, options=options, meta=known)
+
+
+def read(*paths):
+    return digest([open_run(path) for path in paths])
