@@ -75,6 +75,25 @@ def shared_out(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("figures")
 
 
+STUDY = ["study", "--only", "digits_cnn_digits/rwp", *TINY]
+
+
+@pytest.fixture(scope="module")
+def made_study(tmp_path_factory) -> tuple[Path, str]:
+    """A finished run of STUDY, with what it printed; for all tests to copy."""
+    place = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        return place / "raw", call(*STUDY, "--out", "raw")
+
+
+@pytest.fixture
+def finished(made_study, tmp_path, monkeypatch) -> Path:
+    """A copy of the finished study as the folder `raw` of the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(made_study[0], tmp_path / "raw")).relative_to(tmp_path)
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_experiment_runs_on_tiny_data(name, tiny, shared_out):
     out = shared_out if name.startswith("fig") else shared_out / name
@@ -179,31 +198,28 @@ def kept(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in sorted(folder.glob("*/**/seed*/*")) if path.is_file()}
 
 
-def test_finished_cells_need_neither_their_checkpoints_nor_their_run_folders(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    options = ["study", "--out", "raw", "--only", "digits_cnn_digits/rwp", *TINY]
-    text = call(*options)
-    table = Path("raw/study_mini.txt").read_text()
+def test_finished_cells_need_neither_their_checkpoints_nor_their_run_folders(finished, made_study):
+    text = made_study[1]
+    table = (finished / "study_mini.txt").read_text()
     for name in ("training", "run"):
-        for folder in Path("raw").glob(f"*/**/seed*/{name}"):
+        for folder in finished.glob(f"*/**/seed*/{name}"):
             shutil.rmtree(folder)
-    before = kept(Path("raw"))
-    assert "2 of 2 networks are finished" in (again := call(*options))
+    before = kept(finished)
+    assert "2 of 2 networks are finished" in (again := call(*STUDY, "--out", finished))
     assert " to run" not in again
-    assert before == kept(Path("raw"))
-    assert Path("raw/study_mini.txt").read_text() == table
+    assert before == kept(finished)
+    assert (finished / "study_mini.txt").read_text() == table
     assert table in text
     assert {path.name for path in before} == {
         *("clean.json", "run.csv", "run.json", "score.json", "training.json"),
         *MEASURED,
     }
-    assert not [path for path, content in before.items() if str(tmp_path).encode() in content]
+    assert not [path for path, content in before.items() if str(made_study[0].parent).encode() in content]
 
 
-def test_further_sharpness_is_measured_as_long_as_the_checkpoint_is_there(tmp_path):
-    options = ["study", "--out", tmp_path, "--only", "digits_cnn_digits/rwp", *TINY]
-    call(*options)
-    (folder,) = tmp_path.glob("digits_cnn_digits/rwp*/seed0")
+def test_further_sharpness_is_measured_as_long_as_the_checkpoint_is_there(finished):
+    options = [*STUDY, "--out", finished]
+    (folder,) = finished.glob("digits_cnn_digits/rwp*/seed0")
     first, second, *_ = MEASURED
     before = (folder / second).read_bytes()
     (folder / second).unlink()
@@ -231,35 +247,32 @@ def test_further_sharpness_of_an_untrained_network_is_measured_where_its_file_is
     assert {name: (folder / name).read_bytes() for name in MEASURED} == before
 
 
-def test_further_sharpness_alone_trains_nothing_that_others_begin_with(tmp_path):
-    options = ["study", "--out", tmp_path, "--only", "digits_cnn_digits/rwp", *TINY]
-    call(*options)
-    (folder,) = tmp_path.glob("digits_cnn_digits/rwp*/seed0")
+def test_further_sharpness_alone_trains_nothing_that_others_begin_with(finished):
+    options = [*STUDY, "--out", finished]
+    (folder,) = finished.glob("digits_cnn_digits/rwp*/seed0")
     (folder / MEASURED[1]).unlink()
-    shutil.rmtree(tmp_path / "digits_cnn_digits" / "pretraining" / "seed0" / "training")
+    shutil.rmtree(finished / "digits_cnn_digits" / "pretraining" / "seed0" / "training")
     text = call(*options)
     assert "pretraining" not in text
     assert (folder / MEASURED[1]).is_file()
 
 
-def test_sharpness_of_other_images_is_refused(tmp_path):
-    options = ["study", "--out", tmp_path, "--only", "digits_cnn_digits/rwp", *TINY]
-    call(*options)
-    (folder,) = tmp_path.glob("digits_cnn_digits/rwp*/seed0")
+def test_sharpness_of_other_images_is_refused(finished):
+    options = [*STUDY, "--out", finished]
+    (folder,) = finished.glob("digits_cnn_digits/rwp*/seed0")
     part = folder / MEASURED[1]
     part.write_text(part.read_text().replace('"limit": 20', '"limit": 7'))
     shutil.rmtree(folder / "training")
     assert "limit: the run there has 7, this one 20" in error(*options)
 
 
-def test_cell_that_is_half_done_trains_again_where_its_checkpoint_is_gone(tmp_path):
-    options = ["study", "--out", tmp_path, "--only", "digits_cnn_digits/rwp", *TINY]
-    call(*options)
-    (values,) = tmp_path.glob("digits_cnn_digits/rwp*/seed0/run.csv")
+def test_cell_that_is_half_done_trains_again_where_its_checkpoint_is_gone(finished):
+    options = [*STUDY, "--out", finished]
+    (values,) = finished.glob("digits_cnn_digits/rwp*/seed0/run.csv")
     before = values.read_bytes()
     values.unlink()
     for name in ("training", "run"):
-        for folder in tmp_path.glob(f"*/**/seed*/{name}"):
+        for folder in finished.glob(f"*/**/seed*/{name}"):
             shutil.rmtree(folder)
     text = call(*options)
     assert "] digits_cnn_digits/pretraining/seed0" in text
