@@ -21,7 +21,7 @@ from analog_samson.data.held_out import find_held_out
 from analog_samson.devices import find_device
 from analog_samson.errors import CheckpointError, OptionError, RunError, list_faults
 from analog_samson.evaluation import Batches
-from analog_samson.models import restore_model
+from analog_samson.models import restore_model, stated_model
 from analog_samson.results.claim import holds
 from analog_samson.simulation import as_in_training
 from analog_samson.training.folder import CHECKPOINT_FILE
@@ -84,7 +84,7 @@ def average_checkpoints(options: AverageOptions) -> Averaged:
     models[0].load_state_dict(mean_state([each.state_dict() for each in models], options.parts, options.checkpoints))
     model = models[0].to(find_device(options.device))
     model.eval()
-    name = options.model or str(checkpoints[0].metadata["model"])
+    name = options.model or str(stated_model(checkpoints[0]))
     normalization = _normalization(options, checkpoints, name)
     metadata = _metadata(options, checkpoints, name, normalization)
     return Averaged(model, metadata | _recompute(model, options, normalization, metadata))

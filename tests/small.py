@@ -44,6 +44,7 @@ def small_options(folder: Path, *, images: int, tested: int, **options: Any) -> 
     save_checkpoint(folder / "net.safetensors", model, SMALL)
     return SimulateOptions(
         checkpoint=str(folder / "net.safetensors"),
+        model=SMALL["model"],
         data=f"npz:{folder / 'test.npz'}",
         calibration_data=f"npz:{folder / 'train.npz'}",
         preset="pcm_nandakumar_2019",

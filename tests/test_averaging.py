@@ -147,7 +147,8 @@ def test_network_without_batch_norm_keeps_its_normalization_and_needs_no_images(
         save_checkpoint(Path(paths[-1]), model, {"model": "test_averaging:flat", "normalization": norm})
 
     def average(*chosen, **options):
-        return average_checkpoints(AverageOptions(checkpoints=tuple(paths[i] for i in chosen), **options))
+        checkpoints = tuple(paths[i] for i in chosen)
+        return average_checkpoints(AverageOptions(checkpoints=checkpoints, model="test_averaging:flat", **options))
 
     assert average(0, 1).metadata["normalization"] == NORM
     assert average(3, 1).metadata["normalization"] == NORM

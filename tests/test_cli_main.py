@@ -31,7 +31,10 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-SIMULATE = ["simulate", "--checkpoint", "net.safetensors", "--data", "npz:data.npz", "--instances", "1", "--no-html"]
+SIMULATE = [
+    *("simulate", "--checkpoint", "net.safetensors", "--model", SMALL["model"], "--data", "npz:data.npz"),
+    *("--instances", "1", "--no-html"),
+]
 
 
 def run(capsys, *arguments):

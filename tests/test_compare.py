@@ -59,7 +59,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 ARGUMENTS = [
     *("--checkpoint", "good.safetensors", "--checkpoint", "bad.safetensors", "--data", "npz:data.npz"),
-    *("--times", "1s,1y", "--instances", "3", "--threads", "1", "--out", "cmp"),
+    *("--model", SMALL["model"], "--times", "1s,1y", "--instances", "3", "--threads", "1", "--out", "cmp"),
 ]
 ON_BOTH = [word for preset in PRESETS for word in ("--preset", preset)]
 
@@ -82,7 +82,7 @@ def test_compare_when_stopped_goes_on_and_ends_with_the_same_records(here: Path)
     base = SimulateOptions(
         checkpoint="", preset="", data="npz:data.npz", times=(1.0, 31536000.0), instances=3, threads=1
     )
-    named: dict[str, tuple[Path, str | None]] = {n: (Path(f"{n}.safetensors"), None) for n in ("good", "bad")}
+    named: dict[str, tuple[Path, str | None]] = {n: (Path(f"{n}.safetensors"), SMALL["model"]) for n in ("good", "bad")}
     cells = plan_comparison(base, named, PRESETS, here / "stopped")
     left = iter(range(10))
 
@@ -128,7 +128,7 @@ WRONG = {
     ),
     "missing file": ([*ARGUMENTS, "--checkpoint", "none.pt"], "none: no file none.pt"),
     "labels": ([*ARGUMENTS, "--label", "one"], "--label: 1 names for 2 checkpoints"),
-    "models": ([*ARGUMENTS, *["--model", "a"] * 3], "--model: 3 names for 2 checkpoints"),
+    "models": ([*ARGUMENTS, *["--model", "a"] * 2], "--model: 3 names for 2 checkpoints"),
     "preset twice": ([*ARGUMENTS, *ON_BOTH, *ON_BOTH], "preset 'gaussian_joshi_2020': named twice"),
     "label twice": ([*ARGUMENTS, "--label", "x", "--label", "x"], "both are called x"),
     "runs and checkpoints": (["some/run", *ARGUMENTS], "exclude each other"),
@@ -155,7 +155,7 @@ def test_compare_help_shows_an_example_and_defaults(here: Path) -> None:
 
 def test_simulate_explains_and_says_the_cost_before(here: Path) -> None:
     arguments = ["--checkpoint", "good.safetensors", "--data", "npz:data.npz", "--times", "1s,1h", "--sigmas", "none"]
-    arguments += ["--instances", "2", "--threads", "1", "--out", "run", "--threshold", "90"]
+    arguments += ["--model", SMALL["model"], "--instances", "2", "--threads", "1", "--out", "run", "--threshold", "90"]
     result = call(simulate, *arguments, "--explain", "--explain-limit", "60")
     assert re.search(r"^explain: \d+ evaluations of 60 images \(2 chips at 1h\); about", result.stderr, re.MULTILINE)
     for words in ("What hurts at 1h", "Where: one layer alone", "What helps at 1h", "Threshold 90.0 %"):
@@ -209,14 +209,14 @@ def mine(here: Path) -> Path:
 
 def test_presets_of_a_folder_are_found_by_name_in_every_command_that_takes_one(mine: Path, here: Path) -> None:
     found = ["--preset", "own", "--preset-dir", "mine"]
-    one = ["--data", "npz:data.npz", "--times", "1s", "--instances", "2", "--threads", "1"]
+    one = ["--data", "npz:data.npz", "--times", "1s", "--instances", "2", "--threads", "1", "--model", SMALL["model"]]
     call(simulate, "--checkpoint", "good.safetensors", *one, "--sigmas", "none", *found, "--out", "run", "--no-html")
-    assert "own" in call(convert, "--checkpoint", "good.safetensors", *found).stdout
+    assert "own" in call(convert, "--checkpoint", "good.safetensors", "--model", SMALL["model"], *found).stdout
     call(compare, *ARGUMENTS, *found, "--preset", PRESETS[0], "--no-html")
     assert (here / "cmp" / "good" / "own" / "results.sqlite").is_file()
     call(sweep, "good.safetensors", *one, *found, "--out", "swept")
     assert (here / "swept" / "good" / "own" / "seed0" / "results.sqlite").is_file()
-    again = call(simulate, "--config", "run/run.toml", "--out", "again", "--no-html")
+    again = call(simulate, "--config", "run/run.toml", "--model", SMALL["model"], "--out", "again", "--no-html")
     assert "On own, good scores" in again.stdout
     with pytest.raises(PresetError, match="no such preset"):
         call(simulate, "--checkpoint", "good.safetensors", *one, "--preset", "owm", "--preset-dir", "mine")

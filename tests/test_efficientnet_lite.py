@@ -104,6 +104,7 @@ def test_efficientnet_lite_when_simulated_is_itself_on_ideal_hardware_and_needs_
     normalization = "/".join(",".join([repr(value)] * 3) for value in (MEAN, STD))
     options = SimulateOptions(
         checkpoint=str(files / "net.safetensors"),
+        model="test_efficientnet_lite:build",
         data=f"npz:{files / 'test.npz'}",
         calibration_data=f"npz:{files / 'calibration.npz'}",
         normalization=normalization,

@@ -354,7 +354,9 @@ def test_explanation_says_what_it_leaves_out_and_why(options: SimulateOptions, t
     found = explain(replace(options, calibration_data="npz:nowhere.npz"), tmp_path / "run")
     assert found is not None
     assert re.match(r"AdaBS: no calibration images \(.*nowhere", found.skipped[0])
-    options = replace(options, checkpoint=str(tmp_path / "alone.safetensors"), preset="ideal")
+    options = replace(
+        options, checkpoint=str(tmp_path / "alone.safetensors"), model="test_explanation:alone", preset="ideal"
+    )
     found = explain(options, tmp_path / "alone")
     assert found is not None
     assert found.skipped == ("AdaBS: the network has no batch-norm layer", "where: one layer alone is on the device")

@@ -31,7 +31,13 @@ def trained(folder: Path, data: Path, **job) -> tuple[float, SimulateOptions]:
     made.run(folder)
     checkpoint = folder / "checkpoint.safetensors"
     simulate = SimulateOptions(
-        checkpoint=str(checkpoint), data=f"npz:{data}", preset="ideal", times=(1.0,), instances=1, adabs=True
+        checkpoint=str(checkpoint),
+        model=SMALL["model"],
+        data=f"npz:{data}",
+        preset="ideal",
+        times=(1.0,),
+        instances=1,
+        adabs=True,
     )
     return load_checkpoint(checkpoint).metadata["accuracy_percent"], simulate
 
@@ -68,7 +74,8 @@ def test_average_is_tested_on_what_all_its_parts_held_out(noise, tmp_path):
     folders = [tmp_path / name for name in ("a", "b", "c")]
     options = [trained(folder, noise, holdout=share)[1] for folder, share in zip(folders, (0.2, 0.2, 0.3), strict=True)]
     for parts, tested in ((options[:2], 40), (options[1:], 200)):
-        average = AverageOptions(checkpoints=tuple(part.checkpoint for part in parts), data=options[0].data)
+        checkpoints = tuple(part.checkpoint for part in parts)
+        average = AverageOptions(checkpoints=checkpoints, model=SMALL["model"], data=options[0].data)
         path = write_average(average_checkpoints(average), tmp_path / str(tested))
         assert len(load_inputs(replace(options[0], checkpoint=str(path), adabs=False)).images) == tested
 

@@ -38,14 +38,14 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-SIMULATE = ["simulate", "--checkpoint", "net.safetensors"]
+SIMULATE = ["simulate", "--checkpoint", "net.safetensors", "--model", SMALL["model"]]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (
-            ["simulate", "--config", "run/run.toml", "--seed", "9", "--limit", "3"],
+            ["simulate", "--config", "run/run.toml", "--model", SMALL["model"], "--seed", "9", "--limit", "3"],
             "simulate: --seed, --limit beside --config",
         ),
         ([*SIMULATE, "--data", "npz:data.npz", "--max-instances", "3"], "--max-instances would do nothing without"),
@@ -101,14 +101,36 @@ def test_mistake_is_told_in_one_message(files, capsys, arguments, words):
 
 
 def test_other_device_options_may_stand_beside_config_and_auto_is_one(files):
-    again = ["simulate", "--config", "run/run.toml", "--threads", "1", "--device", "cpu", "--no-html"]
+    again = [
+        "simulate",
+        "--config",
+        "run/run.toml",
+        "--model",
+        SMALL["model"],
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+        "--no-html",
+    ]
     assert main([*again, "--out", "again"]) == 0
     assert main([*SIMULATE, "--data", "npz:data.npz", "--device", "auto", *QUICK, "--out", "auto"]) == 0
 
 
 def test_run_is_not_repeated_with_files_that_have_changed(files, capsys):
     save_checkpoint(files / "net.safetensors", seeded(Small, 1), SMALL)
-    again = ["simulate", "--config", "run/run.toml", "--threads", "1", "--no-html", "--out", "again"]
+    again = [
+        "simulate",
+        "--config",
+        "run/run.toml",
+        "--model",
+        SMALL["model"],
+        "--threads",
+        "1",
+        "--no-html",
+        "--out",
+        "again",
+    ]
     capsys.readouterr()
     assert main(again) == 1
     told = capsys.readouterr().err.splitlines()
@@ -145,7 +167,7 @@ def test_output_on_a_full_disk_is_told_in_one_message():
 def test_run_whose_values_cannot_be_read_is_not_repeated_unseen(files, capsys):
     (files / "run" / "results.sqlite").write_bytes(b"")
     capsys.readouterr()
-    assert main(["simulate", "--config", "run/run.toml", "--no-html", "--out", "again"]) == 1
+    assert main(["simulate", "--config", "run/run.toml", "--model", SMALL["model"], "--no-html", "--out", "again"]) == 1
     told = capsys.readouterr().err
     assert "not a results file of analog-samson" in told
     assert "copy run/run.toml elsewhere to take only the options" in told

@@ -68,6 +68,7 @@ def options(tmp_path):
         np.savez(tmp_path / f"{name}.npz", images=pixels, labels=np.arange(12) % 2)
     return {
         "checkpoint": str(tmp_path / "net.safetensors"),
+        "model": "test_overlap:build",
         "data": f"npz:{tmp_path / 'whole.npz'}",
         "preset": "pcm_nandakumar_2019",
         "times": (1.0,),

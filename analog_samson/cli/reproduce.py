@@ -49,6 +49,12 @@ LimitEpochs = Annotated[Count, typer.Option(help=f"At most so many epochs. {_TRI
 LimitImages = Annotated[Count, typer.Option(help=f"The first N images of each set. {_TRIAL}", show_default=False)]
 Instances = Annotated[Count, typer.Option(help=f"Simulated chips. {_TRIAL}", show_default="those of the file")]
 Network = Annotated[Text, typer.Option(help=f"Another network in place of each. {_TRIAL}", show_default=False)]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Network package.module:callable that the .toml file names; repeat for more.", show_default=False
+    ),
+]
 Data = Annotated[Text, typer.Option(help=f"Other data in place of each. {_TRIAL}", show_default=False)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
 Threads = Annotated[Count, typer.Option(help="CPU threads.", show_default="cores / workers", min=1)]
@@ -74,6 +80,7 @@ def reproduce(
     instances: Instances = None,
     network: Network = None,
     data: Data = None,
+    trust: Trust = None,
     device: Device = "cpu",
     threads: Threads = None,
     workers: Workers = 1,
@@ -100,7 +107,7 @@ def _reproduce(name: str, given: dict[str, Any]) -> None:
     from analog_samson.experiments.runner import RunOptions, reproduce_experiment
     from analog_samson.sweep import Pool
 
-    experiment = load_experiment(name)
+    experiment = load_experiment(name, trusted=given["trust"] or ())
     options = RunOptions(
         scale=given["scale"].value,
         out=given["out"] or Path("runs") / experiment.name,

@@ -76,7 +76,11 @@ def simulate(
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: torch's own choice.")] = None,
     label: Annotated[str | None, typer.Option(help="Name of this checkpoint in tables and figures.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Take every option but --device and --threads from the run.toml of another run.")
+        Path | None,
+        typer.Option(
+            help="Take every option but --device and --threads from the run.toml of another run; repeat --model and "
+            "--data where they name code of yours."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Run folder; the same command continues a run that was stopped.")] = Path(
         "runs/simulate"
@@ -186,20 +190,36 @@ def _explain(options: "SimulateOptions", out: Path, settings: "ExplainOptions") 
 
 
 def _options(given: dict[str, Any], config: Path | None, typed: Sequence[str]) -> "SimulateOptions":
-    from analog_samson.simulation import VOLATILE, SimulateOptions, read_config
+    from analog_samson.simulation import VOLATILE, SimulateOptions
 
     if config is not None:
-        options = read_config(config)
-        lost = as_options(name for name in typed if name not in VOLATILE)
-        if lost:
-            raise OptionError(f"simulate: {lost} beside --config, which takes every option from that run")
-        return replace(options, **{name: given[name] for name in typed})
+        options = _configured(given, config, typed)
+        return replace(options, **{name: given[name] for name in typed if name in VOLATILE or name == "model"})
     if "max_instances" in typed and given["target_halfwidth"] is None:
         raise OptionError("simulate: --max-instances would do nothing without --target-halfwidth; give it too")
     missing = [f"--{name}" for name in ("checkpoint", "data") if given[name] is None]
     if missing:
         raise OptionError(f"simulate: missing {' and '.join(missing)} (or give --config RUN/run.toml)")
     return SimulateOptions(**given)
+
+
+def _configured(given: dict[str, Any], config: Path, typed: Sequence[str]) -> "SimulateOptions":
+    """The options of another run. Options that name code may be repeated, for only the user can have code run."""
+    from analog_samson.simulation import CODE, VOLATILE, read_config
+
+    repeated = {name: given[name] for name in CODE if name in typed}
+    options = read_config(config, trusted=repeated.values())
+    lost = as_options(name for name in typed if name not in (*VOLATILE, *CODE))
+    if lost:
+        raise OptionError(f"simulate: {lost} beside --config, which takes every option from that run")
+    for name, value in repeated.items():
+        stored = getattr(options, name)
+        if stored != value and (name, stored) != ("model", None):  # whose checkpoint named the network
+            option = as_options([name])
+            raise OptionError(
+                f"simulate: {option} {value} beside --config, whose run has {stored or 'none'}; leave {option} out"
+            )
+    return options
 
 
 def parse_sigmas(text: str) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ from analog_samson.data.folder import load_folder
 from analog_samson.data.idx import load_fashion_mnist, load_idx
 from analog_samson.data.image_set import ImageSet
 from analog_samson.errors import DataError, OptionError, did_you_mean
+from analog_samson.own_code import is_code
 
 Split = Literal["train", "test"]
 _OPTION = re.compile(r",([a-z_]+)=(\w+)$")
@@ -58,7 +59,7 @@ def open_data(spec: str, split: Split, *, limit: int | None = None) -> ImageSet:
     if scheme in SOURCES and rest:
         path, options = _options(spec, rest, SOURCES[scheme].options)
         return SOURCES[scheme].load(Path(path).expanduser(), split, options, limit).take(limit)
-    if rest and "/" not in scheme:
+    if is_code(spec, SOURCES) and "/" not in scheme:
         return load_callable(spec, split).take(limit)
     raise DataError(_unknown(spec))
 

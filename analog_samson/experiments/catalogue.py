@@ -1,7 +1,7 @@
 """Finding experiments by name or file, and the networks of one that are those of another."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from analog_samson.errors import OptionError, did_you_mean, list_faults
 from analog_samson.experiments.check import cross_faults
 from analog_samson.experiments.schema import Experiment, Method, OwnNetworks, Scale, Setting, SharedNetworks
+from analog_samson.own_code import MODEL_LIBRARIES, code_fault, is_code
 from analog_samson.plain_values import parse_toml
 from analog_samson.presets.faults import describe_faults
 
@@ -52,11 +53,15 @@ def experiment_names() -> list[str]:
     return sorted((file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")), key=_rank)
 
 
-def load_experiment(name_or_path: str | Path) -> Experiment:
-    """The experiment of that name, or the one in that .toml file; OptionError with all faults at once."""
+def load_experiment(name_or_path: str | Path, trusted: Collection[str] = ()) -> Experiment:
+    """The experiment of that name, or the one in that .toml file; OptionError with all faults at once.
+
+    Args:
+        trusted: Code (package.module:callable) that may be run if the file names it as a network.
+    """
     if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
         path = Path(name_or_path)
-        return parse_experiment(_read(path, str(path)), str(path))
+        return parse_experiment(_read(path, str(path)), str(path), trusted)
     known = experiment_names()
     if name_or_path not in known:
         hint = did_you_mean(name_or_path, known) or f"; known are {', '.join(known)}"
@@ -65,8 +70,8 @@ def load_experiment(name_or_path: str | Path) -> Experiment:
     return parse_experiment(_read(file, file.name), file.name)
 
 
-def parse_experiment(mapping: Mapping[str, Any], where: str) -> Experiment:
-    """The experiment in parsed TOML; raises OptionError with every fault."""
+def parse_experiment(mapping: Mapping[str, Any], where: str, trusted: Collection[str] = ()) -> Experiment:
+    """The experiment in parsed TOML; raises OptionError with every fault. trusted: see `load_experiment`."""
     try:
         experiment = Experiment.model_validate(dict(mapping))
     except ValidationError as error:
@@ -74,7 +79,22 @@ def parse_experiment(mapping: Mapping[str, Any], where: str) -> Experiment:
     faults = cross_faults(experiment)
     if faults:
         raise OptionError(list_faults(where, faults))
+    _refuse_code(experiment, where, trusted)
     return experiment
+
+
+def _refuse_code(experiment: Experiment, where: str, trusted: Collection[str]) -> None:
+    """Raise OptionError where networks are code that the user did not name as well."""
+    settings = experiment.networks.settings if isinstance(experiment.networks, OwnNetworks) else ()
+    untrusted = {
+        f"networks.settings[{place}].network": setting.network
+        for place, setting in enumerate(settings)
+        if is_code(setting.network, MODEL_LIBRARIES) and setting.network not in trusted
+    }
+    if untrusted:
+        faults = list_faults(where, [code_fault(entry, name) for entry, name in untrusted.items()])
+        again = " ".join(f"--trust {name}" for name in dict.fromkeys(untrusted.values()))
+        raise OptionError(f"{faults}\n  if you trust that code, name it yourself: {again}")
 
 
 def networks_of(experiment: Experiment) -> Networks:

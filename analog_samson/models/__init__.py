@@ -2,6 +2,6 @@
 
 from analog_samson.models.build import build_model, stated_normalization
 from analog_samson.models.registry import MODELS, ModelEntry, register
-from analog_samson.models.restore import restore_model
+from analog_samson.models.restore import restore_model, stated_model
 
-__all__ = ["MODELS", "ModelEntry", "build_model", "register", "restore_model", "stated_normalization"]
+__all__ = ["MODELS", "ModelEntry", "build_model", "register", "restore_model", "stated_model", "stated_normalization"]

@@ -14,8 +14,9 @@ from analog_samson.errors import ModelError, did_you_mean
 from analog_samson.models.imported import call_with_known, import_callable
 from analog_samson.models.libraries import build_timm, build_torchvision, timm_normalization
 from analog_samson.models.registry import MODELS
+from analog_samson.own_code import MODEL_LIBRARIES, is_code
 
-_LIBRARIES = {"torchvision": build_torchvision, "timm": build_timm}
+_LIBRARIES = dict(zip(MODEL_LIBRARIES, (build_torchvision, build_timm), strict=True))
 
 
 def build_model(name: str, *, num_classes: int | None = None, in_channels: int | None = None) -> nn.Module:
@@ -28,10 +29,10 @@ def build_model(name: str, *, num_classes: int | None = None, in_channels: int |
     """
     _check_counts(name, num_classes=num_classes, in_channels=in_channels)
     scheme, _, rest = name.partition(":")
-    if scheme in _LIBRARIES and rest:
-        return _LIBRARIES[scheme](rest, num_classes=num_classes, in_channels=in_channels)
-    if rest:
+    if is_code(name, MODEL_LIBRARIES):
         return _build_imported(name, num_classes, in_channels)
+    if rest:
+        return _LIBRARIES[scheme](rest, num_classes=num_classes, in_channels=in_channels)
     if name not in MODELS:
         raise ModelError(_unknown(name))
     entry = MODELS[name]

@@ -5,6 +5,7 @@ from torch import nn
 from analog_samson.checkpoint import Checkpoint, load_into
 from analog_samson.errors import ModelError
 from analog_samson.models.build import build_model
+from analog_samson.own_code import MODEL_LIBRARIES, code_fault, is_code
 
 
 def restore_model(
@@ -16,11 +17,12 @@ def restore_model(
 ) -> nn.Module:
     """Build the network and load the checkpoint's weights; arguments win over the checkpoint's metadata.
 
-    name: needed for checkpoints from elsewhere, which do not say what they belong to. Where neither says how many
-    classes and channels there are, the shapes of the first and last weights do.
+    name: needed for checkpoints from elsewhere, which do not say what they belong to, and for code of the user's own:
+    package.module:callable is imported only where it is given here. Where neither says how many classes and channels
+    there are, the shapes of the first and last weights do.
     """
     known = checkpoint.metadata
-    name = name or known.get("model")
+    name = name or stated_model(checkpoint)
     if name is None:
         raise ModelError(
             f"{checkpoint.path}: does not say which network it belongs to; name it, for example --model resnet20"
@@ -32,6 +34,24 @@ def restore_model(
     )
     load_into(model, checkpoint)
     return model
+
+
+def stated_model(checkpoint: Checkpoint, option: str = "--model") -> str | None:
+    """The network that the checkpoint names; None where it names none.
+
+    Args:
+        option: The option with which the user can name a network instead, for the message.
+
+    Raises:
+        ModelError: The checkpoint names code; importing what a file names could do anything.
+    """
+    name = checkpoint.metadata.get("model")
+    if name is None:
+        return None
+    if is_code(name, MODEL_LIBRARIES):
+        fault = code_fault(f"{checkpoint.path}: model", name)
+        raise ModelError(f"{fault}\n  if you trust that code, name it yourself: {option} {name}")
+    return str(name)
 
 
 def _last_rows(checkpoint: Checkpoint) -> int | None:

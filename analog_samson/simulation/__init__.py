@@ -7,10 +7,11 @@ from analog_samson.simulation.inputs import (
     load_inputs,
     takes_channels_last,
 )
-from analog_samson.simulation.options import VOLATILE, SimulateOptions, count_cells, read_config
+from analog_samson.simulation.options import CODE, VOLATILE, SimulateOptions, count_cells, read_config
 from analog_samson.simulation.run import limited_threads, run_simulation
 
 __all__ = [
+    "CODE",
     "VOLATILE",
     "Inputs",
     "SimulateOptions",

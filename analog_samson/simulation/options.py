@@ -1,6 +1,7 @@
 """Everything that decides the numbers of a simulation, and how a run folder gives it back."""
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from math import inf
 from pathlib import Path
@@ -8,13 +9,17 @@ from unicodedata import category
 
 from pydantic import TypeAdapter, ValidationError
 
+from analog_samson.data.sources import SOURCES
 from analog_samson.drift import extent_faults
 from analog_samson.errors import OptionError, RunError, did_you_mean, list_faults
+from analog_samson.own_code import MODEL_LIBRARIES, code_fault, is_code
 from analog_samson.presets.faults import kind_faults
 from analog_samson.results.runfile import options_file, read_options
 from analog_samson.tiles.convert import ENGINES
 
 VOLATILE = ("device", "threads")
+# Options that may name package.module:callable, and what precedes a colon in them without meaning code.
+CODE: Mapping[str, Collection[str]] = {"model": MODEL_LIBRARIES, "data": SOURCES, "calibration_data": SOURCES}
 _UNWRITABLE = ("Cc", "Cs")  # control characters, and bytes that are no text
 
 
@@ -70,17 +75,36 @@ class SimulateOptions:
 _STORED = TypeAdapter(SimulateOptions)
 
 
-def read_config(path: Path) -> SimulateOptions:
-    """The options of another run, from its folder, its run.toml or a copy; raises RunError for anything else."""
+def read_config(path: Path, trusted: Collection[str] = ()) -> SimulateOptions:
+    """The options of another run, from its folder, its run.toml or a copy.
+
+    Args:
+        trusted: Code (package.module:callable) that may be run if the file names it as model or data.
+
+    Raises:
+        RunError: The file holds anything but the options of a simulation, or names code that is not trusted.
+    """
     stored = read_options(options_file(path))
     known = {field.name for field in fields(SimulateOptions)}
     unknown = [f"{key}: unknown option{did_you_mean(key, known)}" for key in stored if key not in known]
     if unknown:
         raise RunError(list_faults(f"{path}: not the options of a simulation", unknown))
     try:
-        return _STORED.validate_json(json.dumps(stored, default=str), strict=True)
+        options = _STORED.validate_json(json.dumps(stored, default=str), strict=True)
     except ValidationError as error:
         raise RunError(list_faults(f"{path}: not the options of a simulation", kind_faults(error))) from None
+    _refuse_code(path, options, trusted)
+    return options
+
+
+def _refuse_code(path: Path, options: SimulateOptions, trusted: Collection[str]) -> None:
+    """Raise RunError where the options name code that the user did not name as well."""
+    named = {name: getattr(options, name) or "" for name in CODE}
+    untrusted = [name for name in CODE if is_code(named[name], CODE[name]) and named[name] not in trusted]
+    if untrusted:
+        faults = list_faults(f"{path}", [code_fault(name, named[name]) for name in untrusted])
+        again = " ".join(f"--{name.replace('_', '-')} {named[name]}" for name in untrusted)
+        raise RunError(f"{faults}\n  if you trust that code, name it yourself: {again}")
 
 
 def count_cells(options: SimulateOptions) -> int:

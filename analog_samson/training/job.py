@@ -14,7 +14,7 @@ from analog_samson.data import ImageSet, choose_normalization, open_data
 from analog_samson.data.held_out import hold_out
 from analog_samson.devices import bfloat16_notes, find_device
 from analog_samson.errors import OptionError
-from analog_samson.models import build_model, restore_model
+from analog_samson.models import build_model, restore_model, stated_model
 from analog_samson.presets.search import load_preset
 from analog_samson.sharpness.scale import DEFAULT_RHO
 from analog_samson.state_check import check_storable
@@ -173,7 +173,7 @@ def _processes(options: TrainOptions, world: World) -> tuple[str, ...]:
 
 
 def _model_name(job: TrainJob, start: Checkpoint | None) -> str:
-    name = job.model or (start and start.metadata.get("model"))
+    name = job.model or (start and stated_model(start))
     if not name:
         raise OptionError("model: name the network to train, for example --model resnet20")
     return name
@@ -193,7 +193,8 @@ def _teacher(job: TrainJob, student: str, train_set: ImageSet) -> tuple[Teacher 
     if job.distill is None:
         return None, {}
     checkpoint = load_checkpoint(job.distill)
-    name = job.distill_model or checkpoint.metadata.get("model") or student
+    known = checkpoint.metadata.get("model") == student  # which the user named, or which is no code
+    name = job.distill_model or (student if known else stated_model(checkpoint, "--distill-model")) or student
     normalization, _ = choose_normalization(
         metadata=checkpoint.metadata, model_name=name, data_spec=job.data, channels=train_set.channels
     )
