@@ -1,6 +1,7 @@
 """Accuracy over time: instances of a chip, each programmed once and read at several times."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -11,15 +12,17 @@ from torch import Tensor, nn
 
 from analog_samson import rng
 from analog_samson.batchnorm import adapt_batchnorm, restored_statistics
-from analog_samson.errors import OptionError, list_faults
+from analog_samson.errors import InputRangeWarning, OptionError, list_faults
 from analog_samson.evaluation import data_faults, evaluate
 from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.report.exports import CELL_COLUMNS, cell_rows
+from analog_samson.report.input_ranges import inaccurate_layers, input_range_sentence
 from analog_samson.report.stopping import stein_total
 from analog_samson.report.validity import validity_of
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.records import Record
-from analog_samson.tiles.calibrate import calibrate_input_ranges, needs_calibration
+from analog_samson.tiles import calibrate
+from analog_samson.tiles.calibrate import InputRange, needs_calibration
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.error import weight_error
 from analog_samson.tiles.fold import Pairs, foldable, folded
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
 
 Labelled = Iterable[tuple[Tensor, Tensor]]
 Progress = Callable[[str], None]
-
 
 _LEAST_HALFWIDTH = 1e-4  # points; a million images move an accuracy in steps of so much
 
@@ -61,6 +63,7 @@ class DriftResult:
 
     preset: as a run folder stores it, for what lies outside its validity; seed: that of the simulation. images: on how
     many accuracies were counted. pilot: how many instances decided on their number, None where it was given.
+    input_ranges: of each layer, as they were chosen; empty where the preset has no converters or they were given.
     """
 
     records: tuple[Record, ...]
@@ -68,6 +71,7 @@ class DriftResult:
     seed: int | None = None
     images: int | None = None
     pilot: int | None = None
+    input_ranges: Mapping[str, InputRange] = field(default_factory=dict, repr=False)
 
     def frame(self) -> "pd.DataFrame":
         """One row a cell (stage, AdaBS, instance, moment), its metrics in columns of their own, as a pandas DataFrame.
@@ -112,6 +116,7 @@ def simulate_drift(
     max_instances: int = 100,
     adabs: bool = False,
     calibration: Labelled | None = None,
+    input_range: str | Mapping[str, float] = "output_error",
     engine: str = "fast",
     bf16: bool = False,
     exclude: Sequence[str] = (),
@@ -125,6 +130,9 @@ def simulate_drift(
     target_halfwidth [% points]: after the first `instances`, add as many, up to `max_instances` in all, as the 95 %
     interval of every time point needs to be that narrow (Stein's two-stage rule, see `report.stopping`).
     adabs: also evaluate each cell with batch-norm statistics recomputed on `calibration` (Joshi et al. 2020).
+    input_range: how converters get their ranges from `calibration`, "output_error" or "std" (see
+    `tiles.calibrate.choose_input_ranges`), or the ranges by layer path. An InputRangeWarning names layers whose output
+    is off by more than 20 % with every range.
     bf16: evaluate under bfloat16 autocast; converters and noise stay in float32.
     Every cell draws from a stream of its own, named by (seed, instance, time): order, resumption and other cells
     do not change it, and two models with the same layers on tiles, simulated with one seed, meet the same noise. Read
@@ -142,7 +150,7 @@ def simulate_drift(
     [100.0, 100.0, 100.0, 100.0, 100.0]
     """
     check_preset(preset)
-    _check(times, instances, adabs, data, calibration, preset, target_halfwidth, max_instances)
+    _check(times, instances, adabs, data, calibration, preset, target_halfwidth, max_instances, input_range)
     kept: Store = MemoryStore() if store is None else store
     if isinstance(kept, MemoryStore):
         kept.expect(label, preset.name, ("digital", "drift"))
@@ -152,8 +160,15 @@ def simulate_drift(
         first = measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16)
     analog = convert(model, preset, engine=engine, exclude=exclude)
     pairs = foldable(model, data) if engine == "fast" else {}
+    ranges: dict[str, InputRange] = {}
     if needs_calibration(preset):
-        calibrate_input_ranges(model, analog, calibration, preset)
+        if isinstance(input_range, str):
+            chosen: dict[str, Any] = {"seed": seed, "method": input_range, "exclude": exclude}
+            ranges = calibrate.choose_input_ranges(model, preset, calibration, **chosen)
+            input_range = {path: one.value for path, one in ranges.items()}
+            if layers := inaccurate_layers({path: one.relative_error for path, one in ranges.items()}):
+                warnings.warn(input_range_sentence(layers), InputRangeWarning, stacklevel=2)
+        calibrate.set_input_ranges(analog, input_range)
     states = (False, True) if adabs else (False,)
     images = sum(len(labels) for _, labels in data)
     stop, instance = instances, 0
@@ -175,7 +190,7 @@ def simulate_drift(
     kept.commit(first)
     found = tuple(r for r in kept.records() if r.stage in ("digital", "drift"))
     pilot = None if target_halfwidth is None else instances
-    return DriftResult(found, preset.model_dump(mode="json"), seed, images, pilot)
+    return DriftResult(found, preset.model_dump(mode="json"), seed, images, pilot, ranges)
 
 
 def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float, images: int) -> int:
@@ -271,12 +286,15 @@ def _check(
     preset: Preset,
     target_halfwidth: float | None,
     max_instances: int,
+    input_range: str | Mapping[str, float],
 ) -> None:
     faults = extent_faults(times, instances, target_halfwidth, max_instances)
     faults += data_faults(data=data, calibration=calibration)
     if calibration is None and adabs:
         faults.append("calibration: AdaBS recomputes statistics on calibration batches, got none")
-    if calibration is None and needs_calibration(preset):
+    if isinstance(input_range, str) and (problem := calibrate.check_method(input_range)):
+        faults.append(problem)
+    if calibration is None and isinstance(input_range, str) and needs_calibration(preset):
         faults.append(f"calibration: preset {preset.name} sets its input ranges on calibration batches, got none")
     if faults:
         raise OptionError(list_faults("simulate_drift", faults))

@@ -40,6 +40,10 @@ class InstallationError(AnalogSamsonError):
     """The installed versions do not work together."""
 
 
+class InputRangeWarning(UserWarning):
+    """The converters of a layer lose much of its output with every input range."""
+
+
 def list_faults(where: str, faults: Sequence[str]) -> str:
     """One message for all faults found in one place.
 

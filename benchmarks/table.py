@@ -217,6 +217,26 @@ def training_step(results: Results) -> list[Block]:
     ]
 
 
+def input_ranges(results: Results) -> list[Block]:
+    headers = ("network", "ranges", "digital", "1 day", "1 year", "worst layer's error", "choice, s")
+    return [
+        Grid(
+            title=f"{result['preset']}, {result['chips']} chips each: accuracy % of every chip",
+            headers=headers,
+            rows=tuple(_ranges_row(row) for row in result["rows"]),
+            align="llrrrrr",
+        )
+        for result in results
+    ]
+
+
+def _ranges_row(row: dict[str, Any]) -> tuple[str, ...]:
+    accuracies = (", ".join(f"{value:.1f}" for value in row["accuracy_percent"][time]) for time in ("1d", "1y"))
+    worst = next((f"{path} {error:.2f}" for path, error in row["worst_relative_errors"].items()), "")
+    seconds = f"{row['seconds_of_the_choice']:.1f}"
+    return row["network"], row["method"], f"{row['digital_percent']:.1f}", *accuracies, worst, seconds
+
+
 RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "optimizer_step": optimizer_step,
     "training_step": training_step,
@@ -225,6 +245,7 @@ RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "simulate_memory": simulate_memory,
     "chip_share": chip_share,
     "compiled_passes": compiled_passes,
+    "input_ranges": input_ranges,
 }
 
 

@@ -11,7 +11,7 @@ from analog_samson.drift import simulate_drift
 from analog_samson.models import build_model
 from analog_samson.presets import load_preset
 from analog_samson.presets.schema import Preset
-from analog_samson.tiles.calibrate import calibrate_input_ranges, needs_calibration
+from analog_samson.tiles.calibrate import choose_input_ranges, needs_calibration, set_input_ranges
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.fold import affine_of, foldable, folded
 
@@ -110,7 +110,8 @@ class _Unrecordable(nn.Module):
 def aged(model: nn.Module, preset: Preset, data: list[tuple[Tensor, Tensor]]) -> nn.Module:
     analog = convert(model, preset)
     if needs_calibration(preset):
-        calibrate_input_ranges(model, analog, data, preset)
+        ranges = choose_input_ranges(model, preset, data, seed=0)
+        set_input_ranges(analog, {path: chosen.value for path, chosen in ranges.items()})
     with rng.stream(0, "chip"):
         analog.program_analog_weights()
         analog.drift_analog_weights(3600.0)

@@ -69,6 +69,14 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors", "--model", SMALL["mod
             ["sweep", "a=net.safetensors", "--data", "npz:data.npz", "--calibration-data", "npz:large.npz"],
             "sweep: --calibration-data would do nothing: pcm_nandakumar_2019 has no input ranges",
         ),
+        *(
+            ([*command, "--data", "npz:data.npz", "--input-range", "std"], f"{command[0]}: --input-range would do")
+            for command in (SIMULATE, ["compare", *SIMULATE[1:]], ["sweep", "a=net.safetensors"])
+        ),
+        (
+            [*SIMULATE, "--data", "npz:data.npz", "--preset", "pcm_rasch_2023", "--input-range", "largest"],
+            "input_range: expected one of output_error, std, got 'largest'",
+        ),
         ([*SIMULATE, "--data", "npz:large.npz", *QUICK], "the network cannot run on images of 1 x 9 x 9: "),
         (["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", "--noise", "x"], "ratio 'x'"),
         (["compare", "run", "--times", "1y", "--seed", "9", "--adabs"], "run folders and --times, --seed, --adabs"),

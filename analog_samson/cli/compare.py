@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analog_samson.cli.idle import refuse_idle_calibration
+from analog_samson.cli.idle import INPUT_RANGE_HELP, refuse_idle_calibration, refuse_idle_input_range
 from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.cli.report import Format
 from analog_samson.cli.simulate import parse_sigmas
@@ -58,6 +58,7 @@ def compare(
         str | None, typer.Option(help="Images for AdaBS and input ranges.", show_default="training part of --data")
     ] = None,
     calibration_limit: Annotated[int, typer.Option(help="Use the first N calibration images.")] = 1000,
+    input_range: Annotated[str, typer.Option(help=INPUT_RANGE_HELP)] = "output_error",
     normalization: Annotated[
         str | None, typer.Option(help="Of the input, as for simulate.", show_default="the checkpoint's")
     ] = None,
@@ -95,6 +96,7 @@ def compare(
         "adabs": adabs,
         "calibration_data": calibration_data,
         "calibration_limit": calibration_limit,
+        "input_range": input_range,
         "normalization": normalization,
         "exclude": tuple(exclude or ()),
         "engine": engine,
@@ -108,7 +110,9 @@ def compare(
         folders = runs
     else:
         presets = [resolve_preset(name, preset_dir) for name in preset or ["pcm_nandakumar_2019"]]
-        refuse_idle_calibration("compare", typed_options(context, given), presets, adabs=adabs)
+        typed = typed_options(context, given)
+        refuse_idle_calibration("compare", typed, presets, adabs=adabs)
+        refuse_idle_input_range("compare", typed, presets)
         folders = _simulate(_cells(checkpoint or [], label or [], model or [], presets, given, out))
     _report(folders, format.value, out, html=html, threshold=threshold, table=table)
 

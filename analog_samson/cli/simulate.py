@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analog_samson.cli.idle import refuse_idle_calibration
+from analog_samson.cli.idle import INPUT_RANGE_HELP, refuse_idle_calibration, refuse_idle_input_range
 from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.cli.typed import as_options, typed_options
 from analog_samson.errors import OptionError
@@ -62,6 +62,7 @@ def simulate(
             "--augment-calibration/--plain-calibration", help="Crop and flip colour calibration images, as in training."
         ),
     ] = True,
+    input_range: Annotated[str, typer.Option(help=INPUT_RANGE_HELP)] = "output_error",
     normalization: Annotated[
         str | None,
         typer.Option(help="imagenet, cifar10, unit or m1,m2,m3/s1,s2,s3; default: the checkpoint's."),
@@ -121,6 +122,7 @@ def simulate(
         "calibration_data": calibration_data,
         "calibration_limit": calibration_limit,
         "calibration_augment": calibration_augment,
+        "input_range": input_range,
         "normalization": normalization,
         "exclude": tuple(exclude or ()),
         "engine": engine,
@@ -138,8 +140,9 @@ def simulate(
     check_threshold(threshold)
     typed = typed_options(context, [*given, "preset_dir"])
     options = _options(given, config, typed)
+    presets, remedy = [options.preset], "--adabs or --explain"
+    refuse_idle_input_range("simulate", typed, presets)
     if not explain:
-        presets, remedy = [options.preset], "--adabs or --explain"
         refuse_idle_calibration("simulate", typed, presets, adabs=options.adabs, remedy=remedy)
     at = None if explain_time is None else parse_duration(explain_time)
     asked: dict[str, Any] = {"time_seconds": at, "instances": explain_instances, "limit": explain_limit}

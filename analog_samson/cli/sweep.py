@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analog_samson.cli.idle import refuse_idle_calibration
+from analog_samson.cli.idle import INPUT_RANGE_HELP, refuse_idle_calibration, refuse_idle_input_range
 from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
 from analog_samson.cli.reproduce import parse_seeds
+from analog_samson.cli.typed import typed_options
 from analog_samson.units import parse_times
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_nandakum
 
 
 def sweep(
+    context: typer.Context,
     checkpoints: Annotated[
         list[str], typer.Argument(help="Checkpoints: FILE, zoo:NAME, or NAME=FILE.", metavar="CHECKPOINT...")
     ],
@@ -42,6 +44,7 @@ def sweep(
     calibration_data: Annotated[
         str | None, typer.Option(help="Images for AdaBS and input ranges.", show_default="training part of --data")
     ] = None,
+    input_range: Annotated[str, typer.Option(help=INPUT_RANGE_HELP)] = "output_error",
     normalization: Annotated[
         str | None, typer.Option(help="Of the input, as for simulate.", show_default="the checkpoint's")
     ] = None,
@@ -77,14 +80,16 @@ def sweep(
         limit=limit,
         adabs=adabs,
         calibration_data=calibration_data,
+        input_range=input_range,
         normalization=normalization,
         engine=engine,
         device=device,
     )
     pool = Pool(workers=workers, backend=backend, threads_each=threads, address=address)
     presets = [resolve_preset(name, preset_dir) for name in preset or ["pcm_nandakumar_2019"]]
-    typed = [] if calibration_data is None else ["calibration_data"]
+    typed = typed_options(context, ["calibration_data", "input_range"])
     refuse_idle_calibration("sweep", typed, presets, adabs=adabs)
+    refuse_idle_input_range("sweep", typed, presets)
     _run(base, checkpoints, presets, parse_seeds(seeds) or (0,), out, pool)
 
 

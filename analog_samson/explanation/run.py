@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from math import ceil, inf
 from pathlib import Path
 from time import perf_counter
@@ -21,23 +22,24 @@ from analog_samson.explanation.variants import (
     Variant,
     analog_layers,
     digital_variants,
-    effect_variants,
-    layer_variants,
-    remedy_variants,
+    run_variants,
 )
 from analog_samson.report.explanation import AS_IS, FOLDER, LAYER
 from analog_samson.results.records import Record
 from analog_samson.results.store import RunFolder
 from analog_samson.simulation import (
+    BEFORE,
     VOLATILE,
     Inputs,
     SimulateOptions,
     checkpoint_label,
     limited_threads,
     load_inputs,
+    run_input_ranges,
+    stored_options,
     takes_channels_last,
 )
-from analog_samson.tiles.calibrate import calibrate_input_ranges, needs_calibration
+from analog_samson.tiles.calibrate import set_input_ranges
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.plan import ConversionPlan, plan_conversion
 from analog_samson.tiles.state import program
@@ -83,7 +85,7 @@ def open_explanation(options: SimulateOptions, out: Path, explain: ExplainOption
             explain, time_seconds=time, instances=min(explain.instances, options.instances), limit=len(images)
         )
         stored = _stored(options, settings, inputs)
-        with RunFolder.create(out / FOLDER, stored, volatile=VOLATILE, remark=_REMARK) as run:
+        with RunFolder.create(out / FOLDER, stored, volatile=VOLATILE, before=BEFORE, remark=_REMARK) as run:
             yield Explainer(options, settings, inputs, images, run, skipped)
 
 
@@ -108,7 +110,8 @@ class Explainer:
         self.calibration: Batches | None = None
         if inputs.calibration is not None:
             self.calibration = inputs.batches(inputs.calibration, options, channels_last=channels_last)
-        self.variants = _variants(inputs, self.plan, options)
+        adabs = self.calibration is not None and bool(batchnorm_layers(inputs.model))
+        self.variants = run_variants(inputs.preset, self.plan, options.exclude, adabs=adabs)
         single = [] if any(v.kind == LAYER for v in self.variants) else ["where: one layer alone is on the device"]
         self.skipped = [*skipped, *single]
 
@@ -193,6 +196,7 @@ class Explainer:
             seed=self.options.seed,
             adabs=variant.adabs,
             calibration=self.calibration,
+            input_range=self._input_ranges,
             engine=self.options.engine,
             bf16=self.options.bf16,
             exclude=variant.exclude,
@@ -238,9 +242,14 @@ class Explainer:
     def _converted(self) -> Any:
         preset = self.inputs.preset
         analog = convert(self.inputs.model, preset, engine=self.options.engine, exclude=self.options.exclude)
-        if needs_calibration(preset):
-            calibrate_input_ranges(self.inputs.model, analog, self.calibration, preset)
+        set_input_ranges(analog, self._input_ranges)
         return analog
+
+    @cached_property
+    def _input_ranges(self) -> dict[str, float]:
+        """The ranges of the run itself, for all variants: each differs from the run in one thing only."""
+        ranges = run_input_ranges(self.inputs, self.options, self.calibration)
+        return {path: chosen.value for path, chosen in ranges.items()}
 
     def _seconds(self) -> float:
         """Of one evaluation, from the second of two passes over the first batch."""
@@ -272,15 +281,6 @@ def _plan(inputs: Inputs, options: SimulateOptions) -> ConversionPlan:
     return plan
 
 
-def _variants(inputs: Inputs, plan: ConversionPlan, options: SimulateOptions) -> list[Variant]:
-    adabs = inputs.calibration is not None and bool(batchnorm_layers(inputs.model))
-    return [
-        *effect_variants(inputs.preset, options.exclude),
-        *layer_variants(inputs.preset, plan, options.exclude),
-        *remedy_variants(inputs.preset, plan, options.exclude, adabs=adabs),
-    ]
-
-
 def _stored(options: SimulateOptions, settings: ExplainOptions, inputs: Inputs) -> dict[str, Any]:
     """What decides the numbers: the run's options, those of the explanation, and the content of what they name."""
     own = {f"explain_{name}": value for name, value in asdict(settings).items()}
@@ -289,7 +289,7 @@ def _stored(options: SimulateOptions, settings: ExplainOptions, inputs: Inputs) 
         "checkpoint_sha256": inputs.checkpoint.sha256,
         "data_fingerprint": inputs.images.fingerprint,
     }
-    return {**asdict(options), **own, **content}
+    return {**stored_options(options, inputs.preset), **own, **content}
 
 
 def _when(seconds: float) -> str:

@@ -33,6 +33,15 @@ class Variant:
         return {"label": self.label, "kind": self.kind, "subject": self.subject, "adabs": self.adabs, **self.facts}
 
 
+def run_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str], *, adabs: bool) -> list[Variant]:
+    """All variants of a run but those that depend on its results."""
+    return [
+        *effect_variants(preset, exclude),
+        *layer_variants(preset, plan, exclude),
+        *remedy_variants(preset, plan, exclude, adabs=adabs),
+    ]
+
+
 def effect_variants(preset: Preset, exclude: Sequence[str]) -> list[Variant]:
     """Every effect of the preset taken away, and every effect alone.
 

@@ -75,7 +75,7 @@ class Converters(Section):
     dac_bits: Bits = Field(description="input resolution, 2^b - 2 steps over the range; 0 = continuous")
     adc_bits: Bits = Field(description="output resolution, 2^b - 2 steps over the range; 0 = continuous")
     input_range_std_multiple: Positive = Field(
-        description="input range of a tile in standard deviations of the calibration inputs"
+        description="with input_range `std`: input range of a tile in standard deviations of its inputs"
     )
     input_noise: NonNegative = Field(description="std of the noise on each input after the DAC")
     output_noise: NonNegative = Field(description="std of the noise on each output before the ADC")

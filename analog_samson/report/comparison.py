@@ -83,7 +83,7 @@ def refuse_unequal(runs: Sequence[Run]) -> None:
 
 
 def unequal_options(runs: Sequence[Run]) -> list[str]:
-    """Differences in what may well be the thing that is compared: layers kept digital, engine, number format."""
+    """Differences in what may well be the thing that is compared: layers kept digital, engine, input ranges."""
     notes = []
     for name in _NOTED:
         values = {run.name: run.options[name] for run in runs if name in run.options}
@@ -217,7 +217,7 @@ _CALIBRATION: tuple[tuple[str, Any, Any], ...] = tuple(
     )
 )
 _OF_A_PRESET = ("preset", *(name for name, _, _ in _CALIBRATION))
-_NOTED = ("exclude", "engine", "bf16")
+_NOTED = ("exclude", "engine", "bf16", "input_range")
 
 
 def _shown(value: Any) -> str:

@@ -26,6 +26,7 @@ META_KEYS = (
     "data",
     "hardware",
     "plan",
+    "input_ranges",
     "seed",
 )
 

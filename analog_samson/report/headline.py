@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from analog_samson.report.captions import moment
 from analog_samson.report.comparison import Comparison, Step, compare, same_moment
 from analog_samson.report.digest import Result, Run, State
+from analog_samson.report.input_ranges import run_sentences
 from analog_samson.report.sentences import ahead_sentence, simultaneous_sentence
 from analog_samson.report.statistics import points_interval
 from analog_samson.report.study import Study, study
@@ -46,10 +47,15 @@ class Headline:
 def headline(runs: Sequence[Run]) -> Headline:
     """What the best network scores at its last time; with several presets, who is ahead on how many of them.
 
-    Of runs that are not finished it says so.
+    Of runs that are not finished it says so, and it names layers that the converters distort.
     """
     said = _headline(runs)
-    return replace(said, second=" ".join([*unfinished(runs), said.second]).rstrip())
+    return replace(said, second=" ".join([*unfinished(runs), said.second, *distorted(runs)]).strip())
+
+
+def distorted(runs: Sequence[Run]) -> list[str]:
+    """A sentence about layers that the converters distort with every input range, where there are any."""
+    return run_sentences({run.name: run.meta["input_ranges"] for run in runs})
 
 
 def unfinished(runs: Sequence[Run]) -> list[str]:

@@ -88,6 +88,13 @@ class _PlanRow(_Part):
     macs: Zero = 0
 
 
+class _InputRange(_Part):
+    path: str
+    value: Annotated[float, _FINITE, Field(gt=0)]
+    quantile: Number | None
+    relative_error: Number | None
+
+
 class _Facts(_Part):
     time_seconds: Seconds
     instances: Count
@@ -135,6 +142,7 @@ _KINDS: dict[str, Any] = {
     "calibration": _Images,
     "hardware": _Hardware,
     "plan": list[_PlanRow],
+    "input_ranges": list[_InputRange],
     "seed": int,
     "outputs": list[float],
     "channels_last": bool,

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from analog_samson.errors import RunError, list_faults
@@ -51,22 +52,30 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, path: str | Path, options: Mapping[str, Any], *, volatile: Collection[str] = (), remark: str = REPEAT
+        cls,
+        path: str | Path,
+        options: Mapping[str, Any],
+        *,
+        volatile: Collection[str] = (),
+        before: Mapping[str, Any] = MappingProxyType({}),
+        remark: str = REPEAT,
     ) -> "RunFolder":
         """Make a run folder, or continue the run there if its options are the same; one without values is replaced.
 
         options: every option of the run, resolved; None values are left out of run.toml. Options named in
-        `volatile` (such as the device) may differ when a run is continued; run.toml keeps the first values. `remark`
-        is a line of run.toml that says how to repeat the run.
+        `volatile` (such as the device) may differ when a run is continued; run.toml keeps the first values. before:
+        values of options that runs of earlier versions had without storing them. `remark` is a line of run.toml that
+        says how to repeat the run.
         Raises RunError, before anything is written, for a folder that holds another run or other files.
         """
         folder, asked = Path(path), plain_options(options)
-        stored = _stored_options(folder)
+        known = {name: value for name, value in before.items() if name in asked}
+        stored = _stored_options(folder, known)
         if stored is not None:
             _continues(folder, stored, asked, volatile)
         make_folder(folder)
         lock = FolderLock(folder)
-        stored = _stored_options(folder)  # again: now no other process can be making the run
+        stored = _stored_options(folder, known)  # again: now no other process can be making the run
         if stored is None or not _continues(folder, stored, asked, volatile):
             (folder / DATABASE).unlink(missing_ok=True)
             write_atomically(folder / RUN_FILE, render_options(asked, remark))
@@ -199,6 +208,9 @@ def _is_unmeasured(folder: Path) -> bool:
         return connection.execute("SELECT 1 FROM record LIMIT 1").fetchone() is None
 
 
-def _stored_options(folder: Path) -> dict[str, Any] | None:
-    """The options of the run in `folder`, None where a run can be made; RunError where neither holds."""
-    return read_options(folder / RUN_FILE) if holds(folder, RUN_FILE) else None
+def _stored_options(folder: Path, before: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The options of the run in `folder`, with those of `before` that it does not store.
+
+    None where a run can be made; RunError where neither holds.
+    """
+    return {**before, **read_options(folder / RUN_FILE)} if holds(folder, RUN_FILE) else None

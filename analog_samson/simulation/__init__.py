@@ -7,10 +7,20 @@ from analog_samson.simulation.inputs import (
     load_inputs,
     takes_channels_last,
 )
-from analog_samson.simulation.options import CODE, VOLATILE, SimulateOptions, count_cells, read_config
+from analog_samson.simulation.options import (
+    BEFORE,
+    CODE,
+    VOLATILE,
+    SimulateOptions,
+    count_cells,
+    read_config,
+    stored_options,
+)
+from analog_samson.simulation.ranges import run_input_ranges
 from analog_samson.simulation.run import limited_threads, run_simulation
 
 __all__ = [
+    "BEFORE",
     "CODE",
     "VOLATILE",
     "Inputs",
@@ -21,6 +31,8 @@ __all__ = [
     "limited_threads",
     "load_inputs",
     "read_config",
+    "run_input_ranges",
     "run_simulation",
+    "stored_options",
     "takes_channels_last",
 ]

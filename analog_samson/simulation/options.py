@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from math import inf
 from pathlib import Path
+from typing import Any
 from unicodedata import category
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,12 +15,15 @@ from analog_samson.drift import extent_faults
 from analog_samson.errors import OptionError, RunError, did_you_mean, list_faults
 from analog_samson.own_code import MODEL_LIBRARIES, code_fault, is_code
 from analog_samson.presets.faults import kind_faults
+from analog_samson.presets.schema import Preset
 from analog_samson.results.runfile import options_file, read_options
+from analog_samson.tiles.calibrate import OUTPUT_ERROR, STD, check_method, needs_calibration
 from analog_samson.tiles.convert import ENGINES
 
 VOLATILE = ("device", "threads")
 # Options that may name package.module:callable, and what precedes a colon in them without meaning code.
 CODE: Mapping[str, Collection[str]] = {"model": MODEL_LIBRARIES, "data": SOURCES, "calibration_data": SOURCES}
+BEFORE = {"input_range": STD}  # what runs did that do not store an option, for it did not exist yet
 _UNWRITABLE = ("Cc", "Cs")  # control characters, and bytes that are no text
 
 
@@ -30,7 +34,8 @@ class SimulateOptions:
     times are seconds after programming, sigmas relative conductance errors; an empty `sigmas` skips the Gaussian
     model. `limit` and `calibration_limit` take the first so many images, None takes all. calibration_augment: colour
     images for calibration are cropped and flipped as in training: the network's own statistics are of such images, and
-    AdaBS on plain ones costs points.
+    AdaBS on plain ones costs points. input_range: how the input ranges of converters are chosen, see
+    `tiles.calibrate.choose_input_ranges`; without effect on a preset that has none.
     """
 
     checkpoint: str
@@ -49,6 +54,7 @@ class SimulateOptions:
     calibration_data: str | None = None
     calibration_limit: int | None = 1000
     calibration_augment: bool = True
+    input_range: str = OUTPUT_ERROR
     normalization: str | None = None
     exclude: tuple[str, ...] = ()
     engine: str = "fast"
@@ -66,6 +72,8 @@ class SimulateOptions:
         for name, text in vars(self).items():
             if isinstance(text, str) and any(category(letter) in _UNWRITABLE for letter in text):
                 faults.append(f"{name}: expected one line of text, got {text!r}")
+        if problem := check_method(self.input_range):
+            faults.append(problem)
         if self.engine not in ENGINES:
             faults.append(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
         if faults:
@@ -75,8 +83,15 @@ class SimulateOptions:
 _STORED = TypeAdapter(SimulateOptions)
 
 
+def stored_options(options: SimulateOptions, preset: Preset) -> dict[str, Any]:
+    """The options as a run folder stores them: without those that have no effect on this preset."""
+    return asdict(options) | ({} if needs_calibration(preset) else {"input_range": None})
+
+
 def read_config(path: Path, trusted: Collection[str] = ()) -> SimulateOptions:
     """The options of another run, from its folder, its run.toml or a copy.
+
+    A run of a version that did not have an option yet gets what that version did (BEFORE).
 
     Args:
         trusted: Code (package.module:callable) that may be run if the file names it as model or data.
@@ -84,7 +99,7 @@ def read_config(path: Path, trusted: Collection[str] = ()) -> SimulateOptions:
     Raises:
         RunError: The file holds anything but the options of a simulation, or names code that is not trusted.
     """
-    stored = read_options(options_file(path))
+    stored = BEFORE | read_options(options_file(path))
     known = {field.name for field in fields(SimulateOptions)}
     unknown = [f"{key}: unknown option{did_you_mean(key, known)}" for key in stored if key not in known]
     if unknown:

@@ -15,10 +15,12 @@ from analog_samson.batchnorm import expect_batchnorm
 from analog_samson.conductance import sweep_conductance_noise
 from analog_samson.devices import find_device
 from analog_samson.drift import Progress, simulate_drift
+from analog_samson.evaluation import Batches
 from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
 from analog_samson.results.store import RunFolder
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, first_outputs, load_inputs, takes_channels_last
-from analog_samson.simulation.options import VOLATILE, SimulateOptions
+from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions, stored_options
+from analog_samson.simulation.ranges import run_input_ranges
 from analog_samson.tiles.plan import plan_conversion
 
 PACKAGES = ("torch", "torchvision", "aihwkit", "numpy")
@@ -49,7 +51,7 @@ def run_simulation(
         contents = {key: description[key] for key in CONTENTS}
         if repeats is not None:
             refuse_changed_files(repeats, contents)
-        run = RunFolder.create(out, asdict(options), volatile=VOLATILE)
+        run = RunFolder.create(out, stored_options(options, inputs.preset), volatile=VOLATILE, before=BEFORE)
         refuse_other_contents(run, contents)
         begun = not run.is_empty()
         for key, value in description.items():
@@ -74,6 +76,7 @@ def run_simulation(
             data,
             times=options.times,
             engine=options.engine,
+            input_range=_input_ranges(run, inputs, options, shared["calibration"], begun=begun),
             target_halfwidth=options.target_halfwidth,
             max_instances=options.max_instances,
             **shared,
@@ -81,6 +84,18 @@ def run_simulation(
         if options.sigmas:
             sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **shared)
     return run
+
+
+def _input_ranges(
+    run: RunFolder, inputs: Inputs, options: SimulateOptions, calibration: Batches | None, *, begun: bool
+) -> dict[str, float]:
+    """The input ranges of the run by layer path: chosen and stored when it begins, and kept from then on."""
+    stored = run.meta("input_ranges") if begun else None
+    if stored is None:
+        ranges = run_input_ranges(inputs, options, calibration)
+        stored = [{"path": path, **asdict(chosen)} for path, chosen in ranges.items()]
+        run.set_meta("input_ranges", stored)
+    return {one["path"]: one["value"] for one in stored}
 
 
 def _describe(inputs: Inputs, options: SimulateOptions, command: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.tiles.layers import LAYERS
 from analog_samson.tiles.plan import ANALOG, ROOT, ConversionPlan, find_layer, plan_conversion
 from analog_samson.tiles.rpu import rpu_config
-from analog_samson.tiles.rules import same_padding
+from analog_samson.tiles.rules import integer_padding
 from analog_samson.tiles.tile import crossbar_config
 
 ENGINES = ("fast", "aihwkit")
@@ -34,7 +34,7 @@ def convert(
     The result answers to aihwkit's ``program_analog_weights()``, ``drift_analog_weights(t)`` and
     ``analog_tiles()``; nothing is drawn before the first of these. engine="fast" evaluates with our forward, without
     gradients, engine="aihwkit" with the tile's own. plan: made before, in place of `exclude`. Converters take inputs of
-    deviation 1 until `tiles.calibrate.calibrate_input_ranges` sets their ranges. Raises PlanError for layers that
+    deviation 1 until `tiles.calibrate.set_input_ranges` sets their ranges. Raises PlanError for layers that
     cannot be converted and for weights that are not finite, OptionError.
 
     >>> from analog_samson import load_preset
@@ -99,8 +99,7 @@ def _single_block(layer: Any) -> Any:
     single = copy.copy(layer)
     if hasattr(layer, "groups"):
         single.in_channels, single.groups = layer.in_channels // layer.groups, 1
-        if isinstance(layer.padding, str):
-            single.padding = same_padding(layer) if layer.padding == "same" else (0,) * len(layer.kernel_size)
+        single.padding = integer_padding(layer)
     return single
 
 

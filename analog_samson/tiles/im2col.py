@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import prod
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,3 +25,39 @@ def split_windows(
     order = (0, *range(2, 2 + dims), 1, *range(2 + dims, 2 + 2 * dims))
     places = windows.shape[2 : 2 + dims]
     return windows.permute(order).reshape(len(x), *places, blocks, x.shape[1] // blocks * prod(kernel))
+
+
+def count_positions(
+    shape: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[int, ...]:
+    """Output positions of a map (N, C, ...) of this shape, one number for each spatial dimension."""
+    sides = zip(shape[2:], kernel, stride, padding, dilation, strict=True)
+    return tuple((size + 2 * pad - gap * (width - 1) - 1) // move + 1 for size, width, move, pad, gap in sides)
+
+
+def pick_windows(
+    x: Tensor,
+    places: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> Tensor:
+    """Only these vectors of a map (N, C, ...): (places, C * kernel positions), ordered as in `split_windows`.
+
+    places: flat indices into (N, positions...), on the device of `x`. Nothing of the size of all vectors is made.
+    """
+    sample, *at = torch.unravel_index(places, (len(x), *count_positions(x.shape, kernel, stride, padding, dilation)))
+    dims, inside = len(kernel), torch.ones((), dtype=torch.bool, device=x.device)
+    index: list[Tensor] = []
+    for i, (width, move, pad, gap) in enumerate(zip(kernel, stride, padding, dilation, strict=True)):
+        side = at[i][:, None] * move - pad + torch.arange(width, device=x.device) * gap
+        side = side.view(len(places), *(width if i == j else 1 for j in range(dims)))
+        inside = inside & (side >= 0) & (side < x.shape[2 + i])
+        index.append(side.clamp(0, x.shape[2 + i] - 1))
+    values = x.movedim(1, -1)[(sample.view(-1, *[1] * dims), *index)]  # (places, kernel..., C)
+    return (values * inside[..., None]).movedim(-1, 1).flatten(1)

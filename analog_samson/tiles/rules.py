@@ -53,6 +53,15 @@ def same_padding(layer: Any) -> tuple[int, ...] | None:
     return tuple(total // 2 for total in totals) if all(total % 2 == 0 for total in totals) else None
 
 
+def integer_padding(layer: Any) -> tuple[int, ...]:
+    """The zeros on each side of a convolution's input, one number for each spatial dimension."""
+    if not isinstance(layer.padding, str):
+        return tuple(layer.padding)
+    padding = same_padding(layer) if layer.padding == "same" else (0,) * len(layer.kernel_size)
+    assert padding is not None  # a rule keeps such a layer digital
+    return padding
+
+
 def _linear_crossbar(layer: Any) -> Crossbar:
     return Crossbar(rows=layer.in_features, columns=layer.out_features)
 

@@ -1,0 +1,20 @@
+"""The input ranges of a run."""
+
+from analog_samson.evaluation import Batches
+from analog_samson.simulation.inputs import Inputs
+from analog_samson.simulation.options import SimulateOptions
+from analog_samson.tiles.calibrate import InputRange, choose_input_ranges, needs_calibration
+
+
+def run_input_ranges(inputs: Inputs, options: SimulateOptions, calibration: Batches | None) -> dict[str, InputRange]:
+    """The range of each layer by path, as the options choose it; none where the preset has no converters."""
+    if not needs_calibration(inputs.preset):
+        return {}
+    return choose_input_ranges(
+        inputs.model,
+        inputs.preset,
+        calibration,
+        seed=options.seed,
+        method=options.input_range,
+        exclude=options.exclude,
+    )
