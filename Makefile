@@ -17,7 +17,7 @@ demo: $(STAMP)
 	$(BIN)/analog-samson demo --out runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto -m 'not slow and not gpu' --durations=25
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow and not gpu' --durations=25
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -26,6 +26,7 @@ from analog_samson.training.distributed import ALONE, Shard, World
 from analog_samson.training.folder import finished_epochs
 from analog_samson.training.job import TrainJob, prepare_training
 
+pytestmark = pytest.mark.xdist_group("distributed")  # one worker makes what these tests share
 SECONDS = 300  # after which a test gives up on processes that wait for each other; slow machines take over a minute
 
 

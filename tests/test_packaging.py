@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("packaging")  # one worker makes what these tests share
 ROOT = Path(__file__).parents[1]
 NEEDED = (
     *("hw_presets/pcm_nandakumar_2019.toml", "report/templates/report.html"),

@@ -12,7 +12,10 @@ from synthetic_runs import PRESET, synthetic_records, synthetic_run
 from analog_samson.report.page import write_report
 from analog_samson.results.store import open_run
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"),
+    pytest.mark.xdist_group("browser"),  # one worker makes what these tests share
+]
 LONG = "generic_rasch_2021_state_independent"
 
 

@@ -37,6 +37,7 @@ from analog_samson.models import build_model
 from analog_samson.results.store import open_run
 from analog_samson.simulation import as_in_training
 
+pytestmark = pytest.mark.xdist_group("reproduce")  # one worker makes what these tests share
 app = typer.Typer()
 app.command()(reproduce)
 TINY = ["--limit-epochs", "1", "--limit-images", "20", "--instances", "2", "--seeds", "0", "--threads", "1"]
