@@ -375,3 +375,52 @@ def test_folder_is_free_again_when_a_run_is_forgotten_without_close(tmp_path: Pa
     """
     with start(code, tmp_path / "run") as other:
         assert other.wait() == 0
+
+
+def test_limit_on_file_size_is_not_told_as_damage(tmp_path: Path) -> None:
+    code = """if True:
+        import resource, sys
+        from dataclasses import replace
+        from pathlib import Path
+        from analog_samson.errors import RunError
+        from analog_samson.results.atomic import write_atomically
+        from analog_samson.results.store import RunFolder
+        from synthetic_runs import OPTIONS, synthetic_records
+        path, cell = Path(sys.argv[1]), synthetic_records()[0]
+        with RunFolder.create(path / "run", OPTIONS) as run:
+            run.commit([cell])
+            resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+            for act in (lambda: run.commit([replace(cell, stage="drift", time_seconds=1.0, instance=i)
+                                            for i in range(5000)]),
+                        lambda: write_atomically(path / "page.html", b"x" * 100_000)):
+                try:
+                    act()
+                except RunError as error:
+                    print(error)
+            print(len(run.records()), sorted(p.name for p in path.iterdir()))
+    """
+    with start(code, tmp_path) as other:
+        stored, written, left = other.communicate()[0].splitlines()
+    assert "results.sqlite: " in stored
+    for told in (stored, written):
+        assert "ulimit -f" in told
+        assert "damaged" not in told
+    assert left == "1 ['run']"
+
+
+def test_part_of_a_killed_writer_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    code = """if True:
+        import os, signal, sys
+        from pathlib import Path
+        from analog_samson.results.atomic import write_atomically
+        os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+        write_atomically(Path(sys.argv[1]) / "run.toml", b"half")
+    """
+    with start(code, tmp_path) as other:
+        other.wait()
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(f".{other.pid}.part")
+    running = left.with_name(left.name.replace(str(other.pid), str(os.getppid())))
+    running.write_bytes(b"of a process that is at work")
+    write_atomically(tmp_path / "run.toml", b"whole")
+    assert sorted(tmp_path.iterdir()) == sorted([running, tmp_path / "run.toml"])

@@ -28,9 +28,10 @@ from analog_samson.cli import (
 from analog_samson.cli.interruption import told_when_interrupted
 from analog_samson.cli.processes import tell
 from analog_samson.errors import AnalogSamsonError
+from analog_samson.results.atomic import NO_ROOM
 
 USER_FAULT, USAGE, BUG = 1, 2, 3
-_PLACES = (errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT)  # paths and disks that no code of ours can mend
+_PLACES = (errno.ENAMETOOLONG, *NO_ROOM)  # paths and disks that no code of ours can mend
 
 app = typer.Typer(
     name="analog-samson",

@@ -1,21 +1,31 @@
 """Write a file whole or not at all, and make the folder it goes to."""
 
+import errno
+import glob
 import os
+import platform
+import re
 from contextlib import suppress
 from pathlib import Path
 
 from analog_samson.errors import RunError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no code of ours can make room
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` by `data` so that a reader, or a crash at any moment, meets the old file or the new one.
 
-    The folder must exist. Raises RunError where the folder cannot be written or `path` cannot name a file.
+    The folder must exist. What writers that were killed left of the same file is removed. Raises RunError where the
+    folder cannot be written or `path` cannot name a file.
     """
     try:
-        _replace(path, path.with_name(f".{path.name}.{os.getpid()}.part"), data)
+        _replace(path, path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.part"), data)
+        _remove_leftovers(path)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+        remedy = "free some space or raise the limit (ulimit -f)" if error.errno in NO_ROOM else "choose another place"
+        raise RunError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
     except ValueError as error:
         raise RunError(f"{path}: cannot be written ({error}); expected the name of a file") from error
 
@@ -31,6 +41,25 @@ def make_folder(folder: Path) -> None:
 def is_leftover(name: str, of: str) -> bool:
     """Whether `name` is what a killed write_atomically of the file named `of` leaves behind."""
     return name.startswith(f".{of}.") and name.endswith(".part")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the parts of writers of this machine that no longer run; those of others may be at work."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.{_HOST}.*.part"):
+        process = part.name.removesuffix(".part").rpartition(".")[2]
+        if process.isdecimal() and not _runs(int(process)):
+            with suppress(OSError):
+                part.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user
+        return True
+    return True
 
 
 def _replace(path: Path, part: Path, data: bytes) -> None:

@@ -84,6 +84,8 @@ def _remedy(error: sqlite3.DatabaseError) -> str:
         return "make the folder writable or copy it to a place that is"
     if "full" in text:
         return "free some space and run the same command again"
+    if "disk I/O" in text:
+        return "the disk fails, or a limit on the size of files is reached (ulimit -f); then run the same command again"
     return "the file is damaged or not of analog-samson; simulate again into another folder"
 
 
