@@ -18,8 +18,8 @@ from analog_samson.errors import RunError
 from analog_samson.report.blocks import report_blocks
 from analog_samson.report.comparison import compare
 from analog_samson.report.digest import Run, digest, distinct_names
-from analog_samson.report.exports import render_csv, render_json
-from analog_samson.report.grid import Block, Grid, render_latex, render_markdown, render_text
+from analog_samson.report.exports import render_csv, render_json, render_marked_csv
+from analog_samson.report.grid import Block, Data, Grid, data_csv, render_latex, render_markdown, render_text
 from analog_samson.report.wording import answer
 from analog_samson.results.records import COLUMNS, Record
 from analog_samson.results.store import open_run
@@ -58,7 +58,9 @@ def test_report_of_one_chip_says_that_there_is_no_spread(tmp_path: Path) -> None
 def test_report_marks_what_lies_off_the_curve(tmp_path: Path) -> None:
     shift = {1.0: 15.0, 31536000.0: -60.0}
     records = [
-        replace(r, value=r.value + shift.get(r.time_seconds or 0, 0)) if r.metric == "accuracy_percent" else r
+        replace(r, value=min(100.0, r.value + shift.get(r.time_seconds or 0, 0)))
+        if r.metric == "accuracy_percent"
+        else r
         for r in synthetic_records()
     ]
     text = text_of(synthetic_run(tmp_path / "odd", records=records))
@@ -270,3 +272,19 @@ def test_latex_escapes_what_it_must() -> None:
     grid = Grid(title="50% & a_b", headers=("x#1",), rows=(("{~^$>}\\",),), align="l")
     assert r"\caption{50\% \& a\_b}" in render_latex([grid])
     assert r"\{\textasciitilde{}\textasciicircum{}\$$>$\}\textbackslash{} \\" in render_latex([grid])
+
+
+def test_labels_are_text_in_markdown_and_no_formulas_in_csv(tmp_path: Path) -> None:
+    hostile = "<img src=x onerror=alert(1)> [a](http://b) a|b &lt;"
+    markdown = render_markdown(report_blocks(read(synthetic_run(tmp_path / "html", hostile))))
+    assert "<img" not in markdown
+    assert "](http" not in markdown
+    assert r"&lt;img src=x onerror=alert(1)> [a]\(http://b) a\|b &amp;lt;" in markdown
+    assert "<1 second" in markdown  # which is no tag
+    runs = read(synthetic_run(tmp_path / "csv", "=HYPERLINK(1)"))
+    for text in (render_marked_csv(runs), render_csv(runs[0].records)):
+        assert {row["checkpoint"] for row in csv.DictReader(text.splitlines())} == {"'=HYPERLINK(1)"}
+    assert next(csv.DictReader(data_csv(Data(columns=("a", "b"), rows=(("@x", -1.5),))).splitlines())) == {
+        "a": "'@x",
+        "b": "-1.5",
+    }

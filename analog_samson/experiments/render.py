@@ -13,7 +13,7 @@ from analog_samson.experiments.shown import WorstCase
 from analog_samson.experiments.tables import result_blocks
 from analog_samson.experiments.view import View, options_text
 from analog_samson.report.drawing import WIDE, Drawing, png, svg
-from analog_samson.report.grid import Block, Grid, render_markdown, render_text
+from analog_samson.report.grid import Block, Grid, no_formula, render_markdown, render_text
 from analog_samson.results.atomic import make_folder, write_atomically
 
 
@@ -109,7 +109,7 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
     if rows:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: no_formula(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 

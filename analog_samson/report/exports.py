@@ -1,7 +1,5 @@
 """Raw values for other programs: CSV rows, JSON and one row a cell, with floats that read back exactly."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -9,7 +7,7 @@ from typing import Any
 
 from analog_samson.report.blocks import all_grids
 from analog_samson.report.digest import Result, Run, State
-from analog_samson.report.grid import Data, data_rows, finite, join_data
+from analog_samson.report.grid import Data, csv_text, data_rows, finite, join_data
 from analog_samson.report.validity import INTERPOLATED, Validity, validity_of
 from analog_samson.results.records import COLUMNS, Record, sort_key, to_row
 
@@ -25,7 +23,7 @@ def render_csv(records: Sequence[Record]) -> str:
 
     Equal records give equal bytes, whatever order they come in.
     """
-    return _csv(COLUMNS, (_csv_row(record) for record in sorted(records, key=sort_key)))
+    return csv_text(COLUMNS, (_csv_row(record) for record in sorted(records, key=sort_key)))
 
 
 def render_marked_csv(runs: Sequence[Run]) -> str:
@@ -36,8 +34,8 @@ def render_marked_csv(runs: Sequence[Run]) -> str:
     marked = [(record, mark, run.name) for run in runs for record, mark in zip(run.records, _marks(run), strict=True)]
     ordered = sorted(marked, key=lambda row: (sort_key(row[0]), row[2]))
     if len(runs) == 1:
-        return _csv((*COLUMNS, "mark"), ((*_csv_row(record), mark) for record, mark, _ in ordered))
-    return _csv(("run", *COLUMNS, "mark"), ((run, *_csv_row(record), mark) for record, mark, run in ordered))
+        return csv_text((*COLUMNS, "mark"), ((*_csv_row(record), mark) for record, mark, _ in ordered))
+    return csv_text(("run", *COLUMNS, "mark"), ((run, *_csv_row(record), mark) for record, mark, run in ordered))
 
 
 def cell_rows(records: Iterable[Record], validity: Validity) -> list[dict[str, Any]]:
@@ -65,14 +63,6 @@ def _marks(run: Run) -> list[str]:
     """The mark of each record."""
     validity = validity_of(run.meta["preset"])
     return [validity.mark_of(record.stage, record.time_seconds) for record in run.records]
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _csv_row(record: Record) -> tuple[Any, ...]:

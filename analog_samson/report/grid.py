@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -23,6 +24,9 @@ _TEX = {
     "<": r"$<$",
     "±": r"$\pm$",
 }
+
+_TAG, _ENTITY = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"&(?=#?\w+;)")  # "<1 second" is none
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of a formula
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,7 @@ def render_text(blocks: Sequence[Block]) -> str:
 
 def render_markdown(blocks: Sequence[Block]) -> str:
     """GitHub-flavoured Markdown."""
-    return "\n\n".join(b if isinstance(b, str) else _markdown_grid(b) for b in blocks) + "\n"
+    return "\n\n".join(_markdown(b) if isinstance(b, str) else _markdown_grid(b) for b in blocks) + "\n"
 
 
 def render_latex(blocks: Sequence[Block]) -> str:
@@ -79,11 +83,41 @@ def data_csv(data: Data) -> str:
     >>> data_csv(Data(columns=("preset", "mean"), rows=(("ideal", 91.7), ("pcm", None))))
     'preset,mean\\nideal,91.7\\npcm,\\n'
     """
+    return csv_text(data.columns, data.rows)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The one way in which tables for other programs are written as CSV.
+
+    Truth is true or false, absent values are empty, texts are those of `no_formula`.
+
+    >>> csv_text(["label", "mean"], [["=1+1", -0.5], ["net", True]])
+    "label,mean\\n'=1+1,-0.5\\nnet,true\\n"
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(data.columns)
-    writer.writerows([str(v).lower() if isinstance(v, bool) else v for v in row] for row in data.rows)
+    writer.writerow(columns)
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
     return text.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else no_formula(value)
+
+
+def no_formula(value: Any) -> Any:
+    """A cell that no spreadsheet runs: a text that begins as a formula does, and is no number, gets an apostrophe.
+
+    >>> [no_formula(value) for value in ("=1+1", "-1+1", "-0.5", "-", -0.5, "net")]
+    ["'=1+1", "'-1+1", '-0.5', '-', -0.5, 'net']
+    """
+    if not isinstance(value, str) or not value.startswith(_FORMULA) or len(value) == 1:
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def data_rows(data: Data) -> list[dict[str, Any]]:
@@ -135,7 +169,13 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _markdown_cell(text: str) -> str:
-    return text.replace("|", r"\|")
+    return _markdown(text).replace("|", r"\|")
+
+
+def _markdown(text: str) -> str:
+    """Text that Markdown shows as it is: no HTML, no links or pictures, no line of its own."""
+    shown = _TAG.sub("&lt;", _ENTITY.sub("&amp;", text)).replace("](", r"]\(")
+    return " ".join(shown.splitlines())
 
 
 def _latex_grid(grid: Grid) -> str:

@@ -1,11 +1,9 @@
 """What a study of sharpness found, as plain data, and how it is printed."""
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from analog_samson.report.grid import Block, Grid, render_text
+from analog_samson.report.grid import Block, Grid, csv_text, render_text
 from analog_samson.sharpness.correlation import METHOD_OF_INTERVAL, Correlation, correlate
 from analog_samson.sharpness.robustness import Robustness
 
@@ -157,14 +155,10 @@ def _how_to_read(found: Correlations) -> str:
 def rows_as_csv(study: Study) -> str:
     """One line per finding, floats exact, with the checkpoint's robustness behind; what is not known is empty."""
     measures = study.robustness.measures if study.robustness else []
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*Finding.__dataclass_fields__, *measures])
-    for finding in study.findings:
-        known = study.robustness.values[finding.checkpoint] if study.robustness else {}
-        writer.writerow([*asdict(finding).values(), *_cells(known, measures)])
-    return text.getvalue()
+    known = study.robustness.values if study.robustness else {}
+    rows = ([*asdict(one).values(), *_cells(known.get(one.checkpoint, {}), measures)] for one in study.findings)
+    return csv_text([*Finding.__dataclass_fields__, *measures], rows)
 
 
-def _cells(known: dict[str, float], measures: Sequence[str]) -> list[float | str]:
+def _cells(known: Mapping[str, float], measures: Sequence[str]) -> list[float | str]:
     return [known.get(measure, "") for measure in measures]
