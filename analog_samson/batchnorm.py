@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from analog_samson.batch_check import check_inputs
 from analog_samson.devices import full_precision
 from analog_samson.errors import OptionError
 
@@ -222,6 +223,7 @@ def _run(model: nn.Module, batches: Iterable[Any]) -> tuple[int, int]:
     images = count = 0
     for batch in batches:
         x = batch[0] if isinstance(batch, tuple | list) else batch
+        check_inputs(x)
         model(x)
         images, count = images + len(x), count + 1
     if count == 0:

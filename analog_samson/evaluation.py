@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from analog_samson import rng
+from analog_samson.batch_check import check_batch
 from analog_samson.data import ImageSet, Normalization
 from analog_samson.devices import full_precision
 from analog_samson.errors import AnalogSamsonError, DataError, OptionError
+from analog_samson.state_check import check_initialised
 
 _KEPT_ON_DEVICE = 2**31  # bytes of 8-bit images that are moved to the device once instead of batch by batch
 
@@ -106,13 +108,19 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, bf16
     count = 0
     with eval_mode(model), full_precision(), torch.no_grad():
         for x, y in _pairs(batches):
+            if len(y) == 0:
+                continue
+            if classes is None:  # images of an ImageSet were checked when it was made
+                check_batch(x, y)
             logits = _forward(model, x, bf16) if count else _first_forward(model, x, y, bf16, classes)
+            if classes is None:
+                check_fit(logits, y, classes)
             loss = loss + F.cross_entropy(logits, y, reduction="sum").double()
             # The largest of numbers that are none is no answer; argmax would call it the first class.
             correct = correct + ((logits.argmax(1) == y) & ~logits.isnan().any(1)).sum()
             count += len(y)
     if count == 0:
-        raise DataError("nothing to evaluate: the data has no batches")
+        raise DataError("nothing to evaluate: the data has no samples")
     return Evaluation(100 * int(correct) / count, float(loss) / count, count)
 
 
@@ -191,6 +199,7 @@ def _first_forward(model: nn.Module, x: Tensor, y: Tensor, bf16: bool, classes: 
     except (torch.OutOfMemoryError, AnalogSamsonError):
         raise
     except Exception as error:  # the forward is the user's: it may raise anything
+        check_initialised(model)
         explain_channels(model, x, error)
         size = " x ".join(map(str, x.shape[1:]))
         raise DataError(f"the network cannot run on images of {size}: {_told(error)}") from error

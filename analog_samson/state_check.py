@@ -37,8 +37,9 @@ def state_faults(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
 
 
 def check_initialised(model: nn.Module) -> None:
-    """Raise ModelError for lazy layers, whose weights come into being with the first batch."""
-    _refuse(model, _lazy(model.state_dict()))
+    """Raise ModelError for weights without values: of lazy layers, or on the meta device."""
+    state = model.state_dict()
+    _refuse(model, [*_lazy(state), *_valueless(state)])
 
 
 def check_storable(model: nn.Module) -> None:
@@ -60,6 +61,15 @@ def _lazy(state: Mapping[str, object]) -> list[str]:
         f"{name}: a lazy layer whose weights are not made yet; run one batch through the network where it is built"
         for name, value in state.items()
         if isinstance(value, Tensor) and is_lazy(value)
+    ]
+
+
+def _valueless(state: Mapping[str, object]) -> list[str]:
+    return [
+        f"{name}: on the meta device, without values; build the network on a real device, or load its weights with "
+        "load_state_dict(state, assign=True)"
+        for name, value in state.items()
+        if isinstance(value, Tensor) and value.is_meta and not is_lazy(value)
     ]
 
 

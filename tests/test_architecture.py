@@ -20,7 +20,7 @@ ROOMS = [
     ["results"],
     ["report"],
     ["zoo"],
-    ["rng", "devices"],
+    ["rng", "devices", "batch_check"],
     ["batchnorm"],
     ["sharpness"],
     ["device_noise"],

@@ -1,6 +1,7 @@
 """Batch-norm statistics: frozen, adapted by an exact average, and given back."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from analog_samson.batchnorm import (
     frozen_statistics,
     restored_statistics,
 )
-from analog_samson.errors import OptionError
+from analog_samson.errors import DataError, OptionError
 
 LAYERS = {
     "1d": (nn.BatchNorm1d, (9, 3)),
@@ -294,3 +295,11 @@ def test_state_is_a_copy():
     model(images())
     assert saved["1.running_mean"].tolist() == [0.0] * 4
     assert set(saved) < set(model.state_dict())
+
+
+def test_calibration_inputs_that_are_no_numbers_are_refused_and_change_nothing():
+    layer, x = nn.BatchNorm1d(2), torch.randn(4, 2)
+    x[1, 0] = math.nan
+    with pytest.raises(DataError, match="1 NaN among 8 inputs"):
+        adapt_batchnorm(layer, [torch.randn(4, 2), x])
+    assert layer.running_mean.tolist() == [0.0, 0.0]

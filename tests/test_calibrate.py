@@ -385,3 +385,11 @@ def test_keyword_transformer_survives_converters_with_its_input_layer_digital(sh
     assert 45 < whole["accuracy_percent"]["1d"][0] < 85
     kept = benchmark["measure"](network, "output_error", exclude=["project"], chips=1, times=[86400.0])
     assert kept["accuracy_percent"]["1d"][0] > 94
+
+
+@pytest.mark.parametrize("method", ["output_error", "std"])
+def test_inputs_that_are_no_numbers_choose_no_range(method):
+    x = torch.ones(3, 4)
+    x[1, 2] = torch.nan
+    with pytest.raises(DataError, match="1 NaN among 12 inputs of a batch of 3"):
+        choose_input_ranges(nn.Linear(4, 2), RASCH, [(torch.ones(3, 4), None), (x, None)], method=method, seed=0)

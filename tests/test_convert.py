@@ -7,14 +7,15 @@ from networks import Block, FrozenNorm, Tied, seeded
 from torch import nn
 
 from analog_samson import rng
+from analog_samson.conductance import sweep_conductance_noise
 from analog_samson.drift import simulate_drift
-from analog_samson.errors import OptionError, PlanError
+from analog_samson.errors import ModelError, OptionError, PlanError
 from analog_samson.presets.search import load_preset
 from analog_samson.sharpness.measure import measure_sharpness
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.error import weight_error
 from analog_samson.tiles.layers import LAYERS
-from analog_samson.tiles.plan import plan_conversion
+from analog_samson.tiles.plan import crossbar_paths, plan_conversion
 from analog_samson.tiles.state import stored_weight
 
 IDEAL, PCM = load_preset("ideal"), load_preset("pcm_nandakumar_2019")
@@ -236,3 +237,40 @@ def test_network_whose_train_returns_nothing_is_converted_simulated_and_measured
     assert simulate_drift(model, PCM, data, times=[1.0], instances=1, seed=0, adabs=True, calibration=data).records
     with torch.enable_grad():
         assert measure_sharpness(model, data).value >= 0
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_layer_without_inputs_or_outputs_stays_digital_and_is_named():
+    class Empty(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.whole, self.no_inputs, self.no_outputs = nn.Linear(4, 3), nn.Linear(0, 3), nn.Linear(4, 0)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.whole(x) + self.no_inputs(x[:, :0]) + self.no_outputs(x).sum(1, keepdim=True)
+
+    model, x = Empty(), torch.ones(2, 4)
+    row = next(row for row in plan_conversion(model, IDEAL).rows if row.path == "no_inputs")
+    assert (row.action, row.reason) == ("digital", "has no weights: no inputs or no outputs")
+    analog = convert(model, IDEAL)
+    assert [path for path, _ in analog.named_analog_layers()] == ["whole"]
+    assert torch.allclose(analog(x), model(x), atol=1e-6)
+
+
+def test_complex_weights_are_refused_unless_excluded():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2, dtype=torch.complex64))
+    for act in (lambda: convert(model, IDEAL), lambda: crossbar_paths(model)):
+        with pytest.raises(PlanError, match=r"1 \(Linear\): its weights are complex.*exclude '1'"):
+            act()
+    assert convert(model, IDEAL, exclude=["1"])[1].weight.is_complex()
+
+
+def test_weights_without_values_are_refused():
+    model = nn.Sequential(nn.Linear(4, 3)).to("meta")
+    with pytest.raises(ModelError, match=r"0\.weight: on the meta device, without values"):
+        convert(model, IDEAL)
+    data = [(torch.ones(2, 4), torch.arange(2))]
+    with pytest.raises(ModelError, match="meta device"):
+        simulate_drift(model, IDEAL, data, times=[1.0], instances=1, seed=0)
+    with pytest.raises(ModelError, match="meta device"):
+        sweep_conductance_noise(model, data, sigmas=[0.1], instances=1, seed=0)

@@ -64,9 +64,13 @@ def test_evaluation_equals_the_formula_whatever_the_batch_size():
 
 
 def test_answer_that_is_no_number_is_never_right():
+    class Root(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sqrt()
+
     x = torch.eye(3)
-    x[0, 1] = math.nan
-    assert evaluate(nn.Identity(), [(x, torch.arange(3))]).accuracy_percent == pytest.approx(200 / 3)
+    x[0, 1] = -1.0
+    assert evaluate(Root(), [(x, torch.arange(3))]).accuracy_percent == pytest.approx(200 / 3)
     x[0] = torch.tensor([1.0, -math.inf, 0.0])  # a class that cannot be
     assert evaluate(nn.Identity(), [(x, torch.arange(3))]).accuracy_percent == 100
 
@@ -173,7 +177,7 @@ def test_output_that_is_no_logits_is_refused(model, shape):
 
 
 def test_nothing_to_evaluate_is_refused():
-    with pytest.raises(DataError, match="no batches"):
+    with pytest.raises(DataError, match="no samples"):
         evaluate(nn.Linear(2, 2), [])
     with pytest.raises(OptionError, match="batch_size: expected at least 1, got 0"):
         batches(made_set(), batch_size=0)
@@ -218,3 +222,26 @@ def test_real_checkpoint_scores_on_the_first_500_images(shared, model, file, cor
 def test_real_checkpoint_scores_what_is_published_on_the_whole_test_set(shared, model, file, accuracy):
     found = real_evaluation(shared, model, file, None)
     assert (found.count, round(found.accuracy_percent, 2)) == (10_000, accuracy)
+
+
+@pytest.mark.parametrize(
+    ("x", "labels", "told"),
+    [
+        ([[1.0, 0.0], [math.nan, 0.0]], [0, 1], "1 NaN among 4 inputs of a batch of 2"),
+        ([[1.0, 0.0], [0.0, 1.0]], [0, -1], "label -1 in a batch"),
+        ([[1.0, 0.0], [0.0, 1.0]], [0, -100], "label -100 in a batch"),  # which cross_entropy would leave out
+        ([[1.0, 0.0], [0.0, 1.0]], [0, 2], "label 2 in the data, the network has 2 outputs"),
+    ],
+)
+def test_batch_that_cannot_be_judged_is_refused_wherever_it_stands(x, labels, told):
+    bad, good = (torch.tensor(x), torch.tensor(labels)), (torch.eye(2), torch.arange(2))
+    for batches in ([bad], [good, bad]):
+        with pytest.raises(DataError, match=told):
+            evaluate(nn.Identity(), batches)
+
+
+def test_empty_batch_counts_nothing():
+    empty, good = (torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64)), (torch.eye(2), torch.arange(2))
+    assert evaluate(nn.Identity(), [empty, good, empty]).count == 2
+    with pytest.raises(DataError, match="the data has no samples"):
+        evaluate(nn.Identity(), [empty])

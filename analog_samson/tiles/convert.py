@@ -12,6 +12,7 @@ from torch import nn
 
 from analog_samson.errors import OptionError, PlanError, did_you_mean, list_faults
 from analog_samson.presets.schema import Preset, check_preset
+from analog_samson.state_check import check_initialised
 from analog_samson.tiles.layers import LAYERS
 from analog_samson.tiles.plan import ANALOG, ROOT, ConversionPlan, find_layer, plan_conversion
 from analog_samson.tiles.rpu import rpu_config
@@ -35,7 +36,7 @@ def convert(
     ``analog_tiles()``; nothing is drawn before the first of these. engine="fast" evaluates with our forward, without
     gradients, engine="aihwkit" with the tile's own. plan: made before, in place of `exclude`. Converters take inputs of
     deviation 1 until `tiles.calibrate.set_input_ranges` sets their ranges. Raises PlanError for layers that
-    cannot be converted and for weights that are not finite, OptionError.
+    cannot be converted and for weights that are not finite, ModelError for weights without values, OptionError.
 
     >>> from analog_samson import load_preset
     >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
@@ -49,6 +50,7 @@ def convert(
     check_preset(preset)
     if plan is not None and exclude:
         raise OptionError("convert: exclude has no effect on a plan that is made already; exclude layers when planning")
+    check_initialised(model)
     plan = plan or plan_conversion(model, preset, exclude=exclude)
     plan.check()
     paths = [row.path for row in plan.with_action(ANALOG)]

@@ -204,6 +204,8 @@ def _decide(paths: Sequence[str], module: nn.Module, exclude: Sequence[str]) -> 
     if rule is not None and "weight" not in dict(module.named_parameters(recurse=False)):
         remedy = f"undo it (remove_weight_norm, remove_spectral_norm, prune.remove), or exclude {path!r}"
         return BLOCKED, f"its weight is computed anew in every forward; {remedy}"
+    if rule is not None and module.get_parameter("weight").is_complex():
+        return BLOCKED, f"its weights are complex, a crossbar holds real ones; exclude {path!r}"
     if rule is not None:
         obstacle = rule.obstacle(module)
         return (DIGITAL, obstacle) if obstacle else (ANALOG, "")

@@ -32,6 +32,7 @@ class Rule:
     obstacle: Callable[[Any], str | None]
 
 
+_EMPTY = "has no weights: no inputs or no outputs"
 RULES: dict[type[nn.Module], Rule] = {}
 
 
@@ -73,6 +74,8 @@ def _conv_crossbar(layer: Any) -> Crossbar:
 
 
 def _conv_obstacle(layer: Any) -> str | None:
+    if layer.weight.numel() == 0:
+        return _EMPTY
     if layer.padding_mode != "zeros":
         return f"padding_mode={layer.padding_mode!r}: a crossbar convolution pads with zeros"
     if layer.padding == "same" and same_padding(layer) is None:
@@ -86,11 +89,11 @@ def _indexed_conv_obstacle(layer: Any) -> str | None:
     return _conv_obstacle(layer)
 
 
-def _no_obstacle(layer: Any) -> str | None:
-    return None
+def _linear_obstacle(layer: Any) -> str | None:
+    return _EMPTY if layer.weight.numel() == 0 else None
 
 
-register_rule(nn.Linear, Rule(_linear_crossbar, _no_obstacle))
+register_rule(nn.Linear, Rule(_linear_crossbar, _linear_obstacle))
 register_rule(nn.Conv1d, Rule(_conv_crossbar, _indexed_conv_obstacle))
 register_rule(nn.Conv2d, Rule(_conv_crossbar, _conv_obstacle))
 register_rule(nn.Conv3d, Rule(_conv_crossbar, _indexed_conv_obstacle))

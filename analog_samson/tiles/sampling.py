@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from analog_samson import rng
+from analog_samson.batch_check import check_inputs
 from analog_samson.evaluation import eval_mode
 from analog_samson.tiles.im2col import count_positions, pick_windows
 from analog_samson.tiles.rules import integer_padding
@@ -33,6 +34,7 @@ def watch_inputs(model: nn.Module, watches: Mapping[nn.Module, Watch], batches: 
     try:
         with eval_mode(model), torch.no_grad():
             for x, _ in batches:
+                check_inputs(x)
                 model(x)
     finally:
         for one in hooks:
