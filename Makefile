@@ -29,7 +29,7 @@ docs: $(STAMP)
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
 study-page: $(STAMP)
-	$(BIN)/python docs/make_study_page.py
+	$(BIN)/python benchmarks/study/page.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/simulate_speed.py

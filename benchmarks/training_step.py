@@ -2,7 +2,7 @@
 
     python benchmarks/training_step.py --rounds 9
 
-The trainings of the study whose price its page shows, with the options chosen there, on images made of noise, one
+The cheaper variants of the study's clipped SAMSON, with the hyper-parameters chosen there, on images made of noise, one
 thread, in one process. In a round each takes a cycle of four steps, for some climb in every fourth step only, in random
 order, each on its own copy of the network. Told is the median over rounds of its time over that of clipped SGD in the
 same round. Writes results/training_step.json, from which `make study-page` takes the prices.
@@ -17,20 +17,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from analog_samson.allocation import keep_freed_memory
 from analog_samson.experiments.catalogue import load_experiment, networks_of
-from analog_samson.experiments.plan import Cell, Overrides, plan_candidates, plan_cells
-from analog_samson.experiments.shown import StudyTable
-from analog_samson.experiments.tune import choose, chosen_options
+from analog_samson.experiments.plan import Cell, Overrides, plan_cells
 from analog_samson.models import build_model
 from analog_samson.training.options import TrainOptions
 from analog_samson.training.step import Batch, Draws, Place, Updater
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "training_step.json"
-RAW = HERE.parent / "docs" / "results" / "raw"
+STUDY = HERE / "study"
+PRICED = (
+    "sgd_clip",
+    "samson_inf_clip_every4_half",
+    "samson_inf_clip_every4",
+    "samson_inf_clip_half",
+    "samson_inf_clip",
+)
 SETTINGS = {
     "digits_cnn_digits": (1, 8, 8),
     "resnet20_cifar10_tuned": (3, 32, 32),
@@ -40,18 +46,19 @@ CYCLE = 4  # steps between two climbs of those that climb least
 
 
 def priced_cells(setting: str) -> list[Cell]:
-    """The first training of each priced method that is tuned, in the order of the study's price list."""
-    experiment = load_experiment("study")
-    networks = networks_of(experiment)
-    scale = networks.scale("mini")
-    assert isinstance(experiment.shows, StudyTable)
-    choices = chosen_options(choose(plan_candidates(networks, scale, Overrides()), RAW))
-    cells = {
-        cell.method: cell
-        for cell in plan_cells(networks, scale, Overrides(), choices)
-        if cell.setting.name == setting and cell.seed == 0
+    """The first training of each priced method that the study has in this setting, the cheapest first."""
+    networks = networks_of(load_experiment(STUDY / "study.toml"))
+    values = pd.read_csv(STUDY / "values.csv.gz", dtype=str, keep_default_na=False)
+    final = values[(values.setting == setting) & (values.stage == "final")]
+    chosen = {
+        (setting, method): {name: float(value) for name, value in (part.split("=") for part in options.split())}
+        for method, options in final.set_index("method")["hyperparameters"].items()
     }
-    return [cells[name] for name in experiment.shows.price or () if name in cells]
+    cells = plan_cells(networks, networks.scale("mini"), Overrides(seeds=(0,)), chosen)
+    priced = {
+        cell.method: cell for cell in cells if cell.setting.name == setting and cell.method in final.method.values
+    }
+    return [priced[name] for name in PRICED if name in priced]
 
 
 def trainer(cell: Cell, shape: tuple[int, ...]) -> Callable[[], None]:

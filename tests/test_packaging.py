@@ -49,6 +49,7 @@ def test_wheel_holds_presets_templates_and_networks(wheel):
     for path in NEEDED:
         assert f"analog_samson/{path}" in names
     assert "analog_samson/py.typed" in names
+    assert not [name for name in names if "study.toml" in name or name.startswith(("benchmarks", "docs"))]
 
 
 def test_source_archive_holds_presets_templates_and_networks(source, tmp_path):

@@ -11,7 +11,6 @@ import sys
 import time
 import tomllib
 from functools import partial
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from analog_samson.cli.reproduce import reproduce
 from analog_samson.data import open_data
 from analog_samson.errors import RunError
 from analog_samson.experiments import cells, score
-from analog_samson.experiments.catalogue import PACKAGE, experiment_names, load_experiment, networks_of
+from analog_samson.experiments.catalogue import experiment_names, load_experiment, networks_of
 from analog_samson.experiments.jobs import CHECKPOINT
 from analog_samson.experiments.parts import load_part, write_part
 from analog_samson.experiments.schema import NoNetworks
@@ -38,11 +37,12 @@ from analog_samson.results.store import open_run
 from analog_samson.simulation import as_in_training
 
 pytestmark = pytest.mark.xdist_group("reproduce")  # one worker makes what these tests share
+STUDY_FILE = Path(__file__).parents[1] / "benchmarks" / "study" / "study.toml"
 app = typer.Typer()
 app.command()(reproduce)
 TINY = ["--limit-epochs", "1", "--limit-images", "20", "--instances", "2", "--seeds", "0", "--threads", "1"]
 TRAINED = [n for n in experiment_names() if not isinstance(load_experiment(n).networks, NoNetworks)]
-MEASURED = [measure.file for measure in load_experiment("study").shows.measures]
+MEASURED = [measure.file for measure in load_experiment(STUDY_FILE).shows.measures]
 call = partial(output_of, app)
 error = partial(error_of, app)
 
@@ -76,7 +76,7 @@ def shared_out(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("figures")
 
 
-STUDY = ["study", "--only", "digits_cnn_digits/rwp", *TINY]
+STUDY = [STUDY_FILE, "--only", "digits_cnn_digits/rwp", *TINY]
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +98,7 @@ def finished(made_study, tmp_path, monkeypatch) -> Path:
 @pytest.mark.parametrize("name", TRAINED)
 def test_experiment_runs_on_tiny_data(name, tiny, shared_out):
     out = shared_out if name.startswith("fig") else shared_out / name
-    only = "samson_inf_clip_rho" if name == "study" else "resnet"  # of the study one method, in all settings
-    text = call(name, "--out", out, "--only", only, *tiny)
+    text = call(name, "--out", out, "--only", "resnet", *tiny)
     assert "a trial run: at most 1 epochs a training" in text
     assert load_experiment(name).source.place in text
     values = rows(out / f"{name}_mini_raw.csv")
@@ -111,6 +110,17 @@ def test_experiment_runs_on_tiny_data(name, tiny, shared_out):
         assert (out / f"{name}_mini.{suffix}").read_text()
     drawn = {path.suffix for path in out.glob(f"{name}_mini_resnet20*.*g")}
     assert drawn == (set() if name.startswith("table") else {".png", ".svg"})
+
+
+def test_study_runs_on_tiny_data_in_all_settings(tiny, tmp_path):
+    text = call(STUDY_FILE, "--out", tmp_path, "--only", "samson_inf_clip_rho", *tiny)
+    assert "accuracy [%] on pcm_nandakumar_2019 and over sigma_c, with AdaBS" in text
+    values = rows(tmp_path / "study_mini_raw.csv")
+    assert {row["setting"] for row in values} == {
+        *("digits_cnn_digits", "resnet20_cifar10_tuned", "resnet32_cifar10_tuned", "resnet20_cifar10_scratch")
+    }
+    assert {Path(name).stem for name in MEASURED} <= {row["metric"] for row in values}
+    assert not list(tmp_path.glob("*.svg"))
 
 
 @pytest.mark.parametrize(("name", "only"), [("table3", "resnet18_imagenet"), ("fig2", "samson_inf_clip")])
@@ -180,7 +190,7 @@ def test_pretraining_is_done_once_for_all_methods(tmp_path):
 
 
 def test_tuning_chooses_the_best_score_and_writes_down_all(tmp_path):
-    call("study", "--out", tmp_path, "--only", "digits_cnn_digits/sgd_clip", *TINY)
+    call(STUDY_FILE, "--out", tmp_path, "--only", "digits_cnn_digits/sgd_clip", *TINY)
     (choice,) = json.loads((tmp_path / "study_mini_choices.json").read_text())
     assert (choice["setting"], choice["method"], len(choice["candidates"])) == ("digits_cnn_digits", "sgd_clip", 4)
     scores = [candidate["score"] for candidate in choice["candidates"]]
@@ -236,7 +246,7 @@ def test_further_sharpness_is_measured_as_long_as_the_checkpoint_is_there(finish
 
 
 def test_further_sharpness_of_an_untrained_network_is_measured_where_its_file_is(tiny, tmp_path):
-    options = ["study", "--out", tmp_path, "--only", "resnet20_cifar10_tuned/original", *tiny]
+    options = [STUDY_FILE, "--out", tmp_path, "--only", "resnet20_cifar10_tuned/original", *tiny]
     call(*options)
     folder = tmp_path / "resnet20_cifar10_tuned" / "original" / "seed0"
     before = {name: (folder / name).read_bytes() for name in MEASURED}
@@ -289,7 +299,7 @@ def test_first_seed_of_every_method_is_done_first(tmp_path):
 
 def test_networks_learn_from_the_one_that_they_begin_with(tmp_path):
     file = tmp_path / "mine.toml"
-    text = (resources.files(PACKAGE) / "study.toml").read_text()
+    text = STUDY_FILE.read_text()
     old = 'options = { method = "sgd" }\npasses = 1\ngrid = {}'
     assert text.count(old) == 1
     text = text.replace(old, old.replace("}", ', teacher = "start", distill_weight = 0.9 }', 1))
@@ -311,7 +321,7 @@ def test_candidates_are_scored_with_calibration_images_as_in_training(tiny, tmp_
         return {"score": 0.0, "conditions": {}}
 
     monkeypatch.setattr(cells, "score_network", made_up)
-    call("study", "--out", tmp_path, "--only", "resnet20_cifar10_tuned/sgd_clip", *tiny)
+    call(STUDY_FILE, "--out", tmp_path, "--only", "resnet20_cifar10_tuned/sgd_clip", *tiny)
     criterion, held_out, calibration, seed = seen[0]
     assert (criterion.instances, seed) == (2, 0)
     assert len(held_out) == 2
@@ -323,7 +333,7 @@ def test_candidates_are_scored_with_calibration_images_as_in_training(tiny, tmp_
 
 def test_products_are_in_bfloat16_where_the_file_says_so(tmp_path, monkeypatch):
     """In the score of the candidates and in the simulation, and nowhere else."""
-    text = (resources.files(PACKAGE) / "study.toml").read_text()
+    text = STUDY_FILE.read_text()
     old = "adabs = true\ncalibration_limit = 1000"
     assert text.count(old) == 1
     text = text.replace(old, f"bf16 = true\n{old}")
@@ -375,7 +385,7 @@ def test_test_images_that_are_the_training_images_are_refused(tiny, tmp_path):
         (["fig2", "--only", "nothing"], "no network has this in its name"),
         (["fig2", "--seeds", "a"], "seeds 'a': expected whole numbers"),
         (["fig2", "--limit-images", "0"], "limit_images: expected at least 1, got 0"),
-        (["study", "--scale", "paper"], "scale 'paper': study has mini"),
+        ([STUDY_FILE, "--scale", "paper"], "scale 'paper': study has mini"),
         (["fig2", "--backend", "lokky"], "did you mean 'loky'"),
     ],
     ids=str,

@@ -15,7 +15,7 @@ from analog_samson.experiments.schema import (
     TrainingTable,
     TunedChoice,
 )
-from analog_samson.experiments.shown import AccuracyTable, StudyTable, WorstCase
+from analog_samson.experiments.shown import AccuracyTable, ConditionTables, WorstCase
 
 _LENGTH = ("epochs", "batch_size")
 
@@ -55,9 +55,7 @@ def _own_faults(experiment: Experiment, own: OwnNetworks) -> Iterator[str]:
         yield from _unknown(f"printed[{place}].method", [number.method], methods)
     if isinstance(experiment.shows, AccuracyTable):
         yield from _unknown("shows.baseline", [experiment.shows.baseline], methods)
-    if isinstance(experiment.shows, StudyTable):
-        for key, names in experiment.shows.named().items():
-            yield from _unknown(f"shows.{key}", names, methods)
+    if isinstance(experiment.shows, ConditionTables):
         yield from _twice("shows.measures", [measure.title for measure in experiment.shows.measures])
 
 
@@ -83,7 +81,6 @@ def _setting_faults(
     missing = [name for name in _LENGTH if getattr(setting.training, name) is None]
     yield from (f"{where}.training.{name}: missing; a setting states its own" for name in missing)
     yield from _unknown(f"{where}.methods", setting.methods or (), methods)
-    yield from _unknown(f"{where}.more_seeds", setting.more_seeds or (), setting.methods or methods)
     if setting.start.model == "random":
         tables = {f"{where}.training": setting.training} | {
             f"networks.methods[{place}].options": method.options
@@ -116,12 +113,6 @@ def _scale_faults(
     shows, evaluation = experiment.shows, scale.evaluation
     if evaluation is None and not isinstance(shows, AccuracyTable):
         yield f"{where}.evaluation: missing; shows.model {shows.model!r} needs it"
-    if isinstance(shows, StudyTable) and evaluation is not None:
-        for key, value, known in (("time", shows.time, evaluation.times), ("sigma", shows.sigma, evaluation.sigmas)):
-            if value not in known:
-                yield f"shows.{key}: {value} is not among those of {where}.evaluation: {', '.join(map(str, known))}"
-        if shows.adabs and not evaluation.adabs:
-            yield f"shows.adabs: {where}.evaluation.adabs is false, so nothing is measured with AdaBS"
 
 
 def _twice(where: str, names: list[str]) -> Iterator[str]:

@@ -5,23 +5,19 @@ Means with the standard deviation over chips, or over trainings where there are 
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from statistics import fmean
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analog_samson.experiments.coefficients import measured, points_of
-from analog_samson.experiments.conditions import after
-from analog_samson.experiments.results import CellResult, pool
+from analog_samson.experiments.results import CellResult, ExperimentResults, pool
 from analog_samson.experiments.schema import Method, Setting
-from analog_samson.experiments.shown import Correlation, Measure, SigmaCurves, StudyTable, TimeBars
-from analog_samson.experiments.tables import GRADIENTS, STEP_TIME, priced, step_times
-from analog_samson.experiments.view import View
+from analog_samson.experiments.shown import Correlation, Measure, SigmaCurves, TimeBars
+from analog_samson.experiments.tables import points_of
 from analog_samson.report.drawing import Drawing, Layout
 from analog_samson.report.marks import end_at_hundred
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, SERIES, series_role
-from analog_samson.report.statistics import Summary, summarize
+from analog_samson.report.statistics import Summary
 from analog_samson.units import parse_duration
 
 _FAMILIES = ("plain", "clipping", "noise")
@@ -31,64 +27,22 @@ _FEW_BARS = 8  # names of more would run into each other if they were not steep
 Points = Sequence[tuple[float, Summary]]
 
 
-def result_figures(view: View) -> Mapping[str, Drawing]:
+def result_figures(outcome: ExperimentResults) -> Mapping[str, Drawing]:
     """The figures that there are results for, by the name of their setting; none for tables."""
-    shows = view.experiment.shows
+    shows = outcome.experiment.shows
     found: dict[str, Drawing] = {}
-    for setting in view.settings:
+    for setting in outcome.settings:
         match shows:
             case SigmaCurves():
-                draw: Any = partial(_draw_sigma, _curves(view, setting, shows.adabs), setting)
+                draw: Any = partial(_draw_sigma, _curves(outcome, setting, shows.adabs), setting)
             case TimeBars():
-                draw = partial(_draw_bars, _bars(view, setting, shows), setting, shows.time)
+                draw = partial(_draw_bars, _bars(outcome, setting, shows), setting, shows.time)
             case Correlation():
-                draw = partial(_draw_scatter, points_of(view, shows, setting), setting, _lost(shows))
-            case StudyTable():
-                found |= _study_figures(view, shows, setting)
-                continue
+                draw = partial(_draw_scatter, points_of(outcome, shows, setting), setting, _lost(shows))
             case _:
                 continue
         found[setting.name] = Drawing(draw=draw, height=_HEIGHT)
     return found
-
-
-def _study_figures(view: View, shows: StudyTable, setting: Setting) -> dict[str, Drawing]:
-    """Accuracy over sigma_c, after the judged time, and against sharpness, for one setting."""
-    bars = TimeBars(model="time_bars", time=shows.time, adabs=shows.adabs)
-    drawn: dict[str, Any] = {
-        "sigma": partial(_draw_sigma, _curves(view, setting, shows.adabs), setting),
-        "time": partial(_draw_bars, _bars(view, setting, bars), setting, shows.time),
-    }
-    if shows.measures:
-        condition = after(shows.time, shows.adabs)
-        measure = shows.measures[0]
-        points = [
-            (view.methods[name], result.sharpness[measure.file], summarize([fmean(condition.pick(result))]))
-            for name, results in measured(view, setting, measure).items()
-            for result in results
-        ]
-        labels = (_sharpness_label(measure), f"test accuracy after {condition.title} (%)")
-        drawn["sharpness"] = partial(_draw_scatter, points, setting, labels)
-    prices = priced(view, shows, setting)
-    if len(prices) > 1:
-        points, labels = _prices(view, setting, shows, prices)
-        every = [method for method, _ in view.rows(setting)]
-        drawn["price"] = partial(_draw_scatter, points, setting, labels, log=False, among=every)
-    return {f"{setting.name}_{name}": Drawing(draw=draw, height=_HEIGHT) for name, draw in drawn.items()}
-
-
-def _prices(
-    view: View, setting: Setting, shows: StudyTable, rows: Sequence[tuple[Method, list[CellResult]]]
-) -> tuple[list[tuple[Method, float, Summary]], tuple[str, str]]:
-    """Method, time of a training step or, where that was not measured, its gradients, accuracy; what to call them."""
-    condition, times = after(shows.time, shows.adabs), step_times(view, setting, rows)
-    label = GRADIENTS if times is None else f"{STEP_TIME} ({rows[0][0].title} = 1)"
-    prices = [results[0].cell.gradients for _, results in rows] if times is None else times
-    points = [
-        (method, price, pool([condition.pick(result) for result in results]))
-        for (method, results), price in zip(rows, prices, strict=True)
-    ]
-    return points, (label, f"test accuracy after {condition.title} (%)")
 
 
 def _sharpness_label(measure: Measure) -> str:
@@ -99,15 +53,15 @@ def _lost(shows: Correlation) -> tuple[str, str]:
     return _sharpness_label(shows.measure), "points lost between the ends of $\\sigma_c$"
 
 
-def _curves(view: View, setting: Setting, adabs: bool) -> list[tuple[Method, Points]]:
-    sigmas = view.scale.evaluation.sigmas if view.scale.evaluation else ()
+def _curves(outcome: ExperimentResults, setting: Setting, adabs: bool) -> list[tuple[Method, Points]]:
+    sigmas = outcome.scale.evaluation.sigmas if outcome.scale.evaluation else ()
     return [
         (method, [(sigma, pool([result.at_sigma(sigma, adabs) for result in results])) for sigma in sigmas])
-        for method, results in view.rows(setting)
+        for method, results in outcome.rows(setting)
     ]
 
 
-def _bars(view: View, setting: Setting, shows: TimeBars) -> list[tuple[Method, Summary, Summary]]:
+def _bars(outcome: ExperimentResults, setting: Setting, shows: TimeBars) -> list[tuple[Method, Summary, Summary]]:
     """Method, digital accuracy, accuracy at the time."""
     seconds = parse_duration(shows.time)
 
@@ -115,7 +69,7 @@ def _bars(view: View, setting: Setting, shows: TimeBars) -> list[tuple[Method, S
         later = pool([result.at_time(seconds, shows.adabs) for result in results])
         return pool([result.digital() for result in results]), later
 
-    return [(method, *both(results)) for method, results in view.rows(setting)]
+    return [(method, *both(results)) for method, results in outcome.rows(setting)]
 
 
 def _draw_sigma(curves: Sequence[tuple[Method, Points]], setting: Setting, axes: Axes, layout: Layout) -> None:
@@ -153,19 +107,13 @@ def _draw_scatter(
     labels: tuple[str, str],
     axes: Axes,
     layout: Layout,
-    *,
-    log: bool = True,
-    among: Sequence[Method] = (),
 ) -> None:
-    """One point a network, with its spread; labels: of the axes; log: scale of numbers above 0 along the first.
-
-    among: the methods of the other figures, for equal colours, where not all of them are drawn.
-    """
-    kins = _kins(among or [method for method, *_ in points])
+    """One point a network, with its spread; labels: of the axes; logarithmic where all sharpness is above 0."""
+    kins = _kins([method for method, *_ in points])
     for method, sharpness, drop in points:
         look = _look(method, kins) | {"linestyle": "none"}
         axes.errorbar([sharpness], [drop.mean], yerr=[drop.std or 0.0], elinewidth=1, capsize=2, **look)
-    if log and points and min(sharpness for _, sharpness, _ in points) > 0:
+    if points and min(sharpness for _, sharpness, _ in points) > 0:
         axes.set_xscale("log")
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])

@@ -174,8 +174,7 @@ def label(chosen: Mapping[str, Any]) -> str:
 
 def planned_seeds(setting: Setting, method: Method, scale: Scale, overrides: Overrides) -> tuple[int, ...]:
     """Of the trainings of a method; without training it is one network, whatever the seed."""
-    planned = (setting.more_seeds or {}).get(method.name, setting.seeds or scale.seeds)
-    seeds = tuple(range(planned)) if overrides.seeds is None else overrides.seeds
+    seeds = tuple(range(setting.seeds or scale.seeds)) if overrides.seeds is None else overrides.seeds
     return seeds[:1] if method.options.method == UNTRAINED else seeds
 
 

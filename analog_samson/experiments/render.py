@@ -7,25 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.experiments.figures import result_figures
-from analog_samson.experiments.results import CellResult
+from analog_samson.experiments.results import CellResult, ExperimentResults, options_text
 from analog_samson.experiments.schema import Experiment
 from analog_samson.experiments.shown import WorstCase
 from analog_samson.experiments.tables import result_blocks
-from analog_samson.experiments.view import View, options_text
 from analog_samson.report.drawing import WIDE, Drawing, png, svg
 from analog_samson.report.grid import Block, Grid, no_formula, render_markdown, render_text
 from analog_samson.results.atomic import make_folder, write_atomically
 
 
-def write_results(view: View, out: Path) -> str:
+def write_results(outcome: ExperimentResults, out: Path) -> str:
     """Write every file of the experiment into `out`; returns the text of the tables."""
-    stem = f"{view.experiment.name}_{view.scale_name}"
-    blocks = result_blocks(view)
+    stem = f"{outcome.experiment.name}_{outcome.scale_name}"
+    blocks = result_blocks(outcome)
     text = _write_blocks(blocks, out, stem)
-    _write(out / f"{stem}_raw.csv", _csv(_raw(view)))
-    if view.experiment.printed:
-        _write(out / f"{stem}_paper.csv", _csv([number.model_dump() for number in view.experiment.printed]))
-    for name, drawing in result_figures(view).items():
+    _write(out / f"{stem}_raw.csv", _csv(_raw(outcome)))
+    if outcome.experiment.printed:
+        _write(out / f"{stem}_paper.csv", _csv([number.model_dump() for number in outcome.experiment.printed]))
+    for name, drawing in result_figures(outcome).items():
         _write_drawing(drawing, out, f"{stem}_{name}")
     return text
 
@@ -77,16 +76,16 @@ def _grid_rows(grid: Grid) -> list[dict[str, str]]:
     ]
 
 
-def _raw(view: View) -> list[dict[str, Any]]:
-    return [row for result in view.results for row in _raw_rows(view, result)]
+def _raw(outcome: ExperimentResults) -> list[dict[str, Any]]:
+    return [row for result in outcome.results for row in _raw_rows(outcome, result)]
 
 
-def _raw_rows(view: View, result: CellResult) -> list[dict[str, Any]]:
+def _raw_rows(outcome: ExperimentResults, result: CellResult) -> list[dict[str, Any]]:
     """Every measured value of a network under one set of columns."""
     cell = result.cell
     base = {
-        "experiment": view.experiment.name,
-        "scale": view.scale_name,
+        "experiment": outcome.experiment.name,
+        "scale": outcome.scale_name,
         "setting": cell.setting.name,
         "network": cell.network,
         "data": cell.data,

@@ -19,12 +19,11 @@ from analog_samson.experiments.plan import (
     plan_pretrainings,
 )
 from analog_samson.experiments.render import write_results, write_worst_case
-from analog_samson.experiments.results import read_results
+from analog_samson.experiments.results import ExperimentResults, read_results
 from analog_samson.experiments.schema import Experiment, Scale, Tuning
 from analog_samson.experiments.shown import WorstCase, measures_of
 from analog_samson.experiments.sources import Sources, check_sources
 from analog_samson.experiments.tune import Choice, choose, chosen_options, write_choices
-from analog_samson.experiments.view import View
 from analog_samson.presets.search import load_preset
 from analog_samson.sweep import Pool, run_cells
 from analog_samson.training.job import read_texts
@@ -60,8 +59,8 @@ def reproduce_experiment(experiment: Experiment, options: RunOptions, say: Say =
     cells = plan_cells(networks, scale, options.overrides, chosen_options(choices))
     check_training([cell for cell in cells if cell.training])
     run_missing(experiment, scale, _selected(cells, options.overrides.only), options, say)
-    view = make_view(experiment, networks, scale, cells, options, choices)
-    text = write_results(view, options.out)
+    outcome = collect_results(experiment, networks, scale, cells, options, choices)
+    text = write_results(outcome, options.out)
     say(f"wrote {options.out}/{experiment.name}_{options.scale}.txt and the files beside it")
     return text
 
@@ -119,17 +118,17 @@ def check_training(cells: Sequence[Cell]) -> None:
         raise OptionError(list_faults("trainings", faults))
 
 
-def make_view(
+def collect_results(
     experiment: Experiment,
     networks: Networks,
     scale: Scale,
     cells: Sequence[Cell],
     options: RunOptions,
     choices: Sequence[Choice],
-) -> View:
+) -> ExperimentResults:
     """What is finished of an experiment, ready to be rendered."""
     shown = [cell for cell in cells if cell.method != PRETRAINING]
-    return View(
+    return ExperimentResults(
         experiment=experiment,
         networks=networks,
         scale_name=options.scale,

@@ -13,7 +13,6 @@ from analog_samson.experiments.fields import (
     Durations,
     Family,
     MaybeCount,
-    MaybeCounts,
     MaybeDuration,
     MaybeFlag,
     MaybeName,
@@ -190,7 +189,6 @@ class Setting(Section):
     instances: Count = Field(description="simulated chips")
     methods: MaybeNames = Field(default=None, description="those that are trained; left out, those of the scale")
     seeds: MaybeCount = Field(default=None, description="trainings a method; left out, as many as the scale says")
-    more_seeds: MaybeCounts = Field(default=None, description="trainings of single methods, where others have too few")
     selection: Name = Field(description="which parameters sharpness-aware methods perturb")
     beside: MaybeName = Field(default=None, description="the setting of the paper whose numbers are shown beside")
     start: Start

@@ -1,6 +1,5 @@
 """What an experiment shows: a table, curves, bars, a correlation; each a section with its own keys."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -8,10 +7,8 @@ from pydantic import Field
 from analog_samson.experiments.fields import (
     AS_TUPLE,
     Duration,
-    MaybeNames,
     MaybeOrder,
     Metric,
-    Names,
     Numbers,
     Order,
 )
@@ -105,33 +102,15 @@ class WorstCase(Section):
     orders: Annotated[tuple[Order, ...], AS_TUPLE, Field(min_length=1), Expected("a list of p", "p")]
 
 
-class StudyTable(Section):
-    """Digital accuracy, every time and every sigma_c, with and without AdaBS, and who is better than whom.
+class ConditionTables(Section):
+    """Digital accuracy, and accuracy at every time and every sigma_c, with and without AdaBS.
 
-    Methods are compared after one time and at one sigma_c. Sharpness is set beside if there are measures: the first is
-    part of every finished network, the others are measured as long as its checkpoint is there.
+    The first measure of sharpness belongs to every finished network. The others are measured while its checkpoint is
+    there.
     """
 
-    model: Literal["study"]
-    time: Duration = Field(description="after programming, where methods are compared")
-    sigma: NonNegative = Field(description="sigma_c where methods are compared")
-    adabs: Flag = Field(description="whether they are compared with adapted batch-norm statistics")
-    baseline: Name = Field(description="method that all others are compared to")
-    order: Names = Field(description="methods from the least robust to the most, as the paper has them")
-    rivals: Annotated[dict[str, Names], Expected("a table of lists of methods")] = Field(
-        description="for a method, those that it is compared to"
-    )
-    selections: Names = Field(description="one method, with each rule of what is perturbed")
-    leave_out: MaybeNames = Field(default=None, description="one method, and it without one ingredient at a time")
-    price: MaybeNames = Field(default=None, description="methods that are set beside the gradients they take a step")
-    headline: MaybeNames = Field(default=None, description="methods that the page of the study begins with")
+    model: Literal["conditions"]
     measures: Measures = ()
-
-    def named(self) -> dict[str, Sequence[str]]:
-        """The methods of each key."""
-        lists = {"baseline": (self.baseline,), "order": self.order, "selections": self.selections}
-        lists |= {name: getattr(self, name) or () for name in ("leave_out", "price", "headline")}
-        return {**lists, "rivals": [*self.rivals, *(name for names in self.rivals.values() for name in names)]}
 
 
 def measures_of(shows: "Shown") -> tuple[Measure, ...]:
@@ -139,9 +118,9 @@ def measures_of(shows: "Shown") -> tuple[Measure, ...]:
     match shows:
         case Correlation(measure=measure):
             return (measure,)
-        case StudyTable(measures=measures):
+        case ConditionTables(measures=measures):
             return measures
     return ()
 
 
-Shown = AccuracyTable | SigmaCurves | TimeBars | Correlation | WorstCase | StudyTable
+Shown = AccuracyTable | SigmaCurves | TimeBars | Correlation | WorstCase | ConditionTables
