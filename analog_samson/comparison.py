@@ -17,6 +17,7 @@ from analog_samson.report.exports import CELL_COLUMNS, cell_rows
 from analog_samson.report.headline import headline
 from analog_samson.report.validity import validity_of
 from analog_samson.report.wording import marked
+from analog_samson.results.links import refuse_links
 from analog_samson.results.store import open_run
 from analog_samson.simulation import SimulateOptions, count_cells, run_simulation
 from analog_samson.zoo.search import checkpoint_path
@@ -110,7 +111,8 @@ def plan_comparison(
 ) -> list[ComparisonCell]:
     """Every checkpoint on every preset, each in OUT/LABEL/PRESET.
 
-    base: all other options. checkpoints: (file, model name or None) by label. Raises OptionError with every fault.
+    base: all other options. checkpoints: (file, model name or None) by label. Raises OptionError with every fault,
+    RunError for a link below `out`.
     """
     files = {label: path for label, (path, _) in checkpoints.items()}
     faults = [f"{label}: no file {path}" for label, path in files.items() if not checkpoint_path(path).is_file()]
@@ -122,7 +124,7 @@ def plan_comparison(
         faults.append("nothing to compare: give two checkpoints or two presets")
     if faults:
         raise OptionError(list_faults("compare", faults))
-    return [
+    cells = [
         ComparisonCell(
             options=replace(base, checkpoint=str(path), model=model, preset=preset, label=label),
             folder=out / label / name,
@@ -130,6 +132,8 @@ def plan_comparison(
         for label, (path, model) in checkpoints.items()
         for preset, name in zip(presets, names, strict=True)
     ]
+    refuse_links(out, [cell.folder for cell in cells])
+    return cells
 
 
 def count_comparison(cells: Sequence[ComparisonCell]) -> int:

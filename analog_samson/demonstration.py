@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.drift import Progress
+from analog_samson.results.links import refuse_links
 from analog_samson.results.runfile import RUN_FILE
 from analog_samson.results.store import RunFolder
 from analog_samson.simulation import SimulateOptions, run_simulation
@@ -40,8 +41,8 @@ def prepare_contender(contender: Contender, seed: int) -> PreparedTraining:
 
 
 def training_folder(contender: Contender, out: Path) -> Path:
-    """Where a contender is trained."""
-    return out / contender.name / "training"
+    """Where a contender is trained. Raises RunError for a link below `out`."""
+    return _folder(contender, out, "training")
 
 
 def demo_options(contender: Contender, checkpoint: Path, preset: str, instances: int, seed: int) -> SimulateOptions:
@@ -63,6 +64,12 @@ def simulate_contender(
     contender: Contender, options: SimulateOptions, out: Path, progress: Progress = lambda text: None
 ) -> RunFolder:
     """Run or continue one contender's simulation; returns its run folder, opened."""
-    folder = out / contender.name / "run"
+    folder = _folder(contender, out, "run")
     command = f"analog-samson simulate --config {folder / RUN_FILE} --out ANOTHER_FOLDER"
     return run_simulation(options, folder, command=command, progress=progress)
+
+
+def _folder(contender: Contender, out: Path, name: str) -> Path:
+    folder = out / contender.name / name
+    refuse_links(out, [folder])
+    return folder

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from analog_samson.allocation import keep_freed_memory
 from analog_samson.errors import AnalogSamsonError, InstallationError, OptionError, RunError, did_you_mean, list_faults
+from analog_samson.results.links import refuse_links
 from analog_samson.zoo.search import checkpoint_path
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ def plan_sweep(
 ) -> list[SimulationCell]:
     """Every checkpoint (by label) on every preset with every seed, each in OUT/LABEL/PRESET/seedN.
 
-    base: all other options. Raises OptionError for a checkpoint that is not there, PresetError for such a preset.
+    base: all other options. Raises OptionError for a checkpoint that is not there, PresetError for such a
+    preset, RunError for a link below `out`.
     """
     faults = [f"{label}: no file {path}" for label, path in checkpoints.items() if not checkpoint_path(path).is_file()]
     names = _preset_names(presets)
@@ -192,7 +194,7 @@ def plan_sweep(
     faults += [f"seed {seed}: named twice" for seed in sorted({s for s in seeds if seeds.count(s) > 1})]
     if faults:
         raise OptionError(list_faults("sweep", faults))
-    return [
+    cells = [
         SimulationCell(
             options=replace(base, checkpoint=str(path), preset=preset, seed=seed, label=label),
             folder=out / label / name / f"seed{seed}",
@@ -201,6 +203,8 @@ def plan_sweep(
         for preset, name in zip(presets, names, strict=True)
         for seed in seeds
     ]
+    refuse_links(out, [cell.folder for cell in cells])
+    return cells
 
 
 def run_simulation_cell(cell: SimulationCell) -> None:

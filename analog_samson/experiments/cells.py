@@ -17,6 +17,7 @@ from analog_samson.errors import DataError
 from analog_samson.evaluation import Batches, check_fit, eval_mode
 from analog_samson.experiments.jobs import (
     CLEAN_FILE,
+    RUN,
     RUN_FILE,
     TRAINING,
     TRAINING_FILE,
@@ -97,7 +98,7 @@ def noise_part(job: CellJob, evaluation: Evaluation, checkpoint: Path, say: Say)
     values = job.folder / VALUES_FILE
     if read_part(path, asked) is None or not values.is_file():
         say("  simulating")
-        with run_simulation(_simulate_options(job, evaluation, checkpoint), job.folder / "run") as run:
+        with run_simulation(_simulate_options(job, evaluation, checkpoint), job.folder / RUN) as run:
             write_values(values, run.records())
             write_part(path, asked, _origin(run))
 

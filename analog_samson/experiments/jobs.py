@@ -15,7 +15,7 @@ from analog_samson.experiments.tune import SCORE_FILE
 
 TRAINING_FILE, CLEAN_FILE, RUN_FILE = "training.json", "clean.json", "run.json"
 VALUES_FILE = "run.csv"  # every value of the simulation
-TRAINING, CHECKPOINT = "training", "checkpoint.safetensors"
+TRAINING, RUN, CHECKPOINT = "training", "run", "checkpoint.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from analog_samson.errors import OptionError, list_faults
 from analog_samson.experiments.catalogue import Networks, networks_of
 from analog_samson.experiments.cells import run_cell
 from analog_samson.experiments.cost import estimate_seconds, format_seconds
-from analog_samson.experiments.jobs import CellJob, is_complete, is_finished
+from analog_samson.experiments.jobs import RUN, TRAINING, CellJob, is_complete, is_finished
 from analog_samson.experiments.plan import (
     PRETRAINING,
     Cell,
@@ -25,6 +25,7 @@ from analog_samson.experiments.shown import WorstCase, measures_of
 from analog_samson.experiments.sources import Sources, check_sources
 from analog_samson.experiments.tune import Choice, choose, chosen_options, write_choices
 from analog_samson.presets.search import load_preset
+from analog_samson.results.links import refuse_links
 from analog_samson.sweep import Pool, run_cells
 from analog_samson.training.job import read_texts
 from analog_samson.training.options import TrainOptions
@@ -78,6 +79,7 @@ def run_missing(
     Then the first seed of every method before the second of any, so that a run cut short compares all of them.
     """
     jobs = [(cell, _job(experiment, scale, cell, options, tuning)) for cell in cells]
+    refuse_links(options.out, [job.folder / name for _, job in jobs for name in (TRAINING, RUN)])
     missing = _missing(jobs)
     to_train = [cell for cell, job in missing if not is_finished(job)]
     check_sources(to_train, options.sources)

@@ -85,7 +85,7 @@ def open_explanation(options: SimulateOptions, out: Path, explain: ExplainOption
             explain, time_seconds=time, instances=min(explain.instances, options.instances), limit=len(images)
         )
         stored = _stored(options, settings, inputs)
-        with RunFolder.create(out / FOLDER, stored, volatile=VOLATILE, before=BEFORE, remark=_REMARK) as run:
+        with RunFolder.create(out / FOLDER, stored, volatile=VOLATILE, before=BEFORE, remark=_REMARK, below=out) as run:
             yield Explainer(options, settings, inputs, images, run, skipped)
 
 

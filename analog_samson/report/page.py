@@ -45,7 +45,7 @@ def write_report(runs: Sequence[RunFolder], out: str | Path, threshold: float | 
     page, read = Path(out), digest(runs)
     drawn = pictures(read)
     folder = page.parent / FIGURES_NAME
-    make_folder(folder)
+    make_folder(folder, below=page.parent)
     for name, picture in drawn.items():
         write_atomically(folder / f"{name}.svg", svg(picture.drawing, WIDE, text=False))
         write_atomically(folder / f"{name}.png", png(picture.drawing, WIDE))

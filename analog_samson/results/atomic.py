@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from analog_samson.errors import RunError
+from analog_samson.results.links import refuse_link, refuse_links
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no code of ours can make room
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
@@ -18,9 +19,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Replace `path` by `data` so that a reader, or a crash at any moment, meets the old file or the new one.
 
     The folder must exist. What writers that were killed left of the same file is removed. Raises RunError where the
-    folder cannot be written or `path` cannot name a file.
+    folder cannot be written, `path` cannot name a file, or it is a symbolic link.
     """
     try:
+        refuse_link(path)
         _replace(path, path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.part"), data)
         _remove_leftovers(path)
     except OSError as error:
@@ -30,9 +32,18 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise RunError(f"{path}: cannot be written ({error}); expected the name of a file") from error
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, where they are missing. Raises RunError where that cannot be."""
+def make_folder(folder: Path, *, below: Path | None = None) -> None:
+    """Make a folder, and those above it, where they are missing.
+
+    Args:
+        below: The output folder that the user named. No folder between it and `folder` may be a symbolic link.
+
+    Raises:
+        RunError: The folder cannot be made, or is reached through a link below the output folder.
+    """
     try:
+        if below is not None:
+            refuse_links(below, [folder])
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another output folder") from error
@@ -65,7 +76,8 @@ def _runs(process: int) -> bool:
 def _replace(path: Path, part: Path, data: bytes) -> None:
     """Write `part` and rename it; where that fails it is removed, if the place lets it."""
     try:
-        with part.open("wb") as file:
+        part.unlink(missing_ok=True)  # left by a killed process of the same number, or a link
+        with part.open("xb") as file:  # only ever a new file: no link is followed
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from analog_samson.errors import RunError
+from analog_samson.results.links import refuse_link
 
 DATABASE = "results.sqlite"
+_BESIDE = ("-journal", "-wal", "-shm")  # what SQLite writes beside the database
 SCHEMA = 1
 _WAIT_SECONDS = 30.0
 # Expressions in the index: in SQL two NULLs differ, so a plain UNIQUE would let a cell in twice.
@@ -27,6 +29,8 @@ def open_writable(folder: Path) -> sqlite3.Connection:
 
     Rollback journal, flushed to the disk at each commit: a cell is in the file or it is not.
     """
+    for suffix in ("", *_BESIDE):
+        refuse_link(folder / f"{DATABASE}{suffix}")
     with reported(folder):
         connection = sqlite3.connect(folder / DATABASE, timeout=_WAIT_SECONDS, isolation_level=None)
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -43,9 +47,11 @@ def open_writable(folder: Path) -> sqlite3.Connection:
 def open_readable(folder: Path) -> sqlite3.Connection:
     """Open the database of a run folder for reading, also while another process writes to it.
 
-    Where the folder may be written it is opened so: what a killed process left must be rolled back first.
+    Where the folder may be written it is opened so: what a killed process left must be rolled back first. Through a
+    symbolic link it is only read.
     """
-    writable = os.access(folder, os.W_OK) and os.access(folder / DATABASE, os.W_OK)
+    linked = any((folder / f"{DATABASE}{suffix}").is_symlink() for suffix in ("", *_BESIDE))
+    writable = not linked and os.access(folder, os.W_OK) and os.access(folder / DATABASE, os.W_OK)
     address = f"{(folder / DATABASE).resolve().as_uri()}?mode={'rw' if writable else 'ro'}"
     with reported(folder):
         connection = sqlite3.connect(address, timeout=_WAIT_SECONDS, isolation_level=None, uri=True)

@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+import stat
 import weakref
 from pathlib import Path
 
 from analog_samson.errors import RunError
+from analog_samson.results.links import refuse_link
 
 LOCK_NAME = ".lock"
 
@@ -17,11 +19,16 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
+        refuse_link(folder / LOCK_NAME)
         try:
-            descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
         except OSError as error:
             raise RunError(_unwritable_message(folder, error)) from error
         self._close = weakref.finalize(self, os.close, descriptor)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # of another name too: not ours to overwrite
+            self._close()
+            raise RunError(f"{folder / LOCK_NAME}: not a lock of analog-samson; delete it or choose another folder")
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)

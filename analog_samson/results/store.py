@@ -59,13 +59,15 @@ class RunFolder:
         volatile: Collection[str] = (),
         before: Mapping[str, Any] = MappingProxyType({}),
         remark: str = REPEAT,
+        below: Path | None = None,
     ) -> "RunFolder":
         """Make a run folder, or continue the run there if its options are the same; one without values is replaced.
 
         options: every option of the run, resolved; None values are left out of run.toml. Options named in
         `volatile` (such as the device) may differ when a run is continued; run.toml keeps the first values. before:
         values of options that runs of earlier versions had without storing them. `remark` is a line of run.toml that
-        says how to repeat the run.
+        says how to repeat the run. below: the output folder that the user named, if the run folder is inside it; no
+        folder between them may be a symbolic link.
         Raises RunError, before anything is written, for a folder that holds another run or other files.
         """
         folder, asked = Path(path), plain_options(options)
@@ -73,7 +75,7 @@ class RunFolder:
         stored = _stored_options(folder, known)
         if stored is not None:
             _continues(folder, stored, asked, volatile)
-        make_folder(folder)
+        make_folder(folder, below=below)
         lock = FolderLock(folder)
         stored = _stored_options(folder, known)  # again: now no other process can be making the run
         if stored is None or not _continues(folder, stored, asked, volatile):
