@@ -57,7 +57,7 @@ class Comparison:
         ...     name: simulate_drift(model, pcm, data, times=[3600.0], instances=2, seed=0, label=name)
         ...     for name in ("first", "second")
         ... }
-        >>> Comparison.of(results).differences()[["network", "minus", "mean_points", "seen"]].values.tolist()
+        >>> Comparison.of(results).differences()[["network", "minus", "mean_points", "significant"]].values.tolist()
         [['second', 'first', 0.0, False]]
         """
         runs = tuple(_run_of(name, result) for name, result in results.items())
@@ -75,7 +75,7 @@ class Comparison:
         return pd.DataFrame(rows, columns=list(CELL_COLUMNS)).drop_duplicates(ignore_index=True)
 
     def differences(self) -> "pd.DataFrame":
-        """Paired differences [points] of every pair on every preset at the last time, with simultaneous intervals."""
+        """Paired differences [points] of every pair on every preset at the last time, each with a 95 % interval."""
         import pandas as pd
 
         from analog_samson.report.study import study

@@ -5,17 +5,19 @@ import io
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic_explanations
 from golden_files import assert_golden
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
-from synthetic_explanations import COSTS, LOSSES, synthetic_explanation
+from synthetic_explanations import COSTS, LOSSES, VARIANTS, synthetic_explanation
 from synthetic_runs import META, PRESET, TIMES, synthetic_records, synthetic_run
 
 from analog_samson.errors import OptionError, RunError
@@ -23,9 +25,10 @@ from analog_samson.presets.search import list_presets
 from analog_samson.report.answer_tables import lifetime_grid
 from analog_samson.report.blocks import TABLES, all_grids, explanation_blocks, pick_tables, report_blocks
 from analog_samson.report.command import make_report
-from analog_samson.report.comparison import compare, family_size, refuse_unequal, unequal_options
+from analog_samson.report.comparison import compare, interval_count, refuse_unequal, unequal_options
 from analog_samson.report.digest import Run, digest, results_of
 from analog_samson.report.explanation import Explanation
+from analog_samson.report.explanation_tables import layers_grid
 from analog_samson.report.exports import cell_rows, render_json, render_marked_csv
 from analog_samson.report.grid import Data, data_csv, render_text
 from analog_samson.report.headline import headline
@@ -40,7 +43,8 @@ from analog_samson.report.sentences import (
 )
 from analog_samson.report.statistics import paired_difference, summarize
 from analog_samson.report.study import study
-from analog_samson.report.tables import notes
+from analog_samson.report.study_tables import differences_grid
+from analog_samson.report.tables import comparison_row, notes
 from analog_samson.report.validity import Validity, validity_of
 from analog_samson.report.yields import share_interval, yield_at, yield_curve
 from analog_samson.results.records import Record
@@ -85,7 +89,7 @@ def explained(tmp_path: Path) -> Explanation:
     return run.explanation
 
 
-# Intervals that hold at once
+# Intervals
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
@@ -109,14 +113,48 @@ def test_interval_of_a_family_agrees_with_a_t_interval_of_higher_confidence() ->
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
 
 
-def test_every_pair_is_compared_and_all_intervals_form_one_family(four: tuple[Run, ...], tmp_path: Path) -> None:
+def test_every_pair_is_compared_and_has_its_own_interval(four: tuple[Run, ...], tmp_path: Path) -> None:
     third = [run_on(tmp_path, preset, "third", fall=8.0) for preset in PRESETS]
     found = compare([*four, *read(*third)])
     assert len(found) == 6
     assert [comparison.leading for comparison in found] == [True, True, False] * 2
     moments = len(TIMES) + 1
-    assert family_size(found) == 2 * (2 * moments + 1), "those that do not lead are compared at the last moment only"
-    assert family_size(compare(four)) == 2 * moments
+    assert interval_count(found) == 2 * (2 * moments + 1), "those that do not lead are compared at the last moment only"
+    assert interval_count(compare(four)) == 2 * moments
+    assert {step.difference.family for one in found for step in one.steps} == {1}
+
+
+def test_what_is_said_of_two_networks_does_not_depend_on_what_stands_beside_them(tmp_path: Path) -> None:
+    pair = [run_on(tmp_path, PRESETS[0], name, fall=fall) for name, fall in (("sgd", 12.0), ("samson", 11.7))]
+    others = [run_on(tmp_path, preset, f"net{i}", fall=i) for preset in PRESETS for i in range(5, 9)]
+    few, many = read(*pair), read(*pair, *others)
+    assert interval_count(compare(many)) > 10 * interval_count(compare(few))
+
+    def said(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+        (one,) = [c for c in compare(runs) if (c.first.checkpoint, c.second.checkpoint) == ("sgd", "samson")]
+        rows = [comparison_row(step, "sgd", "samson") for step in one.steps]
+        return [*rows, *(row for row in differences_grid(study(runs)).rows if {"sgd", "samson"} <= {*row})]
+
+    assert said(few) == said(many)
+    assert len({row[-1] for row in said(few)}) > 1
+
+
+def test_what_is_said_of_a_layer_does_not_depend_on_how_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = []
+    for count in (1, 20):
+        losses = {"stem": 0.5} | {f"net.{place}": 0.1 for place in range(1, count)}
+        variants = [row | {"subject": path, "label": f"only layer {path}"} for path in losses for row in VARIANTS[:1]]
+        monkeypatch.setattr(synthetic_explanations, "LOSSES", losses)
+        monkeypatch.setattr(synthetic_explanations, "VARIANTS", variants)
+        path = synthetic_run(tmp_path / f"run{count}")
+        synthetic_explanation(path)
+        (run,) = read(path)
+        assert run.explanation is not None
+        assert len(run.explanation.layers) == count
+        rows += [row[:6] + row[-1:] for row in layers_grid(run.explanation).rows if row[0] == "stem"]
+    assert rows[0] == rows[1]
 
 
 def test_single_chips_have_no_interval_and_that_is_said(tmp_path: Path) -> None:
@@ -202,17 +240,20 @@ def test_options_that_may_be_what_is_compared_are_named(tmp_path: Path) -> None:
 # Studies
 
 
-def test_study_tells_who_is_ahead_and_where_no_difference_is_seen(four: tuple[Run, ...]) -> None:
+def test_study_says_which_network_is_best_and_where_no_difference_is_significant(four: tuple[Run, ...]) -> None:
     seen = study(four)
     assert (seen.methods, seen.presets) == (("sgd", "samson"), PRESETS)
     ahead = [entry and entry.method for entry in map(seen.ahead, PRESETS)]
     assert ahead == ["samson", None]
     said = headline(four)
-    assert said.plain == "After 1 year, samson is ahead on 1 of 2 presets; on the other no network is."
+    assert said.plain == (
+        "After 1 year, samson is significantly better than every other network on 1 of 2 presets; on the other no "
+        "network is."
+    )
     assert said.mark == "extrapolated"
-    assert "samson has 87.9 % after 1y (extrapolated), ahead of sgd." in said.second
-    assert "no difference to samson is seen." in said.second or "no difference to sgd is seen." in said.second
-    assert "The intervals of all 10 differences hold at once with 95 % (Student's t, Bonferroni)." in said.second
+    assert "samson has 87.9 % after 1y (extrapolated), significantly more than sgd." in said.second
+    assert "not significantly different from sgd." in said.second
+    assert "Each of the 2 differences has its own 95 % interval (Student's t over chips)" in said.second
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=6))
@@ -347,7 +388,7 @@ def test_threshold_never_crossed_is_an_answer(tmp_path: Path) -> None:
     said = lifetime_sentence(run.results[0], 10.0)
     assert said == (
         "Threshold 10.0 % (81.7 points below digital): the mean does not fall below it within 1 year (extrapolated); "
-        "the 5th percentile of the 5 chips does not fall below it within 1 year (extrapolated)."
+        "the 5th percentile of chips (no interval: n = 5) does not fall below it within 1 year (extrapolated)."
     )
 
 
@@ -471,12 +512,10 @@ def test_explanation_orders_effects_and_layers_by_what_they_cost(explained: Expl
         assert effect.gain_without is not None
         assert effect.loss_alone is not None
         assert effect.gain_without.mean == pytest.approx(COSTS[effect.name], abs=0.3)
-        assert effect.gain_without.family == effect.loss_alone.family == 2 * len(COSTS)
+        assert effect.gain_without.family == effect.loss_alone.family == 1
         assert effect.gain_without.seen == (effect.name != "read noise")
-    assert explained.layers[0].lost.family == 2 * len(LOSSES)
     assert explained.layers[0].nats is not None
     assert explained.layers[0].nats.mean == pytest.approx(explained.layers[0].lost.mean / 30)
-    assert [remedy.gain.family for remedy in explained.remedies if remedy.gain] == [4] * 5
     assert explained.unfinished == 0
 
 
@@ -491,21 +530,22 @@ def test_explanation_sums_up_margins_and_confusions(explained: Explanation) -> N
     assert outcomes.changed.mean == pytest.approx(5.6 / 400)
 
 
-def test_explanation_speaks_of_what_was_seen(explained: Explanation) -> None:
-    assert "Taking drift away gains 4.0 points (interval [" in hurts_sentence(explained)
+def test_explanation_names_what_is_significant(explained: Explanation) -> None:
+    assert "Taking drift away gains 4.0 points (95 % interval [" in hurts_sentence(explained)
     assert ", taking programming noise away gains " in hurts_sentence(explained)
     assert "read noise away" not in hurts_sentence(explained).replace("programming noise away", "")
     assert str(where_sentence(explained)).startswith("The most sensitive layer is stem: alone on the device it costs ")
     assert "most sensitive layer digital (digital: 25.0 % of the MACs)" in str(helps_sentence(explained))
 
 
-def test_explanation_says_that_nothing_was_seen_and_what_is_missing(tmp_path: Path) -> None:
+def test_explanation_says_that_nothing_is_significant_and_what_is_missing(tmp_path: Path) -> None:
     path = synthetic_run(tmp_path / "run")
-    synthetic_explanation(path, skip=("without drift", "without programming noise", "only layer stem"))
+    skip = ("without drift", "without programming noise", "only layer stem")
+    synthetic_explanation(path, skip=skip, alone=dict.fromkeys(COSTS, 0.0))
     (run,) = read(path)
     assert run.explanation is not None
     assert run.explanation.unfinished == 15
-    assert "No single effect is seen to cost accuracy after 1y (extrapolated); taking read" in hurts_sentence(
+    assert "No single effect costs accuracy significantly after 1y (extrapolated); taking read" in hurts_sentence(
         run.explanation
     )
     assert "Not finished: 15 evaluations are missing." in str(explanation_blocks(run.explanation)[0])

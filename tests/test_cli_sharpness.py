@@ -137,7 +137,7 @@ def test_runs_give_robustness_and_correlations(networks, tmp_path):
         assert measure in text
     assert "Correlation over checkpoints, with its 95 % interval" in text
     assert "95 % intervals by Fisher's z" in text
-    assert "of 6 intervals leave 0 out" in text
+    assert "of 6 are significant" in text
     line = next(line for line in text.splitlines() if line.startswith(f"  sam        {LOST}"))
     assert line.endswith(" 5")
     assert line.count("[") == 4  # one in the name of the measure, three intervals

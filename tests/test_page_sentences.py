@@ -20,7 +20,7 @@ from analog_samson.report.explanation import Explanation, Layer
 from analog_samson.report.explanation_tables import effects_grid, layers_grid
 from analog_samson.report.page import render_page
 from analog_samson.report.pictures import pictures
-from analog_samson.report.sentences import ahead_sentence, hurts_sentence, simultaneous_sentence, where_sentence
+from analog_samson.report.sentences import ahead_sentence, hurts_sentence, intervals_sentence, where_sentence
 from analog_samson.report.statistics import Difference
 from analog_samson.report.study import study as study_of
 from analog_samson.results.store import open_run
@@ -141,10 +141,10 @@ def test_yield_counts_the_chips_of_the_data(alone: str) -> None:
 
 def test_hurts_names_the_effects_that_the_data_shows_in_order(alone: str) -> None:
     rows = [row for row in data(alone, "hurts") if row["quantity"] == "gain_without"]
-    seen = [row for row in rows if row["seen"] == "true" and float(row["mean_points"]) > 0]
+    seen = [row for row in rows if row["significant"] == "true" and float(row["mean_points"]) > 0]
     expected = sorted(seen, key=lambda row: -float(row["mean_points"]))
     said = re.findall(
-        r"aking ([\w ()]+) away gains ([\d.]+) points \(interval \[(.*?)\]\)", says(alone, "hurts-section")
+        r"aking ([\w ()]+) away gains ([\d.]+) points \(95 % interval \[(.*?)\]\)", says(alone, "hurts-section")
     )
     assert [name for name, *_ in said] == [row["effect"] for row in expected]
     for (_, mean, between), row in zip(said, expected, strict=True):
@@ -168,8 +168,10 @@ def test_hurts_names_what_is_seen_only_alone_and_what_it_is_measured_from(tmp_pa
     skip = ("without drift", "without programming noise")
     found = explanation_of(tmp_path / "run", skip=skip, alone=CLIPPED, against="input clipping")
     said = hurts_sentence(found)
-    assert re.search(r"^Seen alone only after 1y \(extrapolated\): input clipping costs [56]\.\d points", said)
-    assert re.search(r"drift costs [45]\.\d points \(interval \[", said)
+    assert re.search(
+        r"^Significant only in isolation after 1y \(extrapolated\): input clipping costs [56]\.\d points", said
+    )
+    assert re.search(r"drift costs [45]\.\d points \(95 % interval \[", said)
     assert "No single effect" not in said
     assert said.endswith(
         "Gains are measured from the run as it is, losses alone from input clipping, which is always there and is "
@@ -179,7 +181,7 @@ def test_hurts_names_what_is_seen_only_alone_and_what_it_is_measured_from(tmp_pa
     assert rows["input clipping"][1:3] == ("-", "-")
     for name in ("input clipping", "drift"):
         assert rows[name][-1] == "costs accuracy alone"
-    assert rows["read noise"][-1] == "no difference seen"
+    assert rows["read noise"][-1] == "not significant"
     assert "(alone: beside input clipping, which is always there)" in effects_grid(found).title
 
 
@@ -201,8 +203,7 @@ def test_effects_alone_are_not_charged_with_what_clipping_costs(tmp_path: Path) 
 def layer(path: str, nats: tuple[float, float], points: tuple[float, float]) -> Layer:
     """A layer with (mean, half-width) of both losses over four chips."""
     lost, rise = (
-        Difference(mean=m, low=m - w, high=m + w, n=4, seen=not m - w <= 0 <= m + w, family=4)
-        for m, w in (points, nats)
+        Difference(mean=m, low=m - w, high=m + w, n=4, seen=not m - w <= 0 <= m + w) for m, w in (points, nats)
     )
     return Layer(path=path, layer_type="Conv2d", lost=lost, nats=rise, macs_percent=None, devices_percent=None)
 
@@ -211,25 +212,25 @@ def layer(path: str, nats: tuple[float, float], points: tuple[float, float]) -> 
     ("second", "lost"),
     [(layer("b", (0.35, 0.01), (6.0, 9.0)), "0.350 nats"), (layer("b", (0.1, 0.2), (6.0, 1.0)), "0.100 nats")],
 )
-def test_where_names_the_first_layer_that_is_seen_to_lose(tmp_path: Path, second: Layer, lost: str) -> None:
-    """The layer with the largest mean has a wide interval; the other is seen by its loss, or by accuracy alone."""
+def test_where_names_the_layer_with_the_largest_significant_loss(tmp_path: Path, second: Layer, lost: str) -> None:
+    """The layer with the largest mean has a wide interval; that of the other is significant in nats or in points."""
     layers = (layer("a", (0.48, 1.4), (6.8, 14.0)), second)
     found = replace(explanation_of(tmp_path / "run"), layers=layers)
     assert str(where_sentence(found)).startswith(
-        f"The layer that is seen to lose most is b: alone on the device it costs {lost}"
+        f"The layer with the largest significant loss is b: alone on the device it costs {lost}"
     )
-    assert [row[-1] for row in layers_grid(found).rows] == ["no difference seen", "loses"]
+    assert [row[-1] for row in layers_grid(found).rows] == ["not significant", "loses"]
     none = replace(found, layers=layers[:1])
-    assert str(where_sentence(none)).startswith("No layer alone is seen to lose")
+    assert str(where_sentence(none)).startswith("No layer alone loses significantly")
 
 
 def test_what_one_moment_says_is_shown_within_what_accuracies_can_be(tmp_path: Path) -> None:
-    wide = Difference(mean=9.0, low=-105.1, high=124.1, n=2, seen=False, family=6)
+    wide = Difference(mean=9.0, low=-105.1, high=124.1, n=2, seen=False)
     found = explanation_of(tmp_path / "run")
     effect = replace(found.effects[0], gain_without=wide, loss_alone=wide)
     found = replace(found, effects=(effect,))
     assert effects_grid(found).rows[0][1:5] == ("+9.0", "[-100.0, 100.0]") * 2
-    assert "+9.0 points (interval [-100.0, 100.0])" in hurts_sentence(found)
+    assert "+9.0 points (95 % interval [-100.0, 100.0])" in hurts_sentence(found)
     data = effects_grid(found).data
     assert data is not None
     assert data.rows[0][6:8] == (-105.1, 124.1), "raw values stay"
@@ -256,15 +257,16 @@ def test_ahead_gives_spread_number_of_chips_and_difference(tmp_path: Path, turne
     runs = digest([open_run(path) for path in (paths[::-1] if turned else paths)])
     said = ahead_sentence(study_of(runs), PRESET["name"])
     assert said == (
-        "On pcm_nandakumar_2019, strong has 87.9 % after 1y (extrapolated), ahead of weak. "
-        "Its n = 5 chips spread by ± 0.5. Against weak: +7.6 points (interval [5.6, 9.6]), on these test images."
+        "On pcm_nandakumar_2019, strong has 87.9 % after 1y (extrapolated), significantly more than weak. "
+        "Its n = 5 chips spread by ± 0.5. Against weak: +7.6 points (95 % interval "
+        "[6.4, 8.8]), on these test images."
     )
 
 
 def test_single_chips_have_a_difference_and_no_interval_and_that_is_said(tmp_path: Path) -> None:
     runs = digest([open_run(path) for path in pair_of(tmp_path, 1)])
     found = study_of(runs)
-    assert simultaneous_sentence(found).startswith("No difference has an interval")
+    assert intervals_sentence(found).startswith("No difference has an interval")
     said = ahead_sentence(found, PRESET["name"])
     assert re.search(r", the highest \(one chip: no interval\)\. Against weak: \+\d", said)
     assert "spread" not in said
@@ -279,15 +281,17 @@ def test_networks_that_cannot_be_compared_are_not_said_to_be_alike(tmp_path: Pat
 def test_where_names_the_layer_that_loses_most_in_the_data(alone: str) -> None:
     worst = max(data(alone, "where"), key=lambda row: float(row["mean_nats"]))
     said = says(alone, "where-section")
-    assert worst["seen_nats"] == "true"
+    assert worst["significant_nats"] == "true"
     assert f"The most sensitive layer is {worst['layer']}: " in said
-    assert f"costs {float(worst['mean_nats']):.3f} nats of loss (interval [{float(worst['low_nats']):.3f}, " in said
+    assert (
+        f"costs {float(worst['mean_nats']):.3f} nats of loss (95 % interval [{float(worst['low_nats']):.3f}, " in said
+    )
     assert f"and {float(worst['mean_points']):.1f} points" in said
     assert f"{float(worst['macs_percent']):.1f} % of the MACs" in said
 
 
 def test_helps_names_the_remedy_that_gains_most_in_the_data(alone: str) -> None:
-    rows = [row for row in data(alone, "helps") if row["seen"] == "true"]
+    rows = [row for row in data(alone, "helps") if row["significant"] == "true"]
     best = max(rows, key=lambda row: float(row["mean_points"]))
     said = says(alone, "helps-section")
     assert best["remedy"] in said
@@ -309,7 +313,7 @@ def overlap(row: Mapping[str, str], value: float) -> float:
 
 
 def test_study_counts_the_presets_on_which_the_data_shows_a_winner(study: str) -> None:
-    """Ahead: the highest mean, and seen to differ from every other network, on the differences of the page."""
+    """A winner: the highest mean, and a significant difference to every other network."""
     wins: Counter[str] = Counter()
     rows = data(study, "differences")
     for preset in {row["preset"] for row in rows}:
@@ -318,24 +322,23 @@ def test_study_counts_the_presets_on_which_the_data_shows_a_winner(study: str) -
             own = [row for row in pairs if network in (row["network"], row["minus"])]
             signs = [1 if row["network"] == network else -1 for row in own]
             gains = [sign * float(row["mean_points"]) for sign, row in zip(signs, own, strict=True)]
-            wins[network] += all(row["seen"] == "true" for row in own) and min(gains) > 0
-    said = dict(re.findall(r"(\w) is ahead on (\d) of 3 presets", headline(study)))
+            wins[network] += all(row["significant"] == "true" for row in own) and min(gains) > 0
+    said = dict(re.findall(r"(\w)(?: is significantly better than every other network)? on (\d) of 3", headline(study)))
     assert {name: int(times) for name, times in said.items()} == {n: count for n, count in wins.items() if count}
     assert sum(wins.values()) == 2, "two presets with a winner, one without: the test sees both"
     assert "on the other no network is" in headline(study)
 
 
-def test_study_says_for_how_many_intervals_95_percent_hold(study: str) -> None:
+def test_study_says_what_its_intervals_cover(study: str) -> None:
     rows = data(study, "differences")
-    family = {int(row["family"]) for row in rows}
-    assert len(family) == 1
-    assert f"The intervals of all {family.pop()} differences hold at once" in says(study, "comparison")
     assert len(rows) == 9
+    assert "Each of the 9 differences has its own 95 % interval" in says(study, "comparison")
+    assert "about one in twenty is significant by chance" in says(study, "comparison")
 
 
-def test_seen_in_the_data_is_whether_the_interval_leaves_out_zero(study: str, alone: str) -> None:
+def test_significant_in_the_data_is_whether_the_interval_excludes_zero(study: str, alone: str) -> None:
     for page, name in ((study, "differences"), (alone, "hurts"), (alone, "where"), (alone, "helps")):
         for row in data(page, name):
             if row["low_points"] and "as it is" not in row.get("remedy", ""):
                 outside = float(row["low_points"]) > 0 or float(row["high_points"]) < 0
-                assert outside == (row["seen"] == "true"), row
+                assert outside == (row["significant"] == "true"), row

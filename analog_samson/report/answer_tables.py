@@ -6,7 +6,16 @@ from typing import Any
 from analog_samson.report.digest import Result, State
 from analog_samson.report.grid import Data, Grid
 from analog_samson.report.lifetime import Crossing, Fate, Lifetime, lifetimes, thresholds
-from analog_samson.report.wording import NONE, about, duration_words, interval, marked, series_labels, state_label
+from analog_samson.report.wording import (
+    NONE,
+    about,
+    duration_words,
+    interval,
+    marked,
+    no_interval,
+    series_labels,
+    state_label,
+)
 from analog_samson.report.yields import Yield, yield_at
 
 _KEY = ("checkpoint", "preset", "adabs")
@@ -27,7 +36,9 @@ def lifetime_grid(results: Sequence[Result], threshold: float | None) -> Grid | 
     firsts = {id(result): lifetimes(result, threshold)[:1] for result in results}
     if not found:
         return None
-    headers = ("network", "threshold %", "below digital", "mean lasts", "95 % interval", "5th percentile lasts")
+    counts = sorted({one.instances for _, _, one in found})
+    weakest = f"weakest 5 % ({no_interval(*counts)})"
+    headers = ("network", "threshold %", "below digital", "mean lasts", "95 % interval", weakest)
     few = len(results) <= FEW_RESULTS
     rows = tuple((label, *_lifetime_row(one)) for label, result, one in found if few or one in firsts[id(result)])
     several = len(results) > 1  # the name of a single network would say nothing
@@ -45,7 +56,7 @@ def lifetime_grid(results: Sequence[Result], threshold: float | None) -> Grid | 
 
 
 def crossing_words(crossing: Crossing | None) -> str:
-    """When, in a cell: a duration, "<" of the first time where it is earlier, ">" of the last where it is not seen.
+    """When, in a cell: a duration, "<" of the first time where it is earlier, ">" of the last where it is later.
 
     >>> crossing_words(Crossing(fate=Fate.NEVER, seconds=31536000.0, mark="extrapolated"))
     '>1 year (extrapolated)'

@@ -22,8 +22,8 @@ from analog_samson.report.sentences import (
     decisions_sentence,
     helps_sentence,
     hurts_sentence,
+    intervals_sentence,
     lifetime_sentence,
-    simultaneous_sentence,
     where_sentence,
     yield_sentence,
 )
@@ -46,7 +46,7 @@ def report_blocks(runs: Sequence[Run], threshold: float | None = None) -> list[B
     blocks: list[Block] = [*unfinished(runs)]
     blocks += [marked(said.plain, said.mark)] if said.plain else []
     if shows_study(seen):
-        blocks += [*(ahead_sentence(seen, preset) for preset in seen.presets), simultaneous_sentence(seen)]
+        blocks += [*(ahead_sentence(seen, preset) for preset in seen.presets), intervals_sentence(seen)]
     else:
         blocks += [answer(result) for result in results]
     blocks += distorted(runs)
@@ -144,7 +144,8 @@ def explanation_note(explanation: Explanation) -> str:
     text = f"Explained at {explanation.label} on {explanation.images} images, {chips}, the same for variants with the "
     text += "same layers on tiles."
     if explanation.instances > 1:
-        text += " The intervals of one table hold at once with 95 % (Student's t, Bonferroni)."
+        text += " Each difference has its own 95 % interval (Student's t over chips): where nothing differs, about one "
+        text += "in twenty is significant by chance."
     if explanation.unfinished:
         text += f" Not finished: {explanation.unfinished} evaluations are missing."
     return " ".join([text, *(f"Left out: {reason}." for reason in explanation.skipped)])

@@ -62,7 +62,7 @@ def differences_caption(comparisons: Sequence[Comparison]) -> str:
     """How to read the paired differences."""
     counts = [step.difference.n for comparison in comparisons for step in comparison.steps if step.stage != "digital"]
     text = "Difference on the same simulated chips, with its 95 % t interval"
-    text += f" ({_chip_range(counts)}). An interval that covers zero means: no difference seen."
+    text += f" ({_chip_range(counts)}). An interval that covers zero: not significant."
     marks = {step.mark for comparison in comparisons for step in comparison.steps}
     text += " Hollow: extrapolated." if EXTRAPOLATED in marks else ""
     return text + (" Half-filled: interpolated." if INTERPOLATED in marks else "")

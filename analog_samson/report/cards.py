@@ -93,14 +93,15 @@ def _result_card(result: Result, label: str, place: int) -> Card:
 
 
 def _preset_card(seen: Study, best: Entry, place: int) -> Card:
-    """The best network on a preset, and whether it is seen to be ahead."""
+    """The best network on a preset, and whether significantly so."""
     if best.state.accuracy.n == 1:
         level = level_with(seen, best)
         says = f"{f'level with {and_list(level)}' if level else 'highest'}; one chip: no interval"
     else:
         equal = not_beaten(seen, best)
-        alone = "ahead of all others" if seen.ahead(best.preset) is best else "not compared with every other network"
-        says = f"no difference to {and_list(equal)} seen" if equal else alone
+        first = seen.ahead(best.preset) is best
+        alone = "significantly better than all others" if first else "not compared with every other network"
+        says = f"not significantly different from {and_list(equal)}" if equal else alone
         says = says if is_paired(seen, best) else "highest; not compared on the same chips"
     note = f"{best.method}, {says}"
     value, mark = f"{best.state.accuracy.mean:.1f}", _mark(best.state)

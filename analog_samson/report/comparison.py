@@ -1,7 +1,7 @@
 """Is one checkpoint better than another on the same simulated chips?
 
-All intervals of one set of comparisons hold at once with 95 % (Bonferroni): whoever reads them all, as a reader who
-looks for the best of several networks does, is misled by any of them in at most one study of twenty.
+Every difference has a 95 % interval of its own, so what is said of two networks does not depend on which others stand
+beside them. How many differences would be significant by chance alone is said once below the tables.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,17 +56,15 @@ class Comparison:
 def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
     """Every result minus every earlier one on the same preset, in the order of the runs.
 
-    The first result of a preset is compared with the others at every moment, the others among themselves at the last
-    moment that all share: what nobody asks for would only widen the intervals.
+    The first result of a preset is compared with the others at every moment, the others among themselves only at the
+    last moment that all share.
     """
-    pairs = list(_pairs(runs))
-    family = max(1, sum(pair.intervals() for pair in pairs))
-    return tuple(pair.compared(family) for pair in pairs)
+    return tuple(pair.compared() for pair in _pairs(runs))
 
 
-def family_size(comparisons: Sequence[Comparison]) -> int:
-    """How many intervals hold at once in these comparisons."""
-    return max((step.difference.family for one in comparisons for step in one.steps), default=1)
+def interval_count(comparisons: Sequence[Comparison]) -> int:
+    """How many differences in these comparisons have an interval."""
+    return sum(step.difference.low is not None for one in comparisons for step in one.steps)
 
 
 def refuse_unequal(runs: Sequence[Run]) -> None:
@@ -108,17 +106,13 @@ class _Pair:
     moments: tuple[tuple[State, State], ...]
     images: int | None
 
-    def intervals(self) -> int:
-        """How many of the differences have an interval."""
-        return sum(len(a.accuracies.keys() & b.accuracies.keys()) > 1 for a, b in self.moments)
-
-    def compared(self, family: int) -> Comparison:
+    def compared(self) -> Comparison:
         digital = (self.first.digital, self.second.digital)
         pairs = [*([digital] if None not in digital and not self.obstacles else []), *self.moments]
         return Comparison(
             first=self.first,
             second=self.second,
-            steps=tuple(_steps(pairs, family, self.images)),
+            steps=tuple(_steps(pairs, self.images)),
             obstacles=self.obstacles,
             leading=self.leading,
             same_chips=self.same_chips,
@@ -233,11 +227,11 @@ def _obstacle(name: str, first: object, second: object, *, differ: bool) -> str:
     return f"{name} differs: {first} and {second}" + (" (other content)" if first == second else "")
 
 
-def _steps(pairs: Sequence[tuple[State | None, State | None]], family: int, images: int | None) -> Iterator[Step]:
+def _steps(pairs: Sequence[tuple[State | None, State | None]], images: int | None) -> Iterator[Step]:
     for first, second in pairs:
         assert first is not None
         assert second is not None
-        difference = paired_difference(first.accuracies, second.accuracies, family, images)
+        difference = paired_difference(first.accuracies, second.accuracies, images=images)
         if difference is not None:
             yield _step(first, difference, mark=first.mark or second.mark)
 

@@ -17,7 +17,7 @@ _STATE = (
 _SWEEP = ("checkpoint", "preset", "adabs", "sigma_c", "mean_percent", "std", "n", "low_percent", "high_percent")
 _STEP = (
     *("preset", "network", "minus", "stage", "time_seconds", "mean_points", "low_points", "high_points", "n"),
-    *("seen", "family", "mark"),
+    *("significant", "mark"),
 )
 
 
@@ -43,7 +43,7 @@ def step_data(comparisons: Sequence[Comparison]) -> Data:
     rows = [
         (
             *(c.first.preset, method_name(c.second), method_name(c.first), s.stage, s.time_seconds),
-            *(d.mean, d.low, d.high, d.n, d.seen, d.family, s.mark),
+            *(d.mean, d.low, d.high, d.n, d.seen, s.mark),
         )
         for c in comparisons
         for s in c.steps

@@ -1,7 +1,7 @@
 """Why a network loses accuracy on a device: extra evaluations of a run at one time, read as effects, layers, remedies.
 
 The evaluations lie in the folder `explain` of a run. Each belongs to a variant of the run: the same network on the same
-simulated chips, with one thing changed. Intervals of one table hold at once (see `statistics.t_quantile`).
+simulated chips, with one thing changed. Every difference has a 95 % interval of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ class Layer:
 
     @property
     def decides(self) -> Difference:
-        """What says whether the layer loses: the rise of the loss, or accuracy where that alone is seen or known."""
+        """The difference that decides: the rise of the loss, or accuracy where only that is significant or known."""
         return self.lost if self.nats is None or (self.lost.seen and not self.nats.seen) else self.nats
 
 
@@ -172,7 +172,7 @@ def _effects(
 
     ends: accuracies of the run as it is, and that of the digital network.
     """
-    (as_is, clean), family = ends, len(variants)
+    as_is, clean = ends
     alone = {v["subject"]: table.get((v["label"], v["adabs"]), {}) for v in variants if v["kind"] == ONLY}
     found: dict[str, dict[str, Difference | None]] = {}
     against: dict[str, str] = {}
@@ -181,7 +181,7 @@ def _effects(
         values = table.get((variant["label"], variant["adabs"]), {})
         whole = alone.get(beside, {}) if beside else dict.fromkeys(values, clean)
         pair = (as_is, values) if kind == WITHOUT else (values, whole)
-        found.setdefault(name, {})[kind] = paired_difference(*pair, family, images)
+        found.setdefault(name, {})[kind] = paired_difference(*pair, images=images)
         against[name] = beside or against.get(name, "")
     measured = [(name, d) for name, d in found.items() if any(d.values())]
     # What is planned and not measured yet is there as None, and stays last.
@@ -208,14 +208,13 @@ def _layers(
 
     accuracy, loss: values of every variant, and that of the digital network.
     """
-    family = len(variants) * (1 if loss[1] is None else 2)
     found = []
     for variant in variants:
         key = variant["label"], variant["adabs"]
         values, nats = accuracy[0].get(key, {}), loss[0].get(key, {})
-        lost = paired_difference(values, dict.fromkeys(values, accuracy[1]), family, images)
+        lost = paired_difference(values, dict.fromkeys(values, accuracy[1]), images=images)
         if lost is not None:
-            rise = None if loss[1] is None else paired_difference(dict.fromkeys(nats, loss[1]), nats, family)
+            rise = None if loss[1] is None else paired_difference(dict.fromkeys(nats, loss[1]), nats)
             found.append(
                 Layer(
                     path=variant["subject"],
@@ -234,7 +233,6 @@ def _remedies(
 ) -> tuple[Remedy, ...]:
     """The run as it is differs from itself by nothing, exactly: its gain has no interval."""
     found = []
-    family = max(1, sum((variant["label"], variant["adabs"]) != (AS_IS, False) for variant in variants))
     for variant in variants:
         key = variant["label"], variant["adabs"]
         values = table.get(key, {})
@@ -243,7 +241,7 @@ def _remedies(
                 Remedy(
                     name=variant["subject"],
                     accuracy=summarize(list(values.values()), images=images),
-                    gain=paired_difference(as_is, values, family, None if key == (AS_IS, False) else images),
+                    gain=paired_difference(as_is, values, images=None if key == (AS_IS, False) else images),
                     digital_macs_percent=variant.get("digital_macs_percent"),
                     layers=tuple(variant.get("layers", ())),
                 )

@@ -7,7 +7,7 @@ from analog_samson.report.explanation_figures import LAYERS_SHOWN, drawn_remedie
 from analog_samson.report.statistics import Difference
 from analog_samson.report.wording import marked, signed
 
-_AT_ONCE = "Bars: intervals that hold at once with 95 %."
+_BARS = "Bars: 95 % intervals, each by itself."
 
 
 def explanation_words(kind: str, explanation: Explanation) -> tuple[str, str]:
@@ -21,7 +21,7 @@ def explanation_words(kind: str, explanation: Explanation) -> tuple[str, str]:
 
 def _hurts(explanation: Explanation, when: str) -> tuple[str, str]:
     beside = next((f" beside {e.against}" for e in explanation.effects if e.against), "")
-    caption = f"Accuracy at {when}: gained where one effect is taken away, lost where it is alone{beside}. {_AT_ONCE}"
+    caption = f"Accuracy at {when}: gained where one effect is taken away, lost where it is alone{beside}. {_BARS}"
     said = [
         f"{e.name}: {_signed(e.gain_without)} without it, {_signed(e.loss_alone)} lost with it alone"
         for e in explanation.effects
@@ -33,7 +33,7 @@ def _where(explanation: Explanation, when: str) -> tuple[str, str]:
     shown, count = explanation.layers[:LAYERS_SHOWN], len(explanation.layers)
     some = "" if len(shown) == count else f" The {len(shown)} of {count} layers that lose most."
     what = "Rise of the loss (mean cross-entropy)" if shown[0].nats else "Accuracy lost"
-    caption = f"{what} at {when} where one layer alone is on the device, all others digital.{some} {_AT_ONCE}"
+    caption = f"{what} at {when} where one layer alone is on the device, all others digital.{some} {_BARS}"
     said = [f"{layer.path} {layer.lost.mean:.1f} points{_nats(layer)}" for layer in shown]
     return caption, f"Chart of what is lost by layer, the most sensitive first. {'; '.join(said)}."
 

@@ -10,8 +10,8 @@ from analog_samson.report.statistics import Difference, Summary, points_interval
 from analog_samson.report.wording import NONE, interval, marked, mean_and_std, optional, signed, verdict
 
 PAIRS_SHOWN = 10
-_DIFFERENCE = ("mean_points", "low_points", "high_points", "n", "seen")
-_NATS = ("mean_nats", "low_nats", "high_nats", "seen_nats")
+_DIFFERENCE = ("mean_points", "low_points", "high_points", "n", "significant")
+_NATS = ("mean_nats", "low_nats", "high_nats", "significant_nats")
 
 
 def effects_grid(explanation: Explanation) -> Grid:

@@ -117,7 +117,7 @@ def draw_gaussian(series: Sequence[Series], axes: Axes, layout: Layout) -> None:
 
 
 def draw_differences(comparisons: Sequence[Comparison], series: Sequence[Series], axes: Axes, layout: Layout) -> None:
-    """Paired difference in points, with its interval, at every moment; a bar over zero: no difference seen."""
+    """Paired difference in points, with its interval, at every moment; a bar over zero: not significant."""
     looks = {id(one.result): one for one in series}
     steps = [step for comparison in comparisons for step in comparison.steps if step.stage != "digital"]
     axis = time_axis(steps)

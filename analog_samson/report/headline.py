@@ -8,12 +8,12 @@ from analog_samson.report.captions import moment
 from analog_samson.report.comparison import Comparison, Step, compare, same_moment
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.input_ranges import run_sentences
-from analog_samson.report.sentences import ahead_sentence, simultaneous_sentence
+from analog_samson.report.sentences import ahead_sentence, intervals_sentence
 from analog_samson.report.statistics import points_interval
 from analog_samson.report.study import Study, study
 from analog_samson.report.tables import missing_instances
 from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
-from analog_samson.report.wording import instance_count, interval, mean_and_std
+from analog_samson.report.wording import instance_count, interval, mean_and_std, signed
 
 FEW_PRESETS = 3
 
@@ -45,7 +45,7 @@ class Headline:
 
 
 def headline(runs: Sequence[Run]) -> Headline:
-    """What the best network scores at its last time; with several presets, who is ahead on how many of them.
+    """What the best network scores at its last time; with several presets, which is best on how many of them.
 
     Of runs that are not finished it says so, and it names layers that the converters distort.
     """
@@ -91,7 +91,7 @@ def _headline(runs: Sequence[Run]) -> Headline:
 
 
 def _over_presets(seen: Study, results: Sequence[Result]) -> Headline:
-    """One network on several devices, or who is ahead on how many of them."""
+    """One network on several devices, or which network is best on how many of them."""
     moments = {moment(entry.state) for entry in seen.entries}
     when = f"{moments.pop()}" if len(moments) == 1 else "at the last time simulated"
     if len(seen.methods) == 1:
@@ -106,11 +106,11 @@ def _over_presets(seen: Study, results: Sequence[Result]) -> Headline:
     few = seen.presets if len(seen.presets) <= FEW_PRESETS else ()  # of more, each has a card
     second = [ahead_sentence(seen, preset) for preset in few]
     mark = _mark([entry.state for entry in seen.entries])
-    return Headline(plain=plain, second=" ".join([*second, simultaneous_sentence(seen)]), mark=mark)
+    return Headline(plain=plain, second=" ".join([*second, intervals_sentence(seen)]), mark=mark)
 
 
 def _winners(seen: Study) -> str:
-    """Who is ahead where; a network is ahead if it is seen to be better than every other one."""
+    """Which network is significantly better than every other one, and on how many presets."""
     count = len(seen.presets)
     if all(entry.state.accuracy.n == 1 for entry in seen.entries):
         firsts = [[entry.method for entry in seen.on(preset) if entry.rank == 1] for preset in seen.presets]
@@ -122,8 +122,10 @@ def _winners(seen: Study) -> str:
     ahead = Counter(entry.method for preset in seen.presets if (entry := seen.ahead(preset)) is not None)
     open_places = count - sum(ahead.values())
     if not ahead:
-        return f"no network is seen to be ahead on any of the {count} presets"
-    words = [f"{name} is ahead on {_of(times, count)} presets" for name, times in ahead.most_common()]
+        return f"no network is significantly better than every other on any of the {count} presets"
+    (first, times), *others = ahead.most_common()
+    words = [f"{first} is significantly better than every other network on {_of(times, count)} presets"]
+    words += [f"{name} on {_of(times, count)}" for name, times in others]
     rest = f"; on {'the other' if open_places == 1 else f'{open_places} others'} no network is" if open_places else ""
     return f"{', '.join(words)}{rest}"
 
@@ -155,7 +157,7 @@ def _second_sentence(best: Result, last: State, comparisons: Sequence[Comparison
     facts = "; ".join(parts)
     sentences = [f"{facts[0].upper()}{facts[1:]}."]
     if len(seen.methods) > 2:
-        return " ".join([*sentences, ahead_sentence(seen, best.preset), simultaneous_sentence(seen)])
+        return " ".join([*sentences, ahead_sentence(seen, best.preset), intervals_sentence(seen)])
     for comparison in comparisons:
         other = comparison.first if comparison.second is best else comparison.second
         steps = [step for step in comparison.steps if same_moment(step, last)]
@@ -171,8 +173,10 @@ def _against(other: str, step: Step, sign: int, *, same_chips: bool) -> str:
     ends = [None if end is None else sign * end for end in points_interval(difference)]
     low, high = ends[::sign]
     if difference.seen is False:
-        known = "all chips alike: no interval" if low is None else f"95 % interval {interval(low, high)} points"
-        return f"No difference to {other} seen ({known}{mark})."
+        if low is None:
+            return f"All chips differ from {other} by {signed(sign * difference.mean)} points: no interval{mark}."
+        known = f"{signed(sign * difference.mean)} points, 95 % interval {interval(low, high)}{mark}"
+        return f"The difference to {other} is not significant ({known})."
     mean = sign * difference.mean
     change = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} {other}" if mean else f"equal to {other}"
     known = "one chip" if low is None else f"95 % interval {interval(low, high)}"

@@ -55,6 +55,8 @@ class Crossing:
 class Lifetime:
     """Crossings of one threshold [%] by the mean, the ends of its 95 % interval, and the 5th percentile of the chips.
 
+    Of the few chips that are simulated the 5th percentile lies near the weakest one, and no interval is given for it.
+
     low and high: where the lower and the upper end of the interval of the mean cross; together they hold the lifetime
     with 95 %. None, like `weakest`, where a single instance allows none. loss: threshold below digital [points].
     """

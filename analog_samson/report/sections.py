@@ -21,8 +21,8 @@ from analog_samson.report.sentences import (
     decisions_sentence,
     helps_sentence,
     hurts_sentence,
+    intervals_sentence,
     lifetime_sentence,
-    simultaneous_sentence,
     where_sentence,
     yield_sentence,
 )
@@ -83,7 +83,7 @@ def study_view(runs: Sequence[Run]) -> StudyView:
     several = len(seen.methods) > 1 and bool(seen.differences)
     wide = shows_study(seen) and bool(seen.entries)
     return StudyView(
-        sentences=(simultaneous_sentence(seen),) if several else (),
+        sentences=(intervals_sentence(seen),) if several else (),
         comparisons=blocks,
         tables=(differences_grid(seen), ranks_grid(seen)) if wide else (),
         frontier=frontier_grid(seen) if len(seen.methods) > 1 and seen.entries else None,

@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analog_samson.report.answer_tables import crossing_time, loss_words
-from analog_samson.report.comparison import family_size
 from analog_samson.report.digest import Result
 from analog_samson.report.explanation import Explanation, Layer, Outcomes, Remedy
 from analog_samson.report.lifetime import Crossing, Fate, lifetimes, thresholds
 from analog_samson.report.statistics import Difference, Ends, points_interval
 from analog_samson.report.study import Entry, Study
-from analog_samson.report.wording import interval, marked, optional, signed, state_label
+from analog_samson.report.wording import coverage, interval, marked, no_interval, optional, signed, state_label
 from analog_samson.report.yields import yield_at
 
 _NO_INTERVAL = "one chip: no interval"
-_OVER_CHIPS = "That is over chips: what it says holds for these test images."
 
 
 def lifetime_sentence(result: Result, threshold: float | None) -> str | None:
@@ -27,7 +25,7 @@ def lifetime_sentence(result: Result, threshold: float | None) -> str | None:
     text = f"Threshold {one.threshold:.1f} %{digital}: the mean {_falls(one.mean)}"
     if one.weakest is None:
         return f"{text}; {_NO_INTERVAL} and no percentile."
-    return f"{text}; the 5th percentile of the {one.instances} chips {_falls(one.weakest)}."
+    return f"{text}; the 5th percentile of chips ({no_interval(one.instances)}) {_falls(one.weakest)}."
 
 
 def yield_sentence(result: Result, threshold: float | None) -> str | None:
@@ -46,7 +44,7 @@ def yield_sentence(result: Result, threshold: float | None) -> str | None:
 
 
 def hurts_sentence(explanation: Explanation) -> str:
-    """The effects that are seen to cost accuracy, taken away or alone, or that there is none; and measured how."""
+    """The effects that cost accuracy significantly, where removed or in isolation, and what that is measured from."""
     if not explanation.effects:
         return "Nothing was taken away from this device."
     away = [(e.name, e.gain_without) for e in explanation.effects if _costs(e.gain_without)]
@@ -56,14 +54,14 @@ def hurts_sentence(explanation: Explanation) -> str:
     said = [f"{name} costs {_size(loss)}" for name, loss in alone if loss is not None]
     if said:
         when = "" if sentences else _when(explanation)
-        sentences.append(f"Seen alone only{when}: {', '.join(said)}.")
+        sentences.append(f"Significant only in isolation{when}: {', '.join(said)}.")
     if not sentences:
-        sentences.append(_not_seen(explanation))
+        sentences.append(_none_significant(explanation))
     return " ".join([*sentences, _measured_how(explanation)])
 
 
 def where_sentence(explanation: Explanation) -> str | None:
-    """The layer that loses most of those that are seen to lose alone, or that none is."""
+    """The most sensitive layer, if any layer alone loses significantly."""
     if not explanation.layers:
         return None
     first = explanation.layers[0]
@@ -72,17 +70,17 @@ def where_sentence(explanation: Explanation) -> str | None:
         worst = first
     when, here = _when(explanation), _here(explanation)
     if worst is None and first.decides.mean <= 0:
-        return f"No layer alone is seen to lose{when}, and none loses on average{here}."
+        return f"No layer alone loses significantly{when}, and none loses on average{here}."
     if worst is None:
-        return f"No layer alone is seen to lose{when}; the most is lost by {first.path}, {_layer_size(first)}{here}."
+        return f"No layer alone loses significantly{when}; {first.path} loses most, {_layer_size(first)}{here}."
     shares = "" if worst.macs_percent is None else f", with {worst.macs_percent:.1f} % of the MACs"
     devices = "" if worst.devices_percent is None else f" and {worst.devices_percent:.1f} % of the devices"
-    name = "The most sensitive layer is" if worst is first else "The layer that is seen to lose most is"
+    name = "The most sensitive layer is" if worst is first else "The layer with the largest significant loss is"
     return f"{name} {worst.path}: alone on the device it costs {_layer_size(worst)}{shares}{devices}{when}{here}."
 
 
 def helps_sentence(explanation: Explanation) -> str | None:
-    """The remedy that gains most, or that none is seen to help."""
+    """The remedy with the largest gain, if any remedy helps significantly."""
     gains = [(remedy, remedy.gain) for remedy in explanation.remedies if remedy.gain is not None]
     changed = [(remedy, gain) for remedy, gain in gains if not remedy.name.endswith("(as it is)")]
     if not changed:
@@ -91,7 +89,7 @@ def helps_sentence(explanation: Explanation) -> str | None:
     seen = [(r, g) for r, g in changed if g.seen and g.mean > 0]
     if not seen and (gain.seen is not None or gain.mean <= 0):
         largest = f"the largest gain is that of {_remedy(remedy)}, {_points(gain)}{_here(explanation)}"
-        return f"Nothing tried is seen to help{_when(explanation)}; {largest}."
+        return f"No remedy helps significantly{_when(explanation)}; {largest}."
     remedy, gain = max(seen, key=lambda pair: pair[1].mean) if seen else (remedy, gain)
     return f"What helps most{_when(explanation)}: {_remedy(remedy)}, {_points(gain)}{_here(explanation)}."
 
@@ -106,7 +104,7 @@ def decisions_sentence(explanation: Explanation, outcomes: Outcomes) -> str:
 
 
 def ahead_sentence(study: Study, preset: str) -> str:
-    """Who is ahead on a preset at its last shared moment, or between whom no difference is seen; with n and spread."""
+    """Which network is best on a preset at its last shared moment, and whether significantly so; with n and spread."""
     entries = study.on(preset)
     if not entries:
         return f"On {preset}, the networks share no moment."
@@ -124,9 +122,11 @@ def _standing(study: Study, entries: Sequence[Entry]) -> str:
         level = level_with(study, entries[0])
         return f", {f'level with {and_list(level)}' if level else 'the highest'} ({_NO_INTERVAL})"
     if study.ahead(entries[0].preset) is not None:
-        return f", ahead of {_all_others(entries)}"
+        return f", significantly more than {_all_others(entries)}"
     equal = not_beaten(study, entries[0])
-    return f"; no difference to {and_list(equal)} is seen" if equal else ", not compared with every other network"
+    return (
+        f", not significantly different from {and_list(equal)}" if equal else ", not compared with every other network"
+    )
 
 
 def _spread_and_lead(study: Study, entries: Sequence[Entry]) -> list[str]:
@@ -150,18 +150,15 @@ def _difference_to(study: Study, best: Entry, other: Entry) -> Difference | None
     return None
 
 
-def simultaneous_sentence(study: Study) -> str:
-    """For how many intervals 95 % hold at once, and what they do not cover."""
-    count = family_size([comparison for comparison, _ in study.differences])
+def intervals_sentence(study: Study) -> str:
+    """What the intervals of the differences between networks cover, and what they do not."""
     if all(step.difference.n == 1 for _, step in study.differences):
         return "No difference has an interval: that takes two networks on two equal chips or more."
-    if count == 1:
-        return f"The interval of the difference is Student's t, 95 %. {_OVER_CHIPS}"
-    return f"The intervals of all {count} differences hold at once with 95 % (Student's t, Bonferroni). {_OVER_CHIPS}"
+    return coverage(sum(step.difference.low is not None for _, step in study.differences))
 
 
 def not_beaten(study: Study, best: Entry) -> list[str]:
-    """Networks on the preset to which the best one is not seen to differ."""
+    """Networks on the preset from which the best one does not differ significantly."""
     return [
         other.method
         for comparison, step in study.differences
@@ -216,12 +213,12 @@ def _below(loss: float) -> str:
 
 
 def _costs(difference: Difference | None) -> bool:
-    """Whether a loss, or a gain by taking something away, is seen."""
+    """Whether something costs accuracy significantly."""
     return difference is not None and bool(difference.seen) and difference.mean > 0
 
 
-def _not_seen(explanation: Explanation) -> str:
-    """That no effect is seen to cost accuracy, with the largest change."""
+def _none_significant(explanation: Explanation) -> str:
+    """That no effect costs accuracy significantly, with the largest change."""
     changes = [(f"taking {effect.name} away", effect.gain_without) for effect in explanation.effects]
     changes += [(f"the loss by {effect.name} alone", effect.loss_alone) for effect in explanation.effects]
     measured = [(doing, change) for doing, change in changes if change is not None]
@@ -229,7 +226,7 @@ def _not_seen(explanation: Explanation) -> str:
     if change.seen is None:
         doing, change = max(measured, key=lambda pair: abs(pair[1].mean))
         return f"{_first_upper(doing)} changes most, {_points(change)}{_when(explanation)}."
-    return f"No single effect is seen to cost accuracy{_when(explanation)}; {doing}: {_points(change)}."
+    return f"No single effect costs accuracy significantly{_when(explanation)}; {doing}: {_points(change)}."
 
 
 def _measured_how(explanation: Explanation) -> str:
@@ -261,7 +258,7 @@ def _size(difference: Difference) -> str:
 def _between(difference: Difference, ends: Ends, digits: int = 1) -> str:
     if difference.n == 1:
         return _NO_INTERVAL
-    return "all chips alike: no interval" if ends[0] is None else f"interval {interval(*ends, digits)}"
+    return "all chips alike: no interval" if ends[0] is None else f"95 % interval {interval(*ends, digits)}"
 
 
 def _first_upper(text: str) -> str:

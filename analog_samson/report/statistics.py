@@ -30,8 +30,9 @@ class Summary:
 class Difference:
     """Mean of paired differences with its interval, over chips: it holds for the test images that were used.
 
-    seen: whether the interval leaves out zero; None where n = 1 allows no interval, False where equal differences allow
-    none (see `paired_difference`). family: for how many comparisons together the intervals hold with 95 %.
+    seen: whether the difference is significant, which means that the interval excludes zero; None where n = 1 allows no
+    interval, False where equal differences allow none (see `paired_difference`). family: the number of comparisons
+    whose intervals hold together with 95 %; 1 in a report, where every difference has an interval of its own.
     """
 
     mean: float
@@ -87,7 +88,7 @@ def paired_difference(
     Both maps are value by instance. Instance i is the same simulated chip in both, so its own luck cancels.
     family: number of comparisons whose intervals are to hold at once.
     images: as for `summarize`. Without it nothing keeps the spread from zero, and differences that are all equal have
-    no interval and are not seen. Nor is one with a value that is not finite; its mean is NaN.
+    no interval and are not significant. Nor is one with a value that is not finite; its mean is NaN.
 
     >>> found = paired_difference({0: 80.0, 1: 81.0}, {0: 81.0, 1: 82.0}, images=100)
     >>> found.mean, round(found.low, 2), found.seen

@@ -1,6 +1,6 @@
-"""Several networks on one or several presets, seen together: who is ahead, who is on the frontier, who ranks where.
+"""Several networks on one or several presets: which is best, which are on the frontier, and their ranks.
 
-Everything is told at one moment of each preset: the last one that all networks on it were simulated at.
+Everything is compared at one moment of each preset: the last one that all networks on it were simulated at.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ class Entry:
     """One network on one preset at the preset's last shared moment.
 
     method: the network's name with its AdaBS setting. rank: place by mean accuracy, 1 the best, over the chips that
-    all networks on the preset have where they were compared on such. best_rank and worst_rank: how far the place could
-    shift within the simultaneous intervals of the differences. on_frontier: no other network on the preset is at least
+    all networks on the preset have where they were compared on such. best_rank and worst_rank: the ranks that
+    the networks which differ significantly leave open. on_frontier: no other network on the preset is at least
     as accurate both digitally and, on those chips, here, and better in one.
     """
 
@@ -52,7 +52,7 @@ class Study:
         return next((e for e in self.entries if (e.method, e.preset) == (method, preset)), None)
 
     def ahead(self, preset: str) -> Entry | None:
-        """The network that is seen to be better than every other one on the preset, if there is one."""
+        """The network that is significantly better than every other one on the preset, if there is one."""
         entries = self.on(preset)
         return entries[0] if len(entries) > 1 and entries[0].worst_rank == 1 else None
 
@@ -124,7 +124,7 @@ def _means(states: Sequence[State], *, paired: bool) -> list[float]:
 
 
 def _seen(result: Result, steps: Sequence[tuple[Comparison, Step]]) -> tuple[int, int]:
-    """By how many others a result is seen to be beaten, and how many it is seen to beat."""
+    """How many others are significantly better than a result, and how many significantly worse."""
     gains = [
         step.difference.mean * (1 if comparison.second is result else -1)
         for comparison, step in steps

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analog_samson.report.digest import Result
 from analog_samson.report.grid import Data
-from analog_samson.report.sentences import simultaneous_sentence
+from analog_samson.report.sentences import intervals_sentence
 from analog_samson.report.study import Study, method_name
 from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import marked, moment_words, series_labels, signed, state_label
@@ -21,7 +21,7 @@ def differences_caption(study: Study) -> str:
     text = f"Accuracy minus that of {first}{', or of the network named beside the preset,' if other else ''}"
     same = all(c.same_chips for c, _ in study.differences)
     text += f"{' on the same simulated chips' if same else ''} at the last time, with intervals."
-    return f"{text} {simultaneous_sentence(study)} A bar over zero: no difference seen.{_fillings(study)}"
+    return f"{text} {intervals_sentence(study)} A bar over zero: not significant.{_fillings(study)}"
 
 
 def differences_alternative(study: Study) -> str:

@@ -30,24 +30,33 @@ def differences_grid(study: Study) -> Grid:
             method_name(c.first),
             s.time_seconds,
             *(s.difference.mean, s.difference.low, s.difference.high, s.difference.n, s.difference.seen),
-            s.difference.family,
             s.mark,
         )
         for c, s in ordered
     )
-    columns = ("preset", "network", "minus", "time_seconds", "mean_points", "low_points", "high_points", "n", "seen")
+    columns = (
+        "preset",
+        "network",
+        "minus",
+        "time_seconds",
+        "mean_points",
+        "low_points",
+        "high_points",
+        "n",
+        "significant",
+    )
     return Grid(
         name="differences",
         title="Differences at the last time, points, same instances",
         headers=("preset", "state", "network", "minus", "difference", "95 % interval", "n", "what it says"),
         rows=tuple(_difference_row(comparison, step) for comparison, step in ordered),
         align="llllrrrl",
-        data=Data(columns=(*columns, "family", "mark"), rows=data),
+        data=Data(columns=(*columns, "mark"), rows=data),
     )
 
 
 def ranks_grid(study: Study) -> Grid:
-    """The place of every network on every preset, with the places that the intervals leave open; best mean first."""
+    """The rank of every network on every preset, with the ranks that the intervals leave open; best mean first."""
     ranks = {method: [study.entry(method, preset) for preset in study.presets] for method in study.methods}
     means = {method: _mean_rank(entries) for method, entries in ranks.items()}
     ordered = sorted(study.methods, key=lambda method: (means[method] is None, means[method]))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import isfinite
 
-from analog_samson.report.comparison import Comparison, Step, compare, family_size, unequal_options
+from analog_samson.report.comparison import Comparison, Step, compare, interval_count, unequal_options
 from analog_samson.report.data import state_data, step_data, sweep_data
 from analog_samson.report.digest import Result, Run, State, pilot_of
 from analog_samson.report.grid import Block, Grid
@@ -12,6 +12,7 @@ from analog_samson.report.stopping import stein_halfwidth, stein_total
 from analog_samson.report.study import is_study, method_name
 from analog_samson.report.wording import (
     NONE,
+    coverage,
     interval,
     marked,
     mean_and_std,
@@ -27,7 +28,7 @@ from analog_samson.units import format_duration
 
 SPREAD_NOTE = (
     "± is the sample standard deviation over the n instances (simulated chips); intervals are 95 %: "
-    "Student's t for accuracies and differences, a t test turned round for sigma_c."
+    "Student's t for accuracies and differences, an inverted t-test for sigma_c."
 )
 SIGMA_NOTE = (
     "Equivalent sigma_c: the strength of the generic Gaussian conductance noise at which this network has "
@@ -116,14 +117,12 @@ def notes(runs: Sequence[Run]) -> list[str]:
 
 
 def _difference_notes(runs: Sequence[Run]) -> list[str]:
-    """What the verdicts of a comparison hold for."""
-    comparisons = compare(runs)
-    count = family_size(comparisons)
-    lines = [f"The intervals of all {count} differences hold at once with 95 % (Bonferroni)."] if count > 1 else []
-    if any(step.difference.n > 1 for one in comparisons for step in one.steps):
-        counts = {_images(run) for run in runs}
-        images = f"{counts.pop()} test images" if len(counts) == 1 and None not in counts else "test images"
-        lines.append(f"Differences are over chips: what is said of them holds on these {images}.")
+    """What the intervals of the differences cover."""
+    comparisons, lines = compare(runs), []
+    if count := interval_count(comparisons):
+        images = {_images(run) for run in runs}
+        known = f"{images.pop()} " if len(images) == 1 and None not in images else ""
+        lines.append(coverage(count, f"these {known}test images"))
     apart = [one for one in comparisons if one.steps and not one.same_chips]
     if apart:
         names = "; ".join(f"{method_name(c.first)}, {method_name(c.second)} ({c.first.preset})" for c in apart)

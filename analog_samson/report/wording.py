@@ -127,14 +127,44 @@ def moment_words(state: State) -> str:
 
 
 def verdict(difference: Difference, better: str, other: str, sentence: str = "{} is higher") -> str:
-    """Which of two is better, or that no difference was seen. `better` is the one subtracted from."""
+    """Which of two is better, or "not significant": by the interval of this difference alone.
+
+    `better` is the one subtracted from.
+    """
     if difference.seen is None:
         return "n = 1: no interval"
     if not isfinite(difference.mean):
         return "not finite"
+    if difference.low is None:
+        return "all chips alike: no interval"
     if not difference.seen:
-        return "no difference seen"
+        return "not significant"
     return sentence.format(better if difference.mean > 0 else other)
+
+
+def coverage(count: int, images: str = "these test images") -> str:
+    """What the intervals of so many differences cover, and how many are significant by chance.
+
+    >>> coverage(1)
+    "The 95 % interval of the difference is Student's t over chips, for these networks and these test images."
+    """
+    where = f"for these networks and {images}"
+    if count == 1:
+        return f"The 95 % interval of the difference is Student's t over chips, {where}."
+    return (
+        f"Each of the {count} differences has its own 95 % interval (Student's t over chips), {where}: "
+        "where nothing differs, about one in twenty is significant by chance."
+    )
+
+
+def no_interval(*counts: int) -> str:
+    """What is said beside the 5th percentile of a few chips, which lies near the weakest one.
+
+    >>> no_interval(10), no_interval(5, 10)
+    ('no interval: n = 10', 'no interval: n = 5 to 10')
+    """
+    ends = dict.fromkeys((min(counts), max(counts)))
+    return f"no interval: n = {' to '.join(map(str, ends))}"
 
 
 def instance_count(n: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from analog_samson.report.grid import Block, Grid, csv_text, render_text
-from analog_samson.sharpness.correlation import METHOD_OF_INTERVAL, Correlation, correlate
+from analog_samson.sharpness.correlation import DEPENDENCE, METHOD_OF_INTERVAL, Correlation, correlate
 from analog_samson.sharpness.robustness import Robustness
 
 PERCENT = "keskar"  # the one measure that is not in nats
@@ -149,7 +149,10 @@ def _how_to_read(found: Correlations) -> str:
     if not ends:
         return "No correlation has an interval: too few checkpoints to say anything."
     clear = sum(low > 0 or high < 0 for low, high in ends)
-    return f"{METHOD_OF_INTERVAL}. {clear} of {len(ends)} intervals leave 0 out."
+    return (
+        f"{METHOD_OF_INTERVAL}, each by itself: {clear} of {len(ends)} are significant (their interval excludes 0), "
+        f"about one in twenty would be by chance. {DEPENDENCE}"
+    )
 
 
 def rows_as_csv(study: Study) -> str:
