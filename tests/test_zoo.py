@@ -17,6 +17,7 @@ import pytest
 import torch
 from networks import seeded
 from small import SMALL, Small
+from torch import nn
 
 from analog_samson.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.cli.main import main
@@ -111,8 +112,11 @@ def test_page_of_the_zoo_tells_what_the_cards_say():
     adapted = {name: load_card(name).measured[0] for name in (AVERAGE, NAME, SOUP)}
     aged = {each.time_seconds: each.mean_percent for each in adapted[SOUP].aged if each.adabs}
     digital = adapted[SOUP].digital_percent
-    assert f"goes from {digital:.2f} % digitally to {aged[day]:.2f} % after a simulated day" in page
-    assert f"and {aged[year]:.2f} % after a year, with AdaBS" in page
+    own = {each.time_seconds: each.mean_percent for each in adapted[SOUP].aged if not each.adabs}
+    assert f"`{SOUP}` has {digital:.2f} % digitally. With AdaBS it has {aged[day]:.2f} % after a simulated day" in page
+    assert (
+        f"and {aged[year]:.2f} % after a year, without AdaBS {own[day]:.2f} % and {own[year]:.2f} % (10 chips" in page
+    )
     noisy = {name: next(each.mean_percent for each in card.noisy if each.adabs) for name, card in adapted.items()}
     assert f"with AdaBS {noisy[AVERAGE]:.2f} % at sigma_c = 0.4, the first {noisy[NAME]:.2f} %" in page
     assert f"it has {noisy[SOUP]:.2f} % at sigma_c = 0.4" in page
@@ -120,11 +124,48 @@ def test_page_of_the_zoo_tells_what_the_cards_say():
     told = " ".join((docs / "ingredients.md").read_text(encoding="utf-8").split())
     for name, numbers in zip((AVERAGE, SOUP), four, strict=True):
         assert f"`{name}` has {numbers[0]:.2f}, {numbers[1]:.2f}, {numbers[2]:.2f} and {numbers[3]:.2f} %" in told
+    for words in ("exact products", "a year is extrapolated", "1,000 training images", "all 10,000 of them"):
+        assert words in page
+    weights = sum(each.weight.numel() for each in mapped(restore_model(load_checkpoint(f"zoo:{SOUP}"))))
+    assert f"the ResNet-32 here has {weights:,} on tiles" in page
 
 
 def _adapted(measured) -> list[float]:
     """With AdaBS after a day and after a year on PCM."""
     return [each.mean_percent for each in measured.aged if each.adabs and each.time_seconds > 1]
+
+
+def mapped(model: nn.Module) -> list[nn.Module]:
+    """The layers whose weights go on tiles."""
+    return [layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_card_says_what_its_accuracies_rest_on(name):
+    card = load_card(name)
+    text, measured = card_text(card), card.measured[0]
+    headline = text.split("\n\n")[1]
+    year = [each for each in measured.aged if each.time_seconds == 31536000.0]
+    assert "(exact products, no converters)" in headline
+    for each in year:
+        assert (
+            f"{each.mean_percent:.2f} ± {each.std_points:.2f} % {'with' if each.adabs else 'without'} AdaBS" in headline
+        )
+    assert f"({year[0].chips} chips, {measured.images:,} images)" in headline
+    assert "on 1,000 training images before the test" in text
+    assert re.search(r"developed against the CIFAR-10 test images, all 10,000 of them", text, re.IGNORECASE)
+
+
+def test_card_of_converters_and_fewer_calibration_images_says_so():
+    card = json.loads((FOLDER / f"{NAME}.json").read_text())
+    measured = card["measured"][0]
+    measured["command"] += " --calibration-limit 200"
+    for each in measured["aged"]:
+        each["preset"] = "pcm_rasch_2023"
+    text = card_text(parse_card(json.dumps(card), "net.json"))
+    assert "On `pcm_rasch_2023` (converters) after 1y (extrapolated): " in text
+    assert "no converters" not in text
+    assert "on 200 training images before the test" in text
 
 
 # Names

@@ -1,6 +1,7 @@
 """A card as text: for `zoo show`, for the Markdown file beside the weights, and all cards as one table."""
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 
 from analog_samson.presets.search import load_preset
 from analog_samson.report.grid import Grid, render_markdown
@@ -9,6 +10,7 @@ from analog_samson.units import format_duration
 from analog_samson.zoo.schema import Aged, Card, Measurement, Noisy, Origin
 
 _ABSENT = "-"
+_CALIBRATION_LIMIT = "1000"  # of `analog-samson simulate` where its command names none
 
 
 def card_text(card: Card) -> str:
@@ -21,8 +23,9 @@ def card_text(card: Card) -> str:
             f"```text\n{use}\n```",
             "## Accuracy",
             _accuracies(card),
-            "Deviations are over simulated chips. The commands, by number:",
+            " ".join([*_conditions(card), "Deviations are over simulated chips. The commands, by number:"]),
             "\n".join(_commands(card)),
+            *(["## Selection and remarks", card.remarks] if card.remarks else []),
             "## Training",
             _training(card),
             "```text\n" + "\n".join(card.training.commands) + "\n```",
@@ -30,7 +33,6 @@ def card_text(card: Card) -> str:
             "\n".join(_origins(card)),
             "## File",
             _file(card),
-            *([card.remarks] if card.remarks else []),
         ]
     )
 
@@ -47,7 +49,8 @@ def list_grid(cards: Sequence[Card]) -> Grid:
         for card in cards
     ]
     return Grid(
-        title="Networks that come with the package; accuracies in percent, mean +- standard deviation over chips",
+        title="Networks that come with the package; accuracies in percent, mean +- standard deviation over chips. "
+        + " ".join(_products(dict.fromkeys(map(_preset, cards)))).rstrip("."),
         headers=headers,
         rows=tuple(rows),
         align="lllrrlrrr",
@@ -55,13 +58,47 @@ def list_grid(cards: Sequence[Card]) -> Grid:
 
 
 def _headline(card: Card) -> str:
-    """What it is and what it keeps, in a sentence."""
-    plain, adapted = (_last(card, adabs) for adabs in (False, True))
-    after = f"{_shown(plain)} % after {_time(_preset(card), _latest(card))} on `{_preset(card)}`"
+    """What it is and what it keeps, in a sentence for each preset: the latest time, without and with AdaBS."""
+    digital = f"`{card.network.model}` for {card.data.title}: {card.measured[0].digital_percent:.2f} % digitally."
+    return " ".join([digital, *(_kept(card, preset) for preset in dict.fromkeys(aged.preset for aged in _aged(card)))])
+
+
+def _kept(card: Card, preset: str) -> str:
+    """What the network keeps on a preset, with chips and images."""
+    latest = max(aged.time_seconds for aged in _aged(card) if aged.preset == preset)
+    found = {
+        a.adabs: (a, m.images) for m in card.measured for a in m.aged if (a.preset, a.time_seconds) == (preset, latest)
+    }
+    (first, images), *_ = found.values()
+    adapted = f", {_shown(found[True][0])} % with AdaBS" if True in found else ""
+    plain = f"{_shown(found[False][0])} % without AdaBS" if False in found else ""
+    products = "converters" if load_preset(preset).periphery.model == "converters" else "exact products, no converters"
     return (
-        f"`{card.network.model}` for {card.data.title}: {card.measured[0].digital_percent:.2f} % digitally, {after}"
-        + (f", {_shown(adapted)} % with AdaBS." if adapted else ".")
+        f"On `{preset}` ({products}) after {_time(preset, latest)}: {f'{plain}{adapted}'.lstrip(', ')} "
+        f"({first.chips} chips, {images:,} images)."
     )
+
+
+def _conditions(card: Card) -> Iterator[str]:
+    """What an accuracy on chips rests on: products, and the images of AdaBS."""
+    yield from _products(dict.fromkeys(aged.preset for aged in _aged(card)))
+    adapted = [each.command for each in card.measured if any(number.adabs for number in (*each.aged, *each.noisy))]
+    for limit in dict.fromkeys(_option(command, "--calibration-limit", _CALIBRATION_LIMIT) for command in adapted):
+        images = f"{int(limit):,} training images"
+        yield f"AdaBS recomputes the batch-norm statistics of each chip on {images} before the test."
+
+
+def _products(presets: Iterable[str]) -> Iterator[str]:
+    """Which of the presets leave converters out."""
+    exact = [f"`{name}`" for name in presets if name != _ABSENT and load_preset(name).periphery.model != "converters"]
+    if exact:
+        yield f"Products on {', '.join(exact)} are exact: no converters."
+
+
+def _option(command: str, name: str, default: str) -> str:
+    """The value of an option in a command, or what the command takes without it."""
+    words = shlex.split(command)
+    return words[words.index(name) + 1] if name in words else default
 
 
 def _aged(card: Card) -> list[Aged]:

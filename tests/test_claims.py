@@ -1,0 +1,80 @@
+"""What README claims: every figure is one of the study's page or of a committed result, with what it rests on."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+WORDS = " ".join(README.split())
+STUDY = (ROOT / "docs" / "results" / "index.md").read_text(encoding="utf-8")
+NETWORKS = {"ResNet-20": "ResNet-20, fine-tuned", "ResNet-32": "ResNet-32, fine-tuned"}
+
+
+def table_after(text: str, heading: str, first: str) -> list[dict[str, str]]:
+    """The rows of the first table after a heading whose first column is `first`, by column."""
+    rest = text.partition(heading)[2]
+    lines = rest[rest.index(f"| {first} |") :].partition("\n\n")[0].splitlines()
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def numbers(cell: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d+\.?\d*", cell)]
+
+
+def test_table_of_trainings_is_that_of_the_study():
+    told = table_after(README, "## What training changes", "network")
+    assert {row["network"] for row in told} == set(NETWORKS)
+    for row in told:
+        page = table_after(STUDY, f"## {NETWORKS[row['network']]}", "method")
+        (found,) = [one for one in page if one["method"] == row["fine-tuned with"]]
+        columns = {"one year": "1 year", "one year, AdaBS": "1 year, AdaBS", "sigma 0.4, AdaBS": "σ 0.4, AdaBS"}
+        for column in ("trainings", "digital", *columns):
+            assert row[column] == found[columns.get(column, column)], (row, column)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_lead_of_ascent_with_clipping_is_told_with_the_intervals_of_the_study(network):
+    contrasts = table_after(STUDY, "## Primary contrasts", "setting")
+    found = {
+        row["condition"]: row
+        for row in contrasts
+        if row["setting"].startswith(f"{network} fine-tuned")
+        and row["contrast"] == "SAMSON p=inf + clipping − SGD + clipping"
+    }
+    told = WORDS.partition(f"On {network} by ")[2].partition(". ")[0]
+    for condition in ("1 year, AdaBS", "σ 0.4, AdaBS"):
+        mean, low, high = numbers(found[condition]["points, 95 % interval"])
+        assert re.search(rf"{mean}[^\[]*\[{low:.2f}, {high:.2f}\]", told), condition
+        assert ("not significant" in found[condition]["p (Holm)"]) == ("not significant after Holm" in told)
+
+
+def test_loss_from_scratch_and_ingredients_are_those_of_the_study():
+    page = " ".join(STUDY.split())
+    found = re.search(
+        r"reaches ([\d.]+) % digitally, SGD \+ clipping ([\d.]+) %: a loss of ([\d.]+) points on all test images "
+        r"\(([\d.]+) on the first",
+        page,
+    )
+    assert found is not None
+    ours, other, lost, few = found.groups()
+    assert f"reaches {ours} % digitally, clipped SGD {other} %: {lost} points lost, {few} on the first" in WORDS
+    rows = {row["ingredient"]: row for row in table_after(STUDY, "## ResNet-20, ingredients", "ingredient")}
+    year, noisy = (
+        [numbers(rows[name][column]) for name in ("SAMSON", "the teacher")] for column in list(rows["SAMSON"])[1:]
+    )
+    assert f"cost {-year[0][0]} and {-year[1][0]} points after a year" in WORDS
+    gains = [f"{mean} ([{low}, {high}])" for mean, low, high in noisy]
+    assert f"gain {' and '.join(gains)} at sigma 0.4" in WORDS
+
+
+def test_readme_says_what_its_figures_rest_on():
+    for fact in ("no converters", "exact products", "on 1,000 training images", "first 2,500", "extrapolated"):
+        assert fact in WORDS
+    assert "identical to clipped ASAM with radius rho / c" in WORDS
+    limits = WORDS.partition("## What is not modelled")[2].partition("## ")[0].lower()
+    for missing in ("energy", "latency", "area", "temperature", "stuck", "read noise", "adc"):
+        assert missing in limits
+    assert not re.search(r"paper's order|decided against|tuned alike", WORDS, re.IGNORECASE)
