@@ -1,7 +1,7 @@
 """Accuracy and loss of any module on labelled images."""
 
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -124,14 +124,57 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, bf16
     return Evaluation(100 * int(correct) / count, float(loss) / count, count)
 
 
+_EXPECTED_BATCHES = "expected batches (x, labels): x one tensor (N, ...), labels whole numbers (N,)"
+
+
 def _pairs(batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches, each of them seen to be a pair."""
+    """The batches as pairs (x, int64 labels); DataError for what is no labelled batch of a classifier."""
     for batch in batches:
+        if isinstance(batch, Mapping):
+            raise DataError(f"data: got a dict with {_keys(batch)} as a batch; {_EXPECTED_BATCHES}; {_WRAP}")
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             got = type(batch).__name__
             raise DataError(f"data: expected batches (x, y), such as [(x, y)] or a DataLoader, got a {got} as a batch")
         x, y = batch
-        yield x, y
+        if not isinstance(x, Tensor):
+            kind = f"a dict with {_keys(x)}" if isinstance(x, Mapping) else f"a {type(x).__name__}"
+            raise DataError(f"data: got {kind} as x; {_EXPECTED_BATCHES}; {_WRAP}")
+        yield x, _labels(y)
+
+
+_WRAP = "wrap the network in a module whose forward takes one tensor and returns logits (N, classes)"
+
+
+def _keys(mapping: Mapping[Any, Any]) -> str:
+    return ", ".join(map(str, list(mapping)[:5])) or "no keys"
+
+
+def _labels(y: object) -> Tensor:
+    """Labels as int64 (N,), or a DataError that says what they are instead and how to turn them into labels."""
+    if not isinstance(y, Tensor):
+        kind = f"a dict with {_keys(y)}" if isinstance(y, Mapping) else f"a {type(y).__name__}"
+        raise DataError(f"data: got {kind} as labels; {_EXPECTED_BATCHES}; give the class labels as one tensor")
+    if y.ndim == 1 and not y.is_floating_point() and not y.is_complex():
+        return y.long()
+    got = f"labels {tuple(y.shape)} of {str(y.dtype).removeprefix('torch.')}"
+    raise DataError(f"data: {got}; expected class labels (N,), whole numbers; {_label_remedy(y)}")
+
+
+def _label_remedy(y: Tensor) -> str:
+    """What targets of this kind are, and what to do with them."""
+    if y.ndim == 2 and y.shape[1] > 1 and not y.is_complex():
+        if bool(((y == 0) | (y == 1)).all()):
+            if bool((y.sum(1) == 1).all()):
+                return "these are one-hot: give y.argmax(1)"
+            return "these name several classes of a sample (multi-label), which accuracy cannot judge"
+        if not y.is_floating_point():
+            return "flatten (N, T) labels of sequences together with the logits (N, T, classes)"
+        return "these are class probabilities or regression targets: give y.argmax(1) if they are probabilities"
+    if y.is_floating_point() and bool((y == y.round()).all()):
+        return "if these are classes, give y.flatten().long()"
+    if y.is_floating_point() or y.is_complex():
+        return "these look like regression targets; only classifiers can be evaluated"
+    return "flatten labels and logits, so that each label has one row of logits"
 
 
 def data_faults(**given: Iterable[Any] | None) -> list[str]:
@@ -168,10 +211,24 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 def check_fit(logits: object, labels: Tensor, num_classes: int | None) -> None:
     """Raise DataError unless `logits` (B, classes) suit the labels (B,) and the number of classes."""
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(labels):
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise DataError(f"the network returns {shape} for {len(labels)} images; expected logits (images, classes)")
+    if not isinstance(logits, Tensor):
+        inside = "its .logits" if hasattr(logits, "logits") else "the logits among them"
+        raise DataError(
+            f"the network returns a {type(logits).__name__} for {len(labels)} samples; expected one tensor of logits "
+            f"(N, classes); wrap the network in a module that returns {inside}"
+        )
+    if logits.ndim != 2 or len(logits) != len(labels):
+        raise DataError(
+            f"the network returns {tuple(logits.shape)} for {len(labels)} samples; expected logits (N, classes) and "
+            "labels (N,); flatten both where each position has a label of its own"
+        )
     outputs = logits.shape[1]
+    if outputs < 2:
+        raise DataError(
+            f"the network returns {tuple(logits.shape)}, one number a sample: regression, or a binary classifier with "
+            "one logit z; expected logits (N, classes) with a column for each class; wrap a binary classifier to "
+            "return torch.cat([0 * z, z], 1); regression cannot be evaluated"
+        )
     if num_classes is not None and outputs != num_classes:
         raise DataError(
             f"the network tells {outputs} classes apart, the data has {num_classes}; use a network with {num_classes} "
@@ -202,7 +259,7 @@ def _first_forward(model: nn.Module, x: Tensor, y: Tensor, bf16: bool, classes: 
         check_initialised(model)
         explain_channels(model, x, error)
         size = " x ".join(map(str, x.shape[1:]))
-        raise DataError(f"the network cannot run on images of {size}: {_told(error)}") from error
+        raise DataError(f"the network cannot run on inputs of {size}: {_told(error)}") from error
     check_fit(logits, y, classes)
     return logits
 

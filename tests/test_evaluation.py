@@ -140,7 +140,7 @@ def test_one_channel_data_into_a_three_channel_network_is_refused(name):
 
 def test_failure_inside_a_network_is_told_with_the_size_of_the_images():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(5, 10))
-    words = "cannot run on images of 3 x 8 x 8: mat1 and mat2 shapes cannot be multiplied"
+    words = "cannot run on inputs of 3 x 8 x 8: mat1 and mat2 shapes cannot be multiplied"
     with pytest.raises(DataError, match=words) as caught:
         evaluate(model, batches(made_set()))
     assert isinstance(caught.value.__cause__, RuntimeError)
@@ -158,7 +158,7 @@ class _Raising(nn.Module):
 @pytest.mark.parametrize("error", [TypeError("no int"), KeyError("head"), AttributeError("'x'"), ZeroDivisionError()])
 def test_whatever_a_forward_raises_is_told_with_its_type_and_place(error):
     told, kind = str(error) or "no reason given", type(error).__name__
-    words = rf"cannot run on images of 3 x 8 x 8: {told} \({kind} at .*test_evaluation\.py:\d+\)"
+    words = rf"cannot run on inputs of 3 x 8 x 8: {told} \({kind} at .*test_evaluation\.py:\d+\)"
     with pytest.raises(DataError, match=words):
         evaluate(_Raising(error), batches(made_set()))
 
@@ -172,7 +172,7 @@ def test_what_says_enough_by_itself_is_passed_on(error):
 
 @pytest.mark.parametrize(("model", "shape"), [(nn.Identity(), r"\(4, 3, 8, 8\)"), (nn.Flatten(0), r"\(768,\)")])
 def test_output_that_is_no_logits_is_refused(model, shape):
-    with pytest.raises(DataError, match=rf"returns {shape} for 4 images; expected logits"):
+    with pytest.raises(DataError, match=rf"returns {shape} for 4 samples; expected logits"):
         evaluate(model, batches(made_set()))
 
 
@@ -245,3 +245,75 @@ def test_empty_batch_counts_nothing():
     assert evaluate(nn.Identity(), [empty, good, empty]).count == 2
     with pytest.raises(DataError, match="the data has no samples"):
         evaluate(nn.Identity(), [empty])
+
+
+class Output:
+    """As transformers returns it."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        self.logits = logits
+
+
+class Returning(nn.Module):
+    def __init__(self, make) -> None:
+        super().__init__()
+        self.make = make
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.make(x)
+
+
+X = torch.eye(4)
+LABELS = torch.tensor([0, 1, 0, 1])
+UNFIT = {
+    "regression target": ((X, torch.rand(4)), ["(4,) of float32", "expected class labels (N,)", "regression"]),
+    "whole floats": ((X, LABELS.double()), ["(4,) of float64", "y.flatten().long()"]),
+    "one-hot": ((X, F.one_hot(LABELS)), ["(4, 2) of int64", "one-hot", "y.argmax(1)"]),
+    "one-hot floats": ((X, F.one_hot(LABELS).float()), ["(4, 2) of float32", "one-hot", "y.argmax(1)"]),
+    "multi-label": ((X, torch.ones(4, 3)), ["(4, 3) of float32", "multi-label"]),
+    "probabilities": ((X, torch.full((4, 2), 0.5)), ["(4, 2) of float32", "probabilities or regression"]),
+    "sequence labels": ((X, torch.full((4, 3), 7)), ["(4, 3) of int64", "flatten"]),
+    "segmentation": ((X, torch.zeros(4, 2, 2, dtype=torch.long)), ["(4, 2, 2) of int64", "flatten"]),
+    "dict of labels": ((X, {"class": LABELS}), ["a dict with class", "as labels"]),
+    "list of labels": ((X, [0, 1, 0, 1]), ["a list as labels", "one tensor"]),
+    "dict of inputs": (({"input_ids": X}, LABELS), ["a dict with input_ids as x", "wrap the network"]),
+    "list of inputs": (([X], LABELS), ["a list as x", "wrap the network"]),
+    "dict": ({"input_ids": X, "labels": LABELS}, ["a dict with input_ids, labels as a batch", "wrap the network"]),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_batch_that_is_no_labelled_one_is_refused_with_what_to_do(name):
+    batch, facts = UNFIT[name]
+    for data in ([batch], [(X, LABELS), batch]):
+        with pytest.raises(DataError) as caught:
+            evaluate(nn.Identity(), data)
+        assert all(fact in str(caught.value) for fact in facts), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "facts"),
+    [
+        (Output, ["a Output for 4 samples", "(N, classes)", "returns its .logits"]),
+        (lambda x: (x, x), ["a tuple for 4 samples", "returns the logits among them"]),
+        (lambda x: x[:, :1], ["(4, 1)", "regression", "torch.cat([0 * z, z], 1)"]),
+        (lambda x: x[:, 0], ["(4,) for 4 samples", "(N, classes)"]),
+        (lambda x: x[:, None].expand(4, 5, 4), ["(4, 5, 4) for 4 samples", "flatten both"]),
+    ],
+    ids=["ModelOutput", "tuple", "one output", "no classes", "sequence"],
+)
+def test_output_that_is_no_logits_is_refused_with_what_to_do(make, facts):
+    with pytest.raises(DataError) as caught:
+        evaluate(Returning(make), [(X, LABELS)])
+    assert all(fact in str(caught.value) for fact in facts), str(caught.value)
+
+
+def test_one_output_made_two_as_the_message_says_gives_the_binary_loss():
+    z = torch.tensor([[0.3], [-1.0], [2.0], [0.5]])
+    found = evaluate(Returning(lambda x: torch.cat([0 * z, z], 1)), [(X, LABELS)])
+    assert found.loss == pytest.approx(F.binary_cross_entropy_with_logits(z[:, 0], LABELS.float()).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.bool])
+def test_labels_of_any_whole_type_count_as_classes(dtype):
+    assert evaluate(nn.Identity(), [(X[:2], LABELS[:2].to(dtype))]).accuracy_percent == 100

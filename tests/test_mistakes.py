@@ -77,7 +77,7 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors", "--model", SMALL["mod
             [*SIMULATE, "--data", "npz:data.npz", "--preset", "pcm_rasch_2023", "--input-range", "largest"],
             "input_range: expected one of output_error, std, got 'largest'",
         ),
-        ([*SIMULATE, "--data", "npz:large.npz", *QUICK], "the network cannot run on images of 1 x 9 x 9: "),
+        ([*SIMULATE, "--data", "npz:large.npz", *QUICK], "the network cannot run on inputs of 1 x 9 x 9: "),
         (["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", "--noise", "x"], "ratio 'x'"),
         (["compare", "run", "--times", "1y", "--seed", "9", "--adabs"], "run folders and --times, --seed, --adabs"),
         (
