@@ -22,6 +22,7 @@ _HOME = {
     "load_checkpoint": "checkpoint",
     "save_checkpoint": "checkpoint",
     "open_run": "results.store",
+    "CoverageWarning": "coverage",
 }
 __all__ = ["__version__", *_HOME]
 

@@ -47,6 +47,7 @@ def summary_text(plan: ConversionPlan) -> str:
         f"tiles        {s.tiles}, {s.utilisation_percent:.1f} % of their cells used",
         f"devices      {s.devices:,}",
         f"parameters   {s.parameters:,}, {s.analog_parameters_percent:.1f} % on analog tiles",
+        f"matrices     {s.matrix_weights:,} weights, {s.analog_matrix_weights_percent:.1f} % on analog tiles",
     ]
     if s.macs:
         lines.append(f"MACs         {s.macs:,} a sample, {s.analog_macs_percent:.1f} % on analog tiles")

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from analog_samson import rng
 from analog_samson.batchnorm import adapt_batchnorm, restored_statistics
+from analog_samson.coverage import CoverageWarning, tiles_warning
 from analog_samson.errors import InputRangeWarning, OptionError, list_faults
 from analog_samson.evaluation import data_faults, evaluate
 from analog_samson.presets.schema import Preset, check_preset
@@ -19,13 +20,15 @@ from analog_samson.report.exports import CELL_COLUMNS, cell_rows
 from analog_samson.report.input_ranges import inaccurate_layers, input_range_sentence
 from analog_samson.report.stopping import stein_total
 from analog_samson.report.validity import validity_of
-from analog_samson.results.memory import MemoryStore
+from analog_samson.results.memory import MemoryStore, Store
 from analog_samson.results.records import Record
 from analog_samson.tiles import calibrate
 from analog_samson.tiles.calibrate import InputRange, needs_calibration
 from analog_samson.tiles.convert import convert
 from analog_samson.tiles.error import weight_error
 from analog_samson.tiles.fold import Pairs, foldable, folded
+from analog_samson.tiles.plan import plan_conversion
+from analog_samson.tiles.reads import find_bypassed
 from analog_samson.tiles.state import program
 from analog_samson.units import format_duration
 
@@ -39,22 +42,6 @@ Labelled = Iterable[tuple[Tensor, Tensor]]
 Progress = Callable[[str], None]
 
 _LEAST_HALFWIDTH = 1e-4  # points; a million images move an accuracy in steps of so much
-
-
-class Store(Protocol):
-    """Where finished cells go: a run folder or memory."""
-
-    def commit(self, records: Iterable[Record]) -> None: ...
-    def has(
-        self,
-        *,
-        stage: str,
-        adabs: bool,
-        instance: int,
-        time_seconds: float | None = None,
-        sigma_c: float | None = None,
-    ) -> bool: ...
-    def records(self) -> list[Record]: ...
 
 
 @dataclass(frozen=True)
@@ -138,7 +125,8 @@ def simulate_drift(
     do not change it, and two models with the same layers on tiles, simulated with one seed, meet the same noise. Read
     noise at each time is drawn independently (aihwkit): the points of an instance share its programming and drift
     exponents. `model` is not changed. `store` keeps finished cells and is asked which are done; it is for one label and
-    preset. Raises OptionError, PlanError.
+    preset. Warns with a CoverageWarning where less than 90 % of the matrix weights are on tiles. Raises OptionError,
+    PlanError.
 
     >>> import torch
     >>> from analog_samson import load_preset
@@ -155,10 +143,15 @@ def simulate_drift(
     if isinstance(kept, MemoryStore):
         kept.expect(label, preset.name, ("digital", "drift"))
     context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
+    plan = plan_conversion(model, preset, exclude=exclude)
     first: list[Record] = []  # stored with the first chip: a simulation that cannot run at all leaves nothing behind
     if not kept.has(stage="digital", adabs=False, instance=0):
-        first = measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16)
-    analog = convert(model, preset, engine=engine, exclude=exclude)
+        with find_bypassed(model) as bypassed:
+            first = measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16)
+        plan = plan.block_bypassed(bypassed)
+    analog = convert(model, preset, engine=engine, plan=plan)
+    if warning := tiles_warning(plan.coverage()):
+        warnings.warn(f"{label}: {warning}", CoverageWarning, stacklevel=2)
     pairs = foldable(model, data) if engine == "fast" else {}
     ranges: dict[str, InputRange] = {}
     if needs_calibration(preset):

@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "analog_samson"
 # A module imports its own room and rooms above it in this list only; names on one line are one room.
 ROOMS = [
-    ["errors", "units", "allocation", "own_code", "plain_values"],
+    ["errors", "units", "allocation", "own_code", "plain_values", "coverage"],
     ["installation"],
     ["presets"],
     ["results"],
     ["report"],
     ["zoo"],
-    ["rng", "devices", "batch_check"],
+    ["rng", "devices", "batch_check", "matrices"],
     ["batchnorm"],
     ["sharpness"],
     ["device_noise"],
@@ -44,7 +44,7 @@ ROOMS = [
 ]
 ORDER = {name: place for place, names in enumerate(ROOMS) for name in names}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-LIGHT = ("errors", "units", "plain_values", "presets", "results", "report", "zoo")
+LIGHT = ("errors", "units", "plain_values", "coverage", "presets", "results", "report", "zoo")
 
 
 def room_of(path: Path) -> str:

@@ -26,6 +26,7 @@ from analog_samson.cli import (
     zoo,
 )
 from analog_samson.cli.interruption import told_when_interrupted
+from analog_samson.cli.notices import notices_as_lines
 from analog_samson.cli.processes import tell
 from analog_samson.errors import AnalogSamsonError
 from analog_samson.results.atomic import NO_ROOM
@@ -75,7 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 0 ok, 1 the user's fault, 2 usage, 3 a bug, 130 interrupted."""
     keep_freed_memory()
     try:
-        return app(arguments, standalone_mode=False) or 0
+        with notices_as_lines():
+            return app(arguments, standalone_mode=False) or 0
     except typer.Exit as stop:
         return stop.exit_code
     except TyperException as error:

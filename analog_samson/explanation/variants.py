@@ -68,7 +68,7 @@ def effect_variants(preset: Preset, exclude: Sequence[str]) -> list[Variant]:
 def layer_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str]) -> list[Variant]:
     """Each analog layer alone on the device, all others digital; none where there is only one."""
     layers = analog_layers(plan)
-    total_macs, total_devices = sum(r.macs for r in plan.rows), sum(row.devices for row in layers)
+    total_devices = sum(row.devices for row in layers)
     if len(layers) < 2:
         return []
     return [
@@ -80,7 +80,7 @@ def layer_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str])
             exclude=(*exclude, *_names(plan, [other.path for other in layers if other is not row])),
             facts={
                 "layer_type": row.layer_type,
-                "macs_percent": _percent(_macs(plan, [row.path]), total_macs),
+                "macs_percent": _percent(_macs(plan, [row.path]), plan.macs),
                 "devices_percent": _percent(row.devices, total_devices),
             },
         )
@@ -193,9 +193,8 @@ def _macs(plan: ConversionPlan, paths: Iterable[str]) -> int:
 
 def _digital_macs(plan: ConversionPlan, kept: Iterable[str]) -> float:
     """Share [%] of multiply-accumulates that are digital with these layers kept digital as well."""
-    total = sum(row.macs for row in plan.rows)
     analog = _macs(plan, [row.path for row in analog_layers(plan)]) - _macs(plan, kept)
-    return _percent(total - analog, total)
+    return _percent(plan.macs - analog, plan.macs)
 
 
 def _percent(part: float, whole: float) -> float:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from analog_samson.coverage import plan_coverage, tiles_warning
 from analog_samson.report.captions import moment
 from analog_samson.report.comparison import Comparison, Step, compare, same_moment
 from analog_samson.report.digest import Result, Run, State
@@ -47,10 +48,12 @@ class Headline:
 def headline(runs: Sequence[Run]) -> Headline:
     """What the best network scores at its last time; with several presets, which is best on how many of them.
 
-    Of runs that are not finished it says so, and it names layers that the converters distort.
+    Of runs that are not finished, and of networks whose matrices are mostly digital, it says so. It names layers that
+    the converters distort.
     """
     said = _headline(runs)
-    return replace(said, second=" ".join([*unfinished(runs), said.second, *distorted(runs)]).strip())
+    before = [*unfinished(runs), *mostly_digital(runs)]
+    return replace(said, second=" ".join([*before, said.second, *distorted(runs)]).strip())
 
 
 def distorted(runs: Sequence[Run]) -> list[str]:
@@ -62,6 +65,12 @@ def unfinished(runs: Sequence[Run]) -> list[str]:
     """The sentence to begin with where not all that was asked for is simulated."""
     missing = any(missing_instances(run) for run in runs)
     return ["Not finished: some of what was asked for is not simulated yet."] if missing else []
+
+
+def mostly_digital(runs: Sequence[Run]) -> list[str]:
+    """A sentence for each network of which less than 90 % of the matrix weights are on tiles."""
+    warnings = [(run.results[0].checkpoint, tiles_warning(plan_coverage(run.meta["plan"] or ()))) for run in runs]
+    return list(dict.fromkeys(f"Of {checkpoint}, {warning}" for checkpoint, warning in warnings if warning))
 
 
 def _headline(runs: Sequence[Run]) -> Headline:

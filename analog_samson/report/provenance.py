@@ -161,6 +161,7 @@ def _hardware(summary: Mapping[str, Any], plan: Sequence[Mapping[str, Any]], nam
         "utilisation_percent": "device utilisation",
         "analog_macs_percent": "MACs on analog tiles",
         "analog_parameters_percent": "parameters on analog tiles",
+        "analog_matrix_weights_percent": "matrix weights on analog tiles",
     }
     return Hardware(
         runs=tuple(names),

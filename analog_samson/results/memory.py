@@ -1,9 +1,26 @@
 """Results kept in memory, for use as a library without a run folder."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from analog_samson.errors import OptionError
 from analog_samson.results.records import Record
+
+
+class Store(Protocol):
+    """Where finished cells go: a run folder or memory."""
+
+    def commit(self, records: Iterable[Record]) -> None: ...
+    def has(
+        self,
+        *,
+        stage: str,
+        adabs: bool,
+        instance: int,
+        time_seconds: float | None = None,
+        sigma_c: float | None = None,
+    ) -> bool: ...
+    def records(self) -> list[Record]: ...
 
 
 class MemoryStore:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from analog_samson.errors import OptionError
 from analog_samson.sharpness.blocks import Buffers
 from analog_samson.sharpness.closure import expect_gradients, refuse_earlier_gradients
+from analog_samson.sharpness.left_out import ascent_coverage, warn_left_out
 from analog_samson.sharpness.perturb import Ascent, Climb, Part, climb_on, expect_dense
 from analog_samson.sharpness.scale import Neighbourhood
 from analog_samson.sharpness.selection import Member, find_selection, members_of
@@ -71,6 +72,7 @@ class SharpnessAware(torch.optim.Optimizer):
         self._share_with_base()
         self._built = True
         self._expect_something_selected()
+        warn_left_out(self.ascent, type(self).__name__, stacklevel=3)
 
     @property
     def ascent(self) -> Ascent:
@@ -212,7 +214,10 @@ class SharpnessAware(torch.optim.Optimizer):
 
     def _note_share(self, moving: Iterable[Member], steps: Iterable[Tensor]) -> None:
         self.share = share_by_kind(list(moving), list(steps))
-        _logger.info("%s: %s", type(self).__name__, format_share(self.share))
+        coverage = ascent_coverage(self.ascent)
+        partial = coverage if coverage is not None and coverage.left_out else None
+        of_matrices = "" if partial is None else f"; {partial.percent_text} of the matrix weights are perturbed"
+        _logger.info("%s: %s%s", type(self).__name__, format_share(self.share), of_matrices)
 
     def _part(self, group: dict[str, Any]) -> Part:
         return Part([self._members[tensor] for tensor in group["params"]], _neighbourhood(group), group["selection"])

@@ -73,7 +73,7 @@ def _replace(model: nn.Module, paths: Sequence[str], config: InferenceRPUConfig,
         if isinstance(layer, AnalogLayerBase):
             continue
         if id(layer) not in built:
-            built[id(layer)] = _build(layer, config, fast)
+            built[id(layer)] = _build(path, layer, config, fast)
         if path == ROOT:
             return built[id(layer)]
         parent, _, name = path.rpartition(".")
@@ -87,10 +87,10 @@ def _replace(model: nn.Module, paths: Sequence[str], config: InferenceRPUConfig,
     return model
 
 
-def _build(layer: Any, config: InferenceRPUConfig, fast: bool) -> nn.Module:
+def _build(path: str, layer: Any, config: InferenceRPUConfig, fast: bool) -> nn.Module:
     analog_type: Any = LAYERS[type(layer)]
     analog = analog_type.from_digital(_single_block(layer), copy.deepcopy(config))
-    analog.fast = fast
+    analog.path, analog.fast = path, fast
     if hasattr(layer, "groups"):
         analog.blocks = layer.groups
     return analog

@@ -6,6 +6,7 @@ only where the vectors differ in more than their values; everywhere else a tile 
 
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import torch
 from aihwkit.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
@@ -15,13 +16,53 @@ from torch.nn import functional
 
 from analog_samson.tiles.execute import Operator, execute
 from analog_samson.tiles.im2col import split_windows
+from analog_samson.tiles.reads import TileWeight
 from analog_samson.tiles.scaling import Affine
 
 
+def _stand_in(name: str) -> Any:
+    """The attribute `name` of a layer that `convert` made: a `TileWeight` for other modules to read.
+
+    While aihwkit builds the layer, the attribute is what aihwkit sets.
+    """
+
+    def read(layer: Any) -> Any:
+        if layer.path:
+            return layer.tile_weight(name)
+        if name in layer._parameters or name not in layer.__dict__:
+            raise AttributeError(name)  # torch then finds the parameter, or that there is none
+        return layer.__dict__[name]
+
+    def write(layer: Any, value: Any) -> None:
+        layer.__dict__[name] = value
+
+    return property(read, write)
+
+
 class _CrossbarLayer:
-    """`fast` picks our evaluation forward; training, and the engine of aihwkit, run the tile's own forward."""
+    """`fast` picks our evaluation forward; training, and the engine of aihwkit, run the tile's own forward.
+
+    path: of the layer in its model, once it is built. weight, bias: shape, dtype and device, without values.
+    """
 
     fast = True
+    path = ""
+    weight = _stand_in("weight")
+    bias = _stand_in("bias")
+
+    def tile_weight(self, name: str) -> TileWeight | None:
+        """What other modules may know of weight or bias; None for a layer without bias."""
+        layer: Any = self
+        if name == "bias" and not layer.__dict__["bias"]:
+            return None
+        tile, shape = next(layer.analog_tiles()), self._weight_shape()
+        kind = next(base.__name__ for base, analog_type in LAYERS.items() if isinstance(layer, analog_type))
+        return TileWeight.of(
+            f"{self.path}.{name}", kind, shape if name == "weight" else shape[:1], tile.get_dtype(), tile.device
+        )
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        raise NotImplementedError
 
 
 class CrossbarLinear(_CrossbarLayer, AnalogLinear):
@@ -33,6 +74,9 @@ class CrossbarLinear(_CrossbarLayer, AnalogLinear):
         places = x_input.shape[:-1]
         flat = x_input.reshape(prod(places), x_input.shape[-1])
         return execute(self.analog_module, flat, _LINEAR).view(*places, self.out_features)
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        return self.out_features, self.in_features
 
 
 class CrossbarConv(_CrossbarLayer, _AnalogConvNd):
@@ -51,6 +95,9 @@ class CrossbarConv(_CrossbarLayer, _AnalogConvNd):
         if x_input.ndim == len(self.kernel_size) + 1:  # one sample
             return self.forward(x_input[None])[0]
         return execute(self.analog_module, x_input, self._operator(), self.after)
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        return self.out_channels, self.in_channels, *self.kernel_size
 
     def _operator(self) -> Operator:
         """This convolution on weights (out, channels * kernel) for the channels that `x` has."""

@@ -1,17 +1,20 @@
 """What will happen to every layer of a model, decided as data before anything is touched."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
-from math import ceil
 from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
+from analog_samson.coverage import EXCLUDED, Coverage, plan_coverage, tiles_warning
 from analog_samson.errors import PlanError, list_faults
+from analog_samson.matrices import digital_nature, weight_matrices
 from analog_samson.presets.schema import Preset, check_preset
-from analog_samson.tiles.rules import RULES, Crossbar, analog_types
+from analog_samson.tiles.macs import ForwardCount, count_forward
+from analog_samson.tiles.occupation import occupy
+from analog_samson.tiles.reads import BYPASSED, exclude_patterns
+from analog_samson.tiles.rules import RULES, analog_types
 
 ANALOG, DIGITAL, BLOCKED = "analog", "digital", "blocked"
 ROOT = "(model)"  # the path of a model that is itself one layer
@@ -22,7 +25,8 @@ _COLUMNS = ("path", "layer_type", "action", "rows", "columns", "tiles", "devices
 class PlanRow:
     """One layer: what becomes of it and why; the sizes are those of its crossbar, 0 for a digital layer.
 
-    `cells` counts the crossing points of all its tiles, `macs` its multiply-accumulates for one input sample.
+    `cells` counts the crossing points of all its tiles, `macs` its multiply-accumulates for one input sample,
+    `matrix_weights` the weights that multiply activations, on tiles or not.
     """
 
     path: str
@@ -30,6 +34,7 @@ class PlanRow:
     action: str
     reason: str
     parameters: int
+    matrix_weights: int = 0
     weights: int = 0
     rows: int = 0
     columns: int = 0
@@ -42,7 +47,11 @@ class PlanRow:
 
 @dataclass(frozen=True, kw_only=True)
 class HardwareSummary:
-    """What a converted model occupies. `utilisation_percent` is used cells over cells of the tiles it needs."""
+    """What a converted model occupies. `utilisation_percent` is used cells over cells of the tiles it needs.
+
+    `macs` counts the whole forward, with the products between layers; 0 where the plan had no input shape.
+    `matrix_weights` counts the weights that multiply activations: all that a crossbar could hold.
+    """
 
     tiles: int
     devices: int
@@ -51,15 +60,18 @@ class HardwareSummary:
     analog_parameters_percent: float
     macs: int
     analog_macs_percent: float
+    matrix_weights: int
+    analog_matrix_weights_percent: float
 
 
 @dataclass(frozen=True)
 class ConversionPlan:
-    """The rows of a conversion, in the order of ``model.named_modules()``."""
+    """The rows of a conversion, in the order of ``model.named_modules()``; macs: of the whole forward, 0 if unknown."""
 
     rows: tuple[PlanRow, ...]
     preset: str
     excluded: tuple[str, ...] = field(default=())
+    macs: int = 0
 
     def with_action(self, action: str) -> list[PlanRow]:
         return [row for row in self.rows if row.action == action]
@@ -73,7 +85,7 @@ class ConversionPlan:
         rows = [row for row in self.rows if not row.shared_with]
         analog = [row for row in rows if row.action == ANALOG]
         weights, parameters = sum(r.weights for r in analog), sum(r.parameters for r in rows)
-        macs = sum(r.macs for r in self.rows)
+        coverage = self.coverage()
         analog_macs = sum(r.macs for r in self.rows if r.action == ANALOG)
         return HardwareSummary(
             tiles=sum(r.tiles for r in analog),
@@ -81,20 +93,38 @@ class ConversionPlan:
             utilisation_percent=_percent(weights, sum(r.cells for r in analog)),
             parameters=parameters,
             analog_parameters_percent=_percent(weights, parameters),
-            macs=macs,
-            analog_macs_percent=_percent(analog_macs, macs),
+            macs=self.macs,
+            analog_macs_percent=_percent(analog_macs, self.macs),
+            matrix_weights=coverage.total,
+            analog_matrix_weights_percent=coverage.percent,
         )
+
+    def coverage(self) -> Coverage:
+        """The matrix weights on tiles, and the layers whose matrices are left out; a layer under two names counts once.
+
+        Returns:
+            Counts of weights; `Coverage.is_low` where less than 90 % of them are on tiles.
+        """
+        return plan_coverage(self.records()) or Coverage(0, ())
+
+    def block_bypassed(self, paths: Collection[str]) -> "ConversionPlan":
+        """The plan with the analog layers among `paths` blocked: another module computes with their parameters."""
+        rows = [row for row in self.rows if row.action == ANALOG]
+        blocked = [row.path for row in rows if row.path in paths or row.shared_with in paths]
+        patterns = exclude_patterns(blocked, [row.path for row in rows if row.path not in blocked])
+        return replace(self, rows=tuple(_blocked(row, patterns) for row in self.rows))
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as plain dictionaries, for a run folder."""
         return [asdict(row) for row in self.rows]
 
     def text(self) -> str:
-        """The plan as an aligned table."""
+        """The plan as an aligned table, with a warning below it where few matrix weights are on tiles."""
         cells = [_COLUMNS, *([str(getattr(row, name)) for name in _COLUMNS] for row in self.rows)]
         widths = [max(len(line[i]) for line in cells) for i in range(len(_COLUMNS))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
-        return "\n".join(lines)
+        warning = tiles_warning(self.coverage())
+        return "\n".join([*lines, *(["", f"warning: {warning}"] if warning else [])])
 
 
 def plan_conversion(
@@ -104,7 +134,8 @@ def plan_conversion(
 
     exclude: paths of layers or of modules that hold them, or patterns such as ``layer1.*.conv2``, that stay digital by
     wish; a layer under several names stays digital if one of them is excluded.
-    input_shape: (C, H, W) of one sample; with it, one forward pass of zeros counts multiply-accumulates.
+    input_shape: (C, H, W) of one sample; with it, one forward pass of zeros counts multiply-accumulates, and layers
+    whose weight another module multiplies by are found and blocked.
     Raises PlanError if a pattern fits no layer, or if the model cannot run on that shape.
 
     >>> from analog_samson import load_preset
@@ -115,15 +146,17 @@ def plan_conversion(
     """
     check_preset(preset)
     _check_patterns(model, exclude)
-    positions = _count_positions(model, input_shape) if input_shape is not None else {}
+    counted = count_forward(model, input_shape) if input_shape is not None else ForwardCount()
     first_path: dict[int, str] = {}
     rows = []
     decisions = _decisions(model, exclude)
     for path, module in _modules(model):
-        row = _plan_layer(path, module, preset, decisions[module], first_path, positions.get(id(module), 0))
+        row = _plan_layer(path, module, preset, decisions[module], first_path, counted)
         if row is not None:
             rows.append(row)
-    return ConversionPlan(tuple(rows), preset.name, tuple(exclude))
+    macs = counted.total + _uncounted(model, counted)
+    plan = ConversionPlan(tuple(rows), preset.name, tuple(exclude), macs)
+    return plan.block_bypassed(counted.bypassed)
 
 
 def crossbar_paths(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
@@ -155,7 +188,7 @@ def _plan_layer(
     preset: Preset,
     decision: tuple[str, str],
     first_path: dict[int, str],
-    positions: int,
+    counted: ForwardCount,
 ) -> PlanRow | None:
     own = sum(p.numel() for p in module.parameters(recurse=isinstance(module, nn.MultiheadAttention)))
     if own == 0:
@@ -164,14 +197,16 @@ def _plan_layer(
     shared_with = first_path.setdefault(id(module), path)
     rule = RULES.get(type(module))
     layout = rule.crossbar(module) if rule is not None else None
-    sizes = _occupy(layout, preset) if layout is not None and action == ANALOG else {}
+    sizes = occupy(layout, preset) if layout is not None and action == ANALOG else {}
+    macs = counted.positions.get(id(module), 0) * layout.weights if layout else counted.own.get(id(module), 0)
     return PlanRow(
         path=path or ROOT,
         layer_type=type(module).__name__,
         action=action,
         reason=reason,
         parameters=own,
-        macs=positions * layout.weights if layout is not None and shared_with == path else 0,
+        matrix_weights=layout.weights if layout else sum(matrix.numel() for matrix in _matrices(module)),
+        macs=macs if shared_with == path else 0,
         shared_with=shared_with if shared_with != path else "",
         **sizes,
     )
@@ -199,7 +234,7 @@ def _decisions(model: nn.Module, exclude: Sequence[str]) -> dict[nn.Module, tupl
 def _decide(paths: Sequence[str], module: nn.Module, exclude: Sequence[str]) -> tuple[str, str]:
     """Action and reason for a module that stands at these paths."""
     if any(_fits(path, pattern) for path in paths for pattern in exclude):
-        return DIGITAL, "excluded by the user"
+        return DIGITAL, EXCLUDED
     path, rule = paths[0], RULES.get(type(module))
     if rule is not None and "weight" not in dict(module.named_parameters(recurse=False)):
         remedy = f"undo it (remove_weight_norm, remove_spectral_norm, prune.remove), or exclude {path!r}"
@@ -215,57 +250,28 @@ def _decide(paths: Sequence[str], module: nn.Module, exclude: Sequence[str]) -> 
         if isinstance(module, known):
             remedy = f"exclude {path!r}, or register a rule for {type(module).__name__}"
             return BLOCKED, f"a subclass of {known.__name__} may compute something else; {remedy}"
-    return DIGITAL, "no rule for this type: computed digitally"
+    if not _matrices(module):
+        return DIGITAL, f"{digital_nature(module)}: digital by nature"
+    return DIGITAL, "no rule for this type: its weight matrix is computed digitally"
 
 
-def _occupy(layout: Crossbar, preset: Preset) -> dict[str, int]:
-    """Tiles, cells and devices; groups that share a tile take rows and columns of their own.
-
-    A side of a tile without a limit is as long as what lies on it.
-    """
-    row_limit, column_limit = preset.tile.max_rows, preset.tile.max_columns
-    row_parts = ceil(layout.rows / row_limit) if row_limit else 1
-    column_parts = ceil(layout.columns / column_limit) if column_limit else 1
-    fitting = [limit // size for limit, size in ((row_limit, layout.rows), (column_limit, layout.columns)) if limit]
-    groups_a_tile = max(1, min([layout.groups, *fitting]))
-    bundles = ceil(layout.groups / groups_a_tile)
-    rows, columns = layout.rows * layout.groups, layout.columns * layout.groups
-    width = bundles * column_parts * column_limit or columns  # of all bundles side by side
-    cells = row_parts * row_limit * width if row_limit else rows * (column_parts * column_limit or columns)
-    return {
-        "weights": layout.weights,
-        "rows": rows,
-        "columns": columns,
-        "tiles": bundles * row_parts * column_parts,
-        "cells": cells,
-        "devices": layout.weights * preset.device.per_weight,
-    }
+def _matrices(module: nn.Module) -> list[Tensor]:
+    """The weight matrices of a row; an attention layer's row holds its projections too."""
+    parts = module.modules() if isinstance(module, nn.MultiheadAttention) else [module]
+    return [matrix for part in parts for matrix in weight_matrices(part).values()]
 
 
-def _count_positions(model: nn.Module, input_shape: Sequence[int]) -> dict[int, int]:
-    """How many vectors each layer multiplies for one sample, from a forward pass of zeros."""
-    counts: dict[int, int] = {}
+def _uncounted(model: nn.Module, counted: ForwardCount) -> int:
+    """Multiply-accumulates of layers with a rule that the counter missed, since they are no products that it knows."""
+    layers = [module for module in model.modules() if type(module) in RULES]
+    sizes = {id(layer): RULES[type(layer)].crossbar(layer).weights for layer in layers}
+    return sum(count * sizes[key] - counted.own.get(key, 0) for key, count in counted.positions.items())
 
-    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        channels = output.shape[-1] if isinstance(module, nn.Linear) else output.shape[1]
-        counts[id(module)] = counts.get(id(module), 0) + output.numel() // channels
 
-    hooks = [m.register_forward_hook(count) for m in model.modules() if type(m) in RULES]
-    modes = {module: module.training for module in model.modules()}
-    like = next((p for p in model.parameters()), torch.zeros(()))
-    try:
-        with torch.no_grad():
-            model.eval()
-            model(torch.zeros(1, *input_shape, device=like.device, dtype=like.dtype))
-    except Exception as error:  # the forward is the user's: it may raise anything
-        shape, told = tuple(input_shape), str(error) or type(error).__name__
-        raise PlanError(f"the model cannot run on one sample of shape {shape}: {told}") from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, training in modes.items():
-            module.training = training
-    return counts
+def _blocked(row: PlanRow, patterns: Mapping[str, str]) -> PlanRow:
+    if row.path not in patterns:
+        return row
+    return replace(row, action=BLOCKED, reason=f"{BYPASSED}; exclude {patterns[row.path]!r}")
 
 
 def _fits(path: str, pattern: str) -> bool:

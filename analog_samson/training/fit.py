@@ -14,6 +14,7 @@ from analog_samson.data import ImageSet, Normalization, choose_normalization
 from analog_samson.errors import DataError, ModelError, OptionError, list_faults
 from analog_samson.evaluation import Batches, Evaluation, Normalizer, evaluate, on_device_if_small
 from analog_samson.robust import expect_weights
+from analog_samson.sharpness.left_out import warn_left_out
 from analog_samson.sharpness.perturb import expect_moving
 from analog_samson.state_check import check_initialised, check_storable
 from analog_samson.training.average import WeightAverage
@@ -101,6 +102,7 @@ def _prepare(
     ascent, optimizer = options.ascent(model), _optimizer(model, options)
     if ascent is not None:
         expect_moving(ascent)
+        warn_left_out(ascent, options.method, stacklevel=3)
     if options.clips or options.is_noisy or options.moves_weights_only:
         expect_weights(model, trained=options.clips)
     run = Run(

@@ -1,0 +1,59 @@
+"""What the library warns of and notes, on the terminal: one line each, without the place in the code."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from analog_samson.cli.processes import tell
+from analog_samson.coverage import CoverageWarning
+from analog_samson.errors import InputRangeWarning
+
+_OWN = (CoverageWarning, InputRangeWarning)
+_NOTED = logging.getLogger("analog_samson.checkpoint")
+
+
+@contextmanager
+def notices_as_lines() -> Iterator[None]:
+    """Print each warning of this package and each note about a checkpoint once, on standard error.
+
+    Other warnings appear as Python prints them.
+    """
+    seen: set[str] = set()
+
+    def once(line: str) -> None:
+        if line not in seen:
+            seen.add(line)
+            tell(line)
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **named: Any) -> None:
+        if issubclass(category, _OWN):
+            once(f"warning: {message}")
+        else:
+            show_others(message, category, *place, **named)
+
+    handler, level = _Lines(once), _NOTED.level
+    with warnings.catch_warnings():
+        show_others = warnings.showwarning
+        warnings.showwarning = show
+        for category in _OWN:
+            warnings.simplefilter("always", category)
+        _NOTED.addHandler(handler)
+        _NOTED.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            _NOTED.removeHandler(handler)
+            _NOTED.setLevel(level)
+
+
+class _Lines(logging.Handler):
+    """Hands the text of each record on."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._show(f"note: {record.getMessage()}")
