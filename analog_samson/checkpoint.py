@@ -6,6 +6,7 @@ Foreign `.pt`, `.pth` and `.th` files are read with `torch.load(weights_only=Tru
 
 import hashlib
 import json
+import logging
 import pickle
 import pickletools
 import re
@@ -24,9 +25,10 @@ import analog_samson
 from analog_samson.checkpoint_metadata import SCHEMA, parse_metadata
 from analog_samson.errors import CheckpointError
 from analog_samson.results.atomic import make_folder, write_atomically
-from analog_samson.state_check import state_faults
+from analog_samson.state_check import fit_names
 from analog_samson.zoo.search import checkpoint_path
 
+_logger = logging.getLogger(__name__)
 _METADATA_KEY = "analog_samson"  # one key only: safetensors writes several in no fixed order
 # Where training scripts put the weights inside a checkpoint, most specific first.
 _NESTINGS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
@@ -69,7 +71,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         state, metadata = _read_torch(path, content)
     else:
         raise CheckpointError(f"{path}: not a checkpoint (its first bytes are {content[:8]!r}); {_EXPECTED}")
-    return Checkpoint(path, _without_wrappers(state), metadata, hashlib.sha256(content).hexdigest())
+    return Checkpoint(path, _without_wrappers(path, state), metadata, hashlib.sha256(content).hexdigest())
 
 
 def save_checkpoint(
@@ -101,11 +103,14 @@ def save_checkpoint(
 def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Copy the checkpoint's weights into `model` (changed in place), or raise with every reason why they do not fit.
 
-    Nothing is copied unless everything fits. `num_batches_tracked` may be absent (old files lack it).
+    Nothing is copied unless everything fits. `num_batches_tracked` may be absent (old files lack it). A prefix that all
+    names of the file share, such as `model.` from a Lightning module, is removed if the names then fit, and logged.
     """
     own = _wrapper(model.state_dict())  # a network may call its only part `module`
     state = {own + name: tensor for name, tensor in checkpoint.state.items()}
-    faults = state_faults(state, model)
+    state, prefix, faults = fit_names(state, model)
+    if prefix and not faults:
+        _note_prefix(checkpoint.path, prefix)
     if faults:
         raise CheckpointError(f"{checkpoint.path}: does not fit the model\n  " + "\n  ".join(faults))
     model.load_state_dict(state, strict=False)
@@ -220,10 +225,16 @@ def _plain(content: Mapping, *, without: str) -> dict[str, Any]:
     return {"foreign": kept} if kept else {}
 
 
-def _without_wrappers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _without_wrappers(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Names as the bare network has them."""
     wrapper = _wrapper(state)
+    if wrapper:
+        _note_prefix(path, wrapper)
     return {name.removeprefix(wrapper): tensor for name, tensor in state.items()}
+
+
+def _note_prefix(path: Path, prefix: str) -> None:
+    _logger.info("%s: all names of weights begin with %r; the prefix is removed", path, prefix)
 
 
 def _wrapper(names: Iterable[str]) -> str:

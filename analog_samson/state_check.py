@@ -1,6 +1,7 @@
 """Every reason why a set of weights does not fit a network, or cannot be stored, found before anything is copied."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, takewhile
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,39 @@ def state_faults(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
         *_shown([_kind_line(name, state[name], expected[name]) for name in strange]),
         *_shown(_not_finite(state, dict(model.named_buffers(remove_duplicate=False)))),
     ]
+
+
+def fit_names(state: dict[str, Tensor], model: nn.Module) -> tuple[dict[str, Tensor], str, list[str]]:
+    """Compare `state` with `model`, also without a prefix that all its names share and the model's do not.
+
+    Returns:
+        The state under the names that fit best, the prefix removed from them (or ""), and what still does not fit. The
+        first line then names the prefix.
+    """
+    best = state, "", state_faults(state, model)
+    prefixes = [
+        prefix for prefix in _common_prefixes(state) if not all(n.startswith(prefix) for n in model.state_dict())
+    ]
+    for prefix in prefixes if best[2] else ():
+        inner = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+        if len(faults := state_faults(inner, model)) < len(best[2]):
+            best = inner, prefix, faults
+    inner, prefix, faults = best
+    if faults and prefixes:
+        tried = "even without it the weights do not fit" if prefix else "the names do not fit without it either"
+        faults = [f"all names of weights begin with {prefix or prefixes[-1]!r}; {tried}", *faults]
+    return inner, prefix, faults
+
+
+def _common_prefixes(names: Iterable[str]) -> list[str]:
+    """What all names begin with, up to each of its dots, the shortest first.
+
+    >>> _common_prefixes(["model._orig_mod.head.weight", "model._orig_mod.norm.bias"])
+    ['model.', 'model._orig_mod.']
+    """
+    parts = [name.split(".")[:-1] for name in names]
+    levels = takewhile(lambda level: len(set(level)) == 1, zip(*parts, strict=False))
+    return [prefix + "." for prefix in accumulate((level[0] for level in levels), lambda one, two: f"{one}.{two}")]
 
 
 def check_initialised(model: nn.Module) -> None:

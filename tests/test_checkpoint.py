@@ -1,5 +1,6 @@
 """Checkpoints: round trips, files from elsewhere, and files that must be refused."""
 
+import logging
 import os
 import pickle
 import zipfile
@@ -14,6 +15,7 @@ from networks import Stateful
 from torch import nn
 
 from analog_samson.checkpoint import Checkpoint, load_checkpoint, load_into, save_checkpoint
+from analog_samson.cli.main import main
 from analog_samson.errors import AnalogSamsonError, CheckpointError, ModelError
 from analog_samson.models import build_model
 from analog_samson.state_check import check_storable
@@ -386,3 +388,44 @@ def test_real_checkpoint_in_the_wrong_network_is_refused(shared):
     checkpoint = load_checkpoint(shared / "checkpoints" / "resnet20-12fca82f.th")
     with pytest.raises(CheckpointError, match=r"missing: layer1\.3\.conv1\.weight 16x16x3x3"):
         load_into(build_model("resnet32"), checkpoint)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.", "model._orig_mod.", "module.encoder.", "odd."])
+def test_prefix_that_all_names_share_is_removed_and_noted(tmp_path, caplog, prefix):
+    model, path = net(), tmp_path / "lightning.pt"
+    torch.save({prefix + name: tensor for name, tensor in model.state_dict().items()}, path)
+    other = net()
+    with caplog.at_level(logging.INFO):
+        load_into(other, load_checkpoint(path))
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), other.parameters(), strict=True))
+    noted = " ".join(caplog.messages)
+    assert str(path) in noted
+    assert all(repr(part) in noted for part in ([prefix] if not prefix.startswith("module.") else ["module."]))
+
+
+def test_prefix_that_some_names_lack_or_the_network_has_too_stays():
+    model = net()
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()} | {"loss.weight": torch.ones(2)}
+    assert "begin with" not in fit_message(net(), state)
+    state = {f"body.{name}": torch.zeros(9) for name in model.state_dict()}
+    assert "begin with" not in fit_message(nn.ModuleDict({"body": net()}), state)
+
+
+def test_prefix_is_named_first_where_the_rest_does_not_fit_either():
+    state = {f"model.{name}": tensor for name, tensor in net().state_dict().items()}
+    state["model.head.weight"] = torch.zeros(7, 7)
+    first, second, *others = fit_message(net(), state).splitlines()[0:4]
+    assert first == "net.pt: does not fit the model"
+    assert "all names of weights begin with 'model.'" in second
+    assert "head.weight" in others[0]
+    text = fit_message(build_model("digits_cnn"), {f"model.{n}": t for n, t in net().state_dict().items()})
+    assert "begin with 'model.'" in text.splitlines()[1]
+
+
+def test_command_notes_the_prefix_in_one_line(tmp_path, capsys):
+    path = tmp_path / "lightning.pt"
+    torch.save({f"model.{name}": tensor for name, tensor in build_model("digits_cnn").state_dict().items()}, path)
+    assert main(["convert", "--model", "digits_cnn", "--checkpoint", str(path)]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"note: {path}: ")
+    assert "'model.'" in line
