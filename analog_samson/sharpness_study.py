@@ -14,7 +14,7 @@ from analog_samson.devices import find_device
 from analog_samson.errors import OptionError, did_you_mean, list_faults
 from analog_samson.evaluation import Batches, evaluate
 from analog_samson.models import restore_model
-from analog_samson.report.digest import distinct_names
+from analog_samson.report.labels import distinct_names
 from analog_samson.results.atomic import write_atomically
 from analog_samson.sharpness.findings import Finding, Study, rows_as_csv
 from analog_samson.sharpness.measure import DEFAULT_RADIUS, measure_sharpness

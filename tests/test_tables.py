@@ -17,9 +17,10 @@ from synthetic_runs import PRESET, synthetic_records, synthetic_run
 from analog_samson.errors import RunError
 from analog_samson.report.blocks import report_blocks
 from analog_samson.report.comparison import compare
-from analog_samson.report.digest import Run, digest, distinct_names
+from analog_samson.report.digest import Run, digest
 from analog_samson.report.exports import render_csv, render_json, render_marked_csv
 from analog_samson.report.grid import Block, Data, Grid, data_csv, render_latex, render_markdown, render_text
+from analog_samson.report.labels import distinct_names
 from analog_samson.report.wording import answer
 from analog_samson.results.records import COLUMNS, Record
 from analog_samson.results.store import open_run
@@ -172,7 +173,7 @@ def test_equivalent_is_absent_when_only_the_other_adabs_setting_was_swept(tmp_pa
             {"preset_sha256": "0" * 64},
             "not compared: preset differs: pcm_nandakumar_2019 and pcm_nandakumar_2019 (other content).",
         ),
-        ({"seed": None}, "not compared: seed differs: 0 and None."),
+        ({"seed": None}, "not compared: seed not recorded."),
     ],
 )
 def test_runs_are_not_paired_when_they_did_not_meet_the_same_chips(

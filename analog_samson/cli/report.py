@@ -47,6 +47,8 @@ def report(
 ) -> None:
     """Print the result tables of one or several runs and write report.html with figures.
 
+    Runs that differ in their seed alone are pooled: their chips are one sample.
+
     Example: analog-samson report runs/sgd runs/samson --out compare.html
     """
     from analog_samson.errors import OptionError

@@ -115,8 +115,8 @@ def answer_blocks(results: Sequence[Result], threshold: float | None) -> list[Bl
 
 
 def explained(runs: Sequence[Run]) -> list[tuple[Run, Explanation]]:
-    """The runs that were explained."""
-    return [(run, run.explanation) for run in runs if run.explanation is not None]
+    """The runs that were explained, those of single seeds one by one."""
+    return [(part, part.explanation) for run in runs for part in run.stored if part.explanation is not None]
 
 
 def explanation_blocks(explanation: Explanation, name: str = "") -> list[Block]:

@@ -13,6 +13,7 @@ from analog_samson.errors import RunError, list_faults
 from analog_samson.report.digest import Result, Run, State
 from analog_samson.report.statistics import Difference, paired_difference
 from analog_samson.report.validity import EXTRAPOLATED
+from analog_samson.report.wording import listed_seeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,9 @@ def _obstacles(first: Run, second: Run) -> list[str]:
 def _differences(first: Run, second: Run) -> Iterator[tuple[str, str]]:
     """(what, in words) of everything that must be equal and is not, or is not known."""
     calibrated = _is_calibrated(first) and _is_calibrated(second)
+    if not {*first.seeds} & {*second.seeds}:
+        known = bool(first.seeds and second.seeds)
+        yield "seed", _obstacle("seed", listed_seeds(first.seeds), listed_seeds(second.seeds), differ=known)
     for name, shown, key in (*_FACTS, *(_CALIBRATION if calibrated else ())):
         keys = key(first), key(second)
         if keys[0] != keys[1] or None in keys:
@@ -197,7 +201,6 @@ def _calibration_words(run: Run) -> str:
 _FACTS: tuple[tuple[str, Any, Any], ...] = (
     ("preset", _preset_name, lambda run: run.meta["preset_sha256"]),
     ("data", _data_words, lambda run: _data(run).get("fingerprint")),
-    ("seed", lambda run: run.meta["seed"], lambda run: run.meta["seed"]),
 )
 
 

@@ -1,6 +1,5 @@
 """What the runs say, as plain data: the one thing that tables, figures and the page are made from."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any, NamedTuple
 from analog_samson.errors import RunError
 from analog_samson.report.equivalent import EquivalentSigma, GaussianCurve, equivalent_sigma_c, gaussian_curve
 from analog_samson.report.explanation import FOLDER, Explanation, read_explanation
+from analog_samson.report.labels import ambiguous_labels, distinct_names, pool_names, relabelled
+from analog_samson.report.pooling import ChipNumbers, chip_numbers, pooled_options, pooled_records, seed_groups
 from analog_samson.report.statistics import Summary, summarize
 from analog_samson.report.stopping import stein_halfwidth
 from analog_samson.report.validity import EXTRAPOLATED, UNKNOWN, Validity, validity_of
@@ -68,7 +69,8 @@ class GaussianPoint:
 class Result:
     """One checkpoint on one preset, with or without AdaBS: one row of the overview, one line of a figure.
 
-    states: programmed (if measured), then every time in order. sweep: the Gaussian points in order.
+    states: programmed (if measured), then every time in order. sweep: the Gaussian points in order. seeds: over how
+    many the chips are pooled.
     """
 
     checkpoint: str
@@ -78,6 +80,7 @@ class Result:
     states: tuple[State, ...]
     sweep: tuple[GaussianPoint, ...]
     validity: Validity = UNKNOWN
+    seeds: int = 1
 
     @property
     def times(self) -> tuple[State, ...]:
@@ -87,7 +90,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run folder, read: its results, its raw records, what it stored about itself, and why it lost accuracy."""
+    """One run folder, read: its results, its raw records, what it stored about itself, and why it lost accuracy.
+
+    parts: the runs of the single seeds where several are pooled; chips are then numbered through.
+    """
 
     name: str
     options: Mapping[str, Any]
@@ -95,6 +101,17 @@ class Run:
     records: tuple[Record, ...]
     results: tuple[Result, ...]
     explanation: Explanation | None = None
+    parts: tuple["Run", ...] = ()
+
+    @property
+    def stored(self) -> tuple["Run", ...]:
+        """The run as its folders hold it, one for each seed."""
+        return self.parts or (self,)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of its chips; none where they are not recorded."""
+        return tuple(part.meta["seed"] for part in self.stored if part.meta["seed"] is not None)
 
     @property
     def max_seconds(self) -> float | None:
@@ -105,60 +122,35 @@ class Run:
 def digest(folders: Sequence[RunFolder]) -> tuple[Run, ...]:
     """Read run folders, in the order given.
 
-    A checkpoint label that several runs share on one preset, or for different weights, gets the name of its run.
+    Runs that differ in their seed alone become one, whose chips are those of all of them. A checkpoint label that
+    several runs share on one preset, or for different weights, gets the name of its run.
     """
     if not folders:
         raise RunError("no run folder given")
-    paths = Counter(folder.path.resolve() for folder in folders)
-    twice = [str(path) for path, times in paths.items() if times > 1]
+    paths = [folder.path.resolve() for folder in folders]
+    twice = [path for place, path in enumerate(paths) if path in paths[:place]]
     if twice:
         raise RunError(f"{twice[0]}: given twice; name each run folder once")
     records = [folder.records() for folder in folders]
     for folder, found in zip(folders, records, strict=True):
         if not found:
             raise RunError(f"{folder.path}: holds no result yet; run the same command again to continue it")
-    names = distinct_names([folder.path.resolve() for folder in folders])
-    contents = [(folder.meta("checkpoint") or {}).get("sha256") for folder in folders]
-    labelled = _distinct_labels(names, records, contents)
-    return tuple(_read(*each) for each in zip(folders, names, labelled, strict=True))
-
-
-def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The last part of each path, or as many as it takes to tell all of them apart.
-
-    >>> distinct_names([Path("demo/sgd/run"), Path("demo/samson/run")])
-    ['sgd/run', 'samson/run']
-    """
-    for count in range(1, max(len(path.parts) for path in paths) + 1):
-        names = ["/".join(path.parts[-count:]) for path in paths]
-        if len(set(names)) == len(names):
-            break
-    return names
-
-
-def _distinct_labels(
-    names: Sequence[str], records: Sequence[list[Record]], contents: Sequence[str | None]
-) -> list[list[Record]]:
-    """Checkpoint labels that two runs share on one preset, or for different weights, get the run's name.
-
-    All records of a label alike. contents: the sha256 of each run's checkpoint, None where it is not known.
-    """
-    known = [(r.checkpoint, sha256) for found, sha256 in zip(records, contents, strict=True) if sha256 for r in found]
-    ambiguous = {label for label, times in Counter(label for label, _ in {*known}).items() if times > 1}
-    places = [{(r.checkpoint, r.preset) for r in found if r.stage != "gaussian"} for found in records]
-    owners = Counter(place for own in places for place in own)
-    shared = [
-        {checkpoint for checkpoint, preset in own if owners[checkpoint, preset] > 1 or checkpoint in ambiguous}
-        for own in places
+    metas = [{key: folder.meta(key) for key in META_KEYS} for folder in folders]
+    groups = seed_groups([folder.options for folder in folders], metas, records)
+    names, own_names = pool_names([[paths[place] for place in group] for group in groups]), distinct_names(paths)
+    contents = [(metas[group[0]]["checkpoint"] or {}).get("sha256") for group in groups]
+    labels = ambiguous_labels([[r for place in group for r in records[place]] for group in groups], contents)
+    parts = [
+        [_read(folders[i], own_names[i], metas[i], relabelled(records[i], tagged, name)) for i in group]
+        for group, name, tagged in zip(groups, names, labels, strict=True)
     ]
-    return [
-        [replace(r, checkpoint=f"{r.checkpoint} ({name})") if r.checkpoint in tagged else r for r in found]
-        for name, found, tagged in zip(names, records, shared, strict=True)
-    ]
+    if len(groups) == len(folders):
+        return tuple(run for (run,) in parts)
+    numbers = chip_numbers(metas, records)
+    return tuple(_pooled(group, name, numbers) for group, name in zip(parts, names, strict=True))
 
 
-def _read(folder: RunFolder, name: str, records: list[Record]) -> Run:
-    meta = {key: folder.meta(key) for key in META_KEYS}
+def _read(folder: RunFolder, name: str, meta: Mapping[str, Any], records: list[Record]) -> Run:
     images = (meta["data"] or {}).get("count")
     validity = validity_of(meta["preset"])
     return Run(
@@ -168,6 +160,23 @@ def _read(folder: RunFolder, name: str, records: list[Record]) -> Run:
         records=tuple(records),
         results=results_of(records, validity, pilot_of(folder.options), images),
         explanation=_explanation(folder.path / FOLDER, validity),
+    )
+
+
+def _pooled(parts: Sequence[Run], name: str, numbers: ChipNumbers) -> Run:
+    """Runs of several seeds as one, or one run whose chips are to be paired with those of such."""
+    first = parts[0]
+    if not isinstance(first.meta["seed"], int):
+        return first
+    records = pooled_records([numbers.of(part.records, part.meta["seed"]) for part in parts])
+    found = results_of(records, validity_of(first.meta["preset"]), None, (first.meta["data"] or {}).get("count"))
+    return Run(
+        name=name,
+        options=pooled_options([part.options for part in parts]),
+        meta={**first.meta, "seed": [part.meta["seed"] for part in parts]},
+        records=tuple(records),
+        results=tuple(replace(result, seeds=len(parts)) for result in found),
+        parts=tuple(parts),
     )
 
 

@@ -29,11 +29,14 @@ def render_csv(records: Sequence[Record]) -> str:
 def render_marked_csv(runs: Sequence[Run]) -> str:
     """The records of all runs as `render_csv` writes them, with what the preset's source does not give marked.
 
+    Pooled seeds come run by run, as their folders hold them.
+
     The column `mark` holds "extrapolated", "interpolated" or nothing. Of several runs a first column `run` tells which.
     """
-    marked = [(record, mark, run.name) for run in runs for record, mark in zip(run.records, _marks(run), strict=True)]
+    stored = [part for run in runs for part in run.stored]
+    marked = [(record, mark, run.name) for run in stored for record, mark in zip(run.records, _marks(run), strict=True)]
     ordered = sorted(marked, key=lambda row: (sort_key(row[0]), row[2]))
-    if len(runs) == 1:
+    if len(stored) == 1:
         return csv_text((*COLUMNS, "mark"), ((*_csv_row(record), mark) for record, mark, _ in ordered))
     return csv_text(("run", *COLUMNS, "mark"), ((run, *_csv_row(record), mark) for record, mark, run in ordered))
 
@@ -74,7 +77,7 @@ def render_json(runs: Sequence[Run], threshold: float | None = None) -> str:
     """Options, provenance, summaries and raw records of every run, and every table; what is not finite is null."""
     document = {
         "schema": EXPORT_SCHEMA,
-        "runs": [_run(run) for run in runs],
+        "runs": [_run(part) for run in runs for part in run.stored],
         "tables": _tables(runs, threshold),
     }
     return json.dumps(finite(document), indent=2, allow_nan=False) + "\n"

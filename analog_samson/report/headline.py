@@ -162,7 +162,7 @@ def _devices(ordered: Sequence[Result]) -> str:
 
 def _second_sentence(best: Result, last: State, comparisons: Sequence[Comparison], seen: Study) -> str:
     parts = [] if best.digital is None else [f"digital {best.digital.accuracy.mean:.1f} %"]
-    parts.append(instance_count(last.accuracy.n))
+    parts.append(instance_count(last.accuracy.n, best.seeds))
     facts = "; ".join(parts)
     sentences = [f"{facts[0].upper()}{facts[1:]}."]
     if len(seen.methods) > 2:

@@ -91,9 +91,11 @@ def words(text: str) -> Markup:
 
 
 def _context(runs: Sequence[Run], drawn: Mapping[str, Picture], threshold: float | None) -> dict[str, Any]:
+    stored = [part for run in runs for part in run.stored]
     context = _numbers(runs, drawn, threshold) | {
         "runs": runs,
-        "commands": list(dict.fromkeys(run.meta["command"] for run in runs if run.meta["command"])),
+        "stored": stored,
+        "commands": list(dict.fromkeys(run.meta["command"] for run in stored if run.meta["command"])),
         "colours": Markup(colour_css()),
         "series": SERIES,
         "version": __version__,

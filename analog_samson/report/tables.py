@@ -14,6 +14,7 @@ from analog_samson.report.wording import (
     NONE,
     coverage,
     interval,
+    listed_seeds,
     marked,
     mean_and_std,
     optional,
@@ -138,6 +139,9 @@ def all_states(result: Result) -> tuple[State, ...]:
 def _run_notes(run: Run, *, named: bool) -> list[str]:
     where = f"{run.name}: " if named else ""
     notes = [] if (unfinished := missing_instances(run)) is None else [f"{where}{unfinished}"]
+    if len(run.parts) > 1:
+        chips = sum(len({record.instance for record in part.records}) for part in run.parts)
+        notes.append(f"{where}{chips} chips over {len(run.seeds)} seeds ({listed_seeds(run.seeds)}) are one sample.")
     if (stopping := _stopping_note(run)) is not None:
         notes.append(f"{where}{stopping}")
     if lost := sum(record.metric == "loss" and not isfinite(record.value) for record in run.records):
@@ -191,6 +195,9 @@ def _stopping_note(run: Run) -> str | None:
 
 def missing_instances(run: Run) -> str | None:
     """A warning where moments or instances that were asked for are missing; None where nothing is."""
+    if len(run.parts) > 1:
+        found = [(part.meta["seed"], missing_instances(part)) for part in run.parts]
+        return " ".join(f"seed {seed}: {text}" for seed, text in found if text is not None) or None
     states = [state for result in run.results for state in result.states]
     wanted = _wanted_instances(run, states)
     short = list(dict.fromkeys(f"{s.label} has {s.accuracy.n}" for s in states if s.accuracy.n < wanted))

@@ -167,18 +167,31 @@ def no_interval(*counts: int) -> str:
     return f"no interval: n = {' to '.join(map(str, ends))}"
 
 
-def instance_count(n: int) -> str:
-    """n with its unit.
+def instance_count(n: int, seeds: int = 1) -> str:
+    """n with its unit, and over how many seeds if there are several.
 
-    >>> instance_count(1), instance_count(5)
-    ('one instance: no spread', 'n = 5 instances')
+    >>> instance_count(1), instance_count(5), instance_count(20, 2)
+    ('one instance: no spread', 'n = 5 instances', 'n = 20 instances over 2 seeds')
     """
-    return "one instance: no spread" if n == 1 else f"n = {n} instances"
+    over = f" over {seeds} seeds" if seeds > 1 else ""
+    return "one instance: no spread" if n == 1 else f"n = {n} instances{over}"
+
+
+def listed_seeds(seeds: Sequence[int]) -> str:
+    """Seeds as --seeds takes them.
+
+    >>> listed_seeds([0, 1, 2, 7])
+    '0-2, 7'
+    """
+    ordered = sorted({*seeds})
+    starts = [seed for seed in ordered if seed - 1 not in ordered]
+    ends = [seed for seed in ordered if seed + 1 not in ordered]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
 def _digital_clause(result: Result, last: State | None = None) -> str:
     parts = [] if result.digital is None else [f"digital {result.digital.accuracy.mean:.1f} %"]
-    parts += [] if last is None else [instance_count(last.accuracy.n)]
+    parts += [] if last is None else [instance_count(last.accuracy.n, result.seeds)]
     return f" ({'; '.join(parts)})" if parts else ""
 
 
