@@ -383,7 +383,7 @@ def test_test_images_that_are_the_training_images_are_refused(tiny, tmp_path):
         (["tabel1"], "did you mean 'table1'"),
         (["fig2"], "--only digits"),
         (["fig2", "--only", "nothing"], "no network has this in its name"),
-        (["fig2", "--seeds", "a"], "seeds 'a': expected whole numbers"),
+        (["fig2", "--seeds", "a"], "seeds 'a': expected whole numbers or ranges"),
         (["fig2", "--limit-images", "0"], "limit_images: expected at least 1, got 0"),
         ([STUDY_FILE, "--scale", "paper"], "scale 'paper': study has mini"),
         (["fig2", "--backend", "lokky"], "did you mean 'loky'"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analog_samson.cli.seeds import parse_seeds
 from analog_samson.errors import OptionError
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ Checkpoints = Annotated[Path | None, typer.Option(help="Folder with files to fin
 Only = Annotated[
     str, typer.Option(help="Run the networks with this in their name, e.g. digits or samson_inf; several: a,b.")
 ]
-Seeds = Annotated[Text, typer.Option(help="Seeds of the trainings, e.g. 0,1,2.", show_default="those of the file")]
+Seeds = Annotated[
+    Text, typer.Option(help="Seeds of the trainings, e.g. 0,1,2 or 0-9.", show_default="those of the file")
+]
 LimitEpochs = Annotated[Count, typer.Option(help=f"At most so many epochs. {_TRIAL}", show_default=False)]
 LimitImages = Annotated[Count, typer.Option(help=f"The first N images of each set. {_TRIAL}", show_default=False)]
 Instances = Annotated[Count, typer.Option(help=f"Simulated chips. {_TRIAL}", show_default="those of the file")]
@@ -124,7 +127,8 @@ def _overrides(given: dict[str, Any]) -> "Overrides":
     from analog_samson.experiments.plan import Overrides
 
     names = ("limit_epochs", "limit_images", "instances", "only", "network", "data")
-    return Overrides(seeds=parse_seeds(given["seeds"]), **{name: given[name] for name in names})
+    seeds = None if given["seeds"] is None else parse_seeds(given["seeds"])
+    return Overrides(seeds=seeds, **{name: given[name] for name in names})
 
 
 def _sources(given: dict[str, Any]) -> "Sources":
@@ -136,20 +140,6 @@ def _sources(given: dict[str, Any]) -> "Sources":
         given_test={"cifar10": given["cifar10_test"]} if given["cifar10_test"] else {},
         checkpoints=given["checkpoints"],
     )
-
-
-def parse_seeds(text: str | None) -> tuple[int, ...] | None:
-    """Whole numbers, separated by commas.
-
-    >>> parse_seeds("0,1,2")
-    (0, 1, 2)
-    """
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise OptionError(f"seeds {text!r}: expected whole numbers such as 0,1,2") from None
 
 
 def _say(text: str) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from analog_samson.cli.idle import INPUT_RANGE_HELP, refuse_idle_calibration, refuse_idle_input_range
 from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
-from analog_samson.cli.reproduce import parse_seeds
+from analog_samson.cli.seeds import parse_seeds
 from analog_samson.cli.typed import typed_options
 from analog_samson.units import parse_times
 
@@ -34,7 +34,7 @@ def sweep(
         typer.Option(help="Hardware preset; give it again for more.", show_default="pcm_nandakumar_2019"),
     ] = None,
     preset_dir: PresetDirs = None,
-    seeds: Annotated[str, typer.Option(help="One simulation for each seed, e.g. 0,1,2.")] = "0",
+    seeds: Annotated[str, typer.Option(help="One simulation for each seed, e.g. 0,1,2 or 0-9.")] = "0",
     model: Annotated[str | None, typer.Option(help="Model name, if checkpoints do not say it.")] = None,
     times: Annotated[str, typer.Option(help="Times after programming (units s m h d w y).")] = "1s,1h,1d,1y",
     sigmas: Annotated[str, typer.Option(help="Values of sigma_c, or `none`.")] = "none",
@@ -90,7 +90,7 @@ def sweep(
     typed = typed_options(context, ["calibration_data", "input_range"])
     refuse_idle_calibration("sweep", typed, presets, adabs=adabs)
     refuse_idle_input_range("sweep", typed, presets)
-    _run(base, checkpoints, presets, parse_seeds(seeds) or (0,), out, pool)
+    _run(base, checkpoints, presets, parse_seeds(seeds), out, pool)
 
 
 sweep.__doc__ = (
