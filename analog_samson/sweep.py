@@ -1,172 +1,26 @@
-"""A grid of independent cells, run one after the other or by several processes: joblib on loky, Dask or Ray.
+"""A sweep: checkpoints by presets by seeds, every simulation in a run folder of its own, and their summary."""
 
-A cell takes its random numbers from streams of its own and writes to a folder of its own, so workers, backend and
-order change no number. Each worker gets its share of the cores: two pools of two threads on two cores are slower
-than one thread each, by far. The number of threads can change the last digit of a sum (measured: of `weight_error`
-alone; accuracies and losses were equal bit for bit): fix it where files have to be equal to the byte.
-"""
-
-import importlib
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
-from analog_samson.allocation import keep_freed_memory
-from analog_samson.errors import AnalogSamsonError, InstallationError, OptionError, RunError, did_you_mean, list_faults
+from analog_samson.errors import OptionError, RunError, list_faults
+from analog_samson.report.digest import digest
+from analog_samson.report.summary import summary_csv
+from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.links import refuse_links
+from analog_samson.results.runfile import RUN_FILE
+from analog_samson.results.store import open_run
+from analog_samson.workers import Pool, check_address, failures_text, outcomes
 from analog_samson.zoo.search import checkpoint_path
 
 if TYPE_CHECKING:
     from analog_samson.simulation import SimulateOptions
 
-T = TypeVar("T")
-Done = Callable[[int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pool:
-    """Who runs the cells. cores: of one machine, None for those of this one. address: of a Dask or Ray cluster.
-
-    threads_each: of a worker, None for its share of the cores.
-
-    >>> Pool(workers=2, cores=8).threads
-    4
-    """
-
-    workers: int = 1
-    backend: str = "loky"
-    cores: int | None = None
-    threads_each: int | None = None
-    address: str | None = None
-
-    def __post_init__(self) -> None:
-        faults = [f"{name}: expected at least 1, got {n}" for name, n in self._counts() if n is not None and n < 1]
-        if self.backend not in BACKENDS:
-            hint = did_you_mean(self.backend, BACKENDS)
-            faults.append(f"backend: expected one of {', '.join(BACKENDS)}, got {self.backend!r}{hint}")
-        if self.address is not None and self.backend == "loky":
-            faults.append("address: loky runs on this machine; choose dask or ray for a cluster")
-        if faults:
-            raise OptionError(list_faults("sweep", faults))
-
-    @property
-    def threads(self) -> int:
-        """Threads of one worker."""
-        return self.threads_each or max(1, (self.cores or os.cpu_count() or 1) // self.workers)
-
-    def _counts(self) -> tuple[tuple[str, int | None], ...]:
-        return ("workers", self.workers), ("cores", self.cores), ("threads", self.threads_each)
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """A user's mistake met in one cell; the others go on."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class _Guarded(Generic[T]):
-    """The task of one cell as a worker runs it: with its threads, its place given back, mistakes as values."""
-
-    task: Callable[[T], None]
-    threads: int
-
-    def __call__(self, place: int, cell: T) -> tuple[int, _Failure | None]:
-        import torch
-
-        keep_freed_memory()
-        torch.set_num_threads(self.threads)
-        try:
-            self.task(cell)
-        except AnalogSamsonError as error:
-            return place, _Failure(str(error))
-        return place, None
-
-
-def run_cells(task: Callable[[T], None], cells: Sequence[T], pool: Pool, *, done: Done = lambda place: None) -> None:
-    """Run `task` on every cell; `done` gets the place of each finished one, in the order in which they finish.
-
-    task: a function of a module, and cells that can be pickled, for they go to other processes. Every cell is tried;
-    then RunError lists what went wrong in which. An exception that is no AnalogSamsonError ends everything at once.
-    With one worker on loky everything runs in this process.
-    """
-    failures: dict[int, _Failure] = {}
-    for place, failure in _results(_Guarded(task, pool.threads), cells, pool):
-        if failure is None:
-            done(place)
-        else:
-            failures[place] = failure
-    if failures:
-        raise RunError(
-            list_faults(f"{len(cells)} cells", [f"{cells[p]}: {failures[p].text}" for p in sorted(failures)])
-        )
-
-
-def _results(guarded: _Guarded[T], cells: Sequence[T], pool: Pool) -> Iterator[tuple[int, _Failure | None]]:
-    if pool.backend == "loky" and pool.workers == 1:
-        yield from (guarded(place, cell) for place, cell in enumerate(cells))
-        return
-    import joblib
-
-    with BACKENDS[pool.backend](pool):
-        kind = "generator_unordered" if pool.backend == "loky" else "list"
-        parallel = joblib.Parallel(return_as=kind, batch_size=1)
-        yield from parallel(joblib.delayed(guarded)(place, cell) for place, cell in enumerate(cells))
-
-
-@contextmanager
-def _loky(pool: Pool) -> Iterator[None]:
-    import joblib
-
-    with joblib.parallel_config("loky", n_jobs=pool.workers, inner_max_num_threads=pool.threads):
-        yield
-
-
-@contextmanager
-def _dask(pool: Pool) -> Iterator[None]:
-    distributed = _import("dask.distributed", "dask")
-    import joblib
-
-    with ExitStack() as stack:
-        where = pool.address
-        if where is None:
-            local = distributed.LocalCluster(n_workers=pool.workers, threads_per_worker=1, dashboard_address=None)
-            where = stack.enter_context(local)
-        stack.enter_context(distributed.Client(where))
-        stack.enter_context(joblib.parallel_config("dask", n_jobs=pool.workers))
-        yield
-
-
-@contextmanager
-def _ray(pool: Pool) -> Iterator[None]:
-    ray = _import("ray", "ray")
-    import joblib
-
-    _import("ray.util.joblib", "ray").register_ray()
-    ray.init(address=pool.address, num_cpus=pool.workers if pool.address is None else None, include_dashboard=False)
-    try:
-        with joblib.parallel_config("ray", n_jobs=pool.workers):
-            yield
-    finally:
-        ray.shutdown()
-
-
-def _import(module: str, extra: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InstallationError(
-            f"backend {extra}: {module} cannot be imported ({error}); pip install 'analog-samson[{extra}]', "
-            "or leave --backend out: loky needs nothing more"
-        ) from error
-
-
-BACKENDS: dict[str, Callable[[Pool], AbstractContextManager[None]]] = {"loky": _loky, "dask": _dask, "ray": _ray}
+SUMMARY_FILE = "summary.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,26 +39,73 @@ def plan_sweep(
 ) -> list[SimulationCell]:
     """Every checkpoint (by label) on every preset with every seed, each in OUT/LABEL/PRESET/seedN.
 
-    base: all other options. Raises OptionError for a checkpoint that is not there, PresetError for such a
-    preset, RunError for a link below `out`.
+    The paths among the options become absolute: workers may run in another folder.
+
+    Args:
+        base: All other options.
+
+    Raises:
+        OptionError: For a checkpoint that is not there, or anything named twice.
+        PresetError: For a preset that cannot be read.
+        RunError: For a symbolic link below `out`.
     """
+    from analog_samson.simulation.paths import absolute_paths
+
     faults = [f"{label}: no file {path}" for label, path in checkpoints.items() if not checkpoint_path(path).is_file()]
     names = _preset_names(presets)
     faults += [f"preset {name!r}: named twice" for name in sorted({n for n in names if names.count(n) > 1})]
     faults += [f"seed {seed}: named twice" for seed in sorted({s for s in seeds if seeds.count(s) > 1})]
     if faults:
         raise OptionError(list_faults("sweep", faults))
-    cells = [
-        SimulationCell(
-            options=replace(base, checkpoint=str(path), preset=preset, seed=seed, label=label),
-            folder=out / label / name / f"seed{seed}",
-        )
+    planned = [
+        (replace(base, checkpoint=str(path), preset=preset, seed=seed, label=label), out / label / name / f"seed{seed}")
         for label, path in checkpoints.items()
         for preset, name in zip(presets, names, strict=True)
         for seed in seeds
     ]
-    refuse_links(out, [cell.folder for cell in cells])
-    return cells
+    refuse_links(out, [folder for _, folder in planned])
+    return [
+        SimulationCell(options=replace(options, **absolute_paths(vars(options))), folder=folder)
+        for options, folder in planned
+    ]
+
+
+def run_sweep(
+    cells: Sequence[SimulationCell], out: Path, pool: Pool, *, done: Callable[[int], None] = lambda place: None
+) -> None:
+    """Run the simulations that are missing and write SUMMARY_FILE into `out`, also where some of them failed.
+
+    Args:
+        cells: As `plan_sweep` gives them for `out`.
+        done: Called with the place of each cell that succeeded, in the order in which they finish.
+
+    Raises:
+        RunError: With the mistakes in all cells, after every cell was tried; or when a worker was killed.
+    """
+    there = [replace(cell, folder=cell.folder.absolute()) for cell in cells]
+    task = run_simulation_cell
+    if pool.address is not None:
+        check_address(pool)
+        make_folder(out)  # workers that do not see it say so
+        task = run_simulation_elsewhere
+    failures = dict.fromkeys(range(len(cells)), "not finished")
+    stopped: RunError | None = None
+    try:
+        for place, failure in outcomes(task, there, pool):
+            failure = failure or _absence(cells[place])
+            if failure is None:
+                del failures[place]
+                done(place)
+            else:
+                failures[place] = failure
+    except RunError as error:
+        stopped = error
+    if out.is_dir():
+        write_summary(cells, failures, out / SUMMARY_FILE)
+    if stopped is not None:
+        raise stopped
+    if failures:
+        raise RunError(failures_text(cells, failures))
 
 
 def run_simulation_cell(cell: SimulationCell) -> None:
@@ -212,6 +113,44 @@ def run_simulation_cell(cell: SimulationCell) -> None:
     from analog_samson.simulation import run_simulation
 
     run_simulation(cell.options, cell.folder, command="analog-samson sweep").close()
+
+
+def run_simulation_elsewhere(cell: SimulationCell) -> None:
+    """`run_simulation_cell` on a worker of a cluster; RunError names the machine where it lacks a file."""
+    from analog_samson.simulation.paths import files_of
+
+    out = cell.folder.parents[2]
+    missing = [str(path) for path in (*files_of(vars(cell.options)), out) if not path.exists()]
+    if missing:
+        raise RunError(
+            f"the worker on {socket.gethostname()} does not see {', '.join(missing)}; "
+            "put it in a folder that this machine and all workers share"
+        )
+    run_simulation_cell(cell)
+
+
+def _absence(cell: SimulationCell) -> str | None:
+    """A message where a finished cell has no folder here."""
+    if (cell.folder / RUN_FILE).is_file():
+        return None
+    return "its worker finished it, but not in this folder; choose an --out that this machine and all workers share"
+
+
+def write_summary(cells: Sequence[SimulationCell], failures: Mapping[int, str], file: Path) -> None:
+    """Write one row for every condition of the cells that finished, over the chips of all their seeds.
+
+    failures: by place, why a cell did not finish; the rows of its checkpoint and preset name its seed.
+    """
+    finished = [cell.folder for place, cell in enumerate(cells) if place not in failures]
+    failed = [(_label_and_preset(cells[place]), cells[place].options.seed) for place in sorted(failures)]
+    with ExitStack() as stack:
+        folders = [stack.enter_context(open_run(folder)) for folder in finished]
+        text = summary_csv(digest(folders) if folders else (), failed)
+    write_atomically(file, text.encode())
+
+
+def _label_and_preset(cell: SimulationCell) -> tuple[str, str]:
+    return cell.folder.parts[-3], cell.folder.parts[-2]
 
 
 def _preset_names(presets: Sequence[str]) -> list[str]:

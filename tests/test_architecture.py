@@ -38,6 +38,7 @@ ROOMS = [
     ["explanation"],
     ["comparison"],
     ["demonstration"],
+    ["workers"],
     ["sweep"],
     ["experiments"],
     ["cli"],

@@ -1,13 +1,16 @@
 """Grids of independent cells: the same numbers whoever runs them, and mistakes told for all cells."""
 
+import csv
+import os
 from functools import partial
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 import typer
 from commands import error_of, output_of
 
-from analog_samson import sweep as module
+from analog_samson import workers as module
 from analog_samson.checkpoint import save_checkpoint
 from analog_samson.cli.sweep import sweep
 from analog_samson.errors import DataError, InstallationError, OptionError, RunError
@@ -15,7 +18,9 @@ from analog_samson.models import build_model
 from analog_samson.report.exports import render_csv
 from analog_samson.results.store import open_run
 from analog_samson.rng import stream
-from analog_samson.sweep import BACKENDS, Pool, parse_checkpoints, run_cells
+from analog_samson.simulation import SimulateOptions, run_simulation
+from analog_samson.sweep import parse_checkpoints
+from analog_samson.workers import BACKENDS, Pool, run_cells
 
 app = typer.Typer()
 app.command()(sweep)
@@ -43,7 +48,7 @@ def tables(out: Path) -> dict[str, bytes]:
     return found
 
 
-GRID = [*SMALL, "--preset", "pcm_nandakumar_2019", "--preset", "ideal", "--seeds", "0,1"]
+GRID = [*SMALL, "--preset", "pcm_nandakumar_2019", "--preset", "ideal", "--seeds", "0-1"]
 
 
 def test_two_workers_give_the_bytes_of_one(checkpoints, tmp_path):
@@ -54,6 +59,7 @@ def test_two_workers_give_the_bytes_of_one(checkpoints, tmp_path):
     assert set(CELLS) < set(one)
     assert len(one) == 8
     assert one == two
+    assert (tmp_path / "one/summary.csv").read_bytes() == (tmp_path / "two/summary.csv").read_bytes()
     noisy = [one[f"a/pcm_nandakumar_2019/seed{seed}"] for seed in (0, 1)]
     assert noisy[0] != noisy[1]
 
@@ -111,6 +117,12 @@ def test_bug_in_a_cell_is_not_taken_for_a_mistake_of_the_user(workers):
         run_cells(crash, [1], Pool(workers=workers, cores=2))
 
 
+def write_process(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise DataError("no folder")
+    path.write_text(str(os.getpid()))
+
+
 def report_threads(path: Path) -> None:
     import torch
 
@@ -135,12 +147,28 @@ def test_backend_that_is_not_installed_is_explained(backend, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", ["dask", "ray"])
-def test_backend_gives_the_bytes_of_one_worker(backend, checkpoints, tmp_path):
+def test_backend_without_an_address_starts_its_workers_here(backend, tmp_path):
     pytest.importorskip(backend, reason=f"{backend} is an extra")
-    grid = [*checkpoints, *SMALL, "--preset", "pcm_nandakumar_2019", "--threads", 1]
-    call(*grid, "--out", tmp_path / "one")
-    call(*grid, "--workers", 2, "--backend", backend, "--out", tmp_path / "other")
-    assert tables(tmp_path / "one") == tables(tmp_path / "other")
+    paths = [tmp_path / "0", tmp_path / "none" / "1", tmp_path / "2"]
+    done: list[int] = []
+    with pytest.raises(RunError, match=r"3 cells: 1 problem\n  \S*/1: no folder"):
+        run_cells(write_process, paths, Pool(backend=backend, cores=2), done=done.append)
+    assert sorted(done) == [0, 2]
+    assert {paths[place].read_text() for place in done}.isdisjoint({str(os.getpid())})
+
+
+@pytest.mark.parametrize(
+    ("pool", "in_process", "threads"),
+    [
+        (Pool(cores=8), True, 8),
+        (Pool(workers=4, cores=8), False, 2),
+        (Pool(backend="dask", address="tcp://host:1", cores=8), False, 1),
+        (Pool(backend="dask", address="tcp://host:1", workers=1, threads_each=3), False, 3),
+    ],
+    ids=str,
+)
+def test_pool_without_workers_is_this_process_or_all_of_a_cluster(pool, in_process, threads):
+    assert (pool.in_process, pool.threads) == (in_process, threads)
 
 
 def test_impossible_pools_are_told_at_once():
@@ -152,6 +180,41 @@ def test_impossible_pools_are_told_at_once():
     assert set(BACKENDS) == {"loky", "dask", "ray"}
     with pytest.raises(OptionError, match="choose dask or ray"):
         Pool(address="tcp://host:1")
+
+
+def test_summary_is_the_mean_over_the_chips_of_all_seeds_that_finished(checkpoints, tmp_path):
+    wrong = tmp_path / "wrong.safetensors"
+    save_checkpoint(wrong, build_model("digits_cnn"), {"model": "no_such_model"})
+    out = tmp_path / "out"
+    grid = [checkpoints[0], wrong, *SMALL, "--preset", "pcm_nandakumar_2019", "--out", out]
+    assert "2 problems" not in error(*grid, "--seeds", "0-2")
+    rows = list(csv.DictReader((out / "summary.csv").read_text().splitlines()))
+    (last,) = (row for row in rows if row["time_seconds"] == "86400.0")
+    values = []
+    for seed in range(3):
+        with open_run(out / f"a/pcm_nandakumar_2019/seed{seed}") as run:
+            found = [r for r in run.records() if r.metric == "accuracy_percent" and r.time_seconds == 86400.0]
+            values += [record.value for record in found]
+    assert (last["chips"], last["seeds"], last["failed_seeds"], last["mark"]) == ("6", "3", "", "")
+    assert float(last["mean_percent"]) == pytest.approx(mean(values))
+    assert float(last["std_points"]) == pytest.approx(stdev(values))
+    assert float(last["low_percent"]) < mean(values) < float(last["high_percent"])
+    assert [(row["stage"], row["failed_seeds"]) for row in rows if row["checkpoint"] == "wrong"] == [
+        ("failed", "0 1 2")
+    ]
+    (digital,) = (row for row in rows if row["stage"] == "digital")
+    assert (digital["chips"], digital["std_points"]) == ("1", "")
+
+
+def test_run_goes_on_however_its_paths_are_written(checkpoints, tmp_path, monkeypatch):
+    grid = [*SMALL, "--preset", "ideal", "--out", tmp_path / "out"]
+    monkeypatch.chdir(checkpoints[0].parent)
+    options = {"data": "digits", "limit": 40, "instances": 2, "times": (1.0, 86400.0), "sigmas": (0.2,), "label": "a"}
+    relative = SimulateOptions(checkpoint="a.safetensors", preset="ideal", **options)
+    run_simulation(relative, tmp_path / "out/a/ideal/seed0").close()
+    call("a.safetensors", *grid)
+    with open_run(tmp_path / "out/a/ideal/seed0") as run:
+        assert run.options["checkpoint"] == "a.safetensors"
 
 
 def test_checkpoints_are_named_by_file_folder_or_user():
@@ -169,8 +232,10 @@ def test_checkpoints_are_named_by_file_folder_or_user():
         (["none.pt", "other.pt"], "sweep: 2 problems"),
         (["--preset", "idael"], "did you mean 'ideal'"),
         (["--preset", "ideal", "--preset", "ideal"], "preset 'ideal': named twice"),
-        (["--seeds", "x"], "seeds 'x'"),
-        (["--seeds", "0,1,0"], "seed 0: named twice"),
+        (["--seeds", "x"], "--seeds 'x': expected whole numbers or ranges such as 0,1,2 or 0-9,12"),
+        (["--seeds", "3-1"], "--seeds '3-1': the range 3-1 ends before it begins"),
+        (["--seeds", "0-4,3"], "--seeds '0-4,3': seed 3 is named twice"),
+        (["--seeds", "0-999999999"], "expected at most 100000 seeds"),
         (["--workers", "0"], "workers: expected at least 1, got 0"),
     ],
     ids=str,

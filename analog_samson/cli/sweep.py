@@ -14,11 +14,11 @@ from analog_samson.units import parse_times
 
 if TYPE_CHECKING:
     from analog_samson.simulation import SimulateOptions
-    from analog_samson.sweep import Pool
+    from analog_samson.workers import Pool
 
 EXAMPLE = """Example:
 
-analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_nandakumar_2019 --seeds 0,1 \
+analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_nandakumar_2019 --seeds 0-4 \
 --data cifar10:DIR --workers 2 --out runs/sweep
 """
 
@@ -34,7 +34,9 @@ def sweep(
         typer.Option(help="Hardware preset; give it again for more.", show_default="pcm_nandakumar_2019"),
     ] = None,
     preset_dir: PresetDirs = None,
-    seeds: Annotated[str, typer.Option(help="One simulation for each seed, e.g. 0,1,2 or 0-9.")] = "0",
+    seeds: Annotated[
+        str, typer.Option(help="One simulation for each seed, e.g. 0,1,2 or 0-9; their chips are pooled.")
+    ] = "0",
     model: Annotated[str | None, typer.Option(help="Model name, if checkpoints do not say it.")] = None,
     times: Annotated[str, typer.Option(help="Times after programming (units s m h d w y).")] = "1s,1h,1d,1y",
     sigmas: Annotated[str, typer.Option(help="Values of sigma_c, or `none`.")] = "none",
@@ -50,24 +52,28 @@ def sweep(
     ] = None,
     engine: Annotated[str, typer.Option(help="fast, or aihwkit: the tile's own forward.")] = "fast",
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    workers: Annotated[int, typer.Option(help="Simulations at a time.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="Simulations at a time.", show_default="1; with --address all workers there")
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
-            help="CPU threads of each; equal threads give files equal to the byte.", show_default="cores / workers"
+            help="CPU threads of each; equal threads give files equal to the byte.",
+            show_default="cores / workers; with --address 1",
         ),
     ] = None,
     backend: Annotated[str, typer.Option(help="loky, dask or ray.")] = "loky",
     address: Annotated[
-        str | None, typer.Option(help="Of a running Dask or Ray cluster that sees the same files.", show_default="none")
+        str | None,
+        typer.Option(help="Of a running Dask or Ray cluster whose workers see the same files.", show_default="none"),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the run folders; the same command goes on there.")] = Path(
-        "runs/sweep"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the run folders and summary.csv; the same command goes on there.")
+    ] = Path("runs/sweep"),
 ) -> None:
     from analog_samson.cli.simulate import parse_sigmas
     from analog_samson.simulation import SimulateOptions
-    from analog_samson.sweep import Pool
+    from analog_samson.workers import Pool
 
     base = SimulateOptions(
         checkpoint="",
@@ -94,7 +100,8 @@ def sweep(
 
 
 sweep.__doc__ = (
-    f"Simulate every checkpoint on every preset with every seed, each in a run folder of its own.\n\n{EXAMPLE}"
+    f"Simulate every checkpoint on every preset with every seed, each in a run folder of its own.\n\n"
+    f"summary.csv in --out gives mean and interval of every condition over the chips of all its seeds.\n\n{EXAMPLE}"
 )
 
 
@@ -108,11 +115,12 @@ def _run(
 ) -> None:
     from analog_samson.cli.progress import cell_progress
     from analog_samson.installation import check_installation
-    from analog_samson.sweep import parse_checkpoints, plan_sweep, run_cells, run_simulation_cell
+    from analog_samson.sweep import SUMMARY_FILE, parse_checkpoints, plan_sweep, run_sweep
 
     check_installation()
     cells = plan_sweep(base, parse_checkpoints(checkpoints), presets, seeds, out)
-    print(f"{len(cells)} simulations, {pool.workers} at a time with {pool.threads} threads each", file=sys.stderr)
+    print(f"{len(cells)} simulations, {pool}", file=sys.stderr)
     with cell_progress(len(cells)) as progress:
-        run_cells(run_simulation_cell, cells, pool, done=lambda place: progress(str(cells[place].folder)))
-    print("\n".join(str(cell.folder) for cell in cells))
+        run_sweep(cells, out, pool, done=lambda place: progress(str(cells[place])))
+    print("\n".join(str(cell) for cell in cells))
+    print(f"wrote {out / SUMMARY_FILE}", file=sys.stderr)

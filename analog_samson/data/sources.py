@@ -64,6 +64,22 @@ def open_data(spec: str, split: Split, *, limit: int | None = None) -> ImageSet:
     raise DataError(_unknown(spec))
 
 
+def data_path(spec: str) -> Path | None:
+    """The file or folder that `spec` names, as it is written there; None for data without one.
+
+    >>> data_path("folder:photos,resize=256,crop=224"), data_path("digits")
+    (PosixPath('photos'), None)
+    """
+    scheme, _, rest = spec.partition(":")
+    return Path(_options(spec, rest, SOURCES[scheme].options)[0]) if scheme in SOURCES and rest else None
+
+
+def absolute_data(spec: str) -> str:
+    """`spec` with an absolute path, for a process in another folder; data without a path stays as it is."""
+    scheme, _, rest = spec.partition(":")
+    return spec if data_path(spec) is None else f"{scheme}:{Path(rest).expanduser().absolute()}"
+
+
 def _options(spec: str, rest: str, known: Mapping[str, int | None]) -> tuple[str, dict[str, int | None]]:
     """The path and the options behind it; a comma that is part of a path stays there."""
     options = dict(known)

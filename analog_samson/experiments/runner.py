@@ -26,9 +26,9 @@ from analog_samson.experiments.sources import Sources, check_sources
 from analog_samson.experiments.tune import Choice, choose, chosen_options, write_choices
 from analog_samson.presets.search import load_preset
 from analog_samson.results.links import refuse_links
-from analog_samson.sweep import Pool, run_cells
 from analog_samson.training.job import read_texts
 from analog_samson.training.options import TrainOptions
+from analog_samson.workers import Pool, run_cells
 
 Say = Callable[[str], None]
 
@@ -188,7 +188,7 @@ def _job(experiment: Experiment, scale: Scale, cell: Cell, options: RunOptions, 
 
 def _run(jobs: Sequence[CellJob], pool: Pool, say: Say) -> None:
     """One after the other with every epoch told, or in several processes with every finished network told."""
-    if pool.workers == 1 and pool.backend == "loky":
+    if pool.in_process:
         for place, job in enumerate(jobs, 1):
             say(f"[{place}/{len(jobs)}] {job.cell.folder}")
             run_cell(job, say)

@@ -82,6 +82,15 @@ def find_preset_files(preset_dirs: Sequence[Path | str] = ()) -> dict[str, Prese
     return dict(sorted(found.items()))
 
 
+def preset_path(name_or_path: str | Path) -> Path | None:
+    """The file of a preset that other machines may not have: a path, or a name found in a folder of ENVIRONMENT."""
+    if _is_path(name_or_path):
+        return Path(name_or_path)
+    folders = filter(None, os.environ.get(ENVIRONMENT, "").split(os.pathsep))
+    files = (Path(folder) / f"{name_or_path}.toml" for folder in folders)
+    return next((file for file in files if file.is_file()), None)
+
+
 def _folders(preset_dirs: Sequence[Path | str]) -> Iterator[Traversable]:
     yield resources.files(BUILT_IN)
     for folder in preset_dirs:

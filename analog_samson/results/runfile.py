@@ -1,6 +1,6 @@
 """run.toml: every option of a run, resolved, in a file that a person can read and a command can repeat."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import tomli_w
 from analog_samson.errors import RunError, list_faults
 from analog_samson.plain_values import parse_toml
 
+Spelling = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 RUN_FILE = "run.toml"
 MARK = "# analog-samson run"
 _HEADER = f"""{MARK}: every option as it was used; an option that is not listed was not given (none).
@@ -68,9 +69,17 @@ def read_options(path: Path) -> dict[str, Any]:
 
 
 def check_same_options(
-    folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], volatile: Collection[str]
+    folder: Path,
+    stored: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    volatile: Collection[str],
+    spelling: Spelling = dict,
 ) -> None:
-    """Raise RunError naming every option that differs; those named in `volatile` may differ."""
+    """Raise RunError naming every option that differs; those named in `volatile` may differ.
+
+    spelling: turns options into the form in which they are compared, such as with absolute paths.
+    """
+    stored, asked = spelling(stored), spelling(asked)
     names = [name for name in sorted({*stored, *asked}) if name not in volatile]
     faults = [
         f"{name}: the run there has {_shown(stored, name)}, this one {_shown(asked, name)}"

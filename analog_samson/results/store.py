@@ -18,6 +18,7 @@ from analog_samson.results.records import COLUMNS, Record, from_row, sort_key, t
 from analog_samson.results.runfile import (
     REPEAT,
     RUN_FILE,
+    Spelling,
     check_same_options,
     plain_options,
     read_options,
@@ -58,6 +59,7 @@ class RunFolder:
         *,
         volatile: Collection[str] = (),
         before: Mapping[str, Any] = MappingProxyType({}),
+        spelling: Spelling = dict,
         remark: str = REPEAT,
         below: Path | None = None,
     ) -> "RunFolder":
@@ -65,20 +67,20 @@ class RunFolder:
 
         options: every option of the run, resolved; None values are left out of run.toml. Options named in
         `volatile` (such as the device) may differ when a run is continued; run.toml keeps the first values. before:
-        values of options that runs of earlier versions had without storing them. `remark` is a line of run.toml that
-        says how to repeat the run. below: the output folder that the user named, if the run folder is inside it; no
-        folder between them may be a symbolic link.
+        values of options that runs of earlier versions had without storing them. spelling: the form in which options
+        are compared. `remark` is a line of run.toml that says how to repeat the run. below: the output folder that the
+        user named, if the run folder is inside it; no folder between them may be a symbolic link.
         Raises RunError, before anything is written, for a folder that holds another run or other files.
         """
         folder, asked = Path(path), plain_options(options)
         known = {name: value for name, value in before.items() if name in asked}
         stored = _stored_options(folder, known)
         if stored is not None:
-            _continues(folder, stored, asked, volatile)
+            _continues(folder, stored, asked, volatile, spelling)
         make_folder(folder, below=below)
         lock = FolderLock(folder)
         stored = _stored_options(folder, known)  # again: now no other process can be making the run
-        if stored is None or not _continues(folder, stored, asked, volatile):
+        if stored is None or not _continues(folder, stored, asked, volatile, spelling):
             (folder / DATABASE).unlink(missing_ok=True)
             write_atomically(folder / RUN_FILE, render_options(asked, remark))
         return cls(folder, read_options(folder / RUN_FILE), open_writable(folder), lock)
@@ -192,10 +194,16 @@ def _not_a_run(folder: Path, missing: list[str]) -> str:
     return f"{looked}; runs inside it: {', '.join(runs)}" if runs else looked
 
 
-def _continues(folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any], volatile: Collection[str]) -> bool:
+def _continues(
+    folder: Path,
+    stored: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    volatile: Collection[str],
+    spelling: Spelling,
+) -> bool:
     """Whether the run there is the one asked for; False for another in which nothing was measured, else RunError."""
     try:
-        check_same_options(folder, stored, asked, volatile)
+        check_same_options(folder, stored, asked, volatile, spelling)
     except RunError:
         if not _is_unmeasured(folder):
             raise

@@ -20,6 +20,7 @@ from analog_samson.results.contents import refuse_changed_files, refuse_other_co
 from analog_samson.results.store import RunFolder
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, first_outputs, load_inputs, takes_channels_last
 from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions, stored_options
+from analog_samson.simulation.paths import absolute_paths
 from analog_samson.simulation.ranges import run_input_ranges
 from analog_samson.tiles.plan import plan_conversion
 
@@ -51,7 +52,8 @@ def run_simulation(
         contents = {key: description[key] for key in CONTENTS}
         if repeats is not None:
             refuse_changed_files(repeats, contents)
-        run = RunFolder.create(out, stored_options(options, inputs.preset), volatile=VOLATILE, before=BEFORE)
+        stored = stored_options(options, inputs.preset)
+        run = RunFolder.create(out, stored, volatile=VOLATILE, before=BEFORE, spelling=absolute_paths)
         refuse_other_contents(run, contents)
         begun = not run.is_empty()
         for key, value in description.items():

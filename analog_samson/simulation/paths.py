@@ -1,0 +1,34 @@
+"""The files that the options of a simulation name, for processes that run in another folder or on another machine."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analog_samson.data.sources import absolute_data, data_path
+from analog_samson.presets.search import preset_path
+from analog_samson.zoo.search import PREFIX
+
+
+def absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with absolute paths of checkpoint, data, calibration images and preset file.
+
+    Relative paths are taken from the current folder. What is no file of the user's stays as it is.
+
+    >>> absolute_paths({"checkpoint": "zoo:resnet32_cifar10", "data": "digits", "preset": "ideal", "seed": 0})
+    {'checkpoint': 'zoo:resnet32_cifar10', 'data': 'digits', 'preset': 'ideal', 'seed': 0}
+    """
+    changed = {name: absolute_data(options[name]) for name in ("data", "calibration_data") if options.get(name)}
+    checkpoint, preset = options.get("checkpoint", ""), preset_path(options.get("preset", ""))
+    if checkpoint and not checkpoint.startswith(PREFIX):
+        changed["checkpoint"] = str(Path(checkpoint).expanduser().absolute())
+    if preset is not None:
+        changed["preset"] = str(preset.expanduser().absolute())
+    return {**options, **changed}
+
+
+def files_of(options: Mapping[str, Any]) -> list[Path]:
+    """The files and folders of `absolute_paths`."""
+    checkpoint = options["checkpoint"]
+    found = [None if checkpoint.startswith(PREFIX) else Path(checkpoint), preset_path(options["preset"])]
+    found += [data_path(options[name]) for name in ("data", "calibration_data") if options.get(name)]
+    return [path for path in found if path is not None]

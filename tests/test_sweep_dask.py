@@ -1,0 +1,110 @@
+"""A sweep on a Dask cluster: two workers that were started in other folders than the command."""
+
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from commands import error_of, output_of
+
+from analog_samson import workers as module
+from analog_samson.checkpoint import save_checkpoint
+from analog_samson.cli.sweep import sweep
+from analog_samson.models import build_model
+from analog_samson.report.exports import render_csv
+from analog_samson.results.lock import LOCK_NAME
+from analog_samson.results.store import open_run
+
+distributed = pytest.importorskip("distributed", reason="dask is an extra")
+app = typer.Typer()
+app.command()(sweep)
+call, error = partial(output_of, app), partial(error_of, app)
+PATIENCE = 120  # seconds; far beyond what anything here takes on a busy machine
+GRID = ["net.safetensors", "--data", "npz:data.npz", "--preset", "mine.toml", "--times", "1s", "--instances", "2"]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """The address of a scheduler, and the process ids of its workers."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
+    with distributed.LocalCluster(
+        n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None
+    ) as local:
+        start = [sys.executable, "-m", "distributed.cli.dask_worker", local.scheduler_address, "--no-nanny"]
+        start += ["--nthreads", "1", "--no-dashboard"]
+        processes = [subprocess.Popen(start, cwd=folder, stderr=subprocess.DEVNULL) for folder in folders]
+        try:
+            end = time.monotonic() + PATIENCE
+            while len(local.scheduler.workers) < len(processes):
+                assert time.monotonic() < end, "no workers"
+                time.sleep(0.05)
+            yield local.scheduler_address, {process.pid for process in processes}
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """The current folder, with everything that GRID names."""
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint("net.safetensors", build_model("digits_cnn"), {"model": "digits_cnn"})
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8), dtype=np.uint8)
+    np.savez("data.npz", images=pixels, labels=np.arange(20) % 10)
+    preset = Path(__file__).parents[1] / "hw_presets/pcm_nandakumar_2019.toml"
+    Path("mine.toml").write_text(preset.read_text().replace('name = "pcm_nandakumar_2019"', 'name = "mine"'))
+    return tmp_path
+
+
+def exported(out: str) -> dict[str, str]:
+    found = {}
+    for path in sorted(Path(out).glob("net/mine/seed*")):
+        with open_run(path) as run:
+            found[path.name] = render_csv(run.records())
+    return found
+
+
+def test_cluster_does_the_work_and_gives_the_exports_of_this_process(cluster, folder):
+    address, pids = cluster
+    call(*GRID, "--seeds", "0-3", "--threads", 1, "--out", "here")
+    text = call(*GRID, "--seeds", "0-3", "--backend", "dask", "--address", address, "--out", "there")
+    assert f"4 simulations, as many at a time as the cluster takes on {address}" in text
+    assert len(exported("there")) == 4
+    assert exported("there") == exported("here")
+    assert Path("there/summary.csv").read_bytes() == Path("here/summary.csv").read_bytes()
+    assert {int(lock.read_text()) for lock in Path("there").glob(f"*/*/*/{LOCK_NAME}")} <= pids
+
+
+def test_worker_that_does_not_see_a_file_says_which_and_where(cluster, folder):
+    """/proc/self/cwd is another folder for every process."""
+    command = [*GRID, "--backend", "dask", "--address", cluster[0], "--workers", 1]
+    for arguments, path in (
+        (["--data", "npz:/proc/self/cwd/data.npz", "--out", "out"], "/proc/self/cwd/data.npz"),
+        (["--out", "/proc/self/cwd/far"], "/proc/self/cwd/far"),
+    ):
+        message = error(*command, *arguments)
+        assert f"the worker on {socket.gethostname()} does not see {path}; " in message
+    assert Path("out/summary.csv").read_text().splitlines()[1:] == ["net,mine,failed,,,,,,,,,,,0"]
+    assert not Path("out/net").exists()
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["nothing", "something else"])
+def test_address_without_a_scheduler_is_one_sentence_within_seconds(folder, monkeypatch, listens):
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.5)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        if listens:
+            other.listen()
+        address = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        begun = time.monotonic()
+        message = error(*GRID, "--backend", "dask", "--address", address, "--out", "out")
+    assert time.monotonic() - begun < 5
+    assert message.startswith(f"--address {address}: no Dask scheduler answers there")
+    assert "\n" not in message
+    assert not Path("out").exists()
