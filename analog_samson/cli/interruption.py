@@ -1,8 +1,8 @@
-"""Ctrl-C ends a command with a sentence; typer alone would end it without a word."""
+"""Ctrl-C and SIGTERM end a command with a sentence, and in order: workers of a sweep end with it."""
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from types import FrameType
@@ -12,18 +12,25 @@ import typer
 
 from analog_samson.cli.processes import tell
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+_PYTHONS: dict[signal.Signals, Any] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
 
 
 def told_when_interrupted(command: Callable[..., Any], *, continues: bool) -> Callable[..., Any]:
-    """The command, which says when it was interrupted. continues: whether the same command goes on from there.
+    """The command, which says when it was interrupted.
 
-    An exception that ends the command after Ctrl-C counts as its consequence, except a typer.Exit: that has told why.
+    continues: whether the same command goes on from there; then SIGTERM interrupts it like Ctrl-C. Elsewhere SIGTERM
+    keeps its meaning: torchrun ends trainings with it, which may be stuck in a collective operation.
+    An exception that ends the command after a signal counts as its consequence, except a typer.Exit: that has told why.
     """
+    signals = (signal.SIGINT, signal.SIGTERM) if continues else (signal.SIGINT,)
 
     @wraps(command)
     def interruptible(*arguments: Any, **options: Any) -> Any:
-        with _interrupts_noted() as arrived:
+        with _interrupts_noted(signals) as arrived:
             try:
                 return command(*arguments, **options)
             except KeyboardInterrupt:
@@ -31,18 +38,21 @@ def told_when_interrupted(command: Callable[..., Any], *, continues: bool) -> Ca
             except Exception as error:
                 if not arrived or isinstance(error, typer.Exit):
                     raise
-            tell("\ninterrupted" + (": what was finished is kept; the same command continues" if continues else ""))
-            raise typer.Exit(INTERRUPTED)
+            terminated = arrived[:1] == [signal.SIGTERM]
+            how = "\nterminated" if terminated else "\ninterrupted"
+            tell(how + (": what was finished is kept; the same command continues" if continues else ""))
+            raise typer.Exit(TERMINATED if terminated else INTERRUPTED)
 
     return interruptible
 
 
 @contextmanager
-def _interrupts_noted() -> Iterator[list[int]]:
-    """The signals of Ctrl-C that have arrived, each of which raises KeyboardInterrupt as ever.
+def _interrupts_noted(signals: Sequence[signal.Signals]) -> Iterator[list[int]]:
+    """Those of `signals` that have arrived, each of which raises KeyboardInterrupt.
 
     An extension that meets KeyboardInterrupt while it imports numpy may swallow it and fail with something else. Only
-    Python's own handler is replaced, and given back; in other threads, or under other handlers, nothing is noted.
+    the handlers that Python starts with are replaced, and given back; in other threads, or under other handlers,
+    nothing is noted.
     """
     arrived: list[int] = []
 
@@ -51,11 +61,11 @@ def _interrupts_noted() -> Iterator[list[int]]:
         signal.default_int_handler(number, frame)
 
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield arrived
-        return
-    signal.signal(signal.SIGINT, note)
+    ours = [one for one in signals if in_main_thread and signal.getsignal(one) is _PYTHONS[one]]
+    for one in ours:
+        signal.signal(one, note)
     try:
         yield arrived
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for one in ours:
+            signal.signal(one, _PYTHONS[one])
