@@ -41,7 +41,7 @@ class InstallationError(AnalogSamsonError):
 
 
 class InputRangeWarning(UserWarning):
-    """The converters of a layer lose much of its output with every input range."""
+    """The tiles of a layer get its output wrong by more than 20 % with every input range of their converters."""
 
 
 def list_faults(where: str, faults: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from analog_samson.report.explanation_tables import (
     remedies_grid,
 )
 from analog_samson.report.grid import Block, Grid
-from analog_samson.report.headline import distorted, headline, mostly_digital, unfinished
+from analog_samson.report.headline import headline, inaccurate, mostly_digital, unfinished
 from analog_samson.report.sentences import (
     ahead_sentence,
     decisions_sentence,
@@ -49,7 +49,7 @@ def report_blocks(runs: Sequence[Run], threshold: float | None = None) -> list[B
         blocks += [*(ahead_sentence(seen, preset) for preset in seen.presets), intervals_sentence(seen)]
     else:
         blocks += [answer(result) for result in results]
-    blocks += distorted(runs)
+    blocks += inaccurate(runs)
     if len(results) > 1:
         blocks.append(overview_grid(results))
     blocks += study_grids(seen) if shows_study(seen) else []

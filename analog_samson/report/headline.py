@@ -49,15 +49,15 @@ def headline(runs: Sequence[Run]) -> Headline:
     """What the best network scores at its last time; with several presets, which is best on how many of them.
 
     Of runs that are not finished, and of networks whose matrices are mostly digital, it says so. It names layers that
-    the converters distort.
+    the tiles get wrong.
     """
     said = _headline(runs)
     before = [*unfinished(runs), *mostly_digital(runs)]
-    return replace(said, second=" ".join([*before, said.second, *distorted(runs)]).strip())
+    return replace(said, second=" ".join([*before, said.second, *inaccurate(runs)]).strip())
 
 
-def distorted(runs: Sequence[Run]) -> list[str]:
-    """A sentence about layers that the converters distort with every input range, where there are any."""
+def inaccurate(runs: Sequence[Run]) -> list[str]:
+    """A sentence about layers that the tiles get wrong with every input range, where there are any."""
     return run_sentences({run.name: run.meta["input_ranges"] for run in runs})
 
 

@@ -1,4 +1,4 @@
-"""Layers whose output the converters of a preset cannot carry, whatever their input range."""
+"""Layers whose output a preset's tiles get wrong, whatever the input range of their converters."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def input_range_sentence(layers: Mapping[str, float]) -> str:
     """What is wrong with these layers, and what to do; `layers` as `inaccurate_layers` gives them, at least one.
 
     >>> print(input_range_sentence({"project": 0.67}))
-    Converters distort the output of layer project by 67 % (RMS) even with its best input range; keep it digital \
+    On this hardware, the output of layer project is off by 67 % (RMS) even with its best input range; keep it digital \
 (--exclude project, in Python exclude=["project"]).
     """
     paths = list(layers)
@@ -30,11 +30,11 @@ def input_range_sentence(layers: Mapping[str, float]) -> str:
     options, quoted = " ".join(f"--exclude {path}" for path in shown), ", ".join(f'"{path}"' for path in shown)
     remedy = f"({options}, in Python exclude=[{quoted}])"
     if len(paths) == 1:
-        what = f"layer {paths[0]} by {_percent(layers[paths[0]])} (RMS) even with its best input range"
-        return f"Converters distort the output of {what}; keep it digital {remedy}."
+        what = f"the output of layer {paths[0]} is off by {_percent(layers[paths[0]])} (RMS)"
+        return f"On this hardware, {what} even with its best input range; keep it digital {remedy}."
     named = ", ".join(f"{path} ({_percent(layers[path])})" for path in shown)
-    what = f"layers {named}{more} (RMS error in brackets) even with their best input ranges"
-    return f"Converters distort the outputs of {what}; keep them digital {remedy}."
+    what = f"the outputs of these layers are off by (RMS): {named}{more}"
+    return f"Even with the best input ranges, {what}; keep the worst of them digital {remedy}."
 
 
 def run_sentences(stored: Mapping[str, Sequence[Mapping[str, Any]] | None]) -> list[str]:
