@@ -153,6 +153,7 @@ def test_compare_help_shows_an_example_and_defaults(here: Path) -> None:
         assert words in text
 
 
+@pytest.mark.filterwarnings("ignore::analog_samson.CoverageWarning")  # the head, kept digital, is most of the network
 def test_simulate_explains_and_says_the_cost_before(here: Path) -> None:
     arguments = ["--checkpoint", "good.safetensors", "--data", "npz:data.npz", "--times", "1s,1h", "--sigmas", "none"]
     arguments += ["--model", SMALL["model"], "--instances", "2", "--threads", "1", "--out", "run", "--threshold", "90"]
@@ -190,6 +191,7 @@ def test_compare_with_sigmas_fills_the_equivalent_sigma_c_and_without_has_none(h
         call(compare, "swept/good", "swept/bad", "--sigmas", "0,1")
 
 
+@pytest.mark.filterwarnings("ignore::analog_samson.CoverageWarning")  # the head, kept digital, is most of the network
 def test_compare_names_options_that_differ(here: Path) -> None:
     call(compare, *ARGUMENTS, "--no-html")
     other = [word.replace("cmp", "other") for word in ARGUMENTS]
