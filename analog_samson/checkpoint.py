@@ -23,9 +23,11 @@ from torch import Tensor, nn
 
 import analog_samson
 from analog_samson.checkpoint_metadata import SCHEMA, parse_metadata
-from analog_samson.errors import CheckpointError
+from analog_samson.errors import CheckpointError, list_faults
 from analog_samson.results.atomic import make_folder, write_atomically
-from analog_samson.state_check import fit_names
+from analog_samson.size_limit import refuse_size
+from analog_samson.state_check import claim_faults, fit_names
+from analog_samson.torch_file import refuse_packed
 from analog_samson.zoo.search import checkpoint_path
 
 _logger = logging.getLogger(__name__)
@@ -71,6 +73,8 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         state, metadata = _read_torch(path, content)
     else:
         raise CheckpointError(f"{path}: not a checkpoint (its first bytes are {content[:8]!r}); {_EXPECTED}")
+    if faults := claim_faults(state, len(content)):
+        raise CheckpointError(f"{list_faults(str(path), faults)}\n  save such weights with tensor.clone()")
     return Checkpoint(path, _without_wrappers(path, state), metadata, hashlib.sha256(content).hexdigest())
 
 
@@ -127,7 +131,11 @@ def _read(path: Path) -> bytes:
         inside = path / "checkpoint.safetensors"
         hint = f"; did you mean {inside}?" if inside.is_file() else f"; {_EXPECTED}"
         raise CheckpointError(f"{path}: is a folder, not a checkpoint{hint}")
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: is not a file, but a device or pipe; {_EXPECTED}")
     try:
+        remedy = "use a machine with more memory"
+        refuse_size(path.stat().st_size, f"{path}: reading it", remedy, CheckpointError)
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file; {_EXPECTED}") from error
@@ -150,6 +158,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _read_torch(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
+        refuse_packed(path)
         with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is raised
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a parser on foreign bytes may raise anything; nothing of ours runs in there

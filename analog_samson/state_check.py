@@ -27,13 +27,14 @@ def state_faults(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
     extra = [name for name in state if name not in expected]
     misshapen = [name for name in state if name in expected and state[name].shape != expected[name].shape]
     strange = [name for name in state if name in expected and _is_strange(state[name], expected[name])]
+    shared = {name: value for name, value in state.items() if name in expected}
     return [
         *_shown([_missing_line(name, expected[name], extra) for name in missing]),
         *_shown([f"extra: {name} {_shape(state[name])} is not in the model" for name in extra]),
         *_shown([_shape_line(name, state[name], expected[name]) for name in misshapen]),
         *_head_lines(misshapen, state, model),
         *_shown([_kind_line(name, state[name], expected[name]) for name in strange]),
-        *_shown(_not_finite(state, dict(model.named_buffers(remove_duplicate=False)))),
+        *_shown(_not_finite(shared, dict(model.named_buffers(remove_duplicate=False)))),
     ]
 
 
@@ -68,6 +69,20 @@ def _common_prefixes(names: Iterable[str]) -> list[str]:
     parts = [name.split(".")[:-1] for name in names]
     levels = takewhile(lambda level: len(set(level)) == 1, zip(*parts, strict=False))
     return [prefix + "." for prefix in accumulate((level[0] for level in levels), lambda one, two: f"{one}.{two}")]
+
+
+def claim_faults(state: Mapping[str, Tensor], size: int) -> list[str]:
+    """One line for each tensor that claims more values than a file of `size` bytes holds: a few, repeated.
+
+    Sparse tensors are left out; no network takes them.
+    """
+    return _shown(
+        [
+            f"{name}: claims {_shape(value)} values, {value.numel() * value.element_size()} bytes; the file has {size}"
+            for name, value in state.items()
+            if value.layout == torch.strided and value.numel() * value.element_size() > size
+        ]
+    )
 
 
 def check_initialised(model: nn.Module) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "analog_samson"
 # A module imports its own room and rooms above it in this list only; names on one line are one room.
 ROOMS = [
-    ["errors", "units", "allocation", "own_code", "plain_values", "coverage"],
+    ["errors", "units", "allocation", "own_code", "plain_values", "size_limit", "coverage"],
     ["installation"],
     ["presets"],
     ["results"],
@@ -25,7 +25,7 @@ ROOMS = [
     ["sharpness"],
     ["device_noise"],
     ["robust"],
-    ["checkpoint", "checkpoint_metadata", "state_check"],
+    ["checkpoint", "checkpoint_metadata", "state_check", "torch_file"],
     ["models"],
     ["data"],
     ["evaluation"],

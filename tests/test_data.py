@@ -256,7 +256,7 @@ class Bomb:
         (pickle.dumps({b"data": np.zeros((2, 5), np.uint8), b"labels": [0, 1]}), "data is uint8 (2, 5) for 2 labels"),
         (pickle.dumps({b"data": np.zeros((2, 3072), np.uint8)}), "cannot be read (KeyError"),
         (b"nonsense", "cannot be read"),
-        (b"", "cannot be read (EOFError"),
+        (b"", "cannot be read (ValueError"),
     ],
 )
 def test_faulty_cifar_batch_is_explained(tmp_path, content, expected):
@@ -405,8 +405,12 @@ def test_damaged_image_is_named(tmp_path):
 
 def test_folder_beyond_memory_is_refused_before_decoding(tmp_path, monkeypatch):
     write_folder(tmp_path)
-    monkeypatch.setattr("os.sysconf", lambda name: 10)
-    assert "more than half of this machine's" in fault(f"folder:{tmp_path}")
+    monkeypatch.setenv("ANALOG_SAMSON_MAX_GIB", str(100 / 2**30))
+    assert f"{tmp_path}/val: decoding 6 images needs" in fault(f"folder:{tmp_path}")
+    assert "an image of 100 x 67 pixels needs" in fault(f"folder:{tmp_path},resize=67")
+    monkeypatch.setenv("ANALOG_SAMSON_MAX_GIB", "all")
+    with pytest.raises(OptionError, match="ANALOG_SAMSON_MAX_GIB=all: expected a number of GiB"):
+        open_data(f"folder:{tmp_path}", "test")
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 
 from analog_samson.data.image_set import ImageSet, image_set
+from analog_samson.data.npz import NpzFile
 from analog_samson.errors import DataError
 from analog_samson.models.imported import call_with_known, import_callable
 
@@ -19,21 +21,43 @@ _LAYOUT = (
 
 
 def load_npz(path: Path, split: str, options: Mapping[str, int | None], limit: int | None) -> ImageSet:
-    """`images` and `labels` of a file, or its pair for the split; options: classes (else the highest label + 1)."""
+    """`images` and `labels` of a file, or its pair for the split; options: classes (else the highest label + 1).
+
+    Of the images the first `limit` are read, of the labels all, for the number of classes.
+    """
     with _open(path) as arrays:
-        prefix = f"{split}_" if f"{split}_images" in arrays else ""
-        missing = [name for name in (f"{prefix}images", f"{prefix}labels") if name not in arrays]
+        prefix = f"{split}_" if f"{split}_images" in arrays.names else ""
+        missing = [name for name in (f"{prefix}images", f"{prefix}labels") if name not in arrays.names]
         if missing:
-            found = ", ".join(arrays) or "none"
+            found = ", ".join(arrays.names) or "none"
             raise DataError(f"{path}: no array {' or '.join(missing)} (it has {found}); {_LAYOUT}")
         try:
-            images, labels = arrays[f"{prefix}images"], arrays[f"{prefix}labels"]
-            stated = index(arrays["num_classes"].item()) if "num_classes" in arrays else None
+            images, labels = arrays.read(f"{prefix}images", limit), arrays.read(f"{prefix}labels")
+            count = arrays.header(f"{prefix}images").shape[:1]
+            stated = _stated_classes(arrays)
+        except DataError:
+            raise
         except Exception as error:  # numpy, zipfile and zlib raise whatever damaged bytes lead them to
             raise DataError(f"{path}: cannot be read ({str(error) or type(error).__name__}); {_LAYOUT}") from error
     classes = options["classes"] or stated
+    if limit is not None and labels.ndim and labels.shape[:1] == count:  # else image_set says what is wrong
+        classes = classes or _count_classes(labels)
+        labels = labels[:limit]
     loaded = image_set(images, labels, name=f"npz:{path.name}", where=str(path), num_classes=classes)
     return replace(loaded, divided=bool(prefix))
+
+
+def _stated_classes(arrays: NpzFile) -> int | None:
+    if "num_classes" not in arrays.names:
+        return None
+    if (shape := arrays.header("num_classes").shape) not in ((), (1,)):
+        raise ValueError(f"num_classes: expected one number, got shape {shape}")
+    return index(arrays.read("num_classes").item())
+
+
+def _count_classes(labels: np.ndarray) -> int | None:
+    """As `image_set` counts them; None for labels that it refuses."""
+    return int(labels.max()) + 1 if labels.size and np.issubdtype(labels.dtype, np.integer) else None
 
 
 def load_callable(spec: str, split: str) -> ImageSet:
@@ -53,13 +77,14 @@ def load_callable(spec: str, split: str) -> ImageSet:
     return image_set(loaded[0], loaded[1], name=spec, where=spec, num_classes=classes)
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> NpzFile:
     try:
-        arrays = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            single = file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
+        if not single:
+            return NpzFile(path)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {_LAYOUT}") from error
     except Exception as error:  # as above
         raise DataError(f"{path}: not an npz file ({str(error) or type(error).__name__}); {_LAYOUT}") from error
-    if not isinstance(arrays, np.lib.npyio.NpzFile):
-        raise DataError(f"{path}: a single array, not an npz file; write it with numpy.savez(FILE, images=, labels=)")
-    return arrays
+    raise DataError(f"{path}: a single array, not an npz file; write it with numpy.savez(FILE, images=, labels=)")

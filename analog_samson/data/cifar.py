@@ -1,15 +1,15 @@
 """CIFAR-10 and CIFAR-100 in the "python version" layout on disk, the one that torchvision uses; no download."""
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from analog_samson.data.image_set import ImageSet, image_set
+from analog_samson.data.plain_pickle import load_plain_pickle
 from analog_samson.errors import DataError
+from analog_samson.size_limit import refuse_size
 
 
 @dataclass(frozen=True)
@@ -67,30 +67,17 @@ def _load(layout: _Layout, path: Path, split: str) -> ImageSet:
 
 def _batch(path: Path, label_key: bytes) -> tuple[np.ndarray, np.ndarray]:
     expected = f"expected a batch of the python version with data (N, 3072) uint8 and {label_key.decode()} (N,)"
+    refuse_size(path.stat().st_size, f"{path}: reading it", "fetch the archive again", DataError)
     try:
-        with path.open("rb") as file:
-            content = _ArraysOnly(file, encoding="bytes").load()
-        planes, labels = np.asarray(content[b"data"]), np.asarray(content[label_key])
-    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        content = load_plain_pickle(path.read_bytes())
+        planes, labels = content[b"data"], content[label_key]
+        if not isinstance(planes, np.ndarray):
+            raise TypeError(f"data is a {type(planes).__name__}")
+        if not isinstance(labels, np.ndarray) and not all(isinstance(label, int) for label in labels):
+            raise TypeError(f"{label_key.decode()} holds values that are no whole numbers")
+        labels = np.asarray(labels)
+    except Exception as error:  # pickle raises whatever damaged bytes lead it to; it reaches no code but ours
         raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error}); {expected}") from error
-    if planes.dtype != np.uint8 or planes.shape != (len(labels), 3072):
+    if planes.dtype != np.uint8 or labels.ndim != 1 or planes.shape != (len(labels), 3072):
         raise DataError(f"{path}: data is {planes.dtype} {planes.shape} for {len(labels)} labels; {expected}")
     return planes, labels
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads the batches' pickles, which hold one numpy array each, and refuses any that asks for other code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module.removeprefix("numpy.").replace("_core", "core"), name) == ("core.multiarray", "_reconstruct"):
-            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return getattr(np, name)
-        if (module, name) == ("_codecs", "encode"):
-            return _encode_latin1
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not executed")
-
-
-def _encode_latin1(text: str, encoding: str = "latin1") -> bytes:
-    """How protocol 2 stores bytes; the one codec that pickles use."""
-    return text.encode("latin1")

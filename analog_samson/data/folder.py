@@ -1,6 +1,6 @@
 """Images in one subfolder for each class, decoded once to 8 bits."""
 
-import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,11 @@ from PIL import Image
 from analog_samson import rng
 from analog_samson.data.image_set import ImageSet, image_set
 from analog_samson.errors import DataError
+from analog_samson.size_limit import refuse_size
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".gif", ".tif", ".tiff"}
 _PARTS = {"train": ("train",), "test": ("test", "val", "validation")}
+_REMEDY = "take fewer images (--limit N) or a smaller resize and crop"
 _LAYOUT = "expected DIR/CLASS/IMAGE, or DIR/train/CLASS/IMAGE and DIR/test/CLASS/IMAGE (val works too)"
 
 
@@ -82,7 +84,7 @@ def _decode(root: Path, files: Sequence[Path], mode: str, options: Mapping[str, 
     """(N, H, W, C) uint8; the memory is claimed once, with the size of the first image."""
     decoded = _each(files, mode, options)
     first = next(decoded)
-    _check_memory(root, first.nbytes * len(files), len(files))
+    refuse_size(first.nbytes * len(files), f"{root}: decoding {len(files)} images", _REMEDY, DataError)
     pixels = np.empty((len(files), *first.shape), np.uint8)
     pixels[0] = first
     for position, image in enumerate(decoded, start=1):
@@ -99,15 +101,22 @@ def _decode(root: Path, files: Sequence[Path], mode: str, options: Mapping[str, 
 def _each(files: Sequence[Path], mode: str, options: Mapping[str, int | None]) -> Iterator[np.ndarray]:
     for file in files:
         with _opened(file) as image:
+            _check_pixels(file, image.size)
             try:
                 yield np.atleast_3d(np.asarray(_fitted(file, image.convert(mode), options)))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, Image.DecompressionBombError) as error:
                 raise DataError(f"{file}: damaged image ({error}); replace or remove it") from error
+
+
+def _check_pixels(file: Path, size: tuple[int, int]) -> None:
+    """Raise DataError for an image whose header states, or whose resize asks for, more than memory can take."""
+    refuse_size(size[0] * size[1] * 3, f"{file}: an image of {size[0]} x {size[1]} pixels", _REMEDY, DataError)
 
 
 def _opened(file: Path) -> Image.Image:
     try:
-        image = Image.open(file)
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            image = Image.open(file)  # its size is judged by `_check_pixels`
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: not an image that can be read ({error}); replace or remove it") from error
     if image.mode.startswith(("I", "F")):
@@ -125,6 +134,7 @@ def _fitted(file: Path, image: Image.Image, options: Mapping[str, int | None]) -
     if resize := options["resize"]:
         scale = resize / min(image.size)
         width, height = (max(resize, round(side * scale)) for side in image.size)
+        _check_pixels(file, (width, height))
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     if crop := options["crop"]:
         if crop > min(image.size):
@@ -135,12 +145,3 @@ def _fitted(file: Path, image: Image.Image, options: Mapping[str, int | None]) -
         left, top = (round((side - crop) / 2) for side in image.size)
         image = image.crop((left, top, left + crop, top + crop))
     return image
-
-
-def _check_memory(root: Path, needed: int, count: int) -> None:
-    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > available // 2:
-        raise DataError(
-            f"{root}: {count} images need {needed / 2**30:.1f} GiB decoded, more than half of this machine's "
-            f"{available / 2**30:.1f} GiB; take fewer (a limit) or a smaller resize and crop"
-        )

@@ -23,10 +23,10 @@ def find_held_out(data: str, metadata: Mapping[str, Any]) -> tuple[ImageSet, Ima
     told = metadata.get("held_out")
     if told is None:
         return None
-    images = open_data(data, "test")
+    images = open_data(data, "test", limit=told["images"])
     if images.divided or len(images) < told["images"]:
         return None
-    test, rest = hold_out(images.take(told["images"]), told["share"])
+    test, rest = hold_out(images, told["share"])
     if rest.fingerprint != metadata.get("data_fingerprint"):
         return None
     return replace(test, name=f"{test.name}, held out of training"), rest

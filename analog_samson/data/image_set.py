@@ -110,7 +110,8 @@ def image_set(
 
 def _pixels(images: np.ndarray) -> Tensor:
     if images.dtype != np.uint8:
-        images = np.round(images * 255).astype(np.uint8)
+        scaled = images * 255
+        images = np.round(scaled, out=scaled).astype(np.uint8)
     images = images[..., None] if images.ndim == 3 else images
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 

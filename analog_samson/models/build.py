@@ -14,20 +14,34 @@ from analog_samson.errors import ModelError, did_you_mean
 from analog_samson.models.imported import call_with_known, import_callable
 from analog_samson.models.libraries import build_timm, build_torchvision, timm_normalization
 from analog_samson.models.registry import MODELS
+from analog_samson.models.size_guard import SizeGuard
 from analog_samson.own_code import MODEL_LIBRARIES, is_code
 
 _LIBRARIES = dict(zip(MODEL_LIBRARIES, (build_torchvision, build_timm), strict=True))
 
 
-def build_model(name: str, *, num_classes: int | None = None, in_channels: int | None = None) -> nn.Module:
+def build_model(
+    name: str, *, num_classes: int | None = None, in_channels: int | None = None, most_values: int | None = None
+) -> nn.Module:
     """Build a network with fresh weights, drawn from torch's global stream (`rng.stream` makes them repeatable).
 
     Where an argument is None the network's own default holds; a callable of the user's gets those that it takes.
+
+    Args:
+        most_values: A tensor of more values is refused before it is made; None takes what memory allows.
+
+    Raises:
+        ModelError: The name is unknown, or the network cannot be built or is too large.
 
     >>> sum(p.numel() for p in build_model("resnet20").parameters())
     269722
     """
     _check_counts(name, num_classes=num_classes, in_channels=in_channels)
+    with SizeGuard(name, {"num_classes": num_classes, "in_channels": in_channels}, most_values):
+        return _build(name, num_classes, in_channels)
+
+
+def _build(name: str, num_classes: int | None, in_channels: int | None) -> nn.Module:
     scheme, _, rest = name.partition(":")
     if is_code(name, MODEL_LIBRARIES):
         return _build_imported(name, num_classes, in_channels)

@@ -7,6 +7,8 @@ from analog_samson.errors import ModelError
 from analog_samson.models.build import build_model
 from analog_samson.own_code import MODEL_LIBRARIES, code_fault, is_code
 
+_SMALL = 2**26  # values of a tensor that a network may have beside what its checkpoint holds, such as a mask
+
 
 def restore_model(
     checkpoint: Checkpoint,
@@ -31,6 +33,7 @@ def restore_model(
         name,
         num_classes=num_classes or known.get("num_classes") or _last_rows(checkpoint),
         in_channels=in_channels or known.get("in_channels") or _first_channels(checkpoint),
+        most_values=max(_SMALL, sum(value.numel() for value in checkpoint.state.values() if not value.is_sparse)),
     )
     load_into(model, checkpoint)
     return model

@@ -21,6 +21,7 @@ from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.claim import holds
 from analog_samson.results.lock import FolderLock
 from analog_samson.results.runfile import check_same_options, plain_options
+from analog_samson.torch_file import refuse_packed
 
 TRAIN_FILE, STATE_FILE = "train.toml", "resume.pt"
 CHECKPOINT_FILE, HISTORY_FILE = "checkpoint.safetensors", "history.csv"
@@ -59,6 +60,7 @@ class TrainingFolder:
         if not path.exists():
             return None
         try:
+            refuse_packed(path)
             with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums of the tensors
                 broken = archive.testzip()
             if broken is not None:
