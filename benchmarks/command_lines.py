@@ -21,6 +21,7 @@ from analog_samson.data.sources import SOURCES
 from analog_samson.errors import CheckpointError, RunError, list_faults
 from analog_samson.report.digest import Run
 from analog_samson.simulation import VOLATILE, SimulateOptions
+from analog_samson.simulation.options import BEFORE
 from analog_samson.training.job import read_texts
 from analog_samson.training.options import TrainOptions
 from analog_samson.units import format_duration, parse_times
@@ -116,7 +117,8 @@ def check_training(arguments: Sequence[str], trained: Mapping[str, Any], noise_p
 
 def simulation_command(name: str, run: Run) -> str:
     """The command that repeats a run, with the network from the zoo and files without their folders."""
-    options = {key: value for key, value in run.options.items() if key not in (*VOLATILE, "label", "model")}
+    before = BEFORE if has_converters(run) else {}
+    options = before | {key: value for key, value in run.options.items() if key not in (*VOLATILE, "label", "model")}
     shown = dict(options, checkpoint=f"zoo:{name}", out=f"runs/{name}-{run.name.replace('/', '-')}")
     for key in ("data", "calibration_data"):
         if key in shown:
@@ -133,7 +135,7 @@ def check_simulation(arguments: Sequence[str], options: Mapping[str, Any], run: 
     read = parsed(arguments)
     read |= {"times": parse_times(read["times"]), "sigmas": parse_sigmas(read["sigmas"])}
     names = {field.name for field in fields(SimulateOptions)} - {*VOLATILE, "label", "model"}
-    names -= {"checkpoint", "data", "calibration_data"}
+    names -= {"checkpoint", "data", "calibration_data", *(() if has_converters(run) else ("input_range",))}
     differ = [
         f"{name}: the run has {options.get(name)!r}, the command says {read[name]!r}"
         for name in sorted(names)
@@ -141,6 +143,11 @@ def check_simulation(arguments: Sequence[str], options: Mapping[str, Any], run: 
     ]
     if differ:
         raise RunError(list_faults(f"{run.name}: {shlex.join(arguments)}", differ))
+
+
+def has_converters(run: Run) -> bool:
+    """Whether input ranges have an effect on the run's preset."""
+    return bool(run.meta["preset"]["periphery"]["model"] == "converters")
 
 
 def listed(value: Any) -> Any:

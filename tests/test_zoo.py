@@ -526,9 +526,20 @@ def test_average_of_files_of_others_alone_makes_no_card(tmp_path):
         script["last_training"]([load_checkpoint(tmp_path / "a.safetensors")])
 
 
+def test_simulation_command_names_the_input_ranges_of_older_runs_with_converters(trained):
+    with open_run(trained.run) as run:
+        (found,) = script["digest"]([run])
+    older = {key: value for key, value in found.options.items() if key != "input_range"} | {"preset": "pcm_rasch_2023"}
+    meta = {"preset": load_preset("pcm_rasch_2023").model_dump(mode="json")}
+    command = script["simulation_command"]("cnn_digits", SimpleNamespace(options=older, name="run", meta=meta))
+    assert "--input-range std" in command
+    newer = SimpleNamespace(options=older | {"input_range": "output_error"}, name="run", meta=meta)
+    assert "--input-range" not in script["simulation_command"]("cnn_digits", newer)
+
+
 def test_simulation_command_that_would_say_something_else_is_refused(trained):
     with open_run(trained.run) as run:
         (found,) = script["digest"]([run])
     options = dict(found.options, calibration_limit=None)
     with pytest.raises(RunError, match="calibration_limit: the run has None, the command says 1000"):
-        script["simulation_command"]("cnn_digits", SimpleNamespace(options=options, name="run"))
+        script["simulation_command"]("cnn_digits", SimpleNamespace(options=options, name="run", meta=found.meta))

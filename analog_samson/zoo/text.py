@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from analog_samson.presets.search import load_preset
-from analog_samson.report.grid import Grid, render_markdown
+from analog_samson.report.grid import Block, Grid, render_markdown
 from analog_samson.report.validity import validity_of
 from analog_samson.units import format_duration
 from analog_samson.zoo.schema import Aged, Card, Measurement, Noisy, Origin
@@ -16,25 +16,24 @@ _CALIBRATION_LIMIT = "1000"  # of `analog-samson simulate` where its command nam
 def card_text(card: Card) -> str:
     """The whole card in Markdown; equal cards give equal text."""
     use = f"analog-samson simulate --checkpoint zoo:{card.name} --preset {_preset(card)} --data DATA --out runs/aged"
-    return render_markdown(
-        [
-            f"# {card.name}",
-            _headline(card),
-            f"```text\n{use}\n```",
-            "## Accuracy",
-            _accuracies(card),
-            " ".join([*_conditions(card), "Deviations are over simulated chips. The commands, by number:"]),
-            "\n".join(_commands(card)),
-            *(["## Selection and remarks", card.remarks] if card.remarks else []),
-            "## Training",
-            _training(card),
-            "```text\n" + "\n".join(card.training.commands) + "\n```",
-            "## Origin and licence",
-            "\n".join(_origins(card)),
-            "## File",
-            _file(card),
-        ]
-    )
+    blocks: list[Block] = [
+        f"# {card.name}",
+        _headline(card),
+        f"```text\n{use}\n```",
+        "## Accuracy",
+        _accuracies(card),
+        " ".join([*_conditions(card), "Deviations are over simulated chips. The commands, by number:"]),
+        "\n".join(_commands(card)),
+        *(["## Selection and remarks", card.remarks] if card.remarks else []),
+        "## Training",
+        _training(card),
+        "```text\n" + "\n".join(card.training.commands) + "\n```",
+        "## Origin and licence",
+        "\n".join(_origins(card)),
+        "## File",
+        _file(card),
+    ]
+    return "\n\n".join(one if isinstance(one, str) else render_markdown([one]).rstrip("\n") for one in blocks) + "\n"
 
 
 def list_grid(cards: Sequence[Card]) -> Grid:
