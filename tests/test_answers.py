@@ -41,7 +41,6 @@ from analog_samson.report.sentences import (
     where_sentence,
     yield_sentence,
 )
-from analog_samson.report.statistics import paired_difference, summarize
 from analog_samson.report.study import study
 from analog_samson.report.study_tables import differences_grid
 from analog_samson.report.tables import comparison_row, notes
@@ -92,27 +91,6 @@ def explained(tmp_path: Path) -> Explanation:
 # Intervals
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.9])
-def test_simultaneous_intervals_all_hold_in_95_of_100_studies(correlation: float) -> None:
-    """1000 studies of 10 differences, 6 chips: false alarms are binomial with p <= 0.05; 73 is 3.3 sigma above 50."""
-    draws = np.random.default_rng(0)
-    shared = draws.normal(size=(1000, 1, 6)) * math.sqrt(correlation)
-    values = shared + draws.normal(size=(1000, 10, 6)) * math.sqrt(1 - correlation)
-    alone = missed = 0
-    for one in values:
-        found = [paired_difference(dict(enumerate(np.zeros(6))), dict(enumerate(row)), family=10) for row in one]
-        missed += any(difference is not None and difference.seen for difference in found)
-        alone += any(summarize(list(row)).low > 0 or summarize(list(row)).high < 0 for row in one)  # type: ignore[operator]
-    assert missed <= 73
-    assert alone > 100, "ten plain intervals miss far more often, so the test can fail"
-
-
-def test_interval_of_a_family_agrees_with_a_t_interval_of_higher_confidence() -> None:
-    low, high = stats.t.interval(1 - 0.05 / 7, 4, loc=3.0, scale=stats.sem([1.0, 2.0, 3.0, 4.0, 5.0]))
-    found = summarize([1.0, 2.0, 3.0, 4.0, 5.0], family=7)
-    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
-
-
 def test_every_pair_is_compared_and_has_its_own_interval(four: tuple[Run, ...], tmp_path: Path) -> None:
     third = [run_on(tmp_path, preset, "third", fall=8.0) for preset in PRESETS]
     found = compare([*four, *read(*third)])
@@ -121,7 +99,6 @@ def test_every_pair_is_compared_and_has_its_own_interval(four: tuple[Run, ...], 
     moments = len(TIMES) + 1
     assert interval_count(found) == 2 * (2 * moments + 1), "those that do not lead are compared at the last moment only"
     assert interval_count(compare(four)) == 2 * moments
-    assert {step.difference.family for one in found for step in one.steps} == {1}
 
 
 def test_what_is_said_of_two_networks_does_not_depend_on_what_stands_beside_them(tmp_path: Path) -> None:
@@ -160,7 +137,7 @@ def test_what_is_said_of_a_layer_does_not_depend_on_how_many_there_are(
 def test_single_chips_have_no_interval_and_that_is_said(tmp_path: Path) -> None:
     paths = [run_on(tmp_path, p, c, instances=1, fall=f) for p in PRESETS for c, f in (("a", 12), ("b", 4))]
     runs = read(*paths)
-    assert {step.difference.seen for one in compare(runs) for step in one.steps} == {None}
+    assert {step.difference.significant for one in compare(runs) for step in one.steps} == {None}
     assert "b scores highest on 2 of 2 presets (one chip each: no interval)." in headline(runs).plain
     assert [entry.best_rank for entry in study(runs).entries] == [1] * 4
     assert [entry.worst_rank for entry in study(runs).entries] == [2] * 4
@@ -512,8 +489,7 @@ def test_explanation_orders_effects_and_layers_by_what_they_cost(explained: Expl
         assert effect.gain_without is not None
         assert effect.loss_alone is not None
         assert effect.gain_without.mean == pytest.approx(COSTS[effect.name], abs=0.3)
-        assert effect.gain_without.family == effect.loss_alone.family == 1
-        assert effect.gain_without.seen == (effect.name != "read noise")
+        assert effect.gain_without.significant == (effect.name != "read noise")
     assert explained.layers[0].nats is not None
     assert explained.layers[0].nats.mean == pytest.approx(explained.layers[0].lost.mean / 30)
     assert explained.unfinished == 0

@@ -387,7 +387,7 @@ def test_explanation_at_another_time_with_converters(options: SimulateOptions, t
     assert clipping.loss_alone.mean == pytest.approx(100 - accuracy["only input clipping"])
     for name, effect in effects.items():
         assert effect.gain_without is not None
-        assert effect.gain_without.seen is None
+        assert effect.gain_without.significant is None
         assert effect.loss_alone is not None
         assert effect.loss_alone.mean == pytest.approx(accuracy["only input clipping"] - accuracy[f"only {name}"])
     with open_explanation(options, tmp_path / "run", ExplainOptions(time_seconds=3600.0)) as explainer:

@@ -203,7 +203,7 @@ def test_effects_alone_are_not_charged_with_what_clipping_costs(tmp_path: Path) 
 def layer(path: str, nats: tuple[float, float], points: tuple[float, float]) -> Layer:
     """A layer with (mean, half-width) of both losses over four chips."""
     lost, rise = (
-        Difference(mean=m, low=m - w, high=m + w, n=4, seen=not m - w <= 0 <= m + w) for m, w in (points, nats)
+        Difference(mean=m, low=m - w, high=m + w, n=4, significant=not m - w <= 0 <= m + w) for m, w in (points, nats)
     )
     return Layer(path=path, layer_type="Conv2d", lost=lost, nats=rise, macs_percent=None, devices_percent=None)
 
@@ -225,7 +225,7 @@ def test_where_names_the_layer_with_the_largest_significant_loss(tmp_path: Path,
 
 
 def test_what_one_moment_says_is_shown_within_what_accuracies_can_be(tmp_path: Path) -> None:
-    wide = Difference(mean=9.0, low=-105.1, high=124.1, n=2, seen=False)
+    wide = Difference(mean=9.0, low=-105.1, high=124.1, n=2, significant=False)
     found = explanation_of(tmp_path / "run")
     effect = replace(found.effects[0], gain_without=wide, loss_alone=wide)
     found = replace(found, effects=(effect,))

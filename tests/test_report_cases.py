@@ -115,7 +115,7 @@ def test_intervals_after_steins_rule_are_those_of_the_rule():
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_difference_with_a_number_that_is_not_finite_is_not_significant(bad):
     found = paired_difference({0: 1.0, 1: 1.0}, {0: bad, 1: 2.0})
-    assert (found.low, found.high, found.seen) == (None, None, False)
+    assert (found.low, found.high, found.significant) == (None, None, False)
     assert verdict(found, "gains", "loses") == "not finite"
 
 

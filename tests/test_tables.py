@@ -191,7 +191,7 @@ def test_difference_is_not_significant_when_two_networks_are_alike(tmp_path: Pat
     ]
     twin = synthetic_run(tmp_path / "twin", records=[r for r in records if r.stage != "digital"])
     (comparison,) = compare(read(sgd, twin))
-    assert [step.difference.seen for step in comparison.steps] == [False] * 5
+    assert [step.difference.significant for step in comparison.steps] == [False] * 5
     assert text_of(sgd, twin).count("not significant") == 5
 
 

@@ -43,7 +43,7 @@ def step_data(comparisons: Sequence[Comparison]) -> Data:
     rows = [
         (
             *(c.first.preset, method_name(c.second), method_name(c.first), s.stage, s.time_seconds),
-            *(d.mean, d.low, d.high, d.n, d.seen, s.mark),
+            *(d.mean, d.low, d.high, d.n, d.significant, s.mark),
         )
         for c in comparisons
         for s in c.steps

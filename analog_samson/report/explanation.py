@@ -53,7 +53,7 @@ class Layer:
     @property
     def decides(self) -> Difference:
         """The difference that decides: the rise of the loss, or accuracy where only that is significant or known."""
-        return self.lost if self.nats is None or (self.lost.seen and not self.nats.seen) else self.nats
+        return self.lost if self.nats is None or (self.lost.significant and not self.nats.significant) else self.nats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,10 +139,10 @@ def _effect_row(effect: Effect) -> tuple[str, ...]:
 def _effect_says(effect: Effect) -> str:
     """What is seen of the effect: where it is taken away, and where it is alone unless that says the same."""
     gain, loss = effect.gain_without, effect.loss_alone
-    if loss is None or not loss.seen:
+    if loss is None or not loss.significant:
         return _says(gain or loss, "costs accuracy", "does no harm")
     alone = _says(loss, "costs accuracy alone", "does no harm alone")
-    if gain is None or not gain.seen:
+    if gain is None or not gain.significant:
         return alone
     away = _says(gain, "costs accuracy", "does no harm")
     return away if (gain.mean > 0) == (loss.mean > 0) else f"{away}, {alone}"
@@ -190,13 +190,13 @@ def _dated(explanation: Explanation, columns: tuple[str, ...], rows: Sequence[tu
 def _difference_data(difference: Difference | None) -> tuple[Any, ...]:
     if difference is None:
         return (None,) * len(_DIFFERENCE)
-    return difference.mean, difference.low, difference.high, difference.n, difference.seen
+    return difference.mean, difference.low, difference.high, difference.n, difference.significant
 
 
 def _nats_data(difference: Difference | None) -> tuple[Any, ...]:
     if difference is None:
         return (None,) * len(_NATS)
-    return difference.mean, difference.low, difference.high, difference.seen
+    return difference.mean, difference.low, difference.high, difference.significant
 
 
 def _moment(explanation: Explanation) -> str:

@@ -181,7 +181,7 @@ def _against(other: str, step: Step, sign: int, *, same_chips: bool) -> str:
     difference, mark = step.difference, f", {step.mark}" if step.mark else ""
     ends = [None if end is None else sign * end for end in points_interval(difference)]
     low, high = ends[::sign]
-    if difference.seen is False:
+    if difference.significant is False:
         if low is None:
             return f"All chips differ from {other} by {signed(sign * difference.mean)} points: no interval{mark}."
         known = f"{signed(sign * difference.mean)} points, 95 % interval {interval(low, high)}{mark}"

@@ -66,7 +66,7 @@ def where_sentence(explanation: Explanation) -> str | None:
         return None
     first = explanation.layers[0]
     worst = next((layer for layer in explanation.layers if _costs(layer.decides)), None)
-    if worst is None and first.decides.seen is None and first.decides.mean > 0:
+    if worst is None and first.decides.significant is None and first.decides.mean > 0:
         worst = first
     when, here = _when(explanation), _here(explanation)
     if worst is None and first.decides.mean <= 0:
@@ -86,8 +86,8 @@ def helps_sentence(explanation: Explanation) -> str | None:
     if not changed:
         return None
     remedy, gain = max(changed, key=lambda pair: pair[1].mean)
-    seen = [(r, g) for r, g in changed if g.seen and g.mean > 0]
-    if not seen and (gain.seen is not None or gain.mean <= 0):
+    seen = [(r, g) for r, g in changed if g.significant and g.mean > 0]
+    if not seen and (gain.significant is not None or gain.mean <= 0):
         largest = f"the largest gain is that of {_remedy(remedy)}, {_points(gain)}{_here(explanation)}"
         return f"No remedy helps significantly{_when(explanation)}; {largest}."
     remedy, gain = max(seen, key=lambda pair: pair[1].mean) if seen else (remedy, gain)
@@ -162,7 +162,7 @@ def not_beaten(study: Study, best: Entry) -> list[str]:
     return [
         other.method
         for comparison, step in study.differences
-        if comparison.first.preset == best.preset and not step.difference.seen
+        if comparison.first.preset == best.preset and not step.difference.significant
         for own, other in _both_ways(study, comparison.first, comparison.second)
         if own is best
     ]
@@ -214,7 +214,7 @@ def _below(loss: float) -> str:
 
 def _costs(difference: Difference | None) -> bool:
     """Whether something costs accuracy significantly."""
-    return difference is not None and bool(difference.seen) and difference.mean > 0
+    return difference is not None and bool(difference.significant) and difference.mean > 0
 
 
 def _none_significant(explanation: Explanation) -> str:
@@ -223,7 +223,7 @@ def _none_significant(explanation: Explanation) -> str:
     changes += [(f"the loss by {effect.name} alone", effect.loss_alone) for effect in explanation.effects]
     measured = [(doing, change) for doing, change in changes if change is not None]
     doing, change = measured[0]
-    if change.seen is None:
+    if change.significant is None:
         doing, change = max(measured, key=lambda pair: abs(pair[1].mean))
         return f"{_first_upper(doing)} changes most, {_points(change)}{_when(explanation)}."
     return f"No single effect costs accuracy significantly{_when(explanation)}; {doing}: {_points(change)}."

@@ -30,23 +30,20 @@ class Summary:
 class Difference:
     """Mean of paired differences with its interval, over chips: it holds for the test images that were used.
 
-    seen: whether the difference is significant, which means that the interval excludes zero; None where n = 1 allows no
-    interval, False where equal differences allow none (see `paired_difference`). family: the number of comparisons
-    whose intervals hold together with 95 %; 1 in a report, where every difference has an interval of its own.
+    significant: whether the interval excludes zero; None where n = 1 allows no interval, False where equal differences
+    allow none (see `paired_difference`). The interval holds with 95 % by itself, whatever else is compared.
     """
 
     mean: float
     low: float | None
     high: float | None
     n: int
-    seen: bool | None
-    family: int = 1
+    significant: bool | None
 
 
-def summarize(values: Sequence[float], family: int = 1, images: int | None = None) -> Summary:
+def summarize(values: Sequence[float], images: int | None = None) -> Summary:
     """Summary of one or more values, with the 95 % t interval of their mean.
 
-    family: number of intervals that are to hold all at once; each is widened after Bonferroni (see `t_quantile`).
     images: for accuracies [%], on how many images they were counted. A few chips often have equally many right, and
     that says little about their spread; so for the interval the deviation counts as no less than `rounding_std`.
 
@@ -63,35 +60,30 @@ def summarize(values: Sequence[float], family: int = 1, images: int | None = Non
     if n == 1:
         return Summary(mean=mean, std=None, n=1, low=None, high=None)
     std = float(np.std(values, ddof=1))
-    reach = t_quantile(n, family) * max(std, least_std(images)) / np.sqrt(n)
+    reach = t_quantile(n) * max(std, least_std(images)) / np.sqrt(n)
     return Summary(mean=mean, std=std, n=n, low=float(mean - reach), high=float(mean + reach))
 
 
-def t_quantile(n: int, family: int = 1) -> float:
+def t_quantile(n: int) -> float:
     """Half-width of the 95 % interval of a mean of n values, in standard errors.
 
-    family: with so many intervals, each made with confidence 1 - 0.05 / family, all of them hold at once with at least
-    95 %, whatever their dependence (Bonferroni's inequality).
-
-    >>> round(t_quantile(10), 2), round(t_quantile(10, 10), 2)
-    (2.26, 3.69)
+    >>> round(t_quantile(10), 2)
+    2.26
     """
-    each = 1 - (1 - CONFIDENCE) / family
-    return float(special.stdtrit(n - 1, (1 + each) / 2))
+    return float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2))
 
 
 def paired_difference(
-    first: Mapping[int, float], second: Mapping[int, float], family: int = 1, images: int | None = None
+    first: Mapping[int, float], second: Mapping[int, float], images: int | None = None
 ) -> Difference | None:
     """Second minus first over the instances that both have; None where they share none.
 
     Both maps are value by instance. Instance i is the same simulated chip in both, so its own luck cancels.
-    family: number of comparisons whose intervals are to hold at once.
     images: as for `summarize`. Without it nothing keeps the spread from zero, and differences that are all equal have
     no interval and are not significant. Nor is one with a value that is not finite; its mean is NaN.
 
     >>> found = paired_difference({0: 80.0, 1: 81.0}, {0: 81.0, 1: 82.0}, images=100)
-    >>> found.mean, round(found.low, 2), found.seen
+    >>> found.mean, round(found.low, 2), found.significant
     (1.0, -1.59, False)
     """
     shared = sorted(first.keys() & second.keys())
@@ -99,16 +91,16 @@ def paired_difference(
         return None
     differences = [second[instance] - first[instance] for instance in shared]
     if not np.isfinite(differences).all():
-        return Difference(mean=float("nan"), low=None, high=None, n=len(shared), seen=False, family=family)
-    summary = summarize(differences, family)
+        return Difference(mean=float("nan"), low=None, high=None, n=len(shared), significant=False)
+    summary = summarize(differences)
     spread = max(summary.std or 0.0, least_std(images))
     if summary.n == 1 or spread < _TOLERANCE:
-        seen = None if summary.n == 1 else False
-        return Difference(mean=summary.mean, low=None, high=None, n=summary.n, seen=seen, family=family)
-    reach = float(t_quantile(summary.n, family) * spread / np.sqrt(summary.n))
+        significant = None if summary.n == 1 else False
+        return Difference(mean=summary.mean, low=None, high=None, n=summary.n, significant=significant)
+    reach = float(t_quantile(summary.n) * spread / np.sqrt(summary.n))
     low, high = summary.mean - reach, summary.mean + reach
-    seen = not low - _TOLERANCE <= 0 <= high + _TOLERANCE
-    return Difference(mean=summary.mean, low=low, high=high, n=summary.n, seen=seen, family=family)
+    significant = not low - _TOLERANCE <= 0 <= high + _TOLERANCE
+    return Difference(mean=summary.mean, low=low, high=high, n=summary.n, significant=significant)
 
 
 def rounding_std(images: int) -> float:

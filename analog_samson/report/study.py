@@ -128,7 +128,7 @@ def _seen(result: Result, steps: Sequence[tuple[Comparison, Step]]) -> tuple[int
     gains = [
         step.difference.mean * (1 if comparison.second is result else -1)
         for comparison, step in steps
-        if step.difference.seen and (comparison.second is result or comparison.first is result)
+        if step.difference.significant and (comparison.second is result or comparison.first is result)
     ]
     return sum(gain < 0 for gain in gains), sum(gain > 0 for gain in gains)
 

@@ -29,7 +29,7 @@ def differences_grid(study: Study) -> Grid:
             method_name(c.second),
             method_name(c.first),
             s.time_seconds,
-            *(s.difference.mean, s.difference.low, s.difference.high, s.difference.n, s.difference.seen),
+            *(s.difference.mean, s.difference.low, s.difference.high, s.difference.n, s.difference.significant),
             s.mark,
         )
         for c, s in ordered

@@ -131,13 +131,13 @@ def verdict(difference: Difference, better: str, other: str, sentence: str = "{}
 
     `better` is the one subtracted from.
     """
-    if difference.seen is None:
+    if difference.significant is None:
         return "n = 1: no interval"
     if not isfinite(difference.mean):
         return "not finite"
     if difference.low is None:
         return "all chips alike: no interval"
-    if not difference.seen:
+    if not difference.significant:
         return "not significant"
     return sentence.format(better if difference.mean > 0 else other)
 

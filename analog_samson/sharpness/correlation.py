@@ -42,10 +42,9 @@ class Correlation:
     note: str = ""
 
 
-def correlate(first: Sequence[float], second: Sequence[float], *, family: int = 1) -> tuple[Correlation, ...]:
+def correlate(first: Sequence[float], second: Sequence[float]) -> tuple[Correlation, ...]:
     """All three correlations of two measures over the same checkpoints, in the same order; draws nothing.
 
-    family: number of coefficients of a kind whose intervals are to hold at once (Bonferroni).
     Infinite numbers count by their rank, so that Pearson's coefficient does not exist with them. NaN raises ValueError.
 
     >>> pearson, spearman, kendall = correlate([1.0, 2.0, 3.0, 4.0, 9.0], [2.0, 1.0, 4.0, 5.0, 7.0])
@@ -59,10 +58,10 @@ def correlate(first: Sequence[float], second: Sequence[float], *, family: int = 
         raise ValueError(f"expected two sequences of one length, got {x.shape} and {y.shape}")
     if np.isnan(x).any() or np.isnan(y).any():
         raise ValueError("not a number among the values to correlate")
-    return tuple(_correlation(kind, x, y, family) for kind in _KINDS)
+    return tuple(_correlation(kind, x, y) for kind in _KINDS)
 
 
-def _correlation(kind: str, x: Floats, y: Floats, family: int) -> Correlation:
+def _correlation(kind: str, x: Floats, y: Floats) -> Correlation:
     n = len(x)
     note = _why_none(kind, x, y)
     if note:
@@ -72,7 +71,7 @@ def _correlation(kind: str, x: Floats, y: Floats, family: int) -> Correlation:
     if n < FEWEST_FOR_INTERVAL:
         note = f"fewer than {FEWEST_FOR_INTERVAL} checkpoints: no interval"
         return Correlation(kind=kind, value=value, low=None, high=None, n=n, note=note)
-    low, high = fisher_interval(kind, value, n, family)
+    low, high = fisher_interval(kind, value, n)
     return Correlation(kind=kind, value=value, low=low, high=high, n=n)
 
 
@@ -86,8 +85,8 @@ def _why_none(kind: str, x: Floats, y: Floats) -> str:
     return ""
 
 
-def fisher_interval(kind: str, value: float, n: int, family: int = 1) -> tuple[float, float]:
-    """The interval of a coefficient `value` found on n >= 4 pairs; as many as `family` hold at once with 95 %.
+def fisher_interval(kind: str, value: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a coefficient `value` found on n >= 4 pairs.
 
     A rank coefficient can only take certain values. Half of its smallest step is taken off towards zero first, else a
     perfect order of few checkpoints would get an interval without width.
@@ -99,7 +98,7 @@ def fisher_interval(kind: str, value: float, n: int, family: int = 1) -> tuple[f
     """
     _, variance, step = _KINDS[kind]
     z = np.arctanh(math.copysign(max(abs(value) - step(n) / 2, 0.0), value)) if abs(value) < 1 or step(n) else math.inf
-    reach = special.ndtri(1 - (1 - CONFIDENCE) / family / 2) * math.sqrt(variance(value, n))
+    reach = special.ndtri((1 + CONFIDENCE) / 2) * math.sqrt(variance(value, n))
     if math.isinf(z) or math.isinf(reach):
         return (-1.0, 1.0) if math.isinf(reach) else (math.copysign(1.0, value), math.copysign(1.0, value))
     low, high = float(np.tanh(z - reach)), float(np.tanh(z + reach))

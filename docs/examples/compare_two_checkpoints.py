@@ -48,7 +48,7 @@ def main() -> None:
     difference = paired_difference(accuracy["sgd"], accuracy["samson"], images=len(open_data("digits", "test")))
     assert difference is not None
     print(f"samson - sgd: {difference.mean:+.1f} points, 95 % interval [{difference.low:+.1f}, {difference.high:+.1f}]")
-    print("significant" if difference.seen else "not significant")
+    print("significant" if difference.significant else "not significant")
 
 
 if __name__ == "__main__":
