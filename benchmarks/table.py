@@ -1,22 +1,26 @@
-"""Write the tables of benchmarks/README.md from benchmarks/results/*.json.
+"""Write the tables of benchmarks/README.md and the other PAGES from benchmarks/results/*.json.
 
-    python benchmarks/table.py            # rewrites the README between its markers
-    python benchmarks/table.py --check    # exits with 1 if that would change it
+    python benchmarks/table.py            # rewrites the pages between their markers
+    python benchmarks/table.py --check    # exits with 1 if that would change one
 
-A table stands between `<!-- NAME -->` and `<!-- end NAME -->`; RENDERERS says which results each one is made from.
+A table is between `<!-- NAME -->` and `<!-- end NAME -->`; RENDERERS and SUMMARIES say which results it is made from.
 """
 
 import argparse
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from analog_samson.report.grid import Block, Grid, render_markdown
+from analog_samson.units import format_duration
 
 HERE = Path(__file__).parent
+PAGES = (HERE / "README.md", HERE.parent / "README.md", HERE.parent / "docs" / "zoo.md")
+YEAR_SECONDS = 31536000.0
 Results = Sequence[dict[str, Any]]
 _MARKED = re.compile(r"(<!-- (?P<name>\w+) -->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
 
@@ -237,6 +241,71 @@ def _ranges_row(row: dict[str, Any]) -> tuple[str, ...]:
     return row["network"], row["method"], f"{row['digital_percent']:.1f}", *accuracies, worst, seconds
 
 
+def zoo_on_hardware(results: Results) -> list[Block]:
+    """One table: the states of a network on a preset side by side, without and with AdaBS."""
+    rows = [_zoo_row(row) for result in results for row in result["rows"]]
+    return [
+        Grid(
+            title="Accuracy %, mean and standard deviation over chips",
+            headers=(
+                *("network", "digital, all test images", "preset", "products", "after", "digital, these images"),
+                *("no AdaBS", "AdaBS", "chips", "images"),
+            ),
+            rows=tuple(rows),
+            align="lrlllrrrrr",
+        )
+    ]
+
+
+def _zoo_row(row: dict[str, Any]) -> tuple[str, ...]:
+    own, adapted = row["accuracy_percent"]["own"], row["accuracy_percent"]["adabs"]
+    return (
+        row["network"],
+        f"{row['digital']['percent']:.2f}",
+        row["preset"],
+        "converters" if row["converters"] else "exact",
+        format_duration(row["time_seconds"]) + (" (extrapolated)" if row["extrapolated"] else ""),
+        f"{row['digital_percent_on_these_images']:.2f}",
+        spread(own),
+        spread(adapted),
+        str(len(own)),
+        f"{row['images']:,}",
+    )
+
+
+def zoo_after_a_year(results: Results) -> list[Block]:
+    """One row a network: exact products beside converters, on the same chips and images."""
+    found: dict[str, dict[bool, dict[str, Any]]] = {}
+    for row in (row for result in results for row in result["rows"] if row["time_seconds"] == YEAR_SECONDS):
+        found.setdefault(row["network"], {})[row["converters"]] = row
+    return [
+        Grid(
+            title="Accuracy % after one year (extrapolated), mean ± standard deviation over chips",
+            headers=(
+                *("network", "digital", "exact products", "exact products, AdaBS", "converters", "converters, AdaBS"),
+                *("chips", "images"),
+            ),
+            rows=tuple(_year_row(name, rows[False], rows[True]) for name, rows in found.items()),
+            align="lrrrrrrr",
+        )
+    ]
+
+
+def _year_row(name: str, exact: dict[str, Any], converted: dict[str, Any]) -> tuple[str, ...]:
+    parts = [row["accuracy_percent"][kind] for row in (exact, converted) for kind in ("own", "adabs")]
+    chips, images = {len(part) for part in parts}, {exact["images"], converted["images"]}
+    if len(chips) > 1 or len(images) > 1:
+        raise ValueError(f"{name}: {sorted(chips)} chips on {sorted(images)} images; measure both presets alike")
+    digital = f"{exact['digital_percent_on_these_images']:.2f}"
+    return (name, digital, *map(spread, parts), str(chips.pop()), f"{images.pop():,}")
+
+
+def spread(accuracies: Sequence[float]) -> str:
+    """Mean and standard deviation over chips, or the one value."""
+    mean = f"{statistics.mean(accuracies):.2f}"
+    return mean if len(accuracies) == 1 else f"{mean} ± {statistics.stdev(accuracies):.2f}"
+
+
 RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "optimizer_step": optimizer_step,
     "training_step": training_step,
@@ -246,20 +315,27 @@ RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "chip_share": chip_share,
     "compiled_passes": compiled_passes,
     "input_ranges": input_ranges,
+    "zoo_on_hardware": zoo_on_hardware,
+}
+
+# Tables that say less of a benchmark, for other pages: its name, and what makes the table.
+SUMMARIES: dict[str, tuple[str, Callable[[Results], list[Block]]]] = {
+    "zoo_after_a_year": ("zoo_on_hardware", zoo_after_a_year),
 }
 
 
 def rendered(name: str, folder: Path) -> str:
-    """The tables of one benchmark from all of its results."""
+    """The tables of one benchmark, or its summary, from all of its results."""
+    benchmark, renderer = SUMMARIES[name] if name in SUMMARIES else (name, RENDERERS[name])
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    mine = [result for result in found if result["benchmark"] == name]
+    mine = [result for result in found if result["benchmark"] == benchmark]
     if not mine:
-        return f"No result is stored yet: `python benchmarks/{name}.py` makes one.\n"
-    return render_markdown(RENDERERS[name](mine))
+        return f"No result is stored yet: `python benchmarks/{benchmark}.py` makes one.\n"
+    return render_markdown(renderer(mine))
 
 
 def filled(text: str, folder: Path) -> str:
-    """The README with every table made anew; KeyError for a marker without a renderer."""
+    """A page with every table made anew; KeyError for a marker without a renderer."""
     return _MARKED.sub(lambda found: f"{found[1]}\n{rendered(found['name'], folder)}\n{found[3]}", text)
 
 
@@ -269,14 +345,19 @@ def main() -> int:
         "--check", action="store_true", help="change nothing; exit with 1 if the tables are out of date"
     )
     check = parser.parse_args().check
-    readme = HERE / "README.md"
-    before = readme.read_text()
-    after = filled(before, HERE / "results")
+    old = []
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = filled(before, HERE / "results")
+        if after != before:
+            old.append(page)
+            if not check:
+                page.write_text(after, encoding="utf-8")
     if check:
-        print("the tables are up to date" if after == before else f"{readme}: out of date; run {Path(__file__).name}")
-        return int(after != before)
-    readme.write_text(after)
-    return 0
+        print(
+            "\n".join(f"{page}: out of date; run {Path(__file__).name}" for page in old) or "the tables are up to date"
+        )
+    return int(check and bool(old))
 
 
 if __name__ == "__main__":

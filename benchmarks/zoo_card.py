@@ -2,6 +2,7 @@
 
     python benchmarks/zoo_card.py resnet32_cifar10 runs/r32/checkpoint.safetensors runs/r32-pcm [RUN ...] \\
         --train-data npz:cifar10_train.npz --holdout 0.1
+    python benchmarks/zoo_card.py resnet32_cifar10 --add runs/r32-converters    # enters another run into a card
     python benchmarks/zoo_card.py            # writes the Markdown of every card anew
 
 CHECKPOINT comes from `analog-samson train` or `average`, every RUN from `analog-samson simulate` with that checkpoint.
@@ -15,6 +16,7 @@ command line and compared before anything is stored. Files are named without the
 --noise-preset FILE     the preset of the noise in training, if it does not come with the package; it is copied there
 --earlier CHECKPOINT    a training that CHECKPOINT started from, learnt from or averages; again for more. A network of
                         the zoo among these is known by itself: its card tells the rest
+--add RUN               a further run of a network that has a card; it replaces what the card says of its preset
 --remarks TEXT          what else one should know
 """
 
@@ -27,26 +29,20 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from command_lines import averaging_command, simulation_command, training_command
+from command_lines import averaging_command, training_command
+from zoo_measurements import complete, measured, states_of
 
 from analog_samson.checkpoint import Checkpoint, load_checkpoint
-from analog_samson.conductance import GAUSSIAN
 from analog_samson.data.normalization import Normalization
-from analog_samson.errors import AnalogSamsonError, CheckpointError, RunError, list_faults
+from analog_samson.errors import AnalogSamsonError, CheckpointError
 from analog_samson.models import restore_model
-from analog_samson.report.digest import Result, Run, digest
-from analog_samson.report.statistics import Summary
 from analog_samson.results.atomic import write_atomically
-from analog_samson.results.store import open_run
 from analog_samson.training.job import TrainJob, prepare_training
 from analog_samson.zoo import card_text, list_cards
 from analog_samson.zoo.schema import Card
 from analog_samson.zoo.search import CARD, WEIGHTS, parse_card
 
 ZOO = Path(__file__).parents[1] / "analog_samson" / "zoo"
-PRESET, TIMES, SIGMA = "pcm_nandakumar_2019", (1.0, 86400.0, 31536000.0), 0.4
-# (preset, time [s] or sigma_c, AdaBS) that every card has.
-REQUIRED = [(where, at, adabs) for where, at in (*((PRESET, t) for t in TIMES), (GAUSSIAN, SIGMA)) for adabs in (0, 1)]
 
 # By what follows the last _ of a name.
 DATASETS = {
@@ -199,61 +195,20 @@ def training_commands(options: argparse.Namespace, stages: Sequence[Checkpoint])
 
 def measurements(options: argparse.Namespace, checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """What each run measured; RunError where one is of other weights, or where a number is missing or there twice."""
-    folders = [open_run(path) for path in options.runs]
-    try:
-        runs = digest(folders)
-    finally:
-        for folder in folders:
-            folder.close()
-    found = [measurement(options.name, run, checkpoint) for run in runs]
-    states = [state for each in found for state in states_of(each)]
-    faults = [f"no accuracy of {state}" for state in REQUIRED if state not in states]
-    faults += [f"two accuracies of {state}" for state in sorted(set(states)) if states.count(state) > 1]
-    if faults:
-        raise RunError(list_faults(f"runs of {options.name}: (preset, time [s] or sigma_c, AdaBS)", faults))
-    return found
+    return complete(options.name, measured(options.name, options.runs, checkpoint))
 
 
-def states_of(measured: Mapping[str, Any]) -> list[tuple[str, float, bool]]:
-    aged = [(each["preset"], each["time_seconds"], each["adabs"]) for each in measured["aged"]]
-    return aged + [(each["preset"], each["sigma_c"], each["adabs"]) for each in measured["noisy"]]
-
-
-def measurement(name: str, run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
-    if run.meta["checkpoint"]["sha256"] != checkpoint.sha256:
-        raise RunError(f"{run.name}: is of other weights than {checkpoint.path}; simulate that checkpoint")
-    digital = next((result.digital for result in run.results if result.digital), None)
-    if digital is None:
-        raise RunError(f"{run.name}: has no digital accuracy; run its command again to finish it")
-    return {
-        "command": simulation_command(name, run),
-        "data": run.meta["data"]["name"],
-        "data_fingerprint": run.meta["data"]["fingerprint"],
-        "images": run.meta["data"]["count"],
-        "seed": run.meta["seed"],
-        "version": run.meta["environment"]["analog-samson"],
-        "torch": run.meta["environment"]["torch"],
-        "digital_percent": digital.accuracy.mean,
-        "aged": [number for result in run.results for number in aged(result)],
-        "noisy": [number for result in run.results for number in noisy(result)],
-    }
-
-
-def aged(result: Result) -> Iterator[dict[str, Any]]:
-    for state in result.times:
-        place = {"preset": result.preset, "time_seconds": state.time_seconds, "adabs": result.adabs}
-        yield place | statistics(state.accuracy)
-
-
-def noisy(result: Result) -> Iterator[dict[str, Any]]:
-    for point in result.sweep:
-        place = {"preset": GAUSSIAN, "sigma_c": point.sigma_c, "adabs": result.adabs}
-        yield place | statistics(point.accuracy)
-
-
-def statistics(accuracy: Summary) -> dict[str, Any]:
-    std = None if accuracy.std is None else round(accuracy.std, 4)
-    return {"chips": accuracy.n, "mean_percent": round(accuracy.mean, 4), "std_points": std}
+def with_further_runs(options: argparse.Namespace) -> Card:
+    """The card of a network with further runs, in the place of what it said of their presets."""
+    path = options.folder / f"{options.name}{CARD}"
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such card; make it from CHECKPOINT and RUN first")
+    card = parse_card(path.read_text(encoding="utf-8"), path.name).model_dump(mode="json", by_alias=True)
+    new = measured(options.name, options.add, load_checkpoint(options.folder / f"{options.name}{WEIGHTS}"))
+    replaced = {preset for each in new for preset, *_ in states_of(each)}
+    kept = [each for each in card["measured"] if not replaced & {preset for preset, *_ in states_of(each)}]
+    card["measured"] = complete(options.name, kept + new)
+    return parse_card(json.dumps(card), path.name)
 
 
 def store(card: Card, options: argparse.Namespace) -> None:
@@ -263,6 +218,10 @@ def store(card: Card, options: argparse.Namespace) -> None:
     write_atomically(folder / f"{card.name}{WEIGHTS}", weights)
     for file in card.training.files:
         write_atomically(folder / file, options.noise_preset.read_bytes())
+    write_card(card, folder)
+
+
+def write_card(card: Card, folder: Path) -> None:
     text = json.dumps(card.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
     write_atomically(folder / f"{card.name}{CARD}", f"{text}\n".encode())
     write_text(card, folder)
@@ -282,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--noise-preset", type=Path)
     parser.add_argument("--earlier", action="append", type=Path, default=[])
+    parser.add_argument("--add", action="append", type=Path, default=[])
     parser.add_argument("--remarks", default="")
     parser.add_argument("--folder", type=Path, default=ZOO)
     options = parser.parse_args(arguments)
@@ -290,10 +250,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for path in sorted(options.folder.glob(f"*{CARD}")):
                 write_text(parse_card(path.read_text(encoding="utf-8"), path.name), options.folder)
             return 0
-        if not options.runs or options.train_data is None:
-            parser.error("give NAME, CHECKPOINT, one RUN or more, and --train-data")
-        card = make_card(options)
-        store(card, options)
+        if options.add:
+            card = with_further_runs(options)
+            write_card(card, options.folder)
+        elif not options.runs or options.train_data is None:
+            parser.error("give NAME, CHECKPOINT, one RUN or more, and --train-data; or NAME and --add RUN")
+        else:
+            card = make_card(options)
+            store(card, options)
     except AnalogSamsonError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -2,19 +2,24 @@
 
 import json
 import runpy
+import sqlite3
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from synthetic_runs import synthetic_records, synthetic_run
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 table = runpy.run_path(str(BENCHMARKS / "table.py"))
 
 
-def test_readme_tables_are_those_of_the_results():
-    text = (BENCHMARKS / "README.md").read_text()
-    assert table["filled"](text, BENCHMARKS / "results") == text
-    assert all(f"<!-- {name} -->" in text for name in table["RENDERERS"])
+def test_tables_of_pages_are_those_of_the_results():
+    pages = {path: path.read_text(encoding="utf-8") for path in table["PAGES"]}
+    for path, text in pages.items():
+        assert table["filled"](text, BENCHMARKS / "results") == text, f"{path}: run python benchmarks/table.py"
+    assert all(f"<!-- {name} -->" in pages[BENCHMARKS / "README.md"] for name in table["RENDERERS"])
+    assert all(any(f"<!-- {name} -->" in text for text in pages.values()) for name in table["SUMMARIES"])
 
 
 def test_every_result_has_a_renderer():
@@ -81,3 +86,63 @@ def test_training_step_measures_the_priced_methods_beside_sgd(monkeypatch, tmp_p
     assert [row["gradients"] for row in case["rows"]] == [1, 1.125, 1.25, 1.5, 2]
     assert case["rows"][0]["median_ratio"] == 1.0
     assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in case["rows"])
+
+
+@pytest.fixture
+def zoo_script(monkeypatch, tmp_path):
+    """Runs zoo_on_hardware.py on a few made-up images, with one chip; returns (exit code, rows)."""
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+    for name, part in (("test", slice(12)), ("train", slice(12, 24))):
+        np.savez(tmp_path / f"{name}.npz", images=pixels[part], labels=np.arange(24)[part] % 10)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    script = runpy.run_path(str(BENCHMARKS / "zoo_on_hardware.py"))
+    out = tmp_path / "results" / "zoo_on_hardware.json"
+
+    def run(*options):
+        data = [f"--{name}=npz:{tmp_path / name}.npz" for name in ("test", "train")]
+        small = ["--chips", "1", "--images", "8", "--runs", str(tmp_path / "runs"), "--out", str(out)]
+        code = script["main"]([*data, *small, *options])
+        return code, json.loads(out.read_text())["rows"] if out.is_file() else []
+
+    return run
+
+
+def test_zoo_on_hardware_measures_continues_and_keeps_other_rows(zoo_script, tmp_path, capsys):
+    one = ("--networks", "resnet20_cifar10", "--presets")
+    code, rows = zoo_script(*one, "pcm_nandakumar_2019")
+    assert code == 0
+    assert [(row["time_seconds"], row["extrapolated"]) for row in rows] == [(86400.0, False), (31536000.0, True)]
+    assert {(row["images"], row["digital"]["images"], row["converters"]) for row in rows} == {(8, 12, False)}
+    assert all(len(chips) == 1 for row in rows for chips in row["accuracy_percent"].values())
+    assert "| resnet20_cifar10 |" in capsys.readouterr().out
+    code, both = zoo_script(*one, "pcm_rasch_2023")
+    assert code == 0
+    assert both[:2] == rows
+    assert [row["input_range"] for row in both[2:]] == ["output_error"] * 2
+    run = tmp_path / "runs" / "resnet20_cifar10" / "pcm_rasch_2023-1chips-8images"
+    stored = (run / "results.sqlite").read_bytes()
+    assert zoo_script(*one, "pcm_rasch_2023") == (0, both)
+    assert zoo_script("--only-added", "--add", str(run)) == (0, both)
+    assert (run / "results.sqlite").read_bytes() == stored, "a finished run is not measured again"
+    with sqlite3.connect(run / "results.sqlite") as database:
+        database.execute("DELETE FROM record WHERE time_seconds > 1e6")
+    database.close()
+    capsys.readouterr()
+    assert zoo_script("--only-added", "--add", str(run)) == (1, both)
+    assert "not finished: 1 instances asked, 1y has none" in capsys.readouterr().err
+
+
+def test_zoo_on_hardware_refuses_runs_of_other_weights(zoo_script, tmp_path, capsys):
+    records = [record for record in synthetic_records(instances=2) if record.stage in ("digital", "drift")]
+    other = synthetic_run(tmp_path / "other", records=records)
+    assert zoo_script("--only-added", "--add", str(other)) == (1, [])
+    assert "other: expected a run of a zoo network, got other weights" in capsys.readouterr().err
+
+
+def test_summary_of_unequal_measurements_is_refused(tmp_path):
+    result = json.loads((BENCHMARKS / "results" / "zoo_on_hardware.json").read_text())
+    assert "converters, AdaBS" in table["rendered"]("zoo_after_a_year", BENCHMARKS / "results")
+    result["rows"][1]["images"] = 10
+    (tmp_path / "zoo_on_hardware.json").write_text(json.dumps(result))
+    with pytest.raises(ValueError, match="measure both presets alike"):
+        table["rendered"]("zoo_after_a_year", tmp_path)

@@ -1,9 +1,13 @@
 """What README claims: every figure is one of the study's page or of a committed result, with what it rests on."""
 
+import json
 import re
 from pathlib import Path
+from statistics import fmean
 
 import pytest
+
+from analog_samson.zoo import zoo_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -68,6 +72,21 @@ def test_loss_from_scratch_and_ingredients_are_those_of_the_study():
     assert f"cost {-year[0][0]} and {-year[1][0]} points after a year" in WORDS
     gains = [f"{mean} ([{low}, {high}])" for mean, low, high in noisy]
     assert f"gain {' and '.join(gains)} at sigma 0.4" in WORDS
+
+
+def test_figures_with_converters_are_those_of_the_benchmark():
+    rows = json.loads((ROOT / "benchmarks" / "results" / "zoo_on_hardware.json").read_text())["rows"]
+    year = [row for row in rows if row["time_seconds"] == 31536000.0]
+    assert {row["network"] for row in year} == set(zoo_names())
+    assert {row["calibration_images"] for row in rows} == {1000}
+    assert {row["input_range"] for row in rows if row["converters"]} == {"output_error"}
+    soup = {row["converters"]: row["accuracy_percent"] for row in year if row["network"] == "resnet32_soup_cifar10"}
+    exact, own, converted = (fmean(soup[False]["adabs"]), fmean(soup[False]["own"]), soup[True])
+    assert (
+        f"After a year `resnet32_soup_cifar10` keeps {exact:.2f} % with exact products and "
+        f"{fmean(converted['adabs']):.2f} % with converters, both with AdaBS; "
+        f"without AdaBS {own:.2f} % and {fmean(converted['own']):.2f} %."
+    ) in WORDS
 
 
 def test_readme_says_what_its_figures_rest_on():

@@ -37,7 +37,9 @@ NAMES = zoo_names()
 NAME, AVERAGE, SOUP = "resnet32_cifar10", "resnet32_average_cifar10", "resnet32_soup_cifar10"
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # as for a script, which finds its neighbours
-script = runpy.run_path(str(BENCHMARKS / "command_lines.py")) | runpy.run_path(str(BENCHMARKS / "zoo_card.py"))
+script = {}
+for file in ("command_lines.py", "zoo_measurements.py", "zoo_card.py"):
+    script |= runpy.run_path(str(BENCHMARKS / file))
 sys.path.remove(str(BENCHMARKS))
 
 
@@ -367,6 +369,29 @@ def test_text_is_written_anew_from_the_card(trained, tmp_path):
     (tmp_path / "cnn_digits.md").write_text("old")
     assert script["main"](["--folder", str(tmp_path)]) == 0
     assert (tmp_path / "cnn_digits.md").read_text().startswith("# cnn_digits\n")
+
+
+def test_further_run_is_added_to_a_card_and_replaces_what_it_said_of_that_preset(trained, tmp_path, capsys):
+    simulate = ["simulate", "--checkpoint", str(trained.checkpoint), "--data", "digits", "--times", "1d", "--adabs"]
+    simulate += ["--preset", "pcm_rasch_2023", "--sigmas", "none", "--threads", "1", "--no-html", "--limit", "50"]
+    for chips in ("1", "2"):
+        assert main([*simulate, "--instances", chips, "--out", str(tmp_path / chips)]) == 0
+    add = ["cnn_digits", "--folder", str(tmp_path), "--add"]
+    assert script["main"]([*add, str(tmp_path / "1")]) == 1
+    assert "no such card" in capsys.readouterr().err
+    assert make(trained, tmp_path) == 0
+    for chips in ("1", "2"):
+        assert script["main"]([*add, str(tmp_path / chips)]) == 0
+        card = parse_card((tmp_path / "cnn_digits.json").read_text(), "cnn_digits.json")
+        first, further = card.measured
+        assert {each.preset for each in first.aged} == {"pcm_nandakumar_2019"}
+        assert {(each.preset, each.chips) for each in further.aged} == {("pcm_rasch_2023", int(chips))}
+        text = (tmp_path / "cnn_digits.md").read_text()
+        assert text == card_text(card)
+        assert "On `pcm_rasch_2023` (converters) after 1d: " in text
+    with open_run(trained.run) as run:
+        (found,) = script["digest"]([run])
+    assert found.results[0].states[0].accuracy.mean == pytest.approx(first.aged[0].mean_percent)
 
 
 def changed(trained, path, **metadata):
