@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
-from analog_samson.allocation import keep_freed_memory
-from analog_samson.models import build_model
+from analog_samson.chip.convert import convert
+from analog_samson.chip.fold import foldable, folded
+from analog_samson.models.build import build_model
 from analog_samson.presets.search import load_preset
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.fold import foldable, folded
+from analog_samson.runtime.allocation import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
 NETWORKS = {"resnet20": (250, 3, 32, 32), "torchvision:resnet18": (16, 3, 224, 224)}

@@ -13,15 +13,14 @@ from typing import Any
 
 import typer
 
+from analog_samson.analysis.summary import Run
 from analog_samson.cli.main import app
 from analog_samson.cli.simulate import parse_sigmas
 from analog_samson.cli.train import job_of
 from analog_samson.data.normalization import parse_normalization
 from analog_samson.data.sources import SOURCES
 from analog_samson.errors import CheckpointError, RunError, list_faults
-from analog_samson.report.digest import Run
-from analog_samson.simulation import VOLATILE, SimulateOptions
-from analog_samson.simulation.options import BEFORE
+from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions
 from analog_samson.training.job import read_texts
 from analog_samson.training.options import TrainOptions
 from analog_samson.units import format_duration, parse_times

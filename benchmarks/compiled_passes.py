@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.nn.functional import cross_entropy
 
-from analog_samson.allocation import keep_freed_memory
-from analog_samson.models import build_model
+from analog_samson.models.build import build_model
+from analog_samson.runtime.allocation import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
 

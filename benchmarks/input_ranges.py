@@ -29,12 +29,13 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson import load_preset, simulate_drift
-from analog_samson.allocation import keep_freed_memory
+from analog_samson.chip.input_ranges import InputRange, candidate_ranges, choose_input_ranges
+from analog_samson.chip.input_sample import InputSample, watch_inputs
+from analog_samson.crossbar.plan import crossbar_paths, find_layer
 from analog_samson.errors import AnalogSamsonError, InputRangeWarning
-from analog_samson.simulation import SimulateOptions, load_inputs
-from analog_samson.tiles.calibrate import InputRange, candidate_ranges, choose_input_ranges
-from analog_samson.tiles.plan import crossbar_paths, find_layer
-from analog_samson.tiles.sampling import InputSample, watch_inputs
+from analog_samson.runtime.allocation import keep_freed_memory
+from analog_samson.simulation.inputs import load_inputs
+from analog_samson.simulation.options import SimulateOptions
 
 RESULTS = Path(__file__).parent / "results"
 PRESET = "pcm_rasch_2023"

@@ -36,7 +36,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from analog_samson.models import build_model
+from analog_samson.models.build import build_model
 from analog_samson.sharpness.optimizers import ASAM, SAM, SAMSON
 from analog_samson.sharpness.selection import crossbar_weights
 

@@ -25,11 +25,11 @@ def measure(network: str, batch: int, hardware: str, kept: bool) -> dict[str, An
     import torch
 
     from analog_samson import rng
-    from analog_samson.allocation import keep_freed_memory
-    from analog_samson.drift import simulate_drift
-    from analog_samson.evaluation import evaluate
-    from analog_samson.models import build_model
+    from analog_samson.models.build import build_model
     from analog_samson.presets import load_preset
+    from analog_samson.runtime.allocation import keep_freed_memory
+    from analog_samson.simulation.drift import simulate_drift
+    from analog_samson.tasks.evaluation import evaluate
 
     kept = kept and keep_freed_memory()
     torch.set_num_threads(2)

@@ -34,14 +34,14 @@ from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.simulator.configs import TorchInferenceRPUConfig
 from torch import Tensor, nn
 
-from analog_samson.allocation import keep_freed_memory
-from analog_samson.devices import bfloat16_is_emulated
-from analog_samson.models import build_model
+from analog_samson.chip.convert import convert
+from analog_samson.chip.fold import Pairs, foldable, folded
+from analog_samson.chip.rpu import rpu_config
+from analog_samson.models.build import build_model
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.fold import Pairs, foldable, folded
-from analog_samson.tiles.rpu import rpu_config
+from analog_samson.runtime.allocation import keep_freed_memory
+from analog_samson.runtime.devices import bfloat16_is_emulated
 
 RESULTS = Path(__file__).parent / "results"
 NETWORKS = {"resnet20": ("resnet20", (250, 3, 32, 32)), "resnet18": ("torchvision:resnet18", (16, 3, 224, 224))}

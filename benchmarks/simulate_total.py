@@ -20,13 +20,15 @@ from typing import Any
 
 import torch
 
-from analog_samson.allocation import keep_freed_memory
-from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import choose_normalization, open_data
-from analog_samson.devices import bfloat16_is_emulated
-from analog_samson.evaluation import Batches, evaluate
-from analog_samson.models import restore_model
-from analog_samson.simulation import SimulateOptions, run_simulation
+from analog_samson.data.batches import Batches
+from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.models.restore import restore_model
+from analog_samson.runtime.allocation import keep_freed_memory
+from analog_samson.runtime.devices import bfloat16_is_emulated
+from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.run import run_simulation
+from analog_samson.tasks.evaluation import evaluate
 
 RESULTS = Path(__file__).parent / "results"
 TIMES = (1.0, 3600.0, 86400.0, 31536000.0)

@@ -20,10 +20,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from analog_samson.allocation import keep_freed_memory
 from analog_samson.experiments.catalogue import load_experiment, networks_of
 from analog_samson.experiments.plan import Cell, Overrides, plan_cells
-from analog_samson.models import build_model
+from analog_samson.models.build import build_model
+from analog_samson.runtime.allocation import keep_freed_memory
 from analog_samson.training.options import TrainOptions
 from analog_samson.training.step import Batch, Draws, Place, Updater
 

@@ -32,15 +32,16 @@ from typing import Any
 from command_lines import averaging_command, training_command
 from zoo_measurements import complete, measured, states_of
 
-from analog_samson.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.data.normalization import Normalization
 from analog_samson.errors import AnalogSamsonError, CheckpointError
 from analog_samson.models import restore_model
+from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
+from analog_samson.models.restore import restore_model
+from analog_samson.models.zoo.schema import Card
+from analog_samson.models.zoo.search import CARD, WEIGHTS, list_cards, parse_card
+from analog_samson.report.zoo_cards import card_text
 from analog_samson.results.atomic import write_atomically
 from analog_samson.training.job import TrainJob, prepare_training
-from analog_samson.zoo import card_text, list_cards
-from analog_samson.zoo.schema import Card
-from analog_samson.zoo.search import CARD, WEIGHTS, parse_card
 
 ZOO = Path(__file__).parents[1] / "analog_samson" / "zoo"
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from command_lines import simulation_command
 
-from analog_samson.checkpoint import Checkpoint
-from analog_samson.conductance import GAUSSIAN
+from analog_samson.analysis.statistics import Summary
+from analog_samson.analysis.summary import Result, Run, digest
 from analog_samson.errors import RunError, list_faults
-from analog_samson.report.digest import Result, Run, digest
-from analog_samson.report.statistics import Summary
+from analog_samson.models.checkpoint import Checkpoint
 from analog_samson.results.store import open_run
+from analog_samson.simulation.gaussian import GAUSSIAN
 
 PRESET, TIMES, SIGMA = "pcm_nandakumar_2019", (1.0, 86400.0, 31536000.0), 0.4
 # (preset, time [s] or sigma_c, AdaBS) that every card has.

@@ -31,20 +31,20 @@ import torch
 from command_lines import simulation_command
 from table import rendered
 
-from analog_samson.allocation import keep_freed_memory
-from analog_samson.checkpoint import load_checkpoint
+from analog_samson.analysis.summary import Result, Run, digest
 from analog_samson.data import open_data
 from analog_samson.data.normalization import Normalization
 from analog_samson.errors import AnalogSamsonError, RunError
-from analog_samson.evaluation import Batches, evaluate
 from analog_samson.models import restore_model
-from analog_samson.report.digest import Result, Run, digest
+from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.models.zoo import list_cards, zoo_names
+from analog_samson.presets.validity import EXTRAPOLATED
 from analog_samson.report.tables import missing_instances
-from analog_samson.report.validity import EXTRAPOLATED
 from analog_samson.results.store import open_run
+from analog_samson.runtime.allocation import keep_freed_memory
 from analog_samson.simulation import SimulateOptions, run_simulation
+from analog_samson.tasks.evaluation import Batches, evaluate
 from analog_samson.units import parse_times
-from analog_samson.zoo import list_cards, zoo_names
 
 BENCHMARK = "zoo_on_hardware"
 RESULTS = Path(__file__).parent / "results"

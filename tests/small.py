@@ -8,8 +8,8 @@ import torch
 from networks import seeded
 from torch import nn
 
-from analog_samson.checkpoint import save_checkpoint
-from analog_samson.simulation import SimulateOptions
+from analog_samson.models.checkpoint import save_checkpoint
+from analog_samson.simulation.options import SimulateOptions
 
 SMALL = {"model": "small:Small"}
 

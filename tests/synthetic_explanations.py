@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analog_samson.report.explanation import AS_IS, FOLDER
+from analog_samson.analysis.error_budget import AS_IS, FOLDER
 from analog_samson.results.records import Record
 from analog_samson.results.store import RunFolder
 

@@ -23,8 +23,8 @@ from aihwkit.simulator.presets import StandardHWATrainingPreset
 from torch import nn
 
 from analog_samson import convert, load_preset, plan_conversion, rng
+from analog_samson.chip.input_ranges import choose_input_ranges
 from analog_samson.presets import parse_preset
-from analog_samson.tiles.calibrate import choose_input_ranges
 
 YEAR = 31536000.0
 

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from analog_samson.allocation import keep_freed_memory
+from analog_samson.runtime.allocation import keep_freed_memory
 
 on_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 
 # Page faults of three forwards of a small network, after three others.
 FAULTS = """
 import resource, sys, torch
-from analog_samson.allocation import keep_freed_memory
+from analog_samson.runtime.allocation import keep_freed_memory
 torch.set_num_threads(1)
 if sys.argv[1] == "keep":
     assert keep_freed_memory()

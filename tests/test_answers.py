@@ -20,19 +20,22 @@ from scipy import stats
 from synthetic_explanations import COSTS, LOSSES, VARIANTS, synthetic_explanation
 from synthetic_runs import META, PRESET, TIMES, synthetic_records, synthetic_run
 
+from analog_samson.analysis.comparison import compare, interval_count, refuse_unequal, unequal_options
+from analog_samson.analysis.error_budget import Explanation
+from analog_samson.analysis.lifetime import Fate, find_crossing, lifetime, lifetimes
+from analog_samson.analysis.ranking import study
+from analog_samson.analysis.summary import Run, digest, results_of
+from analog_samson.analysis.yields import share_interval, yield_at, yield_curve
 from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.search import list_presets
+from analog_samson.presets.validity import Validity, validity_of
 from analog_samson.report.answer_tables import lifetime_grid
 from analog_samson.report.blocks import TABLES, all_grids, explanation_blocks, pick_tables, report_blocks
 from analog_samson.report.command import make_report
-from analog_samson.report.comparison import compare, interval_count, refuse_unequal, unequal_options
-from analog_samson.report.digest import Run, digest, results_of
-from analog_samson.report.explanation import Explanation
 from analog_samson.report.explanation_tables import layers_grid
 from analog_samson.report.exports import cell_rows, render_json, render_marked_csv
 from analog_samson.report.grid import Data, data_csv, render_text
 from analog_samson.report.headline import headline
-from analog_samson.report.lifetime import Fate, find_crossing, lifetime, lifetimes
 from analog_samson.report.pictures import pictures
 from analog_samson.report.sentences import (
     helps_sentence,
@@ -41,11 +44,8 @@ from analog_samson.report.sentences import (
     where_sentence,
     yield_sentence,
 )
-from analog_samson.report.study import study
 from analog_samson.report.study_tables import differences_grid
 from analog_samson.report.tables import comparison_row, notes
-from analog_samson.report.validity import Validity, validity_of
-from analog_samson.report.yields import share_interval, yield_at, yield_curve
 from analog_samson.results.records import Record
 from analog_samson.results.store import open_run
 

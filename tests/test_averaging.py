@@ -8,15 +8,16 @@ import torch
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.averaging import AverageOptions, average_checkpoints, mean_state
-from analog_samson.batchnorm import adapt_batchnorm
-from analog_samson.checkpoint import load_checkpoint, save_checkpoint
+from analog_samson.chip.batchnorm import adapt_batchnorm
 from analog_samson.cli.main import main
 from analog_samson.data import open_data
+from analog_samson.data.batches import Batches
 from analog_samson.data.normalization import choose_normalization
 from analog_samson.errors import CheckpointError, OptionError
-from analog_samson.evaluation import Batches
-from analog_samson.models import build_model, restore_model
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import load_checkpoint, save_checkpoint
+from analog_samson.models.restore import restore_model
+from analog_samson.training.averaging_run import AverageOptions, average_checkpoints, mean_state
 
 NORM = {"name": "", "mean": [0.3], "std": [0.4]}
 

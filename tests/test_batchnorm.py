@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from analog_samson.batchnorm import (
+from analog_samson.chip.batchnorm import (
     Adaptation,
     adapt_batchnorm,
     batchnorm_layers,

@@ -15,18 +15,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from analog_samson import rng, simulate_drift
-from analog_samson.coverage import CoverageWarning
+from analog_samson.chip.convert import convert
+from analog_samson.chip.im2col import pick_windows, split_windows
+from analog_samson.chip.input_ranges import QUANTILES, InputRange, choose_input_ranges, set_input_ranges
+from analog_samson.chip.input_sample import InputSample, watch_inputs
+from analog_samson.chip.state import tile_grid
+from analog_samson.crossbar.coverage import CoverageWarning
 from analog_samson.errors import DataError, InputRangeWarning, OptionError, RunError
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
 from analog_samson.report.command import make_report
 from analog_samson.results.runfile import MARK
-from analog_samson.simulation import read_config, run_simulation
-from analog_samson.tiles.calibrate import QUANTILES, InputRange, choose_input_ranges, set_input_ranges
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.im2col import pick_windows, split_windows
-from analog_samson.tiles.sampling import InputSample, watch_inputs
-from analog_samson.tiles.state import tile_grid
+from analog_samson.simulation.options import read_config
+from analog_samson.simulation.run import run_simulation
 
 RASCH = load_preset("pcm_rasch_2023")
 MULTIPLE = RASCH.periphery.input_range_std_multiple

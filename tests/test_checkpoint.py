@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from networks import Stateful
 from torch import nn
 
-from analog_samson.checkpoint import Checkpoint, load_checkpoint, load_into, save_checkpoint
 from analog_samson.cli.main import main
 from analog_samson.errors import AnalogSamsonError, CheckpointError, ModelError
-from analog_samson.models import build_model
-from analog_samson.state_check import check_storable
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import Checkpoint, load_checkpoint, load_into, save_checkpoint
+from analog_samson.runtime.state_check import check_storable
 
 
 def net() -> nn.Module:
@@ -247,7 +247,7 @@ def test_pickle_without_weights_is_explained(tmp_path, content, expected):
 
 
 def test_other_schema_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("analog_samson.checkpoint.SCHEMA", 99)
+    monkeypatch.setattr("analog_samson.models.checkpoint.SCHEMA", 99)
     save_checkpoint(tmp_path / "new", net(), {})
     monkeypatch.undo()
     assert "metadata of schema 99, this version reads schema 1" in message(tmp_path / "new")

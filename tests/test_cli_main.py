@@ -13,9 +13,9 @@ import typer
 from networks import seeded
 from small import SMALL, Small
 
-from analog_samson.checkpoint import save_checkpoint
 from analog_samson.cli.interruption import told_when_interrupted
 from analog_samson.cli.main import app, main
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.presets.search import load_preset
 
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
@@ -135,7 +135,7 @@ def test_simulate_when_folder_holds_another_run_is_refused(files, capsys):
 
 def test_simulate_when_installed_pair_does_not_fit_names_the_remedy(files, capsys, monkeypatch):
     monkeypatch.setattr(
-        "analog_samson.installation.installed_version", lambda name: {"torch": "2.13.0"}.get(name, "0.0")
+        "analog_samson.runtime.installation.installed_version", lambda name: {"torch": "2.13.0"}.get(name, "0.0")
     )
     code, _, err = run(capsys, *SIMULATE, "--out", "run")
     assert code == 1
@@ -147,7 +147,7 @@ def test_simulate_when_interrupted_says_how_to_go_on(files, capsys, monkeypatch)
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("analog_samson.drift.weight_error", interrupted)
+    monkeypatch.setattr("analog_samson.simulation.drift.weight_error", interrupted)
     code, _, err = run(capsys, *SIMULATE, "--times", "1s", "--sigmas", "none", "--out", "run")
     assert code == 130
     assert err.endswith("\ninterrupted: what was finished is kept; the same command continues\n")
@@ -158,7 +158,7 @@ def test_command_that_keeps_nothing_promises_nothing_when_interrupted(capsys, mo
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("analog_samson.conversion.describe_conversion", interrupted)
+    monkeypatch.setattr("analog_samson.simulation.conversion.describe_conversion", interrupted)
     code, out, err = run(capsys, "convert", "--model", "resnet20", "--input-shape", "3,32,32")
     assert (code, out, err) == (130, "", "\ninterrupted\n")
 
@@ -182,9 +182,9 @@ def swallowed(*_, **__):
 @pytest.mark.parametrize(
     ("arguments", "inside"),
     [
-        (("convert", "--model", "resnet20"), "analog_samson.conversion.describe_conversion"),
+        (("convert", "--model", "resnet20"), "analog_samson.simulation.conversion.describe_conversion"),
         (("presets", "show", "ideal"), "analog_samson.presets.search.load_preset"),
-        (("zoo", "list"), "analog_samson.zoo.list_cards"),
+        (("zoo", "list"), "analog_samson.models.zoo.list_cards"),
     ],
     ids=str,
 )
@@ -247,7 +247,7 @@ def test_bug_when_it_happens_exits_with_3(capsys, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("analog_samson.conversion.describe_conversion", broken)
+    monkeypatch.setattr("analog_samson.simulation.conversion.describe_conversion", broken)
     code, _, err = run(capsys, "convert", "--model", "resnet20")
     assert code == 3
     assert "please report" in err

@@ -10,15 +10,16 @@ import typer
 from synthetic_runs import synthetic_records, synthetic_run
 from typer.testing import CliRunner
 
-from analog_samson import sharpness_study
-from analog_samson.checkpoint import load_checkpoint, save_checkpoint
+from analog_samson.analysis.robustness import robustness_of
 from analog_samson.cli.sharpness import sharpness
 from analog_samson.data import choose_normalization, open_data
+from analog_samson.data.batches import Batches
 from analog_samson.errors import AnalogSamsonError
-from analog_samson.evaluation import Batches
-from analog_samson.models import build_model, restore_model
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import load_checkpoint, save_checkpoint
+from analog_samson.models.restore import restore_model
 from analog_samson.sharpness.measure import measure_sharpness
-from analog_samson.sharpness.robustness import robustness_of
+from analog_samson.simulation import sharpness_study
 
 app = typer.Typer()
 app.command()(sharpness)

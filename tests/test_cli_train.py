@@ -13,9 +13,9 @@ import typer
 from commands import error_of, output_of
 from typer.testing import CliRunner
 
-from analog_samson.checkpoint import load_checkpoint
 from analog_samson.cli.train import train
 from analog_samson.cli.train_progress import epoch_line
+from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.training import EpochRecord, TrainOptions
 
 app = typer.Typer(rich_markup_mode="rich")

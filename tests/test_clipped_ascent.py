@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analog_samson.robust import clip_weights
 from analog_samson.sharpness.optimizers import ASAM, SAMSON
+from analog_samson.training.weight_noise import clip_weights
 
 C, RHO = 0.2, 0.1
 SGD = {"lr": 0.05, "momentum": 0.9}

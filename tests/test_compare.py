@@ -18,18 +18,24 @@ from small import SMALL, small_classifier
 from torch import nn
 from typer.testing import CliRunner
 
-from analog_samson.checkpoint import save_checkpoint
 from analog_samson.cli.compare import compare
 from analog_samson.cli.convert import convert
 from analog_samson.cli.preset_dirs import resolve_preset
 from analog_samson.cli.simulate import simulate
 from analog_samson.cli.sweep import sweep
-from analog_samson.comparison import Comparison, compare_runs, count_comparison, plan_comparison, run_comparison
-from analog_samson.drift import DriftResult, simulate_drift
 from analog_samson.errors import AnalogSamsonError, OptionError, PresetError, RunError
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.presets.search import load_preset
 from analog_samson.results.store import open_run
-from analog_samson.simulation import SimulateOptions
+from analog_samson.simulation.comparison import (
+    Comparison,
+    compare_runs,
+    count_comparison,
+    plan_comparison,
+    run_comparison,
+)
+from analog_samson.simulation.drift import DriftResult, simulate_drift
+from analog_samson.simulation.options import SimulateOptions
 
 PRESETS = ("pcm_nandakumar_2019", "gaussian_joshi_2020")
 

@@ -7,16 +7,16 @@ from networks import Block, FrozenNorm, Tied, seeded
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.conductance import sweep_conductance_noise
-from analog_samson.drift import simulate_drift
+from analog_samson.chip.convert import convert
+from analog_samson.chip.layers import LAYERS
+from analog_samson.chip.state import stored_weight
+from analog_samson.chip.weight_error import weight_error
+from analog_samson.crossbar.plan import crossbar_paths, plan_conversion
 from analog_samson.errors import ModelError, OptionError, PlanError
 from analog_samson.presets.search import load_preset
 from analog_samson.sharpness.measure import measure_sharpness
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.error import weight_error
-from analog_samson.tiles.layers import LAYERS
-from analog_samson.tiles.plan import crossbar_paths, plan_conversion
-from analog_samson.tiles.state import stored_weight
+from analog_samson.simulation.drift import simulate_drift
+from analog_samson.simulation.gaussian import sweep_conductance_noise
 
 IDEAL, PCM = load_preset("ideal"), load_preset("pcm_nandakumar_2019")
 YEAR = 31536000.0

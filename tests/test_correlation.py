@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analog_samson.sharpness.correlation import correlate, fisher_interval
+from analog_samson.analysis.correlation import correlate, fisher_interval
 
 KINDS = ("Pearson", "Spearman", "Kendall")
 

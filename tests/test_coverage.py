@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from analog_samson import CoverageWarning, load_preset, open_run, plan_conversion, simulate_drift
-from analog_samson.checkpoint import save_checkpoint
+from analog_samson.analysis.summary import digest
 from analog_samson.cli.main import main
-from analog_samson.conversion import summary_text
-from analog_samson.coverage import Coverage, LeftOut, tiles_warning
-from analog_samson.matrices import weight_matrices
-from analog_samson.report.digest import digest
+from analog_samson.crossbar.coverage import Coverage, LeftOut, tiles_warning
+from analog_samson.crossbar.matrices import weight_matrices
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.report.headline import headline
 from analog_samson.sharpness.optimizers import ASAM, SAM, SAMSON
+from analog_samson.simulation.conversion import summary_text
 
 IDEAL = load_preset("ideal")
 

@@ -23,7 +23,6 @@ from small import SMALL, Small
 from synthetic_explanations import synthetic_explanation
 from synthetic_runs import synthetic_run
 
-from analog_samson.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.data import image_set, open_data
 from analog_samson.data.held_out import find_held_out
 from analog_samson.data.normalization import choose_normalization
@@ -33,7 +32,8 @@ from analog_samson.experiments.cost import estimate_seconds
 from analog_samson.experiments.plan import Overrides, plan_candidates, plan_cells, plan_pretrainings
 from analog_samson.experiments.runner import check_training
 from analog_samson.experiments.schema import NoNetworks
-from analog_samson.models import restore_model
+from analog_samson.models.checkpoint import load_checkpoint, save_checkpoint
+from analog_samson.models.restore import restore_model
 from analog_samson.presets.search import read_preset
 from analog_samson.report.command import make_report
 from analog_samson.results.records import COLUMNS

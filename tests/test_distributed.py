@@ -17,10 +17,10 @@ import torch.distributed as dist
 from helpers.trainings import made_set, network, weights_and_history
 
 from analog_samson import rng
-from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import augment, choose_normalization
+from analog_samson.data.batches import Normalizer
 from analog_samson.errors import OptionError, RunError
-from analog_samson.evaluation import Normalizer
+from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.training import TrainingError, TrainOptions, fit, joined_world
 from analog_samson.training.distributed import ALONE, Shard, World
 from analog_samson.training.folder import finished_epochs

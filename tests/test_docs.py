@@ -15,9 +15,9 @@ import pytest
 import torch
 
 import analog_samson
-from analog_samson.models import MODELS
-from analog_samson.tiles.layers import LAYERS
-from analog_samson.tiles.rules import RULES
+from analog_samson.chip.layers import LAYERS
+from analog_samson.crossbar.registry import RULES
+from analog_samson.models.registry import MODELS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -9,10 +9,10 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from analog_samson import installation
 from analog_samson.cli.doctor import doctor
-from analog_samson.devices import bfloat16_is_emulated, bfloat16_notes
 from analog_samson.errors import InstallationError
+from analog_samson.runtime import installation
+from analog_samson.runtime.devices import bfloat16_is_emulated, bfloat16_notes
 
 REMEDY = "run: pip install torch==2.10.0 torchvision==0.25.0 aihwkit==1.1.0"
 
@@ -75,7 +75,7 @@ def test_check_installation_when_compared_with_the_package_asks_for_the_same_ver
 
 def test_check_installation_when_run_loads_no_torch():
     code = (
-        "import sys; from analog_samson.installation import check_installation; check_installation();"
+        "import sys; from analog_samson.runtime.installation import check_installation; check_installation();"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -103,7 +103,7 @@ def test_doctor_when_versions_do_not_fit_prints_them_and_fails(pretend):
 
 
 def test_doctor_when_aihwkit_cannot_be_loaded_names_the_remedy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "analog_samson.tiles.rpu", None)
+    monkeypatch.setitem(sys.modules, "analog_samson.chip.rpu", None)
     result = run_doctor()
     assert isinstance(result.exception, InstallationError)
     assert REMEDY in str(result.exception)

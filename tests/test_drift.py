@@ -8,14 +8,14 @@ from networks import Block, seeded
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.conductance import _noisy, sweep_conductance_noise
-from analog_samson.drift import needed_instances, simulate_drift
+from analog_samson.chip.convert import convert
+from analog_samson.chip.state import stored_weight
+from analog_samson.crossbar.plan import crossbar_paths
 from analog_samson.errors import DataError, OptionError, PlanError
 from analog_samson.presets.search import load_preset
 from analog_samson.results.memory import MemoryStore
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.plan import crossbar_paths
-from analog_samson.tiles.state import stored_weight
+from analog_samson.simulation.drift import needed_instances, simulate_drift
+from analog_samson.simulation.gaussian import _noisy, sweep_conductance_noise
 
 IDEAL, PCM = load_preset("ideal"), load_preset("pcm_nandakumar_2019")
 TIMES = (1.0, 3600.0, 31536000.0)

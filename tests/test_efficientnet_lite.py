@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from analog_samson.checkpoint import save_checkpoint
+from analog_samson.crossbar.plan import plan_conversion
 from analog_samson.errors import PlanError
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.presets.search import load_preset
-from analog_samson.simulation import SimulateOptions, run_simulation
-from analog_samson.tiles.plan import plan_conversion
+from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.run import run_simulation
 
 pytestmark = pytest.mark.slow
 

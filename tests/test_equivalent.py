@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analog_samson.report.equivalent import Verdict, equivalent_sigma_c, gaussian_curve
+from analog_samson.analysis.equivalent_sigma import Verdict, equivalent_sigma_c, gaussian_curve
 
 TRUE = 0.2
 TRIALS = 200

@@ -8,11 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import Normalization, choose_normalization, image_set, open_data
+from analog_samson.data.batches import Batches, Normalizer
 from analog_samson.errors import DataError, OptionError, PlanError
-from analog_samson.evaluation import Batches, Evaluation, Normalizer, eval_mode, evaluate
-from analog_samson.models import build_model, restore_model
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.models.restore import restore_model
+from analog_samson.runtime.eval_mode import eval_mode
+from analog_samson.tasks.evaluation import Evaluation, evaluate
 
 HALF = Normalization((0.5,), (0.5,))
 

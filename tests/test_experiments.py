@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from analog_samson.crossbar.plan import plan_conversion
 from analog_samson.data.normalization import NORMALIZATIONS
 from analog_samson.errors import CheckpointError, DataError, OptionError
 from analog_samson.experiments.catalogue import (
@@ -30,9 +31,9 @@ from analog_samson.experiments.plan import (
 from analog_samson.experiments.runner import check_training
 from analog_samson.experiments.schema import NoNetworks, TrainingTable
 from analog_samson.experiments.sources import DATASETS, DataSpecs, Sources, check_sources
-from analog_samson.models import MODELS, build_model
+from analog_samson.models.build import build_model
+from analog_samson.models.registry import MODELS
 from analog_samson.presets.search import load_preset
-from analog_samson.tiles.plan import plan_conversion
 from analog_samson.training import TrainOptions
 
 STUDY = Path(__file__).parents[1] / "benchmarks" / "study" / "study.toml"

@@ -12,13 +12,25 @@ from small import Small, small_options
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.checkpoint import save_checkpoint
+from analog_samson.analysis.error_budget import AS_IS, FOLDER, Explanation
+from analog_samson.analysis.summary import digest
+from analog_samson.chip.convert import convert
+from analog_samson.chip.input_ranges import needs_calibration
+from analog_samson.crossbar.plan import plan_conversion
 from analog_samson.errors import OptionError, RunError
-from analog_samson.explanation.mute import _STRENGTHS, CLIPPING, clips, effects, only, without
-from analog_samson.explanation.outcomes import bin_edges, decide, summarize_decisions
-from analog_samson.explanation.run import ExplainOptions, open_explanation
-from analog_samson.explanation.shelf import Shelf
-from analog_samson.explanation.variants import (
+from analog_samson.models.checkpoint import save_checkpoint
+from analog_samson.presets.ablation import _STRENGTHS, CLIPPING, clips, effects, only, without
+from analog_samson.presets.schema import Preset, parse_preset
+from analog_samson.presets.search import list_presets, load_preset
+from analog_samson.report.command import make_report
+from analog_samson.results.records import Record
+from analog_samson.results.store import RunFolder, open_run
+from analog_samson.results.variant_store import Shelf
+from analog_samson.simulation.error_budget import ExplainOptions, open_explanation
+from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.outcomes import bin_edges, decide, summarize_decisions
+from analog_samson.simulation.run import run_simulation
+from analog_samson.simulation.variants import (
     analog_layers,
     digital_variants,
     effect_variants,
@@ -28,17 +40,6 @@ from analog_samson.explanation.variants import (
     with_pairs,
     with_scaled_columns,
 )
-from analog_samson.presets.schema import Preset, parse_preset
-from analog_samson.presets.search import list_presets, load_preset
-from analog_samson.report.command import make_report
-from analog_samson.report.digest import digest
-from analog_samson.report.explanation import AS_IS, FOLDER, Explanation
-from analog_samson.results.records import Record
-from analog_samson.results.store import RunFolder, open_run
-from analog_samson.simulation import SimulateOptions, run_simulation
-from analog_samson.tiles.calibrate import needs_calibration
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.plan import plan_conversion
 
 PRESETS = {preset.name: preset for preset in list_presets()}
 DAY = 86400.0

@@ -22,10 +22,10 @@ from scipy.stats import ks_2samp, mannwhitneyu
 from torch import nn
 
 from analog_samson import rng
+from analog_samson.chip.convert import convert
+from analog_samson.chip.product import one_hot_product, vector_product
+from analog_samson.chip.state import tile_grid
 from analog_samson.presets.search import load_preset
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.product import one_hot_product, vector_product
-from analog_samson.tiles.state import tile_grid
 
 RASCH = load_preset("pcm_rasch_2023")
 OFF = {
@@ -248,7 +248,7 @@ def test_map_and_vectors_give_one_distribution(option, layer_name, monkeypatch):
     many = x[:1].expand(4000, *x.shape[1:])
     torch.manual_seed(1)
     on_the_map = ours(many).flatten(1).double()
-    monkeypatch.setattr("analog_samson.tiles.execute.is_static", lambda io: False)
+    monkeypatch.setattr("analog_samson.chip.execute.is_static", lambda io: False)
     by_vectors = ours(many).flatten(1).double()
     spread, error = by_vectors.std(0), math.sqrt(2 / 4000)
     assert ((on_the_map.mean(0) - by_vectors.mean(0)) / spread).abs().max() < TIGHT * error

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
-from analog_samson.report.digest import Run, digest, results_of
+from analog_samson.analysis.summary import Run, digest, results_of
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, make_figure, png, svg
 from analog_samson.report.figures import accuracy_over_time, figures
 from analog_samson.report.inline import colour_css, inline_svg

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson import rng
-from analog_samson.drift import simulate_drift
-from analog_samson.models import build_model
+from analog_samson.chip.convert import convert
+from analog_samson.chip.fold import affine_of, foldable, folded
+from analog_samson.chip.input_ranges import choose_input_ranges, needs_calibration, set_input_ranges
+from analog_samson.models.build import build_model
 from analog_samson.presets import load_preset
 from analog_samson.presets.schema import Preset
-from analog_samson.tiles.calibrate import choose_input_ranges, needs_calibration, set_input_ranges
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.fold import affine_of, foldable, folded
+from analog_samson.simulation.drift import simulate_drift
 
 # Weight noise alone, and converters with IR drop and read noise on tiles of 512 rows.
 HARDWARE = ("pcm_nandakumar_2019", "pcm_rasch_2023")
@@ -242,10 +242,10 @@ def test_simulate_drift_folds_and_agrees_with_the_layers_one_by_one(adabs, monke
     model = randomized(build_model("resnet20", num_classes=10, in_channels=3))
     data = batches(32)
     seen: list[int] = []
-    monkeypatch.setattr("analog_samson.drift.folded", lambda analog, pairs: _counting(analog, pairs, seen))
+    monkeypatch.setattr("analog_samson.simulation.drift.folded", lambda analog, pairs: _counting(analog, pairs, seen))
     run = {"times": [1.0], "instances": 1, "seed": 0, "adabs": adabs, "calibration": data}
     fast = simulate_drift(model, load_preset("pcm_nandakumar_2019"), data, **run)
-    monkeypatch.setattr("analog_samson.drift.foldable", lambda model, data: {})
+    monkeypatch.setattr("analog_samson.simulation.drift.foldable", lambda model, data: {})
     plain = simulate_drift(model, load_preset("pcm_nandakumar_2019"), data, **run)
     assert max(seen) == 19
     assert [r.value for r in fast.records] == pytest.approx([r.value for r in plain.records], rel=1e-4)

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from small import SMALL
 
-from analog_samson.averaging import AverageOptions, average_checkpoints, write_average
-from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import open_data
 from analog_samson.data.held_out import find_held_out
 from analog_samson.errors import DataError
-from analog_samson.simulation import SimulateOptions, load_inputs, run_simulation
+from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.simulation.inputs import load_inputs
+from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.run import run_simulation
+from analog_samson.training.averaging_run import AverageOptions, average_checkpoints, write_average
 from analog_samson.training.job import TrainJob, prepare_training
 
 

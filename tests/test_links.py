@@ -11,10 +11,10 @@ from networks import seeded
 from small import SMALL, Small
 from synthetic_runs import OPTIONS, synthetic_records, synthetic_run
 
-from analog_samson.checkpoint import save_checkpoint
 from analog_samson.cli.main import main
 from analog_samson.errors import RunError
 from analog_samson.experiments.parts import write_part
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.report.page import write_report
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.database import DATABASE

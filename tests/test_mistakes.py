@@ -13,10 +13,10 @@ from networks import seeded
 from PIL import Image
 from small import SMALL, Small
 
-from analog_samson.checkpoint import save_checkpoint
 from analog_samson.cli.main import main
 from analog_samson.data import ImageSet, image_set, open_data
 from analog_samson.errors import DataError
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.presets import load_preset, parse_preset
 from analog_samson.presets.schema import Preset
 

@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.errors import ModelError
-from analog_samson.models import MODELS, build_model, register, restore_model, stated_normalization
+from analog_samson.models.build import build_model, stated_normalization
+from analog_samson.models.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.models.cifar_resnet import PadShortcut
+from analog_samson.models.registry import MODELS, register
+from analog_samson.models.restore import restore_model
 
 PARAMETERS = {  # with 10 classes; the sources of the published counts stand in the networks' modules
     "densenet40": 1_019_722,

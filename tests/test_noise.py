@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analog_samson import rng
+from analog_samson.chip.noise import DeviceNoise, noise_model
 from analog_samson.presets import list_presets, load_preset
-from analog_samson.tiles.noise import DeviceNoise, noise_model
 
 YEAR = 31536000.0
 NAMES = [preset.name for preset in list_presets()]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from analog_samson.batchnorm import frozen_statistics
+from analog_samson.chip.batchnorm import frozen_statistics
 from analog_samson.errors import OptionError
 from analog_samson.sharpness.optimizers import ASAM, SAM, SAMSON
 from analog_samson.sharpness.perturb import perturbed

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from analog_samson.checkpoint import save_checkpoint
 from analog_samson.data import ImageSet, count_overlap, image_set, refuse_overlap
 from analog_samson.errors import DataError
-from analog_samson.simulation import SimulateOptions, run_simulation
+from analog_samson.models.checkpoint import save_checkpoint
+from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.run import run_simulation
 
 
 def make_set(values: list[int], *, name: str = "made", size: int = 3) -> ImageSet:

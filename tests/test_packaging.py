@@ -14,8 +14,8 @@ pytestmark = pytest.mark.xdist_group("packaging")  # one worker makes what these
 ROOT = Path(__file__).parents[1]
 NEEDED = (
     *("hw_presets/pcm_nandakumar_2019.toml", "report/templates/report.html"),
-    *(f"zoo/resnet32_cifar10.{kind}" for kind in ("safetensors", "json", "md")),
-    "zoo/akamaster_pytorch_resnet_cifar10.BSD-2-Clause.txt",
+    *(f"models/zoo/resnet32_cifar10.{kind}" for kind in ("safetensors", "json", "md")),
+    "models/zoo/akamaster_pytorch_resnet_cifar10.BSD-2-Clause.txt",
 )
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from synthetic_runs import META, PLAN, PRESET, synthetic_records, synthetic_run
 
+from analog_samson.analysis.summary import digest
 from analog_samson.errors import RunError
 from analog_samson.report.citations import references
-from analog_samson.report.digest import digest
 from analog_samson.report.page import render_page, write_report
 from analog_samson.report.pictures import pictures
 from analog_samson.results.store import open_run

@@ -15,14 +15,14 @@ import pytest
 from synthetic_explanations import synthetic_explanation
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
-from analog_samson.report.digest import digest
-from analog_samson.report.explanation import Explanation, Layer
+from analog_samson.analysis.error_budget import Explanation, Layer
+from analog_samson.analysis.ranking import study as study_of
+from analog_samson.analysis.statistics import Difference
+from analog_samson.analysis.summary import digest
 from analog_samson.report.explanation_tables import effects_grid, layers_grid
 from analog_samson.report.page import render_page
 from analog_samson.report.pictures import pictures
 from analog_samson.report.sentences import ahead_sentence, hurts_sentence, intervals_sentence, where_sentence
-from analog_samson.report.statistics import Difference
-from analog_samson.report.study import study as study_of
 from analog_samson.results.store import open_run
 from analog_samson.units import SECONDS
 

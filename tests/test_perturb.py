@@ -12,7 +12,7 @@ from reference import ascent as twin
 from torch import nn
 
 from analog_samson.errors import OptionError
-from analog_samson.models import build_model
+from analog_samson.models.build import build_model
 from analog_samson.sharpness.optimizers import SAMSON
 from analog_samson.sharpness.perturb import Ascent, climb_on, perturbed, plan_ascent
 from analog_samson.sharpness.selection import SELECTIONS, crossbar_weights, members, members_of

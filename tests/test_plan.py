@@ -5,12 +5,12 @@ from networks import Block, Tied, seeded
 from torch import nn
 from torch.nn.utils import prune
 
+from analog_samson.chip.convert import convert
+from analog_samson.chip.layers import LAYERS
+from analog_samson.crossbar.plan import crossbar_paths, plan_conversion
+from analog_samson.crossbar.registry import RULES, Crossbar, Rule, register_rule
 from analog_samson.errors import PlanError
 from analog_samson.presets.search import load_preset
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.layers import LAYERS
-from analog_samson.tiles.plan import crossbar_paths, plan_conversion
-from analog_samson.tiles.rules import RULES, Crossbar, Rule, register_rule
 
 IDEAL = load_preset("ideal")
 RASCH = load_preset("pcm_rasch_2023")

@@ -9,18 +9,18 @@ from statistics import mean
 import pytest
 from synthetic_runs import META, synthetic_records, synthetic_run
 
-from analog_samson.comparison import compare_runs
+from analog_samson.analysis.comparison import compare
+from analog_samson.analysis.ranking import study
+from analog_samson.analysis.summary import Run, digest
 from analog_samson.errors import RunError
 from analog_samson.report.blocks import report_blocks
-from analog_samson.report.comparison import compare
-from analog_samson.report.digest import Run, digest
 from analog_samson.report.exports import render_json, render_marked_csv
 from analog_samson.report.headline import headline
 from analog_samson.report.page import render_page
-from analog_samson.report.study import study
 from analog_samson.report.tables import missing_instances
 from analog_samson.results.records import Record
 from analog_samson.results.store import open_run
+from analog_samson.simulation.comparison import compare_runs
 
 YEAR = 31536000.0
 

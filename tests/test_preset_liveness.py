@@ -11,9 +11,9 @@ import torch
 from aihwkit.nn import AnalogLinear, AnalogLinearMapped
 
 from analog_samson import rng
+from analog_samson.chip.rpu import rpu_config
 from analog_samson.errors import PresetError
 from analog_samson.presets import list_presets, load_preset, parse_preset
-from analog_samson.tiles.rpu import rpu_config
 
 PRESETS = {preset.name: preset for preset in list_presets()}
 HOUR, DAY = 3600.0, 86400.0

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.device_noise import changes_weights, weight_on_chip
+from analog_samson.chip.convert import convert
+from analog_samson.chip.device import changes_weights, weight_on_chip
+from analog_samson.chip.state import stored_weight
 from analog_samson.errors import OptionError
 from analog_samson.presets import list_presets, load_preset
-from analog_samson.robust import preset_noise
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.state import stored_weight
+from analog_samson.training.weight_noise import preset_noise
 
 CHIPS, DAY = 120, 86400.0
 NOISY = [preset.name for preset in list_presets() if changes_weights(preset)]

@@ -16,7 +16,7 @@ from analog_samson.errors import PresetError
 from analog_samson.presets import Preset, list_presets, load_preset, parse_preset
 from analog_samson.presets.describe import describe
 from analog_samson.presets.search import ENTRY_POINTS, ENVIRONMENT, find_preset_files
-from analog_samson.report.validity import validity_of
+from analog_samson.presets.validity import validity_of
 
 BUILT_IN = sorted(path.stem for path in (Path(__file__).parents[1] / "hw_presets").glob("*.toml"))
 HW_PRESETS = Path(__file__).parents[1] / "hw_presets"

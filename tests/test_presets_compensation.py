@@ -9,10 +9,10 @@ from device_cases import changed
 from torch import nn
 
 from analog_samson import rng
+from analog_samson.chip.compensation import compensation, reads_of
+from analog_samson.chip.convert import convert
+from analog_samson.chip.tile import mean_reading
 from analog_samson.presets import load_preset
-from analog_samson.tiles.compensation import compensation, reads_of
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.tile import mean_reading
 
 YEAR = 31536000.0
 

@@ -19,13 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analog_samson import rng
-from analog_samson.device_noise import changes_with_time, weight_on_chip
-from analog_samson.device_noise.cells import to_conductances, to_weights
-from analog_samson.device_noise.chip import _aged, _aged_without_zeros, _zero_stays
-from analog_samson.device_noise.curves import interpolated
-from analog_samson.device_noise.drift import coefficients_at, exponent_moments
+from analog_samson.chip.device import changes_with_time, weight_on_chip
+from analog_samson.chip.device.curves import interpolated
+from analog_samson.chip.device.drift import coefficients_at, exponent_moments
+from analog_samson.chip.device.stored_weight import _aged, _aged_without_zeros, _zero_stays
+from analog_samson.chip.device.unit_cell import to_conductances, to_weights
+from analog_samson.chip.noise import noise_model
 from analog_samson.presets import list_presets, load_preset
-from analog_samson.tiles.noise import noise_model
 
 HOUR, DAY, YEAR = 3600.0, 86400.0, 31536000.0
 TIMES = (0.0, 1e-7, 1.0, 20.0, HOUR, DAY, YEAR)

@@ -8,11 +8,11 @@ from networks import Block, seeded
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.drift import simulate_drift
+from analog_samson.chip.convert import convert
+from analog_samson.chip.input_ranges import choose_input_ranges, needs_calibration, set_input_ranges
+from analog_samson.crossbar.plan import plan_conversion
 from analog_samson.presets import list_presets, load_preset
-from analog_samson.tiles.calibrate import choose_input_ranges, needs_calibration, set_input_ranges
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.plan import plan_conversion
+from analog_samson.simulation.drift import simulate_drift
 
 NAMES = [preset.name for preset in list_presets()]
 TIMES = (0.5, 1.0, 3600.0, 86400.0, 31536000.0)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from analog_samson.chip.device.error_curve import conductance_error
 from analog_samson.cli.presets import app
-from analog_samson.device_noise.error import conductance_error
 from analog_samson.errors import OptionError, RunError
 from analog_samson.presets import list_presets, load_preset
+from analog_samson.presets.validity import validity_of
 from analog_samson.report.device_error import ErrorCurve, draw_error, error_picture, error_table
 from analog_samson.report.drawing import NARROW, Drawing, make_figure
-from analog_samson.report.validity import validity_of
 
 HW_PRESETS = Path(__file__).parents[1] / "hw_presets"
 HOUR, DAY, YEAR = 3600.0, 86400.0, 31536000.0

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from analog_samson import convert, load_preset, plan_conversion, simulate_drift
+from analog_samson.crossbar.reads import TileWeight
 from analog_samson.errors import PlanError
-from analog_samson.tiles.reads import TileWeight
 
 IDEAL = load_preset("ideal")
 

@@ -11,16 +11,16 @@ from helpers.runs import DAY, HOUR, YEAR, made, read
 from synthetic_explanations import synthetic_explanation
 from synthetic_runs import SIGMAS, synthetic_records, synthetic_run
 
+from analog_samson.analysis.statistics import paired_difference
+from analog_samson.analysis.stopping import stein_total
+from analog_samson.analysis.summary import results_of
 from analog_samson.experiments.tables import _against
 from analog_samson.report.cards import cards
 from analog_samson.report.command import make_report
-from analog_samson.report.digest import results_of
 from analog_samson.report.drawing import WIDE, svg
 from analog_samson.report.headline import headline
 from analog_samson.report.page import render_page
 from analog_samson.report.pictures import pictures
-from analog_samson.report.statistics import paired_difference
-from analog_samson.report.stopping import stein_total
 from analog_samson.report.tables import missing_instances
 from analog_samson.report.wording import verdict
 from analog_samson.results.records import Record

@@ -13,27 +13,27 @@ from synthetic_runs import META, synthetic_run
 from torch import eye, nn, tensor
 
 from analog_samson import load_preset, simulate_drift, sweep_conductance_noise
-from analog_samson.comparison import Comparison
-from analog_samson.drift import DriftResult
+from analog_samson.analysis.equivalent_sigma import equivalent_sigma_c, gaussian_curve
+from analog_samson.analysis.error_budget import read_explanation
+from analog_samson.analysis.lifetime import Fate, find_crossing, lifetime
+from analog_samson.analysis.ranking import study
+from analog_samson.analysis.robustness import Subject, read_robustness
+from analog_samson.analysis.stopping import stein_halfwidth
 from analog_samson.errors import OptionError, RunError
-from analog_samson.explanation.outcomes import decide, summarize_decisions
+from analog_samson.presets.validity import UNKNOWN
 from analog_samson.report.answer_tables import crossing_words
 from analog_samson.report.cards import cards
-from analog_samson.report.equivalent import equivalent_sigma_c, gaussian_curve
-from analog_samson.report.explanation import read_explanation
 from analog_samson.report.exports import render_marked_csv
 from analog_samson.report.headline import headline
-from analog_samson.report.lifetime import Fate, find_crossing, lifetime
 from analog_samson.report.pictures import pictures
 from analog_samson.report.provenance import preset_views
 from analog_samson.report.sentences import helps_sentence, hurts_sentence, where_sentence
-from analog_samson.report.stopping import stein_halfwidth
-from analog_samson.report.study import study
 from analog_samson.report.tables import missing_instances, notes
-from analog_samson.report.validity import UNKNOWN
 from analog_samson.results.records import Record
 from analog_samson.results.store import open_run
-from analog_samson.sharpness.robustness import Subject, read_robustness
+from analog_samson.simulation.comparison import Comparison
+from analog_samson.simulation.drift import DriftResult
+from analog_samson.simulation.outcomes import decide, summarize_decisions
 
 GOOD, BAD = (90.0, 90.5, 90.2), (80.0, 80.5, 80.2)
 

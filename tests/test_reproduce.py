@@ -19,9 +19,9 @@ import torch
 import typer
 from commands import error_of, output_of
 
-from analog_samson.checkpoint import load_checkpoint
 from analog_samson.cli.reproduce import reproduce
 from analog_samson.data import open_data
+from analog_samson.data.augment import as_in_training
 from analog_samson.errors import RunError
 from analog_samson.experiments import cells, score
 from analog_samson.experiments.catalogue import experiment_names, load_experiment, networks_of
@@ -32,9 +32,9 @@ from analog_samson.experiments.shown import WorstCase
 from analog_samson.experiments.tune import write_choices
 from analog_samson.experiments.values import read_values
 from analog_samson.experiments.worst_case import closed_form, largest_deviation, worst_case_curves
-from analog_samson.models import build_model
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.results.store import open_run
-from analog_samson.simulation import as_in_training
 
 pytestmark = pytest.mark.xdist_group("reproduce")  # one worker makes what these tests share
 STUDY_FILE = Path(__file__).parents[1] / "benchmarks" / "study" / "study.toml"

@@ -9,7 +9,7 @@ from torch import nn
 
 from analog_samson.errors import OptionError
 from analog_samson.presets import load_preset
-from analog_samson.robust import (
+from analog_samson.training.weight_noise import (
     additive_noise,
     clip_to_std,
     clip_weights,

@@ -12,11 +12,11 @@ from aihwkit.simulator.tiles.inference import InferenceTile
 from device_cases import changed
 
 from analog_samson import rng
+from analog_samson.chip import rpu
+from analog_samson.chip.rpu import rpu_config
+from analog_samson.chip.tile import AveragedReadoutTile
 from analog_samson.errors import InstallationError
 from analog_samson.presets import list_presets, load_preset
-from analog_samson.tiles import rpu
-from analog_samson.tiles.rpu import rpu_config
-from analog_samson.tiles.tile import AveragedReadoutTile
 
 NAMES = [preset.name for preset in list_presets()]
 

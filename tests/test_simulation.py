@@ -15,12 +15,13 @@ from networks import seeded
 from small import SMALL, Small, small_options
 from torch import nn
 
-from analog_samson.checkpoint import save_checkpoint
 from analog_samson.errors import AnalogSamsonError, DataError, OptionError, PlanError, RunError
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.report.command import make_report
 from analog_samson.results.runfile import repeated_run
 from analog_samson.results.store import open_run
-from analog_samson.simulation import SimulateOptions, count_cells, read_config, run_simulation
+from analog_samson.simulation.options import SimulateOptions, count_cells, read_config
+from analog_samson.simulation.run import run_simulation
 
 
 @pytest.fixture
@@ -218,7 +219,7 @@ def test_run_in_which_nothing_was_measured_gives_way_to_another(options, tmp_pat
         raise PlanError("no such layer")
 
     with monkeypatch.context() as patch:
-        patch.setattr("analog_samson.drift.convert", fail)
+        patch.setattr("analog_samson.simulation.drift.convert", fail)
         with pytest.raises(PlanError):
             run_simulation(replace(options, seed=3), tmp_path / "run", command="the first")
     with run_simulation(options, tmp_path / "run", command="another") as run:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import isotonic_regression
 
-from analog_samson.report.equivalent import (
+from analog_samson.analysis.equivalent_sigma import (
     EquivalentSigma,
     Verdict,
     decreasing_fit,
@@ -17,7 +17,7 @@ from analog_samson.report.equivalent import (
     gaussian_curve,
     inverse,
 )
-from analog_samson.report.statistics import (
+from analog_samson.analysis.statistics import (
     binomial_half_width,
     paired_difference,
     percent_interval,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from analog_samson.report.stopping import stein_halfwidth, stein_total
+from analog_samson.analysis.stopping import stein_halfwidth, stein_total
 
 
 def test_total_when_pilot_is_narrow_enough_is_the_pilot():

@@ -10,17 +10,18 @@ import pytest
 import typer
 from commands import error_of, output_of
 
-from analog_samson import workers as module
-from analog_samson.checkpoint import save_checkpoint
 from analog_samson.cli.sweep import sweep
 from analog_samson.errors import DataError, InstallationError, OptionError, RunError
-from analog_samson.models import build_model
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.report.exports import render_csv
 from analog_samson.results.store import open_run
 from analog_samson.rng import stream
-from analog_samson.simulation import SimulateOptions, run_simulation
-from analog_samson.sweep import parse_checkpoints
-from analog_samson.workers import BACKENDS, Pool, run_cells
+from analog_samson.runtime import workers as module
+from analog_samson.runtime.workers import BACKENDS, Pool, run_cells
+from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.run import run_simulation
+from analog_samson.simulation.sweep import parse_checkpoints
 
 app = typer.Typer()
 app.command()(sweep)

@@ -12,13 +12,13 @@ import pytest
 import typer
 from commands import error_of, output_of
 
-from analog_samson import workers as module
-from analog_samson.checkpoint import save_checkpoint
 from analog_samson.cli.sweep import sweep
-from analog_samson.models import build_model
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.report.exports import render_csv
 from analog_samson.results.lock import LOCK_NAME
 from analog_samson.results.store import open_run
+from analog_samson.runtime import workers as module
 
 distributed = pytest.importorskip("distributed", reason="dask is an extra")
 app = typer.Typer()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from analog_samson.checkpoint import save_checkpoint
 from analog_samson.errors import RunError
-from analog_samson.models import build_model
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.results.lock import LOCK_NAME, FolderLock
-from analog_samson.workers import Pool, run_cells
+from analog_samson.runtime.workers import Pool, run_cells
 
 PATIENCE = 120  # seconds; far beyond what anything here takes on a busy machine
 RUN = "from analog_samson.cli.main import run; run()"

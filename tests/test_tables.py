@@ -14,13 +14,13 @@ import pytest
 from golden_files import assert_golden
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
+from analog_samson.analysis.comparison import compare
+from analog_samson.analysis.labels import distinct_names
+from analog_samson.analysis.summary import Run, digest
 from analog_samson.errors import RunError
 from analog_samson.report.blocks import report_blocks
-from analog_samson.report.comparison import compare
-from analog_samson.report.digest import Run, digest
 from analog_samson.report.exports import render_csv, render_json, render_marked_csv
 from analog_samson.report.grid import Block, Data, Grid, data_csv, render_latex, render_markdown, render_text
-from analog_samson.report.labels import distinct_names
 from analog_samson.report.wording import answer
 from analog_samson.results.records import COLUMNS, Record
 from analog_samson.results.store import open_run

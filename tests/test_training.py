@@ -17,12 +17,13 @@ from networks import Stateful, lazy
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import NORMALIZATIONS, ImageSet, Normalization, open_data
+from analog_samson.data.batches import Batches
 from analog_samson.errors import DataError, ModelError, OptionError, RunError
-from analog_samson.evaluation import Batches, evaluate
-from analog_samson.models import restore_model
+from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.models.restore import restore_model
 from analog_samson.sharpness.selection import crossbar_weights
+from analog_samson.tasks.evaluation import evaluate
 from analog_samson.training import TrainingError, TrainOptions, TrainProgress, fit
 from analog_samson.training.faults import METHODS
 from analog_samson.training.folder import finished_epochs

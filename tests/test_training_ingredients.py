@@ -12,21 +12,22 @@ from helpers.trainings import few, made_set, network, same_weights, stop_at, tra
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import NORMALIZATIONS, Normalization
+from analog_samson.data.batches import Batches
 from analog_samson.errors import DataError, OptionError, RunError
-from analog_samson.evaluation import Batches, evaluate
-from analog_samson.models import restore_model
+from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.models.restore import restore_model
 from analog_samson.presets import load_preset
-from analog_samson.robust import clip_to_std
 from analog_samson.sharpness.perturb import perturbed, plan_ascent
 from analog_samson.sharpness.reuse import ReusedAscent, scaled
 from analog_samson.sharpness.selection import crossbar_weights
+from analog_samson.tasks.evaluation import evaluate
 from analog_samson.training import Teacher, TrainOptions, fit
 from analog_samson.training.average import WeightAverage
 from analog_samson.training.distill import TeacherOnDevice, distillation_loss
 from analog_samson.training.job import TrainJob, prepare_training
 from analog_samson.training.step import Batch, Draws, Place, Updater
+from analog_samson.training.weight_noise import clip_to_std
 
 HALF = Normalization((0.5,), (0.5,))
 PCM, GAUSSIAN = "pcm_nandakumar_2019", "gaussian_joshi_2020"

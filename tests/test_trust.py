@@ -9,12 +9,13 @@ import pytest
 from networks import seeded
 from small import SMALL, Small
 
-from analog_samson.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.cli.main import main
 from analog_samson.errors import ModelError, OptionError, RunError
 from analog_samson.experiments.catalogue import load_experiment
-from analog_samson.models import build_model, restore_model
-from analog_samson.simulation import read_config
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import load_checkpoint, save_checkpoint
+from analog_samson.models.restore import restore_model
+from analog_samson.simulation.options import read_config
 
 EVIL = """
 from pathlib import Path

@@ -19,20 +19,21 @@ from networks import seeded
 from small import SMALL, Small
 from torch import nn
 
-from analog_samson.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.cli.main import main
 from analog_samson.data import open_data
+from analog_samson.data.batches import Batches
 from analog_samson.data.normalization import Normalization
 from analog_samson.errors import CheckpointError, RunError
-from analog_samson.evaluation import Batches, evaluate
-from analog_samson.models import restore_model
+from analog_samson.models.checkpoint import load_checkpoint, save_checkpoint
+from analog_samson.models.restore import restore_model
+from analog_samson.models.zoo.search import checkpoint_path, list_cards, load_card, parse_card, zoo_names
 from analog_samson.presets import load_preset
+from analog_samson.report.zoo_cards import card_text
 from analog_samson.results.store import open_run
+from analog_samson.tasks.evaluation import evaluate
 from analog_samson.training import TrainOptions
-from analog_samson.zoo import card_text, checkpoint_path, list_cards, load_card, zoo_names
-from analog_samson.zoo.search import parse_card
 
-FOLDER = Path(str(resources.files("analog_samson.zoo")))
+FOLDER = Path(str(resources.files("analog_samson.models.zoo")))
 NAMES = zoo_names()
 NAME, AVERAGE, SOUP = "resnet32_cifar10", "resnet32_average_cifar10", "resnet32_soup_cifar10"
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -344,7 +345,7 @@ def make(trained, folder, *options, name="cnn_digits", checkpoint=None, run=None
 
 def test_card_made_from_training_and_run_is_repeated_by_its_own_commands(trained, tmp_path, monkeypatch, capsys):
     assert make(trained, tmp_path) == 0
-    monkeypatch.setattr("analog_samson.zoo.search.resources", SimpleNamespace(files=lambda package: tmp_path))
+    monkeypatch.setattr("analog_samson.models.zoo.search.resources", SimpleNamespace(files=lambda package: tmp_path))
     monkeypatch.chdir(tmp_path)
     card = load_card("cnn_digits")
     assert capsys.readouterr().out.endswith(card_text(card))

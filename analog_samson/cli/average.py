@@ -31,7 +31,7 @@ def average(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     out: Annotated[Path, typer.Option(help="Folder for checkpoint.safetensors.")] = Path("runs/average"),
 ) -> None:
-    from analog_samson.averaging import AverageOptions, average_checkpoints, average_path, write_average
+    from analog_samson.training.averaging_run import AverageOptions, average_checkpoints, average_path, write_average
 
     average_path(out)  # refused before the work, not after it
     options = AverageOptions(

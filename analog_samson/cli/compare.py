@@ -17,7 +17,7 @@ from analog_samson.errors import OptionError, list_faults
 from analog_samson.units import parse_times
 
 if TYPE_CHECKING:
-    from analog_samson.comparison import ComparisonCell
+    from analog_samson.simulation.comparison import ComparisonCell
 
 EXAMPLE = """Example:
 
@@ -81,8 +81,8 @@ def compare(
     ] = Path("runs/compare"),
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write report.html into --out.")] = True,
 ) -> None:
-    from analog_samson.installation import check_installation
     from analog_samson.report.command import check_threshold
+    from analog_samson.runtime.installation import check_installation
 
     check_threshold(threshold)
     check_installation()
@@ -135,9 +135,9 @@ def _cells(
     out: Path,
 ) -> "list[ComparisonCell]":
     """What is to be simulated; OptionError with every fault in the way checkpoints, names and models are given."""
-    from analog_samson.comparison import plan_comparison
-    from analog_samson.simulation import SimulateOptions
-    from analog_samson.sweep import parse_checkpoints
+    from analog_samson.simulation.comparison import plan_comparison
+    from analog_samson.simulation.options import SimulateOptions
+    from analog_samson.simulation.sweep import parse_checkpoints
 
     faults = [] if checkpoints else ["--checkpoint: give one or more, or run folders that exist"]
     if given["data"] is None:
@@ -164,7 +164,7 @@ def _refuse_both(typed: Sequence[str]) -> None:
 def _simulate(cells: "list[ComparisonCell]") -> list[Path]:
     """Run all cells with a progress bar; says beforehand how many evaluations there are."""
     from analog_samson.cli.progress import cell_progress
-    from analog_samson.comparison import count_comparison, run_comparison
+    from analog_samson.simulation.comparison import count_comparison, run_comparison
 
     command = shlex.join(["analog-samson", *sys.argv[1:]])
     count = count_comparison(cells)
@@ -177,9 +177,9 @@ def _simulate(cells: "list[ComparisonCell]") -> list[Path]:
 def _report(
     folders: list[Path], format: str, out: Path, *, html: bool, threshold: float | None, table: str | None
 ) -> None:
-    from analog_samson.comparison import compare_runs
     from analog_samson.report.command import make_report
     from analog_samson.report.page import PAGE_NAME
+    from analog_samson.simulation.comparison import compare_runs
 
     compare_runs(folders)  # refuses what cannot be compared, before anything is written
     page = out / PAGE_NAME

@@ -22,7 +22,7 @@ def convert(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write plan and summary as JSON.")] = None,
 ) -> None:
-    from analog_samson.conversion import describe_conversion
+    from analog_samson.simulation.conversion import describe_conversion
 
     if model is None and checkpoint is None:
         raise OptionError("convert: give --model NAME, --checkpoint FILE, or both")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from analog_samson.demonstration import Contender
+    from analog_samson.simulation.demonstration import Contender
 
 EXAMPLE = "Example:\n\nanalog-samson demo --out runs/demo"
 
@@ -17,10 +17,10 @@ def demo(
     instances: Annotated[int, typer.Option(help="Simulated chips, each programmed once.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Names every random draw.")] = 0,
 ) -> None:
-    from analog_samson.demonstration import CONTENDERS
-    from analog_samson.installation import check_installation
     from analog_samson.presets.search import load_preset
     from analog_samson.report.command import make_report
+    from analog_samson.runtime.installation import check_installation
+    from analog_samson.simulation.demonstration import CONTENDERS
 
     check_installation()
     load_preset(preset)  # a wrong name is told before the trainings
@@ -32,8 +32,13 @@ def _one(contender: "Contender", out: Path, preset: str, instances: int, seed: i
     """Train and simulate one contender, with a progress bar each."""
     from analog_samson.cli.progress import cell_progress
     from analog_samson.cli.train_progress import training_progress
-    from analog_samson.demonstration import demo_options, prepare_contender, simulate_contender, training_folder
-    from analog_samson.simulation import count_cells
+    from analog_samson.simulation.demonstration import (
+        demo_options,
+        prepare_contender,
+        simulate_contender,
+        training_folder,
+    )
+    from analog_samson.simulation.options import count_cells
 
     prepared = prepare_contender(contender, seed)
     print(f"training with {contender.label}")

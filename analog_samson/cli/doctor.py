@@ -18,7 +18,7 @@ def doctor(
 
     Example: analog-samson doctor --data cifar10:DIR
     """
-    from analog_samson.installation import check_installation, installed_version
+    from analog_samson.runtime.installation import check_installation, installed_version
 
     _say("python", platform.python_version())
     for package in _PACKAGES:
@@ -43,10 +43,10 @@ def _say_data(spec: str) -> None:
 
 def _check_tile() -> None:
     from analog_samson.errors import InstallationError
-    from analog_samson.installation import REMEDY
+    from analog_samson.runtime.installation import REMEDY
 
     try:
-        from analog_samson.tiles.rpu import check_compiled_tile
+        from analog_samson.chip.rpu import check_compiled_tile
     except (ImportError, OSError) as error:
         raise InstallationError(f"aihwkit cannot be loaded with this torch ({error}); {REMEDY}") from error
     check_compiled_tile()
@@ -56,8 +56,8 @@ def _check_tile() -> None:
 def _say_hardware() -> None:
     import torch
 
-    from analog_samson.devices import bfloat16_is_emulated
-    from analog_samson.tiles.rpu import compiled_with_cuda
+    from analog_samson.chip.rpu import compiled_with_cuda
+    from analog_samson.runtime.devices import bfloat16_is_emulated
 
     _say("threads", f"{torch.get_num_threads()} used by torch, {os.cpu_count()} cores")
     slow = bfloat16_is_emulated(torch.device("cpu"))

@@ -24,8 +24,8 @@ def refuse_idle_calibration(
     idle = [_CALIBRATION[name] for name in typed if name in _CALIBRATION]
     if not idle or adabs:
         return
+    from analog_samson.chip.input_ranges import needs_calibration
     from analog_samson.presets.search import load_preset
-    from analog_samson.tiles.calibrate import needs_calibration
 
     if not any(needs_calibration(load_preset(name)) for name in presets):
         have = "has" if len(presets) == 1 else "have"
@@ -39,8 +39,8 @@ def refuse_idle_input_range(command: str, typed: Sequence[str], presets: Sequenc
     """OptionError for a typed --input-range where no preset has converters."""
     if "input_range" not in typed:
         return
+    from analog_samson.chip.input_ranges import needs_calibration
     from analog_samson.presets.search import load_preset
-    from analog_samson.tiles.calibrate import needs_calibration
 
     if not any(needs_calibration(load_preset(name)) for name in presets):
         have = "has" if len(presets) == 1 else "have"

@@ -9,7 +9,6 @@ import typer
 from typer.exceptions import TyperException
 
 from analog_samson import __version__
-from analog_samson.allocation import keep_freed_memory
 from analog_samson.cli import (
     average,
     compare,
@@ -30,6 +29,7 @@ from analog_samson.cli.notices import notices_as_lines
 from analog_samson.cli.processes import tell
 from analog_samson.errors import AnalogSamsonError
 from analog_samson.results.atomic import NO_ROOM
+from analog_samson.runtime.allocation import keep_freed_memory
 
 USER_FAULT, USAGE, BUG = 1, 2, 3
 _PLACES = (errno.ENAMETOOLONG, *NO_ROOM)  # paths and disks that no code of ours can mend

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from analog_samson.cli.processes import tell
-from analog_samson.coverage import CoverageWarning
+from analog_samson.crossbar.coverage import CoverageWarning
 from analog_samson.errors import InputRangeWarning
 
 _OWN = (CoverageWarning, InputRangeWarning)
-_NOTED = logging.getLogger("analog_samson.checkpoint")
+_NOTED = logging.getLogger("analog_samson.models.checkpoint")
 
 
 @contextmanager

@@ -74,9 +74,9 @@ def _print_values(found: "Preset") -> None:
 
 
 def _print_errors(found: "Preset", times: Sequence[float], plot: Path | None) -> None:
-    from analog_samson.device_noise.error import conductance_error
+    from analog_samson.chip.device.error_curve import conductance_error
+    from analog_samson.presets.validity import validity_of
     from analog_samson.report.device_error import error_picture, error_table
-    from analog_samson.report.validity import validity_of
     from analog_samson.results.atomic import write_atomically
 
     draws, validity = 2000, validity_of(found.model_dump(mode="json"))

@@ -108,7 +108,7 @@ reproduce.__doc__ = f"""Run one of the paper's tables or figures, and set the re
 def _reproduce(name: str, given: dict[str, Any]) -> None:
     from analog_samson.experiments.catalogue import load_experiment
     from analog_samson.experiments.runner import RunOptions, reproduce_experiment
-    from analog_samson.workers import Pool
+    from analog_samson.runtime.workers import Pool
 
     experiment = load_experiment(name, trusted=given["trust"] or ())
     options = RunOptions(

@@ -70,8 +70,14 @@ def sharpness(
     out: Annotated[Path | None, typer.Option(help="Write the raw rows there as well.", metavar="FILE.csv")] = None,
 ) -> None:
     from analog_samson.cli.progress import cell_progress
-    from analog_samson.sharpness.findings import print_study
-    from analog_samson.sharpness_study import StudyOptions, check_output, count_measures, save_rows, study_sharpness
+    from analog_samson.report.sharpness_text import print_study
+    from analog_samson.simulation.sharpness_study import (
+        StudyOptions,
+        check_output,
+        count_measures,
+        save_rows,
+        study_sharpness,
+    )
 
     options = StudyOptions(
         checkpoints=tuple(map(str, checkpoint)),

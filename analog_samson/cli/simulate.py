@@ -16,8 +16,8 @@ from analog_samson.errors import OptionError
 from analog_samson.units import parse_duration, parse_times
 
 if TYPE_CHECKING:
-    from analog_samson.explanation.run import ExplainOptions
-    from analog_samson.simulation import SimulateOptions
+    from analog_samson.simulation.error_budget import ExplainOptions
+    from analog_samson.simulation.options import SimulateOptions
 
 EXAMPLE = """Example:
 
@@ -132,9 +132,9 @@ def simulate(
         "threads": threads,
         "label": label,
     }
-    from analog_samson.explanation.run import ExplainOptions
-    from analog_samson.installation import check_installation
     from analog_samson.report.command import check_threshold, make_report
+    from analog_samson.runtime.installation import check_installation
+    from analog_samson.simulation.error_budget import ExplainOptions
 
     check_installation()
     check_threshold(threshold)
@@ -166,9 +166,10 @@ def _refuse_unused(**given: object) -> None:
 def _simulate(options: "SimulateOptions", out: Path, config: Path | None) -> None:
     """Simulate with a progress bar."""
     from analog_samson.cli.progress import cell_progress
-    from analog_samson.devices import bfloat16_notes, find_device
     from analog_samson.results.runfile import repeated_run
-    from analog_samson.simulation import count_cells, run_simulation
+    from analog_samson.runtime.devices import bfloat16_notes, find_device
+    from analog_samson.simulation.options import count_cells
+    from analog_samson.simulation.run import run_simulation
 
     for note in bfloat16_notes(options.bf16, find_device(options.device)):
         typer.echo(note, err=True)
@@ -184,7 +185,7 @@ def _simulate(options: "SimulateOptions", out: Path, config: Path | None) -> Non
 def _explain(options: "SimulateOptions", out: Path, settings: "ExplainOptions") -> None:
     """Say what it will cost, then evaluate the variants of the run with a progress bar."""
     from analog_samson.cli.progress import cell_progress
-    from analog_samson.explanation.run import open_explanation
+    from analog_samson.simulation.error_budget import open_explanation
 
     with open_explanation(options, out, settings) as explainer:
         typer.echo(explainer.cost(), err=True)
@@ -193,7 +194,7 @@ def _explain(options: "SimulateOptions", out: Path, settings: "ExplainOptions") 
 
 
 def _options(given: dict[str, Any], config: Path | None, typed: Sequence[str]) -> "SimulateOptions":
-    from analog_samson.simulation import VOLATILE, SimulateOptions
+    from analog_samson.simulation.options import VOLATILE, SimulateOptions
 
     if config is not None:
         options = _configured(given, config, typed)
@@ -208,7 +209,7 @@ def _options(given: dict[str, Any], config: Path | None, typed: Sequence[str]) -
 
 def _configured(given: dict[str, Any], config: Path, typed: Sequence[str]) -> "SimulateOptions":
     """The options of another run. Options that name code may be repeated, for only the user can have code run."""
-    from analog_samson.simulation import CODE, VOLATILE, read_config
+    from analog_samson.simulation.options import CODE, VOLATILE, read_config
 
     repeated = {name: given[name] for name in CODE if name in typed}
     options = read_config(config, trusted=repeated.values())

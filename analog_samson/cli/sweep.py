@@ -13,8 +13,8 @@ from analog_samson.cli.typed import typed_options
 from analog_samson.units import parse_times
 
 if TYPE_CHECKING:
-    from analog_samson.simulation import SimulateOptions
-    from analog_samson.workers import Pool
+    from analog_samson.runtime.workers import Pool
+    from analog_samson.simulation.options import SimulateOptions
 
 EXAMPLE = """Example:
 
@@ -72,8 +72,8 @@ def sweep(
     ] = Path("runs/sweep"),
 ) -> None:
     from analog_samson.cli.simulate import parse_sigmas
-    from analog_samson.simulation import SimulateOptions
-    from analog_samson.workers import Pool
+    from analog_samson.runtime.workers import Pool
+    from analog_samson.simulation.options import SimulateOptions
 
     base = SimulateOptions(
         checkpoint="",
@@ -114,8 +114,8 @@ def _run(
     pool: "Pool",
 ) -> None:
     from analog_samson.cli.progress import cell_progress
-    from analog_samson.installation import check_installation
-    from analog_samson.sweep import SUMMARY_FILE, parse_checkpoints, plan_sweep, run_sweep
+    from analog_samson.runtime.installation import check_installation
+    from analog_samson.simulation.sweep import SUMMARY_FILE, parse_checkpoints, plan_sweep, run_sweep
 
     check_installation()
     cells = plan_sweep(base, parse_checkpoints(checkpoints), presets, seeds, out)

@@ -6,11 +6,13 @@ test images' size (224) out of it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from analog_samson import rng
 from analog_samson.data.image_set import ImageSet
 
 
@@ -58,3 +60,10 @@ def _side(length: int, wanted: int) -> tuple[int, int]:
 def _starts(count: int, room: int, generator: torch.Generator) -> Tensor:
     """(count, 1) first positions, from 0 to `room`."""
     return torch.randint(room + 1, (count, 1), generator=generator)
+
+
+def as_in_training(images: ImageSet, *, seed: int) -> ImageSet:
+    """Calibration images as a training sees them: colour images cropped and flipped, others as they are."""
+    if not suits_augmentation(images):
+        return images
+    return replace(images, images=augment(images.images, generator=rng.generator(seed, "calibration")))

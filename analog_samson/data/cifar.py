@@ -9,7 +9,7 @@ import numpy as np
 from analog_samson.data.image_set import ImageSet, image_set
 from analog_samson.data.plain_pickle import load_plain_pickle
 from analog_samson.errors import DataError
-from analog_samson.size_limit import refuse_size
+from analog_samson.runtime.size_limit import refuse_size
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from analog_samson import rng
 from analog_samson.data.image_set import ImageSet, image_set
 from analog_samson.errors import DataError
-from analog_samson.size_limit import refuse_size
+from analog_samson.runtime.size_limit import refuse_size
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".gif", ".tif", ".tiff"}
 _PARTS = {"train": ("train",), "test": ("test", "val", "validation")}

@@ -16,7 +16,7 @@ import numpy as np
 from analog_samson.data.image_set import ImageSet, image_set
 from analog_samson.data.stream import read_values
 from analog_samson.errors import DataError
-from analog_samson.size_limit import refuse_size
+from analog_samson.runtime.size_limit import refuse_size
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _UNSIGNED_BYTES = 8

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analog_samson.errors import CheckpointError, OptionError, did_you_mean, list_faults
-from analog_samson.models import stated_normalization
+from analog_samson.models.build import stated_normalization
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.lib import format as npy
 
 from analog_samson.data.stream import read_values
 from analog_samson.errors import DataError
-from analog_samson.size_limit import refuse_size
+from analog_samson.runtime.size_limit import refuse_size
 
 _LONGEST_HEADER = 2**14  # bytes; numpy writes under 200 for plain arrays
 _SUFFIX = ".npy"

@@ -13,7 +13,7 @@ from analog_samson.data.folder import load_folder
 from analog_samson.data.idx import load_fashion_mnist, load_idx
 from analog_samson.data.image_set import ImageSet
 from analog_samson.errors import DataError, OptionError, did_you_mean
-from analog_samson.own_code import is_code
+from analog_samson.models.own_code import is_code
 
 Split = Literal["train", "test"]
 _OPTION = re.compile(r",([a-z_]+)=(\w+)$")

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from analog_samson.errors import OptionError, did_you_mean, list_faults
 from analog_samson.experiments.check import cross_faults
 from analog_samson.experiments.schema import Experiment, Method, OwnNetworks, Scale, Setting, SharedNetworks
-from analog_samson.own_code import MODEL_LIBRARIES, code_fault, is_code
-from analog_samson.plain_values import parse_toml
+from analog_samson.models.own_code import MODEL_LIBRARIES, code_fault, is_code
 from analog_samson.presets.faults import describe_faults
+from analog_samson.runtime.plain_values import parse_toml
 
 PACKAGE = "analog_samson.experiments"
 

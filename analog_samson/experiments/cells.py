@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import NORMALIZATIONS, ImageSet, Normalization, choose_normalization, open_data
-from analog_samson.devices import find_device
+from analog_samson.data.augment import as_in_training
+from analog_samson.data.batches import Batches
 from analog_samson.errors import DataError
-from analog_samson.evaluation import Batches, check_fit, eval_mode
 from analog_samson.experiments.jobs import (
     CLEAN_FILE,
     RUN,
@@ -37,10 +36,16 @@ from analog_samson.experiments.score import score_network
 from analog_samson.experiments.shown import Measure
 from analog_samson.experiments.tune import SCORE_FILE
 from analog_samson.experiments.values import write_values
-from analog_samson.models import restore_model, stated_normalization
+from analog_samson.models.build import stated_normalization
+from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.models.restore import restore_model
 from analog_samson.results.store import RunFolder
+from analog_samson.runtime.devices import find_device
+from analog_samson.runtime.eval_mode import eval_mode
 from analog_samson.sharpness.measure import measure_sharpness
-from analog_samson.simulation import SimulateOptions, as_in_training, run_simulation
+from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.run import run_simulation
+from analog_samson.tasks.evaluation import check_fit
 from analog_samson.training.job import TrainJob, prepare_training
 from analog_samson.training.records import TrainProgress
 from analog_samson.units import parse_duration

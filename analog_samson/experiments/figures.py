@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from analog_samson.analysis.statistics import Summary
 from analog_samson.experiments.results import CellResult, ExperimentResults, pool
 from analog_samson.experiments.schema import Method, Setting
 from analog_samson.experiments.shown import Correlation, Measure, SigmaCurves, TimeBars
@@ -17,7 +18,6 @@ from analog_samson.experiments.tables import points_of
 from analog_samson.report.drawing import Drawing, Layout
 from analog_samson.report.marks import end_at_hundred
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, SERIES, series_role
-from analog_samson.report.statistics import Summary
 from analog_samson.units import parse_duration
 
 _FAMILIES = ("plain", "clipping", "noise")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.errors import RunError
-from analog_samson.plain_values import parse_json
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.runfile import check_same_options
+from analog_samson.runtime.plain_values import parse_json
 
 
 def read_part(path: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:

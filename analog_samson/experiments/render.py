@@ -12,8 +12,9 @@ from analog_samson.experiments.schema import Experiment
 from analog_samson.experiments.shown import WorstCase
 from analog_samson.experiments.tables import result_blocks
 from analog_samson.report.drawing import WIDE, Drawing, png, svg
-from analog_samson.report.grid import Block, Grid, no_formula, render_markdown, render_text
+from analog_samson.report.grid import Block, Grid, render_markdown, render_text
 from analog_samson.results.atomic import make_folder, write_atomically
+from analog_samson.results.csv_text import no_formula
 
 
 def write_results(outcome: ExperimentResults, out: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from analog_samson.analysis.statistics import Summary, summarize
 from analog_samson.experiments.catalogue import Networks
 from analog_samson.experiments.jobs import CLEAN_FILE, RUN_FILE, VALUES_FILE
 from analog_samson.experiments.parts import load_part
@@ -24,8 +25,7 @@ from analog_samson.experiments.shown import Measure
 from analog_samson.experiments.tune import Choice
 from analog_samson.experiments.values import read_values
 from analog_samson.presets.search import load_preset
-from analog_samson.report.statistics import Summary, summarize
-from analog_samson.report.validity import EXTRAPOLATED, validity_of
+from analog_samson.presets.validity import EXTRAPOLATED, validity_of
 from analog_samson.results.records import Record
 from analog_samson.units import parse_duration
 

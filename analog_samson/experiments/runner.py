@@ -26,9 +26,9 @@ from analog_samson.experiments.sources import Sources, check_sources
 from analog_samson.experiments.tune import Choice, choose, chosen_options, write_choices
 from analog_samson.presets.search import load_preset
 from analog_samson.results.links import refuse_links
+from analog_samson.runtime.workers import Pool, run_cells
 from analog_samson.training.job import read_texts
 from analog_samson.training.options import TrainOptions
-from analog_samson.workers import Pool, run_cells
 
 Say = Callable[[str], None]
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from analog_samson.conductance import sweep_conductance_noise
-from analog_samson.drift import simulate_drift
-from analog_samson.evaluation import Batches
+from analog_samson.data.batches import Batches
 from analog_samson.experiments.schema import Criterion
 from analog_samson.presets.search import load_preset
 from analog_samson.results.records import Record
+from analog_samson.simulation.drift import simulate_drift
+from analog_samson.simulation.gaussian import sweep_conductance_noise
 from analog_samson.units import parse_duration
 
 

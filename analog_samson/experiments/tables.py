@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
+from analog_samson.analysis.correlation import METHOD_OF_INTERVAL, correlate
+from analog_samson.analysis.correlation import Correlation as Coefficient
+from analog_samson.analysis.statistics import Difference, Summary, paired_difference, points_interval, summarize
 from analog_samson.experiments.conditions import after, at_sigma, digital, noisy
 from analog_samson.experiments.plan import UNTRAINED
 from analog_samson.experiments.results import CellResult, ExperimentResults, options_text, pool, spread
 from analog_samson.experiments.schema import Method, Printed, Setting
 from analog_samson.experiments.shown import AccuracyTable, ConditionTables, Correlation, SigmaCurves, TimeBars
 from analog_samson.report.grid import Block, Grid
-from analog_samson.report.statistics import Difference, Summary, paired_difference, points_interval, summarize
 from analog_samson.report.wording import NONE, interval, signed
-from analog_samson.sharpness.correlation import METHOD_OF_INTERVAL, correlate
-from analog_samson.sharpness.correlation import Correlation as Coefficient
 
 _METRICS = {"top1_percent": "top-1", "top5_percent": "top-5"}
 _DIGITS = 2

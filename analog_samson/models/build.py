@@ -13,9 +13,9 @@ import analog_samson.models.vgg13  # noqa: F401
 from analog_samson.errors import ModelError, did_you_mean
 from analog_samson.models.imported import call_with_known, import_callable
 from analog_samson.models.libraries import build_timm, build_torchvision, timm_normalization
+from analog_samson.models.own_code import MODEL_LIBRARIES, is_code
 from analog_samson.models.registry import MODELS
 from analog_samson.models.size_guard import SizeGuard
-from analog_samson.own_code import MODEL_LIBRARIES, is_code
 
 _LIBRARIES = dict(zip(MODEL_LIBRARIES, (build_torchvision, build_timm), strict=True))
 

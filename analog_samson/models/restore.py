@@ -2,10 +2,10 @@
 
 from torch import nn
 
-from analog_samson.checkpoint import Checkpoint, load_into
 from analog_samson.errors import ModelError
 from analog_samson.models.build import build_model
-from analog_samson.own_code import MODEL_LIBRARIES, code_fault, is_code
+from analog_samson.models.checkpoint import Checkpoint, load_into
+from analog_samson.models.own_code import MODEL_LIBRARIES, code_fault, is_code
 
 _SMALL = 2**26  # values of a tensor that a network may have beside what its checkpoint holds, such as a mask
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from analog_samson.errors import ModelError
-from analog_samson.size_limit import size_limit
+from analog_samson.runtime.size_limit import size_limit
 
 _VALUE = 4  # bytes
 # Operations that make a tensor, by the place of its shape among their arguments.

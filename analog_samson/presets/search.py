@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.errors import PresetError, did_you_mean
-from analog_samson.plain_values import parse_toml
 from analog_samson.presets.schema import Preset, parse_preset
+from analog_samson.runtime.plain_values import parse_toml
 
 BUILT_IN = "analog_samson.hw_presets"
 ENVIRONMENT = "ANALOG_SAMSON_PRESETS"

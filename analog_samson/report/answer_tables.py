@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analog_samson.report.digest import Result, State
+from analog_samson.analysis.lifetime import Crossing, Fate, Lifetime, lifetimes, thresholds
+from analog_samson.analysis.summary import Result, State
+from analog_samson.analysis.yields import Yield, yield_at
 from analog_samson.report.grid import Data, Grid
-from analog_samson.report.lifetime import Crossing, Fate, Lifetime, lifetimes, thresholds
 from analog_samson.report.wording import (
     NONE,
     about,
@@ -16,7 +17,6 @@ from analog_samson.report.wording import (
     series_labels,
     state_label,
 )
-from analog_samson.report.yields import Yield, yield_at
 
 _KEY = ("checkpoint", "preset", "adabs")
 _CROSSING = ("seconds", "fate", "mark")

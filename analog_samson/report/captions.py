@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from analog_samson.report.comparison import Comparison
-from analog_samson.report.digest import Result, Run, State
-from analog_samson.report.equivalent import Verdict
-from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
+from analog_samson.analysis.comparison import Comparison
+from analog_samson.analysis.equivalent_sigma import Verdict
+from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import (
     duration_words,
     marked,

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from analog_samson.analysis.equivalent_sigma import Verdict
+from analog_samson.analysis.ranking import Entry, Study, is_study, series_places, study
+from analog_samson.analysis.statistics import percent_interval
+from analog_samson.analysis.summary import Result, Run, State
 from analog_samson.report.captions import moment
-from analog_samson.report.digest import Result, Run, State
-from analog_samson.report.equivalent import Verdict
 from analog_samson.report.sentences import and_list, is_paired, level_with, not_beaten
-from analog_samson.report.statistics import percent_interval
-from analog_samson.report.study import Entry, Study, is_study, series_places, study
 from analog_samson.report.wording import optional, series_labels, sigma_interval, sigma_value
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from analog_samson.analysis.summary import Run, digest
 from analog_samson.errors import OptionError
 from analog_samson.report.blocks import pick_tables, report_blocks
-from analog_samson.report.digest import Run, digest
 from analog_samson.report.exports import render_json, render_marked_csv
 from analog_samson.report.grid import (
     Grid,

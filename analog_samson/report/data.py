@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analog_samson.report.comparison import Comparison
-from analog_samson.report.digest import Result, State
-from analog_samson.report.equivalent import EquivalentSigma
+from analog_samson.analysis.comparison import Comparison
+from analog_samson.analysis.equivalent_sigma import EquivalentSigma
+from analog_samson.analysis.ranking import method_name
+from analog_samson.analysis.summary import Result, State
 from analog_samson.report.grid import Data
-from analog_samson.report.study import method_name
 
 _STATE = (
     *("checkpoint", "preset", "adabs", "stage", "time_seconds", "mean_percent", "std", "n", "low_percent"),

@@ -1,32 +1,19 @@
 """How far a device is from its target over conductance and time: as a table and as a figure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from matplotlib.axes import Axes
 
+from analog_samson.analysis.device_error import ErrorCurve
 from analog_samson.errors import OptionError
+from analog_samson.presets.validity import Validity
 from analog_samson.report.drawing import WIDE, Drawing, Layout, png, svg
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
-from analog_samson.report.validity import Validity
 from analog_samson.report.wording import marked
 from analog_samson.units import format_duration
 
 _FORMATS = ("svg", "png")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorCurve:
-    """Mean and standard deviation of g - g_target [uS] at each target [uS], at one time.
-
-    time_seconds: None right after programming, before anything is read.
-    """
-
-    time_seconds: float | None
-    targets: tuple[float, ...]
-    means: tuple[float, ...]
-    deviations: tuple[float, ...]
 
 
 def error_table(curves: Sequence[ErrorCurve], validity: Validity) -> list[tuple[str, ...]]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from analog_samson.report.explanation import Explanation, Layer, Outcomes
+from analog_samson.analysis.error_budget import Explanation, Layer, Outcomes
+from analog_samson.analysis.statistics import Difference
 from analog_samson.report.explanation_figures import LAYERS_SHOWN, drawn_remedies, short_name
-from analog_samson.report.statistics import Difference
 from analog_samson.report.wording import marked, signed
 
 _BARS = "Bars: 95 % intervals, each by itself."

@@ -6,12 +6,12 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from analog_samson.analysis.error_budget import Explanation, Layer, Outcomes, Remedy
+from analog_samson.analysis.statistics import Difference, Ends, percent_interval, points_interval
 from analog_samson.report.drawing import Drawing, Layout
-from analog_samson.report.explanation import Explanation, Layer, Outcomes, Remedy
 from analog_samson.report.marks import annotate
 from analog_samson.report.palette import LIGHT
 from analog_samson.report.rows import Mark, PlainLook, Row, draw_looks, rows_drawing
-from analog_samson.report.statistics import Difference, Ends, percent_interval, points_interval
 from analog_samson.report.timeaxis import spread
 
 LAYERS_SHOWN = 20
@@ -117,7 +117,7 @@ def _name_remedies(axes: Axes, remedies: Sequence[Remedy], layout: Layout) -> No
 def short_name(remedy: Remedy) -> str:
     """A remedy's name in a figure.
 
-    >>> from analog_samson.report.statistics import summarize
+    >>> from analog_samson.analysis.statistics import summarize
     >>> short_name(Remedy(name="2 most sensitive layers digital", accuracy=summarize([90.0]), gain=None,
     ...                   digital_macs_percent=4.0, layers=("a", "b")))
     '2 layers digital'

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from analog_samson.report.explanation import Effect, Explanation, Layer, Outcomes, Remedy
+from analog_samson.analysis.error_budget import Effect, Explanation, Layer, Outcomes, Remedy
+from analog_samson.analysis.statistics import Difference, Summary, points_interval
 from analog_samson.report.grid import Data, Grid
-from analog_samson.report.statistics import Difference, Summary, points_interval
 from analog_samson.report.wording import NONE, interval, marked, mean_and_std, optional, signed, verdict
 
 PAIRS_SHOWN = 10

@@ -1,20 +1,18 @@
 """Raw values for other programs: CSV rows, JSON and one row a cell, with floats that read back exactly."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.presets.validity import INTERPOLATED, validity_of
 from analog_samson.report.blocks import all_grids
-from analog_samson.report.digest import Result, Run, State
-from analog_samson.report.grid import Data, csv_text, data_rows, finite, join_data
-from analog_samson.report.validity import INTERPOLATED, Validity, validity_of
+from analog_samson.report.grid import Data, data_rows, finite, join_data
+from analog_samson.results.csv_text import csv_text
 from analog_samson.results.records import COLUMNS, Record, sort_key, to_row
 
 EXPORT_SCHEMA = 1
-METRICS = ("accuracy_percent", "loss", "weight_error")
-_CELL = tuple(column for column in COLUMNS if column not in ("metric", "value"))
-CELL_COLUMNS = (*_CELL, *METRICS, "mark")
 _STORED = ("environment", "preset_sha256", "checkpoint", "data", "hardware", "seed", "command")
 
 
@@ -39,27 +37,6 @@ def render_marked_csv(runs: Sequence[Run]) -> str:
     if len(stored) == 1:
         return csv_text((*COLUMNS, "mark"), ((*_csv_row(record), mark) for record, mark, _ in ordered))
     return csv_text(("run", *COLUMNS, "mark"), ((run, *_csv_row(record), mark) for record, mark, run in ordered))
-
-
-def cell_rows(records: Iterable[Record], validity: Validity) -> list[dict[str, Any]]:
-    """One row a cell (checkpoint, preset, stage, AdaBS, instance, moment), a column for each of METRICS, and the mark.
-
-    An absent metric is None.
-
-    >>> from analog_samson.report.validity import UNKNOWN
-    >>> cell = {"checkpoint": "net", "preset": "pcm", "stage": "drift", "adabs": False, "instance": 0, "sigma_c": None}
-    >>> values = {"accuracy_percent": 91.5, "loss": 0.3}
-    >>> records = [Record(**cell, time_seconds=1.0, metric=name, value=value) for name, value in values.items()]
-    >>> [(row["accuracy_percent"], row["loss"], row["weight_error"]) for row in cell_rows(records, UNKNOWN)]
-    [(91.5, 0.3, None)]
-    """
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for record in records:
-        *cell, metric, value = to_row(record)
-        new = {**dict(zip(_CELL, cell, strict=True)), **dict.fromkeys(METRICS)}
-        new["mark"] = validity.mark_of(record.stage, record.time_seconds)
-        rows.setdefault(tuple(cell), new)[metric] = value
-    return list(rows.values())
 
 
 def _marks(run: Run) -> list[str]:

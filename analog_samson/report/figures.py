@@ -10,8 +10,10 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analog_samson.report.comparison import Comparison, Step, compare
-from analog_samson.report.digest import Result, Run, State
+from analog_samson.analysis.comparison import Comparison, Step, compare
+from analog_samson.analysis.ranking import is_study
+from analog_samson.analysis.statistics import points_interval
+from analog_samson.analysis.summary import Result, Run, State
 from analog_samson.report.drawing import WIDE, Drawing, Layout, make_figure, panels, split
 from analog_samson.report.marks import (
     Series,
@@ -26,8 +28,6 @@ from analog_samson.report.marks import (
     make_series,
 )
 from analog_samson.report.palette import LIGHT
-from analog_samson.report.statistics import points_interval
-from analog_samson.report.study import is_study
 from analog_samson.report.timeaxis import TimeAxis, spread, thinned, time_axis
 from analog_samson.report.wording import signed
 

@@ -1,13 +1,13 @@
 """A table of text, and how it is written for a terminal, in Markdown and in LaTeX; its numbers as CSV and JSON."""
 
-import csv
-import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
+
+from analog_samson.results.csv_text import csv_text
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -26,7 +26,6 @@ _TEX = {
 }
 
 _TAG, _ENTITY = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"&(?=#?\w+;)")  # "<1 second" is none
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for the beginning of a formula
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,40 +83,6 @@ def data_csv(data: Data) -> str:
     'preset,mean\\nideal,91.7\\npcm,\\n'
     """
     return csv_text(data.columns, data.rows)
-
-
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """The one way in which tables for other programs are written as CSV.
-
-    Truth is true or false, absent values are empty, texts are those of `no_formula`.
-
-    >>> csv_text(["label", "mean"], [["=1+1", -0.5], ["net", True]])
-    "label,mean\\n'=1+1,-0.5\\nnet,true\\n"
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_csv_cell(value) for value in row] for row in rows)
-    return text.getvalue()
-
-
-def _csv_cell(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else no_formula(value)
-
-
-def no_formula(value: Any) -> Any:
-    """A cell that no spreadsheet runs: a text that begins as a formula does, and is no number, gets an apostrophe.
-
-    >>> [no_formula(value) for value in ("=1+1", "-1+1", "-0.5", "-", -0.5, "net")]
-    ["'=1+1", "'-1+1", '-0.5', '-', -0.5, 'net']
-    """
-    if not isinstance(value, str) or not value.startswith(_FORMULA) or len(value) == 1:
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
 
 
 def data_rows(data: Data) -> list[dict[str, Any]]:

@@ -4,16 +4,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from analog_samson.coverage import plan_coverage, tiles_warning
+from analog_samson.analysis.comparison import Comparison, Step, compare, same_moment
+from analog_samson.analysis.input_ranges import run_sentences
+from analog_samson.analysis.ranking import Study, study
+from analog_samson.analysis.statistics import points_interval
+from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.crossbar.coverage import plan_coverage, tiles_warning
+from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.captions import moment
-from analog_samson.report.comparison import Comparison, Step, compare, same_moment
-from analog_samson.report.digest import Result, Run, State
-from analog_samson.report.input_ranges import run_sentences
 from analog_samson.report.sentences import ahead_sentence, intervals_sentence
-from analog_samson.report.statistics import points_interval
-from analog_samson.report.study import Study, study
 from analog_samson.report.tables import missing_instances
-from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import instance_count, interval, mean_and_std, signed
 
 FEW_PRESETS = 3

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analog_samson.report.digest import GaussianPoint, Result, State
+from analog_samson.analysis.equivalent_sigma import EquivalentSigma, Verdict
+from analog_samson.analysis.ranking import is_study, method_name, series_places
+from analog_samson.analysis.statistics import percent_interval
+from analog_samson.analysis.summary import GaussianPoint, Result, State
+from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.drawing import Layout
-from analog_samson.report.equivalent import EquivalentSigma, Verdict
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
-from analog_samson.report.statistics import percent_interval
-from analog_samson.report.study import is_study, method_name, series_places
-from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import series_labels
 
 _DOT_SIZE = 12

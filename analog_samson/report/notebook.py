@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from analog_samson.report.digest import Result, Run
+from analog_samson.analysis.ranking import study
+from analog_samson.analysis.summary import Result, Run
 from analog_samson.report.drawing import WIDE, Drawing, svg
 from analog_samson.report.figures import accuracy_figure, figures
 from analog_samson.report.grid import Grid
 from analog_samson.report.headline import headline
 from analog_samson.report.inline import colour_css, inline_svg
 from analog_samson.report.page import environment
-from analog_samson.report.study import study
 from analog_samson.report.study_tables import differences_grid
 from analog_samson.report.tables import detail_grid, overview_grid
 from analog_samson.report.wording import answer, marked

@@ -9,9 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from analog_samson import __version__
+from analog_samson.analysis.summary import Run, digest
 from analog_samson.report.cards import cards
 from analog_samson.report.citations import references
-from analog_samson.report.digest import Run, digest
 from analog_samson.report.drawing import NARROW, WIDE, png, svg
 from analog_samson.report.grid import data_csv
 from analog_samson.report.headline import headline

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from analog_samson.analysis.comparison import compare
+from analog_samson.analysis.error_budget import Explanation
+from analog_samson.analysis.ranking import Study, study
+from analog_samson.analysis.summary import Result, Run
 from analog_samson.report import captions, study_captions
 from analog_samson.report.blocks import explained
-from analog_samson.report.comparison import compare
 from analog_samson.report.data import state_data, step_data, sweep_data
-from analog_samson.report.digest import Result, Run
 from analog_samson.report.drawing import Drawing
-from analog_samson.report.explanation import Explanation
 from analog_samson.report.explanation_captions import explanation_words
 from analog_samson.report.explanation_figures import explanation_figures
 from analog_samson.report.explanation_tables import (
@@ -22,7 +23,6 @@ from analog_samson.report.explanation_tables import (
 from analog_samson.report.figures import by_preset, figures
 from analog_samson.report.grid import Data
 from analog_samson.report.marks import make_series
-from analog_samson.report.study import Study, study
 from analog_samson.report.study_figures import study_figures
 from analog_samson.report.study_tables import differences_grid, frontier_grid
 from analog_samson.report.wording import series_labels

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from analog_samson.analysis.comparison import compare
+from analog_samson.analysis.error_budget import Explanation
+from analog_samson.analysis.ranking import study
+from analog_samson.analysis.summary import Result, Run
 from analog_samson.report.answer_tables import FEW_RESULTS, lifetime_grid, yield_grid
 from analog_samson.report.blocks import explained, explanation_note, shows_study
-from analog_samson.report.comparison import compare
-from analog_samson.report.digest import Result, Run
-from analog_samson.report.explanation import Explanation
 from analog_samson.report.explanation_tables import (
     confusion_grid,
     effects_grid,
@@ -26,7 +27,6 @@ from analog_samson.report.sentences import (
     where_sentence,
     yield_sentence,
 )
-from analog_samson.report.study import study
 from analog_samson.report.study_tables import differences_grid, frontier_grid, ranks_grid
 from analog_samson.report.tables import comparison_block
 from analog_samson.report.wording import series_labels

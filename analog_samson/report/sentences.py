@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from analog_samson.analysis.error_budget import Explanation, Layer, Outcomes, Remedy
+from analog_samson.analysis.lifetime import Crossing, Fate, lifetimes, thresholds
+from analog_samson.analysis.ranking import Entry, Study
+from analog_samson.analysis.statistics import Difference, Ends, points_interval
+from analog_samson.analysis.summary import Result
+from analog_samson.analysis.yields import yield_at
 from analog_samson.report.answer_tables import crossing_time, loss_words
-from analog_samson.report.digest import Result
-from analog_samson.report.explanation import Explanation, Layer, Outcomes, Remedy
-from analog_samson.report.lifetime import Crossing, Fate, lifetimes, thresholds
-from analog_samson.report.statistics import Difference, Ends, points_interval
-from analog_samson.report.study import Entry, Study
 from analog_samson.report.wording import coverage, interval, marked, no_interval, optional, signed, state_label
-from analog_samson.report.yields import yield_at
 
 _NO_INTERVAL = "one chip: no interval"
 

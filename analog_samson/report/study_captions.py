@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from analog_samson.report.digest import Result
+from analog_samson.analysis.ranking import Study, method_name
+from analog_samson.analysis.summary import Result
+from analog_samson.analysis.yields import yield_curve
+from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.grid import Data
 from analog_samson.report.sentences import intervals_sentence
-from analog_samson.report.study import Study, method_name
-from analog_samson.report.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import marked, moment_words, series_labels, signed, state_label
-from analog_samson.report.yields import yield_curve
 
 _HOLLOW = " Hollow: the preset's source does not cover it (extrapolated)."
 _HALF = " Half-filled: between the times that the preset's source gives (interpolated)."

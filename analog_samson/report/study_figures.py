@@ -6,12 +6,12 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from analog_samson.analysis.ranking import Entry, Study, method_name
+from analog_samson.analysis.statistics import percent_interval, points_interval
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, Layout, panels, split
 from analog_samson.report.marks import Series, annotate, draw_marker, make_series
 from analog_samson.report.palette import LIGHT
 from analog_samson.report.rows import Mark, Row, draw_looks, legend_lines, rows_drawing
-from analog_samson.report.statistics import percent_interval, points_interval
-from analog_samson.report.study import Entry, Study, method_name
 from analog_samson.report.wording import marked, state_label
 
 Looks = Mapping[str, Series]

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from analog_samson.report.comparison import Comparison, Step
+from analog_samson.analysis.comparison import Comparison, Step
+from analog_samson.analysis.ranking import Entry, Study, method_name
+from analog_samson.analysis.statistics import points_interval
 from analog_samson.report.grid import Data, Grid
-from analog_samson.report.statistics import points_interval
-from analog_samson.report.study import Entry, Study, method_name
 from analog_samson.report.wording import (
     NONE,
     interval,

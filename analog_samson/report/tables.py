@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from math import isfinite
 
-from analog_samson.report.comparison import Comparison, Step, compare, interval_count, unequal_options
+from analog_samson.analysis.comparison import Comparison, Step, compare, interval_count, unequal_options
+from analog_samson.analysis.labels import listed_seeds
+from analog_samson.analysis.ranking import is_study, method_name
+from analog_samson.analysis.statistics import binomial_half_width, percent_interval, points_interval
+from analog_samson.analysis.stopping import stein_halfwidth, stein_total
+from analog_samson.analysis.summary import Result, Run, State, pilot_of
 from analog_samson.report.data import state_data, step_data, sweep_data
-from analog_samson.report.digest import Result, Run, State, pilot_of
 from analog_samson.report.grid import Block, Grid
-from analog_samson.report.statistics import binomial_half_width, percent_interval, points_interval
-from analog_samson.report.stopping import stein_halfwidth, stein_total
-from analog_samson.report.study import is_study, method_name
 from analog_samson.report.wording import (
     NONE,
     coverage,
     interval,
-    listed_seeds,
     marked,
     mean_and_std,
     optional,

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log10
 
-from analog_samson.report.comparison import Step
-from analog_samson.report.digest import State
+from analog_samson.analysis.comparison import Step
+from analog_samson.analysis.summary import State
 
 _GAP_SHARE = 0.14  # of the span of the times, between the axis proper and what is set apart from it
 _LEAST_GAP = 0.5

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from math import isfinite
 
-from analog_samson.report.digest import Result, State
-from analog_samson.report.equivalent import EquivalentSigma, Verdict
-from analog_samson.report.statistics import Difference, Summary
+from analog_samson.analysis.equivalent_sigma import EquivalentSigma, Verdict
+from analog_samson.analysis.statistics import Difference, Summary
+from analog_samson.analysis.summary import Result, State
 from analog_samson.units import SECONDS
 
 NONE = "-"
@@ -175,18 +175,6 @@ def instance_count(n: int, seeds: int = 1) -> str:
     """
     over = f" over {seeds} seeds" if seeds > 1 else ""
     return "one instance: no spread" if n == 1 else f"n = {n} instances{over}"
-
-
-def listed_seeds(seeds: Sequence[int]) -> str:
-    """Seeds as --seeds takes them.
-
-    >>> listed_seeds([0, 1, 2, 7])
-    '0-2, 7'
-    """
-    ordered = sorted({*seeds})
-    starts = [seed for seed in ordered if seed - 1 not in ordered]
-    ends = [seed for seed in ordered if seed + 1 not in ordered]
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
 def _digital_clause(result: Result, last: State | None = None) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from analog_samson.report.digest import State
+from analog_samson.analysis.summary import State
+from analog_samson.analysis.yields import yield_curve
 from analog_samson.report.drawing import Layout
 from analog_samson.report.marks import Series, annotate, draw_legend
 from analog_samson.report.palette import LIGHT
 from analog_samson.report.wording import state_label
-from analog_samson.report.yields import yield_curve
 
 _FAINT = 0.45
 _ROOM = 0.7  # of the axis, for two names beside each other

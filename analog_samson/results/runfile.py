@@ -7,7 +7,7 @@ from typing import Any
 import tomli_w
 
 from analog_samson.errors import RunError, list_faults
-from analog_samson.plain_values import parse_toml
+from analog_samson.runtime.plain_values import parse_toml
 
 Spelling = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 RUN_FILE = "run.toml"

@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from analog_samson.errors import RunError, list_faults
-from analog_samson.plain_values import parse_json
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.claim import holds
 from analog_samson.results.database import DATABASE, open_readable, open_writable, reported, transaction
@@ -24,6 +23,7 @@ from analog_samson.results.runfile import (
     read_options,
     render_options,
 )
+from analog_samson.runtime.plain_values import parse_json
 
 _INSERT = f"INSERT INTO record VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT DO NOTHING"
 _SAME = f"SELECT 1 FROM record WHERE {' AND '.join(f'{name} IS ?' for name in COLUMNS)}"

@@ -4,8 +4,8 @@ import warnings
 
 from torch import Tensor, nn
 
-from analog_samson.coverage import Coverage, CoverageWarning, LeftOut, largest_left_out
-from analog_samson.matrices import weight_matrices
+from analog_samson.crossbar.coverage import Coverage, CoverageWarning, LeftOut, largest_left_out
+from analog_samson.crossbar.matrices import weight_matrices
 from analog_samson.sharpness.perturb import Ascent
 from analog_samson.sharpness.selection import crossbar_weights, find_selection
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from analog_samson.devices import full_precision
 from analog_samson.errors import DataError, ModelError, OptionError, did_you_mean
+from analog_samson.runtime.devices import full_precision
 from analog_samson.sharpness.perturb import moving_members, plan_ascent
 from analog_samson.sharpness.scale import DEFAULT_RHO, global_norm
 

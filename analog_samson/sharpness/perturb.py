@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from analog_samson.batchnorm import frozen_statistics
+from analog_samson.chip.batchnorm import frozen_statistics
 from analog_samson.errors import OptionError
 from analog_samson.sharpness.blocks import Buffers, blocks
 from analog_samson.sharpness.scale import (

@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from analog_samson.batchnorm import frozen_statistics
+from analog_samson.chip.batchnorm import frozen_statistics
 from analog_samson.sharpness.perturb import Ascent, Climb, pieces_of
 from analog_samson.sharpness.scale import ascent_steps
 from analog_samson.sharpness.shift import shifted

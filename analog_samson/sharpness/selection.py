@@ -143,7 +143,7 @@ def computed_weights(model: nn.Module) -> list[str]:
 def _owned(model: nn.Module) -> Iterator[tuple[Tensor, str]]:
     """Each parameter with its kind, once for every layer that owns it (tied layers share one).
 
-    The projections of an attention layer stay digital, see `tiles.plan`.
+    The projections of an attention layer stay digital, see `crossbar.plan`.
     """
     attentions = [module for module in model.modules() if isinstance(module, nn.MultiheadAttention)]
     projections = {part for attention in attentions for part in attention.children()}

@@ -1,25 +1,25 @@
 """What the options of a simulation name, loaded and checked against each other."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
-from analog_samson import rng
-from analog_samson.checkpoint import Checkpoint, load_checkpoint
-from analog_samson.data import ImageSet, Normalization, augment, choose_normalization, open_data, refuse_overlap
-from analog_samson.data.augment import suits_augmentation
+from analog_samson.chip.input_ranges import needs_calibration
+from analog_samson.chip.rpu import compiled_with_cuda
+from analog_samson.data import ImageSet, Normalization, choose_normalization, open_data, refuse_overlap
+from analog_samson.data.augment import as_in_training
+from analog_samson.data.batches import Batches
 from analog_samson.data.held_out import find_held_out
-from analog_samson.devices import find_device
 from analog_samson.errors import DataError, OptionError
-from analog_samson.evaluation import Batches, evaluate, first_answers
-from analog_samson.models import restore_model
+from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
+from analog_samson.models.restore import restore_model
+from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
+from analog_samson.runtime.devices import find_device
 from analog_samson.simulation.options import SimulateOptions
-from analog_samson.tiles.calibrate import needs_calibration
-from analog_samson.tiles.rpu import compiled_with_cuda
-from analog_samson.zoo.search import checkpoint_path
+from analog_samson.tasks.evaluation import evaluate, first_answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +118,6 @@ def _calibration(
         images = open_data(options.calibration_data or options.data, "train", limit=options.calibration_limit)
     refuse_overlap(images, test, chosen=options.calibration_data is not None)
     return as_in_training(images, seed=options.seed) if options.calibration_augment else images
-
-
-def as_in_training(images: ImageSet, *, seed: int) -> ImageSet:
-    """Calibration images as a training sees them: colour images cropped and flipped, others as they are."""
-    if not suits_augmentation(images):
-        return images
-    return replace(images, images=augment(images.images, generator=rng.generator(seed, "calibration")))
 
 
 def checkpoint_label(options: SimulateOptions) -> str:

@@ -10,15 +10,15 @@ from unicodedata import category
 
 from pydantic import TypeAdapter, ValidationError
 
+from analog_samson.chip.convert import ENGINES
+from analog_samson.chip.input_ranges import OUTPUT_ERROR, STD, check_method, needs_calibration
 from analog_samson.data.sources import SOURCES
-from analog_samson.drift import extent_faults
 from analog_samson.errors import OptionError, RunError, did_you_mean, list_faults
-from analog_samson.own_code import MODEL_LIBRARIES, code_fault, is_code
+from analog_samson.models.own_code import MODEL_LIBRARIES, code_fault, is_code
 from analog_samson.presets.faults import kind_faults
 from analog_samson.presets.schema import Preset
 from analog_samson.results.runfile import options_file, read_options
-from analog_samson.tiles.calibrate import OUTPUT_ERROR, STD, check_method, needs_calibration
-from analog_samson.tiles.convert import ENGINES
+from analog_samson.simulation.drift import extent_faults
 
 VOLATILE = ("device", "threads")
 # Options that may name package.module:callable, and what precedes a colon in them without meaning code.
@@ -35,7 +35,7 @@ class SimulateOptions:
     model. `limit` and `calibration_limit` take the first so many images, None takes all. calibration_augment: colour
     images for calibration are cropped and flipped as in training: the network's own statistics are of such images, and
     AdaBS on plain ones costs points. input_range: how the input ranges of converters are chosen, see
-    `tiles.calibrate.choose_input_ranges`; without effect on a preset that has none.
+    `chip.input_ranges.choose_input_ranges`; without effect on a preset that has none.
     """
 
     checkpoint: str

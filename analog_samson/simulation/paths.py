@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.data.sources import absolute_data, data_path
+from analog_samson.models.zoo.search import PREFIX
 from analog_samson.presets.search import preset_path
-from analog_samson.zoo.search import PREFIX
 
 
 def absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The input ranges of a run."""
 
-from analog_samson.evaluation import Batches
+from analog_samson.chip.input_ranges import InputRange, choose_input_ranges, needs_calibration
+from analog_samson.data.batches import Batches
 from analog_samson.simulation.inputs import Inputs
 from analog_samson.simulation.options import SimulateOptions
-from analog_samson.tiles.calibrate import InputRange, choose_input_ranges, needs_calibration
 
 
 def run_input_ranges(inputs: Inputs, options: SimulateOptions, calibration: Batches | None) -> dict[str, InputRange]:

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 
 from analog_samson import __version__
-from analog_samson.batchnorm import expect_batchnorm
-from analog_samson.conductance import sweep_conductance_noise
-from analog_samson.devices import find_device
-from analog_samson.drift import Progress, simulate_drift
-from analog_samson.evaluation import Batches
+from analog_samson.chip.batchnorm import expect_batchnorm
+from analog_samson.crossbar.plan import plan_conversion
+from analog_samson.data.batches import Batches
 from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
 from analog_samson.results.store import RunFolder
+from analog_samson.runtime.devices import find_device
+from analog_samson.simulation.drift import Progress, simulate_drift
+from analog_samson.simulation.gaussian import sweep_conductance_noise
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, first_outputs, load_inputs, takes_channels_last
 from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions, stored_options
 from analog_samson.simulation.paths import absolute_paths
 from analog_samson.simulation.ranges import run_input_ranges
-from analog_samson.tiles.plan import plan_conversion
 
 PACKAGES = ("torch", "torchvision", "aihwkit", "numpy")
 CONTENTS = ("checkpoint", "preset_sha256", "data", "calibration", "outputs")  # what a run was begun with

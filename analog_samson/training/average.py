@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from analog_samson.batchnorm import batchnorm_layers
+from analog_samson.chip.batchnorm import batchnorm_layers
 
 
 class WeightAverage:

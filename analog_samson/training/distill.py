@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from analog_samson.data import Normalization
 from analog_samson.errors import OptionError, list_faults
-from analog_samson.evaluation import eval_mode
+from analog_samson.runtime.eval_mode import eval_mode
 from analog_samson.training.options import TrainOptions
 
 DEFAULT_WEIGHT, DEFAULT_TEMPERATURE = 0.5, 4.0

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from analog_samson.data import ImageSet
 from analog_samson.errors import AnalogSamsonError, OptionError, list_faults
-from analog_samson.evaluation import Evaluation
+from analog_samson.tasks.evaluation import Evaluation
 from analog_samson.training.records import TrainingError
 
 T = TypeVar("T")

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from analog_samson import rng
 from analog_samson.data import ImageSet, augment
 from analog_samson.data.augment import suits_augmentation
-from analog_samson.evaluation import Batches, Evaluation, Normalizer, evaluate
+from analog_samson.data.batches import Batches, Normalizer
+from analog_samson.tasks.evaluation import Evaluation, evaluate
 from analog_samson.training.average import WeightAverage, trained_tensors
 from analog_samson.training.distill import TeacherOnDevice
 from analog_samson.training.distributed import ALONE, World

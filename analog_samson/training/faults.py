@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from analog_samson.device_noise import changes_weights, changes_with_time
+from analog_samson.chip.device import changes_weights, changes_with_time
 from analog_samson.errors import did_you_mean
 from analog_samson.presets.schema import Preset
 from analog_samson.sharpness.scale import DEFAULT_RHO

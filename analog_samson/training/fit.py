@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from analog_samson.data import ImageSet, Normalization, choose_normalization
+from analog_samson.data.batches import Batches, Normalizer, on_device_if_small
 from analog_samson.errors import DataError, ModelError, OptionError, list_faults
-from analog_samson.evaluation import Batches, Evaluation, Normalizer, evaluate, on_device_if_small
-from analog_samson.robust import expect_weights
+from analog_samson.runtime.state_check import check_initialised, check_storable
 from analog_samson.sharpness.left_out import warn_left_out
 from analog_samson.sharpness.perturb import expect_moving
-from analog_samson.state_check import check_initialised, check_storable
+from analog_samson.tasks.evaluation import Evaluation, evaluate
 from analog_samson.training.average import WeightAverage
 from analog_samson.training.distill import Teacher, TeacherOnDevice, with_distillation
 from analog_samson.training.distributed import ALONE, World
@@ -26,6 +26,7 @@ from analog_samson.training.options import TrainOptions
 from analog_samson.training.records import Progress, TrainResult
 from analog_samson.training.state import resume, store_epoch
 from analog_samson.training.step import Updater, limit_weights
+from analog_samson.training.weight_noise import expect_weights
 
 _EVALUATION_BATCH = 500
 
@@ -54,7 +55,7 @@ def fit(
     RunError, TrainingError.
 
     >>> from analog_samson.data import open_data
-    >>> from analog_samson.models import build_model
+    >>> from analog_samson.models.build import build_model
     >>> options = TrainOptions(seed=0, epochs=1, method="samson", rho=0.5, clip=0.3)
     >>> digits, test = open_data("digits", "train"), open_data("digits", "test")
     >>> fit(build_model("digits_cnn"), digits, test, options).evaluation.count

@@ -16,12 +16,12 @@ import tomli_w
 import torch
 
 from analog_samson.errors import RunError
-from analog_samson.plain_values import parse_toml
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.claim import holds
 from analog_samson.results.lock import FolderLock
 from analog_samson.results.runfile import check_same_options, plain_options
-from analog_samson.torch_file import refuse_packed
+from analog_samson.runtime.plain_values import parse_toml
+from analog_samson.runtime.torch_file import refuse_packed
 
 TRAIN_FILE, STATE_FILE = "train.toml", "resume.pt"
 CHECKPOINT_FILE, HISTORY_FILE = "checkpoint.safetensors", "history.csv"

@@ -9,15 +9,16 @@ import torch
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.checkpoint import Checkpoint, load_checkpoint, load_into
 from analog_samson.data import ImageSet, choose_normalization, open_data
 from analog_samson.data.held_out import hold_out
-from analog_samson.devices import bfloat16_notes, find_device
 from analog_samson.errors import OptionError
-from analog_samson.models import build_model, restore_model, stated_model
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import Checkpoint, load_checkpoint, load_into
+from analog_samson.models.restore import restore_model, stated_model
 from analog_samson.presets.search import load_preset
+from analog_samson.runtime.devices import bfloat16_notes, find_device
+from analog_samson.runtime.state_check import check_storable
 from analog_samson.sharpness.scale import DEFAULT_RHO
-from analog_samson.state_check import check_storable
 from analog_samson.training.distill import Teacher, with_distillation
 from analog_samson.training.distributed import ALONE, World
 from analog_samson.training.fit import fit

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from analog_samson.chip.device import changes_with_time
 from analog_samson.data import Normalization
-from analog_samson.device_noise import changes_with_time
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.presets.schema import Preset
 from analog_samson.sharpness.perturb import Ascent, plan_ascent

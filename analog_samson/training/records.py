@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analog_samson.errors import AnalogSamsonError
-from analog_samson.evaluation import Evaluation
+from analog_samson.tasks.evaluation import Evaluation
 
 
 class TrainingError(AnalogSamsonError):

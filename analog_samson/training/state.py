@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from analog_samson.checkpoint import save_checkpoint
+from analog_samson.data.batches import Batches
 from analog_samson.errors import RunError
-from analog_samson.evaluation import Batches, first_answers
+from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.results.contents import same_answers
+from analog_samson.tasks.evaluation import first_answers
 from analog_samson.training.epoch import Run, final_weights
 from analog_samson.training.folder import CHECKPOINT_FILE, STATE_FILE, TrainingFolder
 from analog_samson.training.stored_state import take_up

@@ -12,16 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from analog_samson import rng
-from analog_samson.batchnorm import frozen_statistics
+from analog_samson.chip.batchnorm import frozen_statistics
 from analog_samson.errors import DataError, ModelError
-from analog_samson.robust import (
-    additive_noise,
-    clip_to_std,
-    clip_weights,
-    preset_noise,
-    random_perturbation,
-    relative_noise,
-)
 from analog_samson.sharpness.perturb import Ascent, perturbed
 from analog_samson.sharpness.reuse import ReusedAscent, scaled
 from analog_samson.sharpness.share import format_share, perturbation_share
@@ -29,6 +21,14 @@ from analog_samson.training.distill import distillation_loss
 from analog_samson.training.distributed import ALONE, Shard, World
 from analog_samson.training.options import TrainOptions
 from analog_samson.training.records import TrainingError
+from analog_samson.training.weight_noise import (
+    additive_noise,
+    clip_to_std,
+    clip_weights,
+    preset_noise,
+    random_perturbation,
+    relative_noise,
+)
 
 _logger = logging.getLogger(__name__)
 

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import torch
 
-from analog_samson.checkpoint import load_checkpoint
 from analog_samson.data import NORMALIZATIONS, open_data
-from analog_samson.evaluation import Batches
+from analog_samson.data.batches import Batches
 from analog_samson.experiments.catalogue import load_experiment, networks_of
 from analog_samson.experiments.plan import candidates
 from analog_samson.experiments.results import options_text
-from analog_samson.models import restore_model
-from analog_samson.robust import clip_weights
+from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.models.restore import restore_model
 from analog_samson.sharpness.measure import measure_sharpness
+from analog_samson.training.weight_noise import clip_weights
 
 HERE = Path(__file__).parent
 RESULT = HERE / "ascent_strength.csv"

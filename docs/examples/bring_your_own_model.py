@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from analog_samson import load_preset, plan_conversion, simulate_drift
 from analog_samson.data import normalization_for, open_data
-from analog_samson.evaluation import Batches
+from analog_samson.data.batches import Batches
 from analog_samson.units import format_duration, parse_times
 
 SEED = 0

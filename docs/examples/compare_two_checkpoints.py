@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from analog_samson import load_checkpoint, load_preset, simulate_drift
+from analog_samson.analysis.statistics import paired_difference
 from analog_samson.data import Normalization, open_data
-from analog_samson.drift import DriftResult
-from analog_samson.evaluation import Batches
-from analog_samson.models import restore_model
-from analog_samson.report.statistics import paired_difference
+from analog_samson.data.batches import Batches
+from analog_samson.models.restore import restore_model
+from analog_samson.simulation.drift import DriftResult
 from analog_samson.training.job import TrainJob, prepare_training
 from analog_samson.units import parse_duration
 

@@ -7,8 +7,8 @@ import torch
 
 from analog_samson import load_preset, simulate_drift
 from analog_samson.data import normalization_for, open_data
-from analog_samson.evaluation import Batches
-from analog_samson.models import build_model
+from analog_samson.data.batches import Batches
+from analog_samson.models.build import build_model
 from analog_samson.training import TrainOptions, fit
 from analog_samson.units import format_duration, parse_times
 

@@ -5,10 +5,11 @@ from torch import nn
 
 from analog_samson import SAMSON
 from analog_samson.data import normalization_for, open_data
-from analog_samson.evaluation import Batches, evaluate
-from analog_samson.models import build_model
-from analog_samson.robust import clip_weights
+from analog_samson.data.batches import Batches
+from analog_samson.models.build import build_model
 from analog_samson.sharpness.share import format_share
+from analog_samson.tasks.evaluation import evaluate
+from analog_samson.training.weight_noise import clip_weights
 
 EPOCHS = 8
 

@@ -5,12 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson import rng
-from analog_samson.batchnorm import adapt_batchnorm, batchnorm_layers
-from analog_samson.models import MODELS, build_model
+from analog_samson.chip.batchnorm import adapt_batchnorm, batchnorm_layers
+from analog_samson.chip.convert import convert
+from analog_samson.crossbar.plan import plan_conversion
+from analog_samson.crossbar.registry import RULES
+from analog_samson.models.build import build_model
+from analog_samson.models.registry import MODELS
 from analog_samson.presets.search import load_preset
-from analog_samson.tiles.convert import convert
-from analog_samson.tiles.plan import plan_conversion
-from analog_samson.tiles.rules import RULES
 
 IDEAL, PCM, RASCH = (load_preset(name) for name in ("ideal", "pcm_nandakumar_2019", "pcm_rasch_2023"))
 YEAR = 31536000.0

@@ -8,7 +8,7 @@ from torch import nn
 
 from analog_samson import rng
 from analog_samson.data import ImageSet, image_set
-from analog_samson.models import build_model
+from analog_samson.models.build import build_model
 from analog_samson.training import TrainOptions, TrainProgress, fit
 
 

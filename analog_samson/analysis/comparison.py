@@ -1,0 +1,254 @@
+"""Is one checkpoint better than another on the same simulated chips?
+
+Every difference has a 95 % interval of its own, so what is said of two networks does not depend on which others stand
+beside them. How many differences would be significant by chance alone is said once below the tables.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from analog_samson.analysis.labels import listed_seeds
+from analog_samson.analysis.statistics import Difference, paired_difference
+from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.errors import RunError, list_faults
+from analog_samson.presets.validity import EXTRAPOLATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The difference [points], second minus first, at one moment that both runs have."""
+
+    label: str
+    stage: str
+    time_seconds: float | None
+    mark: str
+    difference: Difference
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether a preset does not cover this moment."""
+        return self.mark == EXTRAPOLATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two results on one preset, and their difference at every shared moment; or why they cannot be paired.
+
+    leading: `first` is the first network on the preset, in the order of all runs: what others are measured against.
+    same_chips: whether both have the same layers on tiles, so that instance i is the same chip for both; the chips of
+    others are drawn apart.
+    """
+
+    first: Result
+    second: Result
+    steps: tuple[Step, ...]
+    obstacles: tuple[str, ...]
+    leading: bool = True
+    same_chips: bool = True
+
+    @property
+    def hardware_steps(self) -> tuple[Step, ...]:
+        """The steps on simulated chips, without the digital one."""
+        return tuple(step for step in self.steps if step.stage != "digital")
+
+
+def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
+    """Every result minus every earlier one on the same preset, in the order of the runs.
+
+    The first result of a preset is compared with the others at every moment, the others among themselves only at the
+    last moment that all share.
+    """
+    return tuple(pair.compared() for pair in _pairs(runs))
+
+
+def interval_count(comparisons: Sequence[Comparison]) -> int:
+    """How many differences in these comparisons have an interval."""
+    return sum(step.difference.low is not None for one in comparisons for step in one.steps)
+
+
+def refuse_unequal(runs: Sequence[Run]) -> None:
+    """Raise RunError with every difference in data, calibration, chips or content of a preset: runs incomparable."""
+    faults = [
+        f"{other.name} and {one.name}: {text}"
+        for one, other in combinations(runs, 2)
+        for name, text in _differences(one, other)
+        if (_preset_name(one) == _preset_name(other) if name in _OF_A_PRESET else one is runs[0])
+    ]
+    if faults:
+        remedy = "simulate them on equal data with an equal seed, or report them one by one"
+        raise RunError(f"{list_faults('these runs cannot be compared', faults)}\n  {remedy}")
+
+
+def unequal_options(runs: Sequence[Run]) -> list[str]:
+    """Differences in what may well be the thing that is compared: layers kept digital, engine, input ranges."""
+    notes = []
+    for name in _NOTED:
+        values = {run.name: run.options[name] for run in runs if name in run.options}
+        if len({repr(value) for value in values.values()}) > 1:
+            shown = ", ".join(f"{_shown(value)} ({run})" for run, value in values.items())
+            notes.append(f"{name} differs: {shown}")
+    return notes
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Two results on one preset before they are compared, and the moments at which they will be.
+
+    images: how many their accuracies are shares of, None where that is not known.
+    """
+
+    first: Result
+    second: Result
+    leading: bool
+    same_chips: bool
+    obstacles: tuple[str, ...]
+    moments: tuple[tuple[State, State], ...]
+    images: int | None
+
+    def compared(self) -> Comparison:
+        digital = (self.first.digital, self.second.digital)
+        pairs = [*([digital] if None not in digital and not self.obstacles else []), *self.moments]
+        return Comparison(
+            first=self.first,
+            second=self.second,
+            steps=tuple(_steps(pairs, self.images)),
+            obstacles=self.obstacles,
+            leading=self.leading,
+            same_chips=self.same_chips,
+        )
+
+
+def _pairs(runs: Sequence[Run]) -> Iterator[_Pair]:
+    """Every pair on one preset, in the order in which networks come first: signs are the same on every preset."""
+    groups: dict[str, list[tuple[Run, Result]]] = {}
+    order = list(dict.fromkeys((r.checkpoint, r.adabs) for run in runs for r in run.results if r.states))
+    for run in runs:
+        for result in run.results:
+            if result.states:
+                groups.setdefault(result.preset, []).append((run, result))
+    for group in groups.values():
+        group.sort(key=lambda pair: order.index((pair[1].checkpoint, pair[1].adabs)))
+        last = last_shared([result for _, result in group])
+        for (place, (one_run, one)), (_, (other_run, other)) in combinations(enumerate(group), 2):
+            obstacles = tuple(_obstacles(one_run, other_run))
+            moments = [(a, b) for a in one.states for b in other.states if same_moment(a, b)]
+            if place and last:
+                moments = [pair for pair in moments if same_moment(pair[0], last[0])]
+            images = (one_run.meta.get("data") or {}).get("count")  # both have the same, or are not compared
+            same = one_run is other_run or _tiles(one_run) == _tiles(other_run)
+            yield _Pair(one, other, place == 0, same, obstacles, () if obstacles else tuple(moments), images)
+
+
+def last_shared(group: Sequence[Result]) -> list[State]:
+    """The last moment that all results have, one state for each; none where they share no moment."""
+    for state in reversed(group[0].states):
+        same = [next((s for s in result.states if same_moment(s, state)), None) for result in group]
+        found = [one for one in same if one is not None]
+        if len(found) == len(group):
+            return found
+    return []
+
+
+def _obstacles(first: Run, second: Run) -> list[str]:
+    """Why instance i is not the same chip seen by the same images in both runs."""
+    return [] if first is second else [text for _, text in _differences(first, second)]
+
+
+def _differences(first: Run, second: Run) -> Iterator[tuple[str, str]]:
+    """(what, in words) of everything that must be equal and is not, or is not known."""
+    calibrated = _is_calibrated(first) and _is_calibrated(second)
+    if not {*first.seeds} & {*second.seeds}:
+        known = bool(first.seeds and second.seeds)
+        yield "seed", _obstacle("seed", listed_seeds(first.seeds), listed_seeds(second.seeds), differ=known)
+    for name, shown, key in (*_FACTS, *(_CALIBRATION if calibrated else ())):
+        keys = key(first), key(second)
+        if keys[0] != keys[1] or None in keys:
+            yield name, _obstacle(name, shown(first), shown(second), differ=keys[0] != keys[1])
+
+
+def _tiles(run: Run) -> list[tuple[Any, Any]]:
+    """The layers on tiles, whose order and size decide what is drawn for each."""
+    return [(row["layer_type"], row["parameters"]) for row in run.meta["plan"] or () if row["action"] == "analog"]
+
+
+def _preset_name(run: Run) -> Any:
+    return (run.meta["preset"] or {}).get("name", "not recorded")
+
+
+def _data(run: Run) -> Mapping[str, Any]:
+    return run.meta["data"] or {}
+
+
+def _data_words(run: Run) -> str:
+    name, limit = _data(run).get("name", "not recorded"), run.options.get("limit")
+    return str(name) if limit is None else f"{name}, the first {limit} images"
+
+
+def _is_calibrated(run: Run) -> bool:
+    """Whether calibration images decide the run's numbers: by AdaBS, or as converters need input ranges."""
+    periphery = (run.meta["preset"] or {}).get("periphery") or {}
+    return bool(run.options.get("adabs")) or periphery.get("model") == "converters"
+
+
+def _calibration_words(run: Run) -> str:
+    chosen = run.options.get("calibration_data")
+    return "training part of the data" if chosen in (None, run.options.get("data")) else str(chosen)
+
+
+# What must be equal: its name, how it is shown, what is compared.
+_FACTS: tuple[tuple[str, Any, Any], ...] = (
+    ("preset", _preset_name, lambda run: run.meta["preset_sha256"]),
+    ("data", _data_words, lambda run: _data(run).get("fingerprint")),
+)
+
+
+# The same for images that set input ranges or batch-norm statistics, of runs that use such.
+_CALIBRATION: tuple[tuple[str, Any, Any], ...] = tuple(
+    (name, shown, lambda run, shown=shown: repr(shown(run)))  # None is a value: all images
+    for name, shown in (
+        ("calibration data", _calibration_words),
+        ("calibration limit", lambda run: run.options.get("calibration_limit")),
+        ("augmentation of calibration images", lambda run: run.options.get("calibration_augment")),
+    )
+)
+_OF_A_PRESET = ("preset", *(name for name, _, _ in _CALIBRATION))
+_NOTED = ("exclude", "engine", "bf16", "input_range")
+
+
+def _shown(value: Any) -> str:
+    """A value of an option in a sentence."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, str) else ", ".join(map(str, value)) or "nothing"
+
+
+def _obstacle(name: str, first: object, second: object, *, differ: bool) -> str:
+    if not differ:
+        return f"{name} not recorded"
+    return f"{name} differs: {first} and {second}" + (" (other content)" if first == second else "")
+
+
+def _steps(pairs: Sequence[tuple[State | None, State | None]], images: int | None) -> Iterator[Step]:
+    for first, second in pairs:
+        assert first is not None
+        assert second is not None
+        difference = paired_difference(first.accuracies, second.accuracies, images=images)
+        if difference is not None:
+            yield _step(first, difference, mark=first.mark or second.mark)
+
+
+def _step(state: State, difference: Difference, *, mark: str) -> Step:
+    return Step(
+        label=state.label,
+        stage=state.stage,
+        time_seconds=state.time_seconds,
+        mark=mark,
+        difference=difference,
+    )
+
+
+def same_moment(first: State | Step, second: State | Step) -> bool:
+    """Whether both are of one stage and one time."""
+    return (first.stage, first.time_seconds) == (second.stage, second.time_seconds)

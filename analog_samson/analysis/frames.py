@@ -1,0 +1,32 @@
+"""Records as rows of a table: one row for each evaluation, its metrics in columns of their own."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from analog_samson.presets.validity import Validity
+from analog_samson.results.records import COLUMNS, Record, to_row
+
+METRICS = ("accuracy_percent", "loss", "weight_error")
+_CELL = tuple(column for column in COLUMNS if column not in ("metric", "value"))
+CELL_COLUMNS = (*_CELL, *METRICS, "mark")
+
+
+def cell_rows(records: Iterable[Record], validity: Validity) -> list[dict[str, Any]]:
+    """One row a cell (checkpoint, preset, stage, AdaBS, instance, moment), a column for each of METRICS, and the mark.
+
+    An absent metric is None.
+
+    >>> from analog_samson.presets.validity import UNKNOWN
+    >>> cell = {"checkpoint": "net", "preset": "pcm", "stage": "drift", "adabs": False, "instance": 0, "sigma_c": None}
+    >>> values = {"accuracy_percent": 91.5, "loss": 0.3}
+    >>> records = [Record(**cell, time_seconds=1.0, metric=name, value=value) for name, value in values.items()]
+    >>> [(row["accuracy_percent"], row["loss"], row["weight_error"]) for row in cell_rows(records, UNKNOWN)]
+    [(91.5, 0.3, None)]
+    """
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for record in records:
+        *cell, metric, value = to_row(record)
+        new = {**dict(zip(_CELL, cell, strict=True)), **dict.fromkeys(METRICS)}
+        new["mark"] = validity.mark_of(record.stage, record.time_seconds)
+        rows.setdefault(tuple(cell), new)[metric] = value
+    return list(rows.values())

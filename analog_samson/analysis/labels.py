@@ -1,0 +1,67 @@
+"""Names that tell runs and checkpoints apart."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from analog_samson.results.records import Record
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The last part of each path, or as many as it takes to tell all of them apart.
+
+    >>> distinct_names([Path("demo/sgd/run"), Path("demo/samson/run")])
+    ['sgd/run', 'samson/run']
+    """
+    for count in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-count:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def pool_names(groups: Sequence[Sequence[Path]]) -> list[str]:
+    """The names of groups of run folders: of several folders, that which holds them and no other."""
+    paths = [path for group in groups for path in group]
+    return distinct_names([_holder(group, paths) for group in groups])
+
+
+def _holder(group: Sequence[Path], paths: Sequence[Path]) -> Path:
+    if len(group) == 1:
+        return group[0]
+    holder = Path(os.path.commonpath(group))
+    return group[0] if any(path.is_relative_to(holder) and path not in group for path in paths) else holder
+
+
+def ambiguous_labels(records: Sequence[Sequence[Record]], contents: Sequence[str | None]) -> list[set[str]]:
+    """Of each run, the checkpoint labels that it shares with another on one preset, or that have other weights there.
+
+    contents: the sha256 of each run's checkpoint, None where it is not known.
+    """
+    known = [(r.checkpoint, sha256) for found, sha256 in zip(records, contents, strict=True) if sha256 for r in found]
+    ambiguous = {label for label, times in Counter(label for label, _ in {*known}).items() if times > 1}
+    places = [{(r.checkpoint, r.preset) for r in found if r.stage != "gaussian"} for found in records]
+    owners = Counter(place for own in places for place in own)
+    return [
+        {checkpoint for checkpoint, preset in own if owners[checkpoint, preset] > 1 or checkpoint in ambiguous}
+        for own in places
+    ]
+
+
+def relabelled(records: Sequence[Record], labels: set[str], name: str) -> list[Record]:
+    """The records with the run's name behind every checkpoint label that is among `labels`."""
+    return [replace(r, checkpoint=f"{r.checkpoint} ({name})") if r.checkpoint in labels else r for r in records]
+
+
+def listed_seeds(seeds: Sequence[int]) -> str:
+    """Seeds as --seeds takes them.
+
+    >>> listed_seeds([0, 1, 2, 7])
+    '0-2, 7'
+    """
+    ordered = sorted({*seeds})
+    starts = [seed for seed in ordered if seed - 1 not in ordered]
+    ends = [seed for seed in ordered if seed + 1 not in ordered]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))

@@ -1,0 +1,1 @@
+"""A weight matrix on aihwkit tiles: program, drift, read, multiply."""

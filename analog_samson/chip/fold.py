@@ -1,0 +1,121 @@
+"""Batch normalisation done by the convolution in front of it.
+
+In eval mode a batch-norm layer scales and shifts each channel by constants. A convolution on tiles does both already,
+with its digital scale and bias behind the converters, so the two steps can be one: the same random variable, one pass
+over the activations less. Where statistics are being recomputed (AdaBS) the layer has to stand by itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from analog_samson.chip.layers import CrossbarConv
+from analog_samson.chip.scaling import Affine
+
+Pairs = Mapping[str, str]  # path of a convolution -> path of the batch-norm layer behind it
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_FEW = 2  # samples on which the graph is compared with the model
+
+
+@torch.no_grad()
+def foldable(model: nn.Module, data: Iterable[tuple[Tensor, Tensor]]) -> Pairs:
+    """The convolutions of `model`, in eval mode, whose output goes into one batch-norm layer and nowhere else.
+
+    Read off the graph that torch.fx records. Where the model cannot be recorded, or the graph does not repeat its
+    output on the first samples of `data` bit for bit, nothing is foldable. `model` is not changed.
+    """
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        graph = fx.symbolic_trace(model)
+        x = next(x for x, _ in data)[:_FEW]
+        return _pairs(graph) if torch.equal(graph(x), model(x)) else {}
+    except Exception:  # a model may do to a symbolic value whatever fails; then it runs as it is written
+        return {}
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def folded(analog: nn.Module, pairs: Pairs) -> Iterator[None]:
+    """Within, the batch-norm layers of `pairs` are gone and their convolutions do their work; then all is as before.
+
+    Takes the statistics as they are on entry. Layers without statistics, or in train mode, are left alone.
+    """
+    taken: list[tuple[CrossbarConv, nn.Module, nn.Module]] = []
+    try:
+        for layer_path, norm_path in pairs.items():
+            layer, norm = analog.get_submodule(layer_path), analog.get_submodule(norm_path)
+            if isinstance(layer, CrossbarConv) and layer.fast and _is_constant(norm):
+                layer.after = affine_of(norm)
+                silent = _StandIn(norm)
+                taken.append((layer, norm, silent))
+                _exchange(analog, norm, silent)
+        yield
+    finally:
+        for layer, norm, stand_in in taken:
+            layer.after = None
+            _exchange(analog, stand_in, norm)
+
+
+class _StandIn(nn.Identity):
+    """Passes its input on, and shows the attributes of the layer that is gone: the forward may read its statistics."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.__dict__["_norm"] = norm  # unregistered, so it is no part of the model
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_norm"], name)
+
+
+@torch.no_grad()
+def affine_of(norm: nn.Module) -> Affine:
+    """What a batch-norm layer does to each channel in eval mode.
+
+    >>> affine_of(nn.BatchNorm2d(1, eps=0.0)).gain.tolist()
+    [1.0]
+    """
+    assert isinstance(norm, _NORMS)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    gain = torch.rsqrt(norm.running_var.double() + norm.eps)
+    if norm.weight is not None:
+        gain = gain * norm.weight
+    shift = -norm.running_mean * gain
+    if norm.bias is not None:
+        shift = shift + norm.bias
+    return Affine(gain.float(), shift.float())
+
+
+def _exchange(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put `new` in the place of `old` under each of its names: the forward may use any of them."""
+    for path in [path for path, module in model.named_modules(remove_duplicate=False) if module is old]:
+        model.set_submodule(path, new)
+
+
+def _is_constant(norm: nn.Module) -> bool:
+    return isinstance(norm, _NORMS) and not norm.training and norm.running_mean is not None
+
+
+def _pairs(graph: fx.GraphModule) -> Pairs:
+    """Each module of a pair is called once in the whole graph, by whatever name."""
+    modules = dict(graph.named_modules(remove_duplicate=False))
+    calls = [node for node in graph.graph.nodes if node.op == "call_module"]
+    count = Counter(id(modules[str(node.target)]) for node in calls)
+    found = {}
+    for node in calls:
+        users = list(node.users)
+        if len(users) != 1 or users[0].op != "call_module":
+            continue
+        layer, norm = modules[str(node.target)], modules[str(users[0].target)]
+        alone = count[id(layer)] == count[id(norm)] == 1
+        if alone and type(layer) in _CONVOLUTIONS and type(norm) in _NORMS:
+            found[str(node.target)] = str(users[0].target)
+    return found

@@ -1,0 +1,214 @@
+"""Input ranges of the digital-to-analog converters, chosen once from data."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from analog_samson import rng
+from analog_samson.chip.convert import convert
+from analog_samson.chip.execute import Operator, execute
+from analog_samson.chip.input_sample import InputSample, watch_inputs
+from analog_samson.chip.state import program, tile_grid
+from analog_samson.crossbar.plan import ROOT, crossbar_paths, find_layer
+from analog_samson.errors import DataError, OptionError, did_you_mean
+from analog_samson.presets.schema import Converters, Preset
+from analog_samson.runtime.devices import full_precision
+
+OUTPUT_ERROR, STD = "output_error", "std"
+METHODS = (OUTPUT_ERROR, STD)
+QUANTILES = (1.0, 0.9999, 0.9995, 0.999, 0.998, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)
+LATEST_SECONDS = 86400.0  # of the search; a range is set once and has to serve earlier and later times as well
+
+_ROUNDING = 1e-6  # of a standard deviation, relative to the mean, that sums of squares in double precision may leave
+_MOST_SORTED = 2**18  # numbers that quantiles are computed of; torch.quantile takes up to 16 million
+
+
+@dataclass(frozen=True)
+class InputRange:
+    """The input range of a layer's tiles.
+
+    value: the largest |input| that is not clipped. quantile: that of the absolute inputs which it is. relative_error:
+    RMS error of the layer's output over the RMS of the exact output, bias aside, with this range. Both are None for
+    the method "std", the error also where all outputs are 0.
+    """
+
+    value: float
+    quantile: float | None = None
+    relative_error: float | None = None
+
+
+def needs_calibration(preset: Preset) -> bool:
+    """Whether the preset has converters, whose input ranges data must set."""
+    return isinstance(preset.periphery, Converters)
+
+
+def check_method(method: str) -> str | None:
+    """What is wrong with the name of a method for input ranges; None if it is one."""
+    if method in METHODS:
+        return None
+    return f"input_range: expected one of {', '.join(METHODS)}, got {method!r}{did_you_mean(method, METHODS)}"
+
+
+def choose_input_ranges(
+    model: nn.Module,
+    preset: Preset,
+    batches: Iterable[tuple[Tensor, Any]] | None,
+    *,
+    seed: int,
+    method: str = OUTPUT_ERROR,
+    exclude: Sequence[str] = (),
+) -> dict[str, InputRange]:
+    """Choose the input range of every layer that goes on tiles under `preset`. `model` is not changed.
+
+    "output_error" takes, for each layer by itself, the candidate with the smallest error of the layer's output.
+    Candidates are quantiles of its absolute inputs, 0.8 to 1. The output is that of the fast forward with everything
+    the preset has (DAC, ADC, noise, IR drop), on one programmed draw of the layer's weights that drifted for a day, or
+    to the end of the preset's validity if that is earlier. Every candidate meets the same draws. Where noise management
+    scales each vector by its own maximum, the range only clips: the largest input is taken.
+
+    "std" takes the preset's multiple of the standard deviation of the layer's inputs; inputs that are all equal count
+    with their size. Rasch et al. 2023, the source of that multiple, only start from it and learn the ranges.
+
+    Args:
+        model: The digital network, with its layers on one device; it runs on all batches once, in eval mode.
+        preset: A preset with converters.
+        batches: Calibration batches (x, y); y is not used.
+        seed: Names the draws, which come from streams of their own: (seed, path of the layer).
+        method: "output_error" or "std".
+        exclude: Layers that stay digital, as for `convert`.
+
+    Returns:
+        The ranges by layer path. A layer that no input reached, or that was given zeros only, has none.
+
+    Raises:
+        DataError: No input reached any layer.
+        OptionError: The method is unknown.
+        PlanError: As `convert`.
+    """
+    if problem := check_method(method):
+        raise OptionError(problem)
+    layers = {path: find_layer(model, path) for path in crossbar_paths(model, exclude)}
+    chosen = _from_deviation if method == STD else _from_output_error
+    ranges = chosen(model, layers, preset, batches or (), seed)
+    if ranges is None:
+        raise DataError("calibration: no images reached the layers; give at least one batch")
+    return ranges
+
+
+def set_input_ranges(analog: Any, ranges: Mapping[str, float]) -> None:
+    """Set the input range of all tiles of each layer of a converted model, by path; other layers keep theirs."""
+    for path, layer in analog.named_analog_layers():
+        if (path or ROOT) in ranges:
+            _set(layer, ranges[path or ROOT])
+
+
+def _set(layer: Any, value: float) -> None:
+    for tile in (tile for row in tile_grid(layer.analog_module) for tile in row):
+        tile.set_input_range(value)
+
+
+def _from_deviation(
+    model: nn.Module, layers: Mapping[str, nn.Module], preset: Preset, batches: Iterable[tuple[Tensor, Any]], _: int
+) -> dict[str, InputRange] | None:
+    assert isinstance(preset.periphery, Converters)
+    moments = {path: torch.zeros(3, dtype=torch.float64) for path in layers}
+
+    def adding(moment: Tensor) -> Any:
+        def add(x: Tensor) -> None:
+            x = x.double()
+            moment.add_(torch.stack([torch.tensor(x.numel()), x.sum().cpu(), x.square().sum().cpu()]))
+
+        return add
+
+    watch_inputs(model, {layer: adding(moments[path]) for path, layer in layers.items()}, batches)
+    if not any(count for count, _, _ in moments.values()):
+        return None
+    sizes = {path: _size(*moment.tolist()) for path, moment in moments.items()}
+    multiple = preset.periphery.input_range_std_multiple
+    return {path: InputRange(multiple * size) for path, size in sizes.items() if size > 0}
+
+
+def _size(count: float, total: float, squares: float) -> float:
+    """The standard deviation, or the size of inputs that are all the same."""
+    mean = total / max(count, 1.0)
+    deviation = max(squares / max(count, 1.0) - mean**2, 0.0) ** 0.5
+    return deviation if deviation > _ROUNDING * abs(mean) else abs(mean)
+
+
+def _from_output_error(
+    model: nn.Module, layers: Mapping[str, nn.Module], preset: Preset, batches: Iterable[tuple[Tensor, Any]], seed: int
+) -> dict[str, InputRange] | None:
+    samples = {path: InputSample(layer, seed=seed, path=path) for path, layer in layers.items()}
+    watch_inputs(model, {layer: samples[path].add for path, layer in layers.items()}, batches)
+    if not any(len(sample.vectors) for sample in samples.values()):
+        return None
+    found = {path: _search(layer, samples.pop(path), preset, seed, path) for path, layer in layers.items()}
+    return {path: one for path, one in found.items() if one is not None}
+
+
+@torch.no_grad()
+def _search(layer: Any, sample: InputSample, preset: Preset, seed: int, path: str) -> InputRange | None:
+    """The candidate with the smallest error of the layer's output, the largest one of several."""
+    candidates = candidate_ranges(sample, _quantiles(preset)) if len(sample.vectors) else {}
+    if not candidates:
+        return None
+    with rng.stream(seed, "input range", path):
+        analog = convert(layer, preset)
+        program(analog)
+        analog.drift_analog_weights(min(LATEST_SECONDS, preset.validity.max_seconds))
+    operator = _vector_operator(getattr(layer, "groups", 1))
+    with full_precision():
+        exact = operator.multiply(sample.vectors, layer.weight.flatten(1).float(), None, operator.blocks)
+    size = _rms(exact)
+    if analog.analog_module.bias is not None:
+        exact = exact + analog.analog_module.bias
+    errors = []
+    for value in candidates.values():
+        _set(analog, value)
+        with rng.stream(seed, "input range noise", path):
+            errors.append(_rms(execute(analog.analog_module, sample.vectors, operator) - exact))
+    best = min(range(len(errors)), key=errors.__getitem__)
+    quantile, value = list(candidates.items())[best]
+    return InputRange(value, quantile, float(f"{errors[best] / size:.6g}") if size > 0 else None)
+
+
+def candidate_ranges(sample: InputSample, quantiles: Sequence[float] = QUANTILES) -> dict[float, float]:
+    """Positive quantiles of the absolute inputs by quantile, the largest first, equal values once.
+
+    1 is the maximum of all inputs; the others are quantiles of the sample.
+    """
+    sizes = sample.vectors.abs().flatten()
+    sizes = sizes[:: max(1, -(-len(sizes) // _MOST_SORTED))]
+    values = torch.quantile(sizes, torch.tensor(quantiles, dtype=sizes.dtype, device=sizes.device)).tolist()
+    found: dict[float, float] = {}
+    for quantile, value in zip(quantiles, values, strict=True):
+        value = sample.largest if quantile == 1 else value
+        if 0 < value < float("inf") and value not in found.values():
+            found[quantile] = value
+    return found
+
+
+def _quantiles(preset: Preset) -> Sequence[float]:
+    """Only the maximum where every vector is scaled by its own: a range then cancels but for what it clips."""
+    assert isinstance(preset.periphery, Converters)
+    management, threshold = preset.periphery.noise_management, preset.periphery.noise_management_threshold
+    return QUANTILES[:1] if management == "abs_max" and threshold == 0 else QUANTILES
+
+
+def _vector_operator(groups: int) -> Operator:
+    """A layer's map on vectors (n, rows of all groups) as they are."""
+
+    def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, blocks: int) -> Tensor:
+        if blocks == 1:
+            return functional.linear(x, weight, bias)
+        return functional.conv1d(x[..., None], weight[..., None], bias, groups=blocks)[..., 0]
+
+    return Operator(multiply, lambda x: x.unflatten(1, (groups, -1)), blocks=groups, positions=1)
+
+
+def _rms(values: Tensor) -> float:
+    return float(values.double().square().mean().sqrt())

@@ -1,0 +1,291 @@
+"""What will happen to every layer of a model, decided as data before anything is touched."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import Tensor, nn
+
+from analog_samson.crossbar.coverage import EXCLUDED, Coverage, plan_coverage, tiles_warning
+from analog_samson.crossbar.macs import ForwardCount, count_forward
+from analog_samson.crossbar.matrices import digital_nature, weight_matrices
+from analog_samson.crossbar.occupation import occupy
+from analog_samson.crossbar.reads import BYPASSED, exclude_patterns
+from analog_samson.crossbar.registry import RULES, analog_types
+from analog_samson.errors import PlanError, list_faults
+from analog_samson.presets.schema import Preset, check_preset
+
+ANALOG, DIGITAL, BLOCKED = "analog", "digital", "blocked"
+ROOT = "(model)"  # the path of a model that is itself one layer
+_COLUMNS = ("path", "layer_type", "action", "rows", "columns", "tiles", "devices", "macs", "reason")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRow:
+    """One layer: what becomes of it and why; the sizes are those of its crossbar, 0 for a digital layer.
+
+    `cells` counts the crossing points of all its tiles, `macs` its multiply-accumulates for one input sample,
+    `matrix_weights` the weights that multiply activations, on tiles or not.
+    """
+
+    path: str
+    layer_type: str
+    action: str
+    reason: str
+    parameters: int
+    matrix_weights: int = 0
+    weights: int = 0
+    rows: int = 0
+    columns: int = 0
+    tiles: int = 0
+    cells: int = 0
+    devices: int = 0
+    macs: int = 0
+    shared_with: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareSummary:
+    """What a converted model occupies. `utilisation_percent` is used cells over cells of the tiles it needs.
+
+    `macs` counts the whole forward, with the products between layers; 0 where the plan had no input shape.
+    `matrix_weights` counts the weights that multiply activations: all that a crossbar could hold.
+    """
+
+    tiles: int
+    devices: int
+    utilisation_percent: float
+    parameters: int
+    analog_parameters_percent: float
+    macs: int
+    analog_macs_percent: float
+    matrix_weights: int
+    analog_matrix_weights_percent: float
+
+
+@dataclass(frozen=True)
+class ConversionPlan:
+    """The rows of a conversion, in the order of ``model.named_modules()``; macs: of the whole forward, 0 if unknown."""
+
+    rows: tuple[PlanRow, ...]
+    preset: str
+    excluded: tuple[str, ...] = field(default=())
+    macs: int = 0
+
+    def with_action(self, action: str) -> list[PlanRow]:
+        return [row for row in self.rows if row.action == action]
+
+    def check(self) -> None:
+        """Raise a PlanError that lists every layer that cannot be converted."""
+        _check_decisions([(row.path, row.layer_type, row.action, row.reason) for row in self.rows])
+
+    def summary(self) -> HardwareSummary:
+        """Totals over all layers; a layer under two names counts once."""
+        rows = [row for row in self.rows if not row.shared_with]
+        analog = [row for row in rows if row.action == ANALOG]
+        weights, parameters = sum(r.weights for r in analog), sum(r.parameters for r in rows)
+        coverage = self.coverage()
+        analog_macs = sum(r.macs for r in self.rows if r.action == ANALOG)
+        return HardwareSummary(
+            tiles=sum(r.tiles for r in analog),
+            devices=sum(r.devices for r in analog),
+            utilisation_percent=_percent(weights, sum(r.cells for r in analog)),
+            parameters=parameters,
+            analog_parameters_percent=_percent(weights, parameters),
+            macs=self.macs,
+            analog_macs_percent=_percent(analog_macs, self.macs),
+            matrix_weights=coverage.total,
+            analog_matrix_weights_percent=coverage.percent,
+        )
+
+    def coverage(self) -> Coverage:
+        """The matrix weights on tiles, and the layers whose matrices are left out; a layer under two names counts once.
+
+        Returns:
+            Counts of weights; `Coverage.is_low` where less than 90 % of them are on tiles.
+        """
+        return plan_coverage(self.records()) or Coverage(0, ())
+
+    def block_bypassed(self, paths: Collection[str]) -> "ConversionPlan":
+        """The plan with the analog layers among `paths` blocked: another module computes with their parameters."""
+        rows = [row for row in self.rows if row.action == ANALOG]
+        blocked = [row.path for row in rows if row.path in paths or row.shared_with in paths]
+        patterns = exclude_patterns(blocked, [row.path for row in rows if row.path not in blocked])
+        return replace(self, rows=tuple(_blocked(row, patterns) for row in self.rows))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as plain dictionaries, for a run folder."""
+        return [asdict(row) for row in self.rows]
+
+    def text(self) -> str:
+        """The plan as an aligned table, with a warning below it where few matrix weights are on tiles."""
+        cells = [_COLUMNS, *([str(getattr(row, name)) for name in _COLUMNS] for row in self.rows)]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(_COLUMNS))]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+        warning = tiles_warning(self.coverage())
+        return "\n".join([*lines, *(["", f"warning: {warning}"] if warning else [])])
+
+
+def plan_conversion(
+    model: nn.Module, preset: Preset, *, exclude: Sequence[str] = (), input_shape: Sequence[int] | None = None
+) -> ConversionPlan:
+    """Decide for every layer of `model` whether it goes on analog tiles under `preset`. The model is not changed.
+
+    exclude: paths of layers or of modules that hold them, or patterns such as ``layer1.*.conv2``, that stay digital by
+    wish; a layer under several names stays digital if one of them is excluded.
+    input_shape: (C, H, W) of one sample; with it, one forward pass of zeros counts multiply-accumulates, and layers
+    whose weight another module multiplies by are found and blocked.
+    Raises PlanError if a pattern fits no layer, or if the model cannot run on that shape.
+
+    >>> from analog_samson import load_preset
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 10))
+    >>> plan = plan_conversion(net, load_preset("ideal"), input_shape=(1, 8, 8))
+    >>> [(row.path, row.action, row.rows, row.columns) for row in plan.rows]
+    [('0', 'analog', 9, 4), ('1', 'digital', 0, 0), ('3', 'analog', 144, 10)]
+    """
+    check_preset(preset)
+    _check_patterns(model, exclude)
+    counted = count_forward(model, input_shape) if input_shape is not None else ForwardCount()
+    first_path: dict[int, str] = {}
+    rows = []
+    decisions = _decisions(model, exclude)
+    for path, module in _modules(model):
+        row = _plan_layer(path, module, preset, decisions[module], first_path, counted)
+        if row is not None:
+            rows.append(row)
+    macs = counted.total + _uncounted(model, counted)
+    plan = ConversionPlan(tuple(rows), preset.name, tuple(exclude), macs)
+    return plan.block_bypassed(counted.bypassed)
+
+
+def crossbar_paths(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
+    """The paths of all layers that go on a crossbar, each layer once; PlanError as `ConversionPlan.check` raises it."""
+    _check_patterns(model, exclude)
+    decisions = _decisions(model, exclude)
+    paths = {module: path or ROOT for path, module in reversed(list(_modules(model)))}  # the first name of each
+    _check_decisions([(paths[module], type(module).__name__, *decision) for module, decision in decisions.items()])
+    return [paths[module] for module, (action, _) in decisions.items() if action == ANALOG]
+
+
+def find_layer(model: nn.Module, path: str) -> nn.Module:
+    """The layer at a plan's path."""
+    return model if path == ROOT else model.get_submodule(path)
+
+
+def _check_decisions(decisions: Sequence[tuple[str, str, str, str]]) -> None:
+    """Raise a PlanError if one of (path, type, action, reason) is blocked, or if none is analog."""
+    faults = [f"{path} ({type_}): {reason}" for path, type_, action, reason in decisions if action == BLOCKED]
+    if faults:
+        raise PlanError(list_faults("conversion plan", faults))
+    if not any(action == ANALOG for _, _, action, _ in decisions):
+        raise PlanError(f"the model has no layer that goes on a crossbar (known types: {analog_types()})")
+
+
+def _plan_layer(
+    path: str,
+    module: nn.Module,
+    preset: Preset,
+    decision: tuple[str, str],
+    first_path: dict[int, str],
+    counted: ForwardCount,
+) -> PlanRow | None:
+    own = sum(p.numel() for p in module.parameters(recurse=isinstance(module, nn.MultiheadAttention)))
+    if own == 0:
+        return None
+    action, reason = decision
+    shared_with = first_path.setdefault(id(module), path)
+    rule = RULES.get(type(module))
+    layout = rule.crossbar(module) if rule is not None else None
+    sizes = occupy(layout, preset) if layout is not None and action == ANALOG else {}
+    macs = counted.positions.get(id(module), 0) * layout.weights if layout else counted.own.get(id(module), 0)
+    return PlanRow(
+        path=path or ROOT,
+        layer_type=type(module).__name__,
+        action=action,
+        reason=reason,
+        parameters=own,
+        matrix_weights=layout.weights if layout else sum(matrix.numel() for matrix in _matrices(module)),
+        macs=macs if shared_with == path else 0,
+        shared_with=shared_with if shared_with != path else "",
+        **sizes,
+    )
+
+
+def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every module under each of its paths; what is inside an attention layer belongs to that layer."""
+    inside_attention: tuple[str, ...] = ()
+    for path, module in model.named_modules(remove_duplicate=False):
+        if any(path.startswith(f"{parent}.") for parent in inside_attention):
+            continue
+        if isinstance(module, nn.MultiheadAttention):
+            inside_attention += (path,)
+        yield path, module
+
+
+def _decisions(model: nn.Module, exclude: Sequence[str]) -> dict[nn.Module, tuple[str, str]]:
+    """Action and reason for every module, in the order of the model."""
+    names: dict[nn.Module, list[str]] = {}
+    for path, module in _modules(model):
+        names.setdefault(module, []).append(path)
+    return {module: _decide(paths, module, exclude) for module, paths in names.items()}
+
+
+def _decide(paths: Sequence[str], module: nn.Module, exclude: Sequence[str]) -> tuple[str, str]:
+    """Action and reason for a module that stands at these paths."""
+    if any(_fits(path, pattern) for path in paths for pattern in exclude):
+        return DIGITAL, EXCLUDED
+    path, rule = paths[0], RULES.get(type(module))
+    if rule is not None and "weight" not in dict(module.named_parameters(recurse=False)):
+        remedy = f"undo it (remove_weight_norm, remove_spectral_norm, prune.remove), or exclude {path!r}"
+        return BLOCKED, f"its weight is computed anew in every forward; {remedy}"
+    if rule is not None and module.get_parameter("weight").is_complex():
+        return BLOCKED, f"its weights are complex, a crossbar holds real ones; exclude {path!r}"
+    if rule is not None:
+        obstacle = rule.obstacle(module)
+        return (DIGITAL, obstacle) if obstacle else (ANALOG, "")
+    if isinstance(module, nn.MultiheadAttention):
+        return DIGITAL, "its projections are read by a fused function, not called as layers"
+    for known in RULES:
+        if isinstance(module, known):
+            remedy = f"exclude {path!r}, or register a rule for {type(module).__name__}"
+            return BLOCKED, f"a subclass of {known.__name__} may compute something else; {remedy}"
+    if not _matrices(module):
+        return DIGITAL, f"{digital_nature(module)}: digital by nature"
+    return DIGITAL, "no rule for this type: its weight matrix is computed digitally"
+
+
+def _matrices(module: nn.Module) -> list[Tensor]:
+    """The weight matrices of a row; an attention layer's row holds its projections too."""
+    parts = module.modules() if isinstance(module, nn.MultiheadAttention) else [module]
+    return [matrix for part in parts for matrix in weight_matrices(part).values()]
+
+
+def _uncounted(model: nn.Module, counted: ForwardCount) -> int:
+    """Multiply-accumulates of layers with a rule that the counter missed, since they are no products that it knows."""
+    layers = [module for module in model.modules() if type(module) in RULES]
+    sizes = {id(layer): RULES[type(layer)].crossbar(layer).weights for layer in layers}
+    return sum(count * sizes[key] - counted.own.get(key, 0) for key, count in counted.positions.items())
+
+
+def _blocked(row: PlanRow, patterns: Mapping[str, str]) -> PlanRow:
+    if row.path not in patterns:
+        return row
+    return replace(row, action=BLOCKED, reason=f"{BYPASSED}; exclude {patterns[row.path]!r}")
+
+
+def _fits(path: str, pattern: str) -> bool:
+    """Whether a pattern names what is at `path`, or a module that holds it."""
+    return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*")
+
+
+def _check_patterns(model: nn.Module, exclude: Sequence[str]) -> None:
+    paths = [path for path, _ in model.named_modules(remove_duplicate=False)]
+    idle = [pattern for pattern in exclude if not any(fnmatchcase(path, pattern) for path in paths)]
+    if idle:
+        faults = [f"{pattern!r} fits no layer path" for pattern in idle]
+        raise PlanError(list_faults("excluded layers", faults))
+
+
+def _percent(part: float, whole: float) -> float:
+    return 100.0 * part / whole if whole else 0.0

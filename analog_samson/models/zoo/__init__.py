@@ -1,0 +1,1 @@
+"""Networks that come with the package: weights, and a card that says where they come from and what was measured."""

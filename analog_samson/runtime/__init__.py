@@ -1,0 +1,1 @@
+"""What machine, devices and library versions this is."""

@@ -1,0 +1,181 @@
+"""Checkpoints on presets over time, side by side: every cell a run folder, and one comparison of them all."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analog_samson.analysis.comparison import refuse_unequal
+from analog_samson.analysis.frames import CELL_COLUMNS, cell_rows
+from analog_samson.analysis.summary import META_KEYS, Run, digest, results_of
+from analog_samson.errors import OptionError, RunError, list_faults
+from analog_samson.models.zoo.search import checkpoint_path
+from analog_samson.presets.search import load_preset
+from analog_samson.presets.validity import validity_of
+from analog_samson.results.links import refuse_links
+from analog_samson.results.store import open_run
+from analog_samson.simulation.drift import DriftResult, Progress
+from analog_samson.simulation.options import SimulateOptions, count_cells
+from analog_samson.simulation.run import run_simulation
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonCell:
+    """One checkpoint on one preset: what is simulated, and the run folder it goes to."""
+
+    options: SimulateOptions
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of several checkpoints or presets that met the same images and the same simulated chips.
+
+    Made by `compare_runs` from run folders or by `Comparison.of` from results in memory.
+    """
+
+    runs: tuple[Run, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, results: Mapping[str, DriftResult]) -> "Comparison":
+        """A comparison of results of `simulate_drift` by name; they must come from equal data and an equal seed.
+
+        >>> from torch import eye, nn, tensor
+        >>> from analog_samson import load_preset, simulate_drift
+        >>> model, data = nn.Linear(2, 2, bias=False), [(eye(2), tensor([0, 1]))]
+        >>> _ = nn.init.eye_(model.weight)
+        >>> pcm = load_preset("pcm_nandakumar_2019")
+        >>> results = {
+        ...     name: simulate_drift(model, pcm, data, times=[3600.0], instances=2, seed=0, label=name)
+        ...     for name in ("first", "second")
+        ... }
+        >>> Comparison.of(results).differences()[["network", "minus", "mean_points", "significant"]].values.tolist()
+        [['second', 'first', 0.0, False]]
+        """
+        runs = tuple(_run_of(name, result) for name, result in results.items())
+        refuse_unequal(runs)
+        return cls(runs)
+
+    def frame(self) -> "pd.DataFrame":
+        """One row a cell (checkpoint, preset, AdaBS, instance, moment), its metrics in columns of their own.
+
+        mark: "extrapolated" or "interpolated" where the preset's source does not give the moment, else empty.
+        """
+        import pandas as pd
+
+        rows = [row for run in self.runs for row in cell_rows(run.records, validity_of(run.meta["preset"]))]
+        return pd.DataFrame(rows, columns=list(CELL_COLUMNS)).drop_duplicates(ignore_index=True)
+
+    def differences(self) -> "pd.DataFrame":
+        """Paired differences [points] of every pair on every preset at the last time, each with a 95 % interval."""
+        import pandas as pd
+
+        from analog_samson.analysis.ranking import study
+        from analog_samson.report.study_tables import differences_grid
+
+        data = differences_grid(study(self.runs)).data
+        assert data is not None
+        return pd.DataFrame(list(data.rows), columns=list(data.columns))
+
+    def plot(self) -> "Figure":
+        """Accuracy over time, a part for each preset where there are several networks and presets."""
+        from analog_samson.report.drawing import WIDE, make_figure
+        from analog_samson.report.figures import figures
+
+        drawings = figures(self.runs)
+        if "accuracy_over_time" not in drawings:
+            raise OptionError("plot: nothing was simulated at two moments or more")
+        return make_figure(drawings["accuracy_over_time"], WIDE)
+
+    def _repr_html_(self) -> str:
+        """The answer, the table and the figure, for a notebook."""
+        from analog_samson.report.notebook import comparison_html
+
+        return comparison_html(self.runs)
+
+    def __str__(self) -> str:
+        from analog_samson.report.headline import headline
+        from analog_samson.report.wording import marked
+
+        said = headline(self.runs)
+        return marked(said.sentence, said.mark)
+
+
+def plan_comparison(
+    base: SimulateOptions, checkpoints: Mapping[str, tuple[Path, str | None]], presets: Sequence[str], out: Path
+) -> list[ComparisonCell]:
+    """Every checkpoint on every preset, each in OUT/LABEL/PRESET.
+
+    base: all other options. checkpoints: (file, model name or None) by label. Raises OptionError with every fault,
+    RunError for a link below `out`.
+    """
+    files = {label: path for label, (path, _) in checkpoints.items()}
+    faults = [f"{label}: no file {path}" for label, path in files.items() if not checkpoint_path(path).is_file()]
+    names = [load_preset(preset).name for preset in presets]
+    faults += [f"preset {name!r}: named twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    if not checkpoints:
+        faults.append("no checkpoint given")
+    if len(checkpoints) * len(presets) < 2:
+        faults.append("nothing to compare: give two checkpoints or two presets")
+    if faults:
+        raise OptionError(list_faults("compare", faults))
+    cells = [
+        ComparisonCell(
+            options=replace(base, checkpoint=str(path), model=model, preset=preset, label=label),
+            folder=out / label / name,
+        )
+        for label, (path, model) in checkpoints.items()
+        for preset, name in zip(presets, names, strict=True)
+    ]
+    refuse_links(out, [cell.folder for cell in cells])
+    return cells
+
+
+def count_comparison(cells: Sequence[ComparisonCell]) -> int:
+    """How many evaluations the cells take."""
+    return sum(count_cells(cell.options) for cell in cells)
+
+
+def run_comparison(
+    cells: Sequence[ComparisonCell],
+    *,
+    command: str = "",
+    progress: Progress = lambda text: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Comparison:
+    """Simulate or continue every cell, one after the other, and compare them."""
+    for cell in cells:
+        say(f"{cell.options.label} on {cell.options.preset}")
+        run_simulation(cell.options, cell.folder, command=command, progress=progress).close()
+    return compare_runs([cell.folder for cell in cells])
+
+
+def compare_runs(folders: Sequence[Path]) -> Comparison:
+    """Compare run folders; raises RunError with every difference in data, limit, seed or preset content."""
+    if len(folders) < 2:
+        raise RunError("nothing to compare: give two run folders or more")
+    with ExitStack() as stack:
+        runs = digest([stack.enter_context(open_run(folder)) for folder in folders])
+    refuse_unequal(runs)
+    return Comparison(runs)
+
+
+def _run_of(name: str, result: DriftResult) -> Run:
+    """A run that was never on disk. That results come from equal data and seeds is the caller's word."""
+    records = tuple(replace(record, checkpoint=name) for record in result.records)
+    meta = dict.fromkeys(META_KEYS) | {"preset": result.preset}
+    content = json.dumps(result.preset, sort_keys=True).encode()
+    meta |= {
+        "data": {"name": "in memory", "fingerprint": "in memory", "count": result.images},
+        "seed": result.seed,
+        "preset_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    results = results_of(records, validity_of(result.preset), result.pilot, result.images)
+    return Run(name=name, options={}, meta=meta, records=records, results=results)

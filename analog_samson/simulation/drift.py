@@ -1,0 +1,293 @@
+"""Accuracy over time: instances of a chip, each programmed once and read at several times."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from analog_samson import rng
+from analog_samson.analysis.frames import CELL_COLUMNS, cell_rows
+from analog_samson.analysis.input_ranges import inaccurate_layers, input_range_sentence
+from analog_samson.analysis.stopping import stein_total
+from analog_samson.chip import input_ranges as calibrate
+from analog_samson.chip.batchnorm import adapt_batchnorm, restored_statistics
+from analog_samson.chip.convert import convert
+from analog_samson.chip.fold import Pairs, foldable, folded
+from analog_samson.chip.input_ranges import InputRange, needs_calibration
+from analog_samson.chip.state import program
+from analog_samson.chip.weight_error import weight_error
+from analog_samson.crossbar.coverage import CoverageWarning, tiles_warning
+from analog_samson.crossbar.plan import plan_conversion
+from analog_samson.crossbar.reads import find_bypassed
+from analog_samson.errors import InputRangeWarning, OptionError, list_faults
+from analog_samson.presets.schema import Preset, check_preset
+from analog_samson.presets.validity import validity_of
+from analog_samson.results.memory import MemoryStore, Store
+from analog_samson.results.records import Record
+from analog_samson.tasks.evaluation import data_faults, evaluate
+from analog_samson.units import format_duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from analog_samson.analysis.summary import Result
+
+Labelled = Iterable[tuple[Tensor, Tensor]]
+Progress = Callable[[str], None]
+
+_LEAST_HALFWIDTH = 1e-4  # points; a million images move an accuracy in steps of so much
+
+
+@dataclass(frozen=True)
+class DriftResult:
+    """The raw values of every (instance, time), accuracy in percent, loss in nats, times in seconds.
+
+    preset: as a run folder stores it, for what lies outside its validity; seed: that of the simulation. images: on how
+    many accuracies were counted. pilot: how many instances decided on their number, None where it was given.
+    input_ranges: of each layer, as they were chosen; empty where the preset has no converters or they were given.
+    """
+
+    records: tuple[Record, ...]
+    preset: Mapping[str, Any] | None = field(default=None, repr=False)
+    seed: int | None = None
+    images: int | None = None
+    pilot: int | None = None
+    input_ranges: Mapping[str, InputRange] = field(default_factory=dict, repr=False)
+
+    def frame(self) -> "pd.DataFrame":
+        """One row a cell (stage, AdaBS, instance, moment), its metrics in columns of their own, as a pandas DataFrame.
+
+        mark: "extrapolated" or "interpolated" where the preset's source does not give the moment, else empty.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(cell_rows(self.records, validity_of(self.preset)), columns=list(CELL_COLUMNS))
+
+    def plot(self) -> "Figure":
+        """Accuracy over logarithmic time with its 95 % band, as a matplotlib Figure."""
+        from analog_samson.report.figures import accuracy_over_time
+
+        results = self.results()
+        if not any(result.states for result in results):
+            raise OptionError("plot: nothing was simulated over time")
+        return accuracy_over_time(results)
+
+    def _repr_html_(self) -> str:
+        """The answer, the table and the figure, for a notebook."""
+        from analog_samson.report.notebook import result_html
+
+        return result_html(self.results())
+
+    def results(self) -> "tuple[Result, ...]":
+        """What reports are made from: means with their intervals, one for each AdaBS setting."""
+        from analog_samson.analysis.summary import results_of
+
+        return results_of(self.records, validity_of(self.preset), self.pilot, self.images)
+
+
+def simulate_drift(
+    model: nn.Module,
+    preset: Preset,
+    data: Labelled,
+    *,
+    times: Sequence[float],
+    instances: int,
+    seed: int,
+    target_halfwidth: float | None = None,
+    max_instances: int = 100,
+    adabs: bool = False,
+    calibration: Labelled | None = None,
+    input_range: str | Mapping[str, float] = "output_error",
+    engine: str = "fast",
+    bf16: bool = False,
+    exclude: Sequence[str] = (),
+    label: str = "model",
+    store: Store | None = None,
+    progress: Progress = lambda text: None,
+) -> DriftResult:
+    """Program `instances` chips with `model` and evaluate each at `times` [s] after programming.
+
+    data: (x, y) batches that can be iterated more than once. A time of 0 means the weights as programmed, unread.
+    target_halfwidth [% points]: after the first `instances`, add as many, up to `max_instances` in all, as the 95 %
+    interval of every time point needs to be that narrow (Stein's two-stage rule, see `analysis.stopping`).
+    adabs: also evaluate each cell with batch-norm statistics recomputed on `calibration` (Joshi et al. 2020).
+    input_range: how converters get their ranges from `calibration`, "output_error" or "std" (see
+    `chip.input_ranges.choose_input_ranges`), or the ranges by layer path. An InputRangeWarning names layers whose
+    output is off by more than 20 % with every range.
+    bf16: evaluate under bfloat16 autocast; converters and noise stay in float32.
+    Every cell draws from a stream of its own, named by (seed, instance, time): order, resumption and other cells
+    do not change it, and two models with the same layers on tiles, simulated with one seed, meet the same noise. Read
+    noise at each time is drawn independently (aihwkit): the points of an instance share its programming and drift
+    exponents. `model` is not changed. `store` keeps finished cells and is asked which are done; it is for one label and
+    preset. Warns with a CoverageWarning where less than 90 % of the matrix weights are on tiles. Raises OptionError,
+    PlanError.
+
+    >>> import torch
+    >>> from analog_samson import load_preset
+    >>> model, data = nn.Linear(2, 2, bias=False), [(torch.eye(2), torch.tensor([0, 1]))]
+    >>> _ = nn.init.eye_(model.weight)
+    >>> pcm = load_preset("pcm_nandakumar_2019")
+    >>> result = simulate_drift(model, pcm, data, times=[1.0, 3600.0], instances=2, seed=0)
+    >>> [record.value for record in result.records if record.metric == "accuracy_percent"]
+    [100.0, 100.0, 100.0, 100.0, 100.0]
+    """
+    check_preset(preset)
+    _check(times, instances, adabs, data, calibration, preset, target_halfwidth, max_instances, input_range)
+    kept: Store = MemoryStore() if store is None else store
+    if isinstance(kept, MemoryStore):
+        kept.expect(label, preset.name, ("digital", "drift"))
+    context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
+    plan = plan_conversion(model, preset, exclude=exclude)
+    first: list[Record] = []  # stored with the first chip: a simulation that cannot run at all leaves nothing behind
+    if not kept.has(stage="digital", adabs=False, instance=0):
+        with find_bypassed(model) as bypassed:
+            first = measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16)
+        plan = plan.block_bypassed(bypassed)
+    analog = convert(model, preset, engine=engine, plan=plan)
+    if warning := tiles_warning(plan.coverage()):
+        warnings.warn(f"{label}: {warning}", CoverageWarning, stacklevel=2)
+    pairs = foldable(model, data) if engine == "fast" else {}
+    ranges: dict[str, InputRange] = {}
+    if needs_calibration(preset):
+        if isinstance(input_range, str):
+            chosen: dict[str, Any] = {"seed": seed, "method": input_range, "exclude": exclude}
+            ranges = calibrate.choose_input_ranges(model, preset, calibration, **chosen)
+            input_range = {path: one.value for path, one in ranges.items()}
+            if layers := inaccurate_layers({path: one.relative_error for path, one in ranges.items()}):
+                warnings.warn(input_range_sentence(layers), InputRangeWarning, stacklevel=2)
+        calibrate.set_input_ranges(analog, input_range)
+    states = (False, True) if adabs else (False,)
+    images = sum(len(labels) for _, labels in data)
+    stop, instance = instances, 0
+    while instance < stop:
+        cells: list[dict[str, Any]] = [
+            {"stage": "drift", "adabs": adapted, "instance": instance, "time_seconds": time}
+            for time in sorted({float(time) for time in times})
+            for adapted in states
+        ]
+        missing = [cell for cell in cells if not kept.has(**cell)]
+        for cell, records in _run_instance(analog, data, missing, seed, context, calibration, bf16, pairs):
+            kept.commit([*first, *records])
+            first = []
+            progress(f"instance {instance + 1} of {stop}, {format_duration(cell['time_seconds'])}")
+        instance += 1
+        if instance == instances and target_halfwidth is not None:
+            asked = [r for r in kept.records() if r.time_seconds in {float(time) for time in times}]
+            stop = min(max_instances, needed_instances(asked, instances, target_halfwidth, images))
+    kept.commit(first)
+    found = tuple(r for r in kept.records() if r.stage in ("digital", "drift"))
+    pilot = None if target_halfwidth is None else instances
+    return DriftResult(found, preset.model_dump(mode="json"), seed, images, pilot, ranges)
+
+
+def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float, images: int) -> int:
+    """Instances in all that the widest cell needs after the first `pilot`, by Stein's rule; counted on `images`."""
+    cells: dict[tuple[float | None, bool], list[float]] = {}
+    for record in records:
+        if record.stage == "drift" and record.metric == "accuracy_percent" and record.instance < pilot:
+            cells.setdefault((record.time_seconds, record.adabs), []).append(record.value)
+    return max(stein_total(values, halfwidth, images) for values in cells.values())
+
+
+def _run_instance(
+    analog: Any,
+    data: Labelled,
+    cells: Sequence[dict[str, Any]],
+    seed: int,
+    context: dict[str, Any],
+    calibration: Labelled | None,
+    bf16: bool,
+    pairs: Pairs,
+) -> Iterator[tuple[dict[str, Any], list[Record]]]:
+    """Program one chip, then let it drift to the time of each cell, always from the programmed state.
+
+    The cells come in the order of their times: only the first can be at 0, which is the programmed state itself.
+    """
+    if cells:
+        with rng.stream(seed, "program", cells[0]["instance"]):
+            program(analog)
+    for cell in cells:
+        time = cell["time_seconds"]
+        with rng.stream(seed, "drift", cell["instance"], time):
+            if time > 0:
+                analog.drift_analog_weights(time)
+            adapting = calibration if cell["adabs"] else None
+            records = measure_cell(analog, data, cell | context, adapting, bf16=bf16, pairs=pairs)
+        error = Record(metric="weight_error", value=weight_error(analog), sigma_c=None, **cell, **context)
+        yield cell, [*records, error]
+
+
+def measure_cell(
+    model: nn.Module,
+    data: Labelled,
+    cell: dict[str, Any],
+    calibration: Labelled | None = None,
+    *,
+    bf16: bool = False,
+    pairs: Pairs = MappingProxyType({}),
+) -> list[Record]:
+    """Accuracy and loss of one cell; with `calibration`, under AdaBS statistics that are taken back after.
+
+    pairs: batch-norm layers that are folded while the data is evaluated, see `chip.fold`.
+    """
+    borrowed: AbstractContextManager[Any] = restored_statistics(model) if calibration is not None else nullcontext()
+    with borrowed:
+        if calibration is not None:
+            adapt_batchnorm(model, calibration)
+        with folded(model, pairs):
+            evaluation = evaluate(model, data, bf16=bf16)
+    full = {"adabs": False, "time_seconds": None, "sigma_c": None} | cell
+    return [
+        Record(metric="accuracy_percent", value=evaluation.accuracy_percent, **full),
+        Record(metric="loss", value=evaluation.loss, **full),
+    ]
+
+
+def extent_faults(
+    times: Sequence[float], instances: int, target_halfwidth: float | None, max_instances: int
+) -> list[str]:
+    """What is wrong with the times and the number of chips that are asked for."""
+    if any(isinstance(time, str) for time in times):
+        faults = [f"times: expected seconds as numbers, which parse_times('1s,1d') makes of text, got {times!r}"]
+    else:
+        faults = [f"times: expected finite seconds of 0 or more, got {t}" for t in times if not 0 <= t < math.inf]
+    if not times:
+        faults.append("times: expected at least one time in seconds, got none")
+    if instances < 1:
+        faults.append(f"instances: expected 1 or more, got {instances}")
+    if target_halfwidth is not None:
+        if not _LEAST_HALFWIDTH <= target_halfwidth < math.inf:
+            least = f"{_LEAST_HALFWIDTH:g} percentage points or more"
+            faults.append(f"target_halfwidth: expected {least}, got {target_halfwidth}")
+        if not 2 <= instances <= max_instances:
+            faults.append(f"instances: a pilot of 2 to max_instances ({max_instances}) is needed, got {instances}")
+    return faults
+
+
+def _check(
+    times: Sequence[float],
+    instances: int,
+    adabs: bool,
+    data: Labelled,
+    calibration: Labelled | None,
+    preset: Preset,
+    target_halfwidth: float | None,
+    max_instances: int,
+    input_range: str | Mapping[str, float],
+) -> None:
+    faults = extent_faults(times, instances, target_halfwidth, max_instances)
+    faults += data_faults(data=data, calibration=calibration)
+    if calibration is None and adabs:
+        faults.append("calibration: AdaBS recomputes statistics on calibration batches, got none")
+    if isinstance(input_range, str) and (problem := calibrate.check_method(input_range)):
+        faults.append(problem)
+    if calibration is None and isinstance(input_range, str) and needs_calibration(preset):
+        faults.append(f"calibration: preset {preset.name} sets its input ranges on calibration batches, got none")
+    if faults:
+        raise OptionError(list_faults("simulate_drift", faults))

@@ -1,0 +1,292 @@
+"""Explain a run: evaluate its variants on the same chips into the folder `explain` of the run, resumably."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from math import ceil, inf
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from analog_samson import rng
+from analog_samson.analysis.error_budget import AS_IS, FOLDER, LAYER
+from analog_samson.chip.batchnorm import batchnorm_layers
+from analog_samson.chip.convert import convert
+from analog_samson.chip.input_ranges import set_input_ranges
+from analog_samson.chip.state import program
+from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
+from analog_samson.data import ImageSet
+from analog_samson.data.batches import Batches
+from analog_samson.errors import DataError, OptionError, list_faults
+from analog_samson.results.records import Record
+from analog_samson.results.store import RunFolder
+from analog_samson.results.variant_store import Shelf
+from analog_samson.simulation.drift import Progress, simulate_drift
+from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs, takes_channels_last
+from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions, stored_options
+from analog_samson.simulation.outcomes import Decisions, bin_edges, decide, summarize_decisions
+from analog_samson.simulation.ranges import run_input_ranges
+from analog_samson.simulation.run import limited_threads
+from analog_samson.simulation.variants import (
+    KEPT_DIGITAL,
+    Variant,
+    analog_layers,
+    digital_variants,
+    run_variants,
+)
+from analog_samson.units import format_duration
+
+_REMARK = "Part of the run in the folder above: analog-samson simulate --explain with that run's options goes on here."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions:
+    """How a run is explained.
+
+    time_seconds: after programming; None takes the run's last time. instances: chips of every variant, at most those of
+    the run. limit: the first so many test images, None takes all of the run. Intervals are over chips, so more chips on
+    fewer images tell more than fewer chips on more.
+    """
+
+    time_seconds: float | None = None
+    instances: int = 10
+    limit: int | None = 1000
+
+    def __post_init__(self) -> None:
+        counts = {"instances": self.instances, "limit": self.limit}
+        faults = [f"{name}: expected 1 or more, got {n}" for name, n in counts.items() if n is not None and n < 1]
+        if self.time_seconds is not None and not 0 <= self.time_seconds < inf:
+            faults.append(f"time_seconds: expected a finite number of 0 or more, got {self.time_seconds}")
+        if faults:
+            raise OptionError(list_faults("explain", faults))
+
+
+@contextmanager
+def open_explanation(options: SimulateOptions, out: Path, explain: ExplainOptions) -> Iterator["Explainer"]:
+    """An explanation of the run `options` in its folder `out`, ready to run or to be continued.
+
+    Raises an AnalogSamsonError before anything is written where something is missing or the folder holds another
+    explanation.
+    """
+    with limited_threads(options.threads):
+        inputs, skipped = _load(options)
+        images = inputs.images if explain.limit is None else inputs.images.take(explain.limit)
+        time = max(options.times) if explain.time_seconds is None else explain.time_seconds
+        settings = replace(
+            explain, time_seconds=time, instances=min(explain.instances, options.instances), limit=len(images)
+        )
+        stored = _stored(options, settings, inputs)
+        with RunFolder.create(out / FOLDER, stored, volatile=VOLATILE, before=BEFORE, remark=_REMARK, below=out) as run:
+            yield Explainer(options, settings, inputs, images, run, skipped)
+
+
+class Explainer:
+    """A set of variants of one run, and the folder that their results go to."""
+
+    def __init__(
+        self,
+        options: SimulateOptions,
+        settings: ExplainOptions,
+        inputs: Inputs,
+        images: ImageSet,
+        run: RunFolder,
+        skipped: Sequence[str],
+    ) -> None:
+        assert settings.time_seconds is not None
+        self.options, self.inputs, self.run = options, inputs, run
+        self.time, self.instances = float(settings.time_seconds), settings.instances
+        self.plan = _plan(inputs, options)
+        channels_last = takes_channels_last(inputs, options)
+        self.data = inputs.batches(images, options, channels_last=channels_last)
+        self.calibration: Batches | None = None
+        if inputs.calibration is not None:
+            self.calibration = inputs.batches(inputs.calibration, options, channels_last=channels_last)
+        adabs = self.calibration is not None and bool(batchnorm_layers(inputs.model))
+        self.variants = run_variants(inputs.preset, self.plan, options.exclude, adabs=adabs)
+        single = [] if any(v.kind == LAYER for v in self.variants) else ["where: one layer alone is on the device"]
+        self.skipped = [*skipped, *single]
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations in all, those of layers kept digital included."""
+        layers = len(analog_layers(self.plan))
+        kept = sum(count < layers for count in KEPT_DIGITAL) if layers > 1 else 0
+        return 1 + self.instances * (len({(v.label, v.adabs) for v in self.variants} | {(AS_IS, False)}) + kept)
+
+    @property
+    def missing(self) -> int:
+        """Evaluations that are not stored yet."""
+        done = [r for r in self.run.records() if r.metric == "accuracy_percent" and r.instance < self.instances]
+        return self.evaluations - len(done)
+
+    def cost(self) -> str:
+        """What it will take, in one sentence; times two small forward passes for it."""
+        count, images = self.evaluations, len(self.data.image_set)
+        known = "" if self.missing == count else f", {count - self.missing} of them stored already"
+        chips = "1 chip" if self.instances == 1 else f"{self.instances} chips"
+        place = f"explain: {count} evaluations of {images} images ({chips} at {_when(self.time)}){known}"
+        return f"{place}; {_roughly(self.missing * self._seconds())}" if self.missing else place
+
+    def explain(self, progress: Progress = lambda text: None) -> None:
+        """Evaluate whatever is missing; every finished cell is stored at once."""
+        self._describe(self.variants)
+        digital = self._digital(progress)
+        self._as_it_is(digital, progress)
+        for variant in self.variants:
+            self._evaluate(variant, progress)
+        ranking = self._ranking()
+        kept = digital_variants(self.inputs.preset, self.plan, self.options.exclude, ranking)
+        self._describe([*self.variants, *kept])
+        for variant in kept:
+            self._evaluate(variant, progress)
+
+    def _describe(self, variants: Sequence[Variant]) -> None:
+        facts = {
+            "time_seconds": self.time,
+            "instances": self.instances,
+            "images": len(self.data.image_set),
+            "evaluations": self.evaluations,
+            "skipped": self.skipped,
+        }
+        self.run.set_meta("explain", facts)
+        self.run.set_meta("variants", [variant.row() for variant in variants])
+
+    def _digital(self, progress: Progress) -> Decisions:
+        """The digital network's decisions; they are made again where a run continues, for they are not stored whole."""
+        decisions = decide(self.inputs.model, self.data, bf16=self.options.bf16)
+        if not self.run.has(stage="digital", adabs=False, instance=0):
+            edges = bin_edges(decisions.margins)
+            self.run.set_meta("outcomes/digital", summarize_decisions(decisions, edges, decisions))
+            self.run.commit(self._records(decisions, "digital", self.inputs.preset.name, 0, None))
+            progress("digital")
+        return decisions
+
+    def _as_it_is(self, digital: Decisions, progress: Progress) -> None:
+        """The chips of the run itself, from the same streams; losses differ by rounding: no batch norm is folded."""
+        missing = [i for i in range(self.instances) if not self._has(AS_IS, i)]
+        analog: Any = self._converted() if missing else None
+        edges = self.run.meta("outcomes/digital")["edges"]
+        for instance in missing:
+            with rng.stream(self.options.seed, "program", instance):
+                program(analog)
+            with rng.stream(self.options.seed, "drift", instance, self.time):
+                if self.time > 0:
+                    analog.drift_analog_weights(self.time)
+                decisions = decide(analog, self.data, bf16=self.options.bf16)
+            self.run.set_meta(f"outcomes/{instance}", summarize_decisions(decisions, edges, digital))
+            self.run.commit(self._records(decisions, "drift", AS_IS, instance, self.time))
+            progress(f"{AS_IS}, chip {instance + 1} of {self.instances}")
+
+    def _evaluate(self, variant: Variant, progress: Progress) -> None:
+        simulate_drift(
+            self.inputs.model,
+            variant.preset,
+            self.data,
+            times=[self.time],
+            instances=self.instances,
+            seed=self.options.seed,
+            adabs=variant.adabs,
+            calibration=self.calibration,
+            input_range=self._input_ranges,
+            engine=self.options.engine,
+            bf16=self.options.bf16,
+            exclude=variant.exclude,
+            label=self._label,
+            store=Shelf(self.run, variant.label),
+            progress=lambda text: progress(f"{variant.label}, {text}"),
+        )
+
+    def _ranking(self) -> list[str]:
+        """Layer paths by mean loss with that layer alone on the device, the highest first."""
+        values: dict[str, list[float]] = {v.subject: [] for v in self.variants if v.kind == LAYER}
+        labels = {v.label: v.subject for v in self.variants if v.kind == LAYER}
+        for record in self.run.records():
+            if record.preset in labels and record.metric == "loss":
+                values[labels[record.preset]].append(record.value)
+        return sorted(values, key=lambda path: (-sum(values[path]) / len(values[path]), path))
+
+    def _has(self, label: str, instance: int) -> bool:
+        return Shelf(self.run, label).has(stage="drift", adabs=False, instance=instance, time_seconds=self.time)
+
+    def _records(
+        self, decisions: Decisions, stage: str, preset: str, instance: int, time: float | None
+    ) -> list[Record]:
+        shared: dict[str, Any] = {
+            "checkpoint": self._label,
+            "preset": preset,
+            "stage": stage,
+            "adabs": False,
+            "instance": instance,
+            "time_seconds": time,
+            "sigma_c": None,
+        }
+        loss = decisions.loss / len(decisions.labels)
+        return [
+            Record(metric="accuracy_percent", value=decisions.accuracy_percent, **shared),
+            Record(metric="loss", value=loss, **shared),
+        ]
+
+    @property
+    def _label(self) -> str:
+        return self.options.label or checkpoint_label(self.options)
+
+    def _converted(self) -> Any:
+        preset = self.inputs.preset
+        analog = convert(self.inputs.model, preset, engine=self.options.engine, exclude=self.options.exclude)
+        set_input_ranges(analog, self._input_ranges)
+        return analog
+
+    @cached_property
+    def _input_ranges(self) -> dict[str, float]:
+        """The ranges of the run itself, for all variants: each differs from the run in one thing only."""
+        ranges = run_input_ranges(self.inputs, self.options, self.calibration)
+        return {path: chosen.value for path, chosen in ranges.items()}
+
+    def _seconds(self) -> float:
+        """Of one evaluation, from the second of two passes over the first batch."""
+        few = self.data.image_set.take(self.data.batch_size)
+        analog = self._converted()
+        with rng.stream(self.options.seed, "timing"):
+            program(analog)
+            for _ in range(2):
+                start = perf_counter()
+                decide(analog, Batches(few, self.inputs.normalization, batch_size=len(few), device=self.data.device))
+        return (perf_counter() - start) * len(self.data.image_set) / len(few)
+
+
+def _load(options: SimulateOptions) -> tuple[Inputs, list[str]]:
+    """The run's inputs with images for AdaBS if there are any, and why AdaBS is left out where it is."""
+    try:
+        inputs, skipped = load_inputs(replace(options, adabs=True)), []
+    except DataError as error:
+        inputs, skipped = load_inputs(options), [f"AdaBS: no calibration images ({error})"]
+    if not batchnorm_layers(inputs.model):
+        skipped = ["AdaBS: the network has no batch-norm layer"]
+    return inputs, skipped
+
+
+def _plan(inputs: Inputs, options: SimulateOptions) -> ConversionPlan:
+    shape = inputs.images.images.shape[1:]
+    plan = plan_conversion(inputs.model, inputs.preset, exclude=options.exclude, input_shape=shape)
+    plan.check()
+    return plan
+
+
+def _stored(options: SimulateOptions, settings: ExplainOptions, inputs: Inputs) -> dict[str, Any]:
+    """What decides the numbers: the run's options, those of the explanation, and the content of what they name."""
+    own = {f"explain_{name}": value for name, value in asdict(settings).items()}
+    content = {
+        "preset_sha256": inputs.preset.fingerprint,
+        "checkpoint_sha256": inputs.checkpoint.sha256,
+        "data_fingerprint": inputs.images.fingerprint,
+    }
+    return {**stored_options(options, inputs.preset), **own, **content}
+
+
+def _when(seconds: float) -> str:
+    return "programming" if seconds == 0 else format_duration(seconds)
+
+
+def _roughly(seconds: float) -> str:
+    return f"about {seconds:.0f} s" if seconds < 90 else f"about {ceil(seconds / 60)} min"

@@ -1,0 +1,108 @@
+"""The generic Gaussian conductance model: every device is off by a relative error of strength sigma_c."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from analog_samson import rng
+from analog_samson.crossbar.plan import crossbar_paths, find_layer
+from analog_samson.errors import OptionError, list_faults
+from analog_samson.results.memory import MemoryStore
+from analog_samson.simulation.drift import DriftResult, Labelled, Progress, Store, measure_cell
+from analog_samson.tasks.evaluation import data_faults
+
+GAUSSIAN = "gaussian_joshi_2020"
+
+
+def sweep_conductance_noise(
+    model: nn.Module,
+    data: Labelled,
+    *,
+    sigmas: Sequence[float],
+    instances: int,
+    seed: int,
+    adabs: bool = False,
+    calibration: Labelled | None = None,
+    bf16: bool = False,
+    exclude: Sequence[str] = (),
+    label: str = "model",
+    store: Store | None = None,
+    progress: Progress = lambda text: None,
+) -> DriftResult:
+    """Accuracy under G = G_T * delta, delta ~ N(1, sigma_c^2) per device (SAMSON paper, eq. 7-8), for each sigma_c.
+
+    The mapping to conductances is linear, so the weights of all crossbar layers are multiplied by delta; biases
+    and other digital parameters are not. One instance draws one standard normal per device from a stream named by
+    (seed, instance) and scales it by every sigma_c: neighbouring points differ by sigma_c alone; sigma_c = 0 draws
+    nothing and is measured once. `model` is put back exactly. Raises OptionError, and PlanError for layers of which
+    nobody knows whether they go on a crossbar.
+
+    >>> model, data = nn.Linear(2, 2, bias=False), [(torch.eye(2), torch.tensor([0, 1]))]
+    >>> _ = nn.init.eye_(model.weight)
+    >>> result = sweep_conductance_noise(model, data, sigmas=[0.0, 0.1], instances=2, seed=0)
+    >>> [(r.sigma_c, r.instance, r.value) for r in result.records if r.metric == "accuracy_percent"]
+    [(0.0, 0, 100.0), (0.1, 0, 100.0), (0.1, 1, 100.0)]
+    """
+    _check(sigmas, instances, adabs, data, calibration)
+    kept: Store = MemoryStore() if store is None else store
+    if isinstance(kept, MemoryStore):
+        kept.expect(label, GAUSSIAN, ("gaussian",))
+    layers = [find_layer(model, path) for path in crossbar_paths(model, exclude)]
+    for cell in _cells(sigmas, instances, adabs):
+        if kept.has(**cell):
+            continue
+        with _noisy(layers, cell["sigma_c"], seed, cell["instance"]):
+            names = {"checkpoint": label, "preset": GAUSSIAN}
+            kept.commit(measure_cell(model, data, cell | names, calibration if cell["adabs"] else None, bf16=bf16))
+        progress(f"sigma_c {cell['sigma_c']:g}, instance {cell['instance'] + 1} of {instances}")
+    images = sum(len(labels) for _, labels in data)
+    return DriftResult(tuple(r for r in kept.records() if r.stage == "gaussian"), images=images)
+
+
+def _cells(sigmas: Sequence[float], instances: int, adabs: bool) -> Iterator[dict[str, Any]]:
+    """Every (instance, sigma_c, adabs); without noise all instances are the same one."""
+    for instance in range(instances):
+        for sigma in sigmas:
+            for adapted in (False, True) if adabs else (False,):
+                if sigma > 0 or instance == 0:
+                    yield {
+                        "stage": "gaussian",
+                        "adabs": adapted,
+                        "instance": instance,
+                        "sigma_c": float(sigma),
+                    }
+
+
+@contextmanager
+def _noisy(layers: Sequence[nn.Module], sigma: float, seed: int, instance: int) -> Iterator[None]:
+    """Each layer with its weights times delta inside, with its own parameter after.
+
+    The parameter is exchanged, not changed: another layer may hold it too, on devices of its own or digitally.
+    """
+    saved = [layer.get_parameter("weight") for layer in layers]
+    draws = rng.generator(seed, "gaussian", instance)
+    try:
+        for layer, weight in zip(layers, saved, strict=True):
+            normal = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
+            noisy = weight.detach() * (1 + sigma * normal.to(weight.device))
+            layer.register_parameter("weight", nn.Parameter(noisy, requires_grad=False))
+        yield
+    finally:
+        for layer, weight in zip(layers, saved, strict=True):
+            layer.register_parameter("weight", weight)
+
+
+def _check(sigmas: Sequence[Any], instances: int, adabs: bool, data: Labelled, calibration: Labelled | None) -> None:
+    faults = [f"sigmas: expected finite numbers of 0 or more, got {s}" for s in sigmas if not 0 <= s < float("inf")]
+    if not sigmas:
+        faults.append("sigmas: expected at least one sigma_c, got none")
+    if instances < 1:
+        faults.append(f"instances: expected 1 or more, got {instances}")
+    if calibration is None and adabs:
+        faults.append("calibration: AdaBS recomputes statistics on calibration batches, got none")
+    faults += data_faults(data=data, calibration=calibration)
+    if faults:
+        raise OptionError(list_faults("sweep_conductance_noise", faults))

@@ -1,0 +1,239 @@
+"""Sharpness of a set of checkpoints, beside what their runs say about robustness: names of files in, a study out."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from analog_samson.analysis.labels import distinct_names
+from analog_samson.analysis.robustness import Subject, read_robustness
+from analog_samson.analysis.sharpness import Finding, Study, rows_as_csv
+from analog_samson.data import ImageSet, choose_normalization, open_data
+from analog_samson.data.batches import Batches
+from analog_samson.errors import OptionError, did_you_mean, list_faults
+from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
+from analog_samson.models.restore import restore_model
+from analog_samson.results.atomic import write_atomically
+from analog_samson.runtime.devices import find_device
+from analog_samson.sharpness.measure import DEFAULT_RADIUS, measure_sharpness
+from analog_samson.sharpness.scale import Neighbourhood
+from analog_samson.sharpness.selection import find_selection
+from analog_samson.tasks.evaluation import evaluate
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """What is measured on what, checked when made: one OptionError lists every fault.
+
+    checkpoints, data, split: names as on the command line. methods: of DEFAULT_RADIUS. rho: None takes each method's
+    default; a number is for one method only. p, selection, steps: as in `measure_sharpness`. batch_size: m of eq. 10.
+    limit: the first images only. robustness: run folders of the same checkpoints.
+    """
+
+    checkpoints: tuple[str, ...]
+    data: str
+    split: str = "train"
+    methods: tuple[str, ...] = ("samson",)
+    rho: float | None = None
+    p: float = math.inf
+    selection: str = "weights_only"
+    steps: int = 1
+    batch_size: int = 128
+    limit: int | None = None
+    model: str | None = None
+    normalization: str | None = None
+    robustness: tuple[str, ...] = ()
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        faults = [*_counts(self), *_names(self)]
+        if faults:
+            raise OptionError(list_faults("sharpness", faults))
+        find_selection(self.selection)
+        Neighbourhood(method="samson", rho=0.0 if self.rho is None else self.rho, p=self.p)
+
+
+def _counts(options: StudyOptions) -> list[str]:
+    counts = {"steps": options.steps, "batch_size": options.batch_size, "limit": options.limit}
+    given = {name: count for name, count in counts.items() if count is not None}
+    return [f"{name}: expected 1 or more, got {count}" for name, count in given.items() if count < 1]
+
+
+def _names(options: StudyOptions) -> list[str]:
+    known = ", ".join(DEFAULT_RADIUS)
+    faults = [
+        f"method: expected one of {known}, got {method!r}{did_you_mean(method, DEFAULT_RADIUS)}"
+        for method in options.methods
+        if method not in DEFAULT_RADIUS
+    ]
+    if not options.checkpoints:
+        faults.append("checkpoint: give at least one")
+    if not options.methods:
+        faults.append("method: give at least one")
+    if options.p != math.inf and "samson" not in options.methods:
+        faults.append(f"p: has no effect with {', '.join(options.methods)}; leave it out or measure samson")
+    if options.split not in ("train", "test"):
+        faults.append(f"split: expected train or test, got {options.split!r}")
+    if options.rho is not None and len(options.methods) > 1:
+        faults.append(f"rho: one radius for {len(options.methods)} methods; give one method, or let each take its own")
+    faults += [f"{name} {twice!r}: given twice" for name, twice in _repeated(options)]
+    return faults
+
+
+def _repeated(options: StudyOptions) -> list[tuple[str, str]]:
+    lists = {"checkpoint": options.checkpoints, "method": options.methods, "robustness": options.robustness}
+    return [(name, each) for name, given in lists.items() for each in sorted(set(given)) if given.count(each) > 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A checkpoint ready to be measured."""
+
+    subject: Subject
+    model: nn.Module
+    batches: Batches
+    note: str
+
+
+def study_sharpness(options: StudyOptions, *, progress: Progress = lambda text: None) -> Study:
+    """Measure every checkpoint with every method; `progress` hears of each measure that is done.
+
+    Everything that can be wrong is found before the first measure. Draws nothing. Raises AnalogSamsonError.
+    """
+    device = find_device(options.device)
+    images = open_data(options.data, options.split, limit=options.limit)  # type: ignore[arg-type]
+    checkpoints = [load_checkpoint(path) for path in options.checkpoints]
+    subjects = _subjects(checkpoints)
+    robustness = read_robustness(options.robustness, subjects) if options.robustness else None
+    candidates = [
+        _candidate(checkpoint, subject, images, options, device)
+        for checkpoint, subject in zip(checkpoints, subjects, strict=True)
+    ]
+    return Study(
+        findings=tuple(_findings(candidates, options, progress)),
+        robustness=robustness,
+        notes=_notes(candidates, images, options),
+    )
+
+
+def count_measures(options: StudyOptions) -> int:
+    """How many measures a study takes, for a progress bar."""
+    return len(options.checkpoints) * len(options.methods)
+
+
+def save_rows(study: Study, path: Path) -> None:
+    """The raw rows as CSV, whole or not at all; the folder has to exist."""
+    write_atomically(path, rows_as_csv(study).encode())
+
+
+def check_output(path: Path) -> None:
+    """Raise OptionError for a place where `save_rows` could not write, before anything is measured."""
+    if path.is_dir():
+        raise OptionError(f"--out {path}: is a folder; expected a file such as {path / 'sharpness.csv'}")
+    if path.suffix != ".csv":
+        raise OptionError(f"--out {path}: expected a file name that ends in .csv")
+    if not path.parent.is_dir():
+        raise OptionError(f"--out {path}: there is no folder {path.parent}; make it first")
+
+
+def _subjects(checkpoints: Sequence[Checkpoint]) -> list[Subject]:
+    """The checkpoints by the shortest names that tell them apart."""
+    places = [_place(checkpoint.path) for checkpoint in checkpoints]
+    if len(set(places)) < len(places):  # net.pt beside net.safetensors
+        places = [checkpoint.path.resolve() for checkpoint in checkpoints]
+    seen: dict[str, str] = {}
+    for name, checkpoint in zip(distinct_names(places), checkpoints, strict=True):
+        if checkpoint.sha256 in seen:
+            raise OptionError(
+                f"checkpoints {seen[checkpoint.sha256]} and {name}: the same content twice; give each network once"
+            )
+        seen[checkpoint.sha256] = name
+    return [
+        Subject(label=seen[checkpoint.sha256], run_label=_place(checkpoint.path).name, sha256=checkpoint.sha256)
+        for checkpoint in checkpoints
+    ]
+
+
+def _place(path: Path) -> Path:
+    """runs/sgd/checkpoint.safetensors is called sgd, nets/sgd.pt too; as `simulate` labels them."""
+    whole = path.resolve()
+    return whole.parent if whole.stem == "checkpoint" else whole.with_suffix("")
+
+
+def _candidate(
+    checkpoint: Checkpoint, subject: Subject, images: ImageSet, options: StudyOptions, device: torch.device
+) -> _Candidate:
+    model = restore_model(checkpoint, options.model).to(device)
+    model.eval()
+    normalization, origin = choose_normalization(
+        text=options.normalization,
+        metadata=checkpoint.metadata,
+        model_name=options.model or checkpoint.metadata.get("model"),
+        data_spec=options.data,
+        channels=images.channels,
+    )
+    evaluate(model, Batches(images.take(1), normalization, batch_size=1, device=device))  # do data and network fit?
+    return _Candidate(
+        subject=subject,
+        model=model,
+        batches=Batches(images, normalization, batch_size=options.batch_size, device=device),
+        note=f"{subject.label}: normalization {normalization} ({origin})",
+    )
+
+
+def _findings(candidates: Sequence[_Candidate], options: StudyOptions, progress: Progress) -> list[Finding]:
+    findings = []
+    for candidate in candidates:
+        for method in options.methods:
+            findings.append(_finding(candidate, method, options))
+            progress(f"{candidate.subject.label} {method}")
+    return findings
+
+
+def _finding(candidate: _Candidate, method: str, options: StudyOptions) -> Finding:
+    rho = DEFAULT_RADIUS[method] if options.rho is None else options.rho
+    found = measure_sharpness(
+        candidate.model,
+        candidate.batches,
+        method=method,
+        rho=rho,
+        p=options.p,
+        selection=options.selection,
+        steps=options.steps,
+    )
+    return Finding(
+        checkpoint=candidate.subject.label,
+        sha256=candidate.subject.sha256,
+        data=_source(candidate.batches.image_set, options),
+        method=method,
+        rho=rho,
+        p=options.p,
+        selection=options.selection,
+        steps=options.steps,
+        batch_size=options.batch_size,
+        images=found.images,
+        batches=found.batches,
+        loss=found.loss,
+        value=found.value,
+    )
+
+
+def _source(images: ImageSet, options: StudyOptions) -> str:
+    """The images by name and part; a file without parts is neither for training nor for testing."""
+    return f"{images.name} {options.split}" if images.divided else images.name
+
+
+def _notes(candidates: Sequence[_Candidate], images: ImageSet, options: StudyOptions) -> tuple[str, ...]:
+    rest = len(images) % options.batch_size
+    lines = [
+        f"{len(images)} images of {_source(images, options)}, "
+        f"selection {options.selection}, climbing steps {options.steps}"
+    ]
+    if rest:
+        lines.append(f"the last minibatch has {rest} of {options.batch_size} images; minibatches count by their images")
+    return (*lines, *(candidate.note for candidate in candidates))

@@ -1,0 +1,201 @@
+"""Which evaluations an explanation takes, as data: variants of a run, each with one thing changed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from analog_samson.analysis.error_budget import AS_IS, LAYER, ONLY, REMEDY, WITHOUT
+from analog_samson.crossbar.plan import ANALOG, ConversionPlan, PlanRow
+from analog_samson.presets.ablation import CLIPPING, clips, effects, only, without
+from analog_samson.presets.schema import Preset
+
+KEPT_DIGITAL = (1, 2, 4)  # how many of the most sensitive layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A network on a preset, and what makes it differ from the run.
+
+    label: its name among the records. kind and subject: what it answers, as in `analysis.error_budget`. facts: what a
+    report needs besides the accuracies.
+    """
+
+    label: str
+    kind: str
+    subject: str
+    preset: Preset
+    exclude: tuple[str, ...]
+    adabs: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """The variant as a run folder stores it."""
+        return {"label": self.label, "kind": self.kind, "subject": self.subject, "adabs": self.adabs, **self.facts}
+
+
+def run_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str], *, adabs: bool) -> list[Variant]:
+    """All variants of a run but those that depend on its results."""
+    return [
+        *effect_variants(preset, exclude),
+        *layer_variants(preset, plan, exclude),
+        *remedy_variants(preset, plan, exclude, adabs=adabs),
+    ]
+
+
+def effect_variants(preset: Preset, exclude: Sequence[str]) -> list[Variant]:
+    """Every effect of the preset taken away, and every effect alone.
+
+    Where inputs are clipped, they are in all of these; clipping has a variant of its own, which what is lost alone is
+    measured from.
+    """
+    ways: list[tuple[str, str, Callable[[Preset, str], Preset]]] = [
+        (kind, effect, change) for effect in effects(preset) for kind, change in ((WITHOUT, without), (ONLY, only))
+    ]
+    clipped = clips(preset)
+    return [
+        Variant(
+            label=f"{kind} {effect}",
+            kind=kind,
+            subject=effect,
+            preset=change(preset, effect),
+            exclude=tuple(exclude),
+            facts={"against": CLIPPING} if clipped and kind == ONLY and effect != CLIPPING else {},
+        )
+        for kind, effect, change in ([(ONLY, CLIPPING, only)] if clipped else []) + ways
+    ]
+
+
+def layer_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str]) -> list[Variant]:
+    """Each analog layer alone on the device, all others digital; none where there is only one."""
+    layers = analog_layers(plan)
+    total_devices = sum(row.devices for row in layers)
+    if len(layers) < 2:
+        return []
+    return [
+        Variant(
+            label=f"only layer {row.path}",
+            kind=LAYER,
+            subject=row.path,
+            preset=preset,
+            exclude=(*exclude, *_names(plan, [other.path for other in layers if other is not row])),
+            facts={
+                "layer_type": row.layer_type,
+                "macs_percent": _percent(_macs(plan, [row.path]), plan.macs),
+                "devices_percent": _percent(row.devices, total_devices),
+            },
+        )
+        for row in layers
+    ]
+
+
+def remedy_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str], *, adabs: bool) -> list[Variant]:
+    """Each kind of compensation, scaled columns, twice the devices, and AdaBS; the run's own setting is among them."""
+    facts = {"digital_macs_percent": _digital_macs(plan, ())}
+    found = []
+    for kind in ("none", "global", "per_column"):
+        own = kind == preset.compensation.kind
+        found.append(
+            Variant(
+                label=AS_IS if own else f"compensation {kind}",
+                kind=REMEDY,
+                subject=f"compensation {kind.replace('_', ' ')}" + (" (as it is)" if own else ""),
+                preset=preset if own else with_compensation(preset, kind),
+                exclude=tuple(exclude),
+                facts=facts,
+            )
+        )
+    if preset.tile.weight_scaling == "per_layer":
+        found.append(
+            Variant(
+                label="scaled columns",
+                kind=REMEDY,
+                subject="every column scaled to g_max",
+                preset=with_scaled_columns(preset),
+                exclude=tuple(exclude),
+                facts=facts,
+            )
+        )
+    if preset.device.pairs == 1:
+        found.append(
+            Variant(
+                label="two pairs",
+                kind=REMEDY,
+                subject="two device pairs a weight",
+                preset=with_pairs(preset, 2),
+                exclude=tuple(exclude),
+                facts=facts,
+            )
+        )
+    if adabs:
+        found.append(
+            Variant(
+                label=AS_IS,
+                kind=REMEDY,
+                subject="AdaBS",
+                preset=preset,
+                exclude=tuple(exclude),
+                adabs=True,
+                facts=facts,
+            )
+        )
+    return found
+
+
+def digital_variants(
+    preset: Preset, plan: ConversionPlan, exclude: Sequence[str], ranking: Sequence[str]
+) -> list[Variant]:
+    """The 1, 2, 4 layers that lose most kept digital; `ranking` are layer paths, the most sensitive first."""
+    return [
+        Variant(
+            label=f"{count} most sensitive digital",
+            kind=REMEDY,
+            subject="most sensitive layer digital" if count == 1 else f"{count} most sensitive layers digital",
+            preset=preset,
+            exclude=(*exclude, *_names(plan, ranking[:count])),
+            facts={"digital_macs_percent": _digital_macs(plan, ranking[:count]), "layers": list(ranking[:count])},
+        )
+        for count in KEPT_DIGITAL
+        if count < len(ranking)
+    ]
+
+
+def with_compensation(preset: Preset, kind: str) -> Preset:
+    """The preset with another kind of compensation."""
+    return preset.model_copy(update={"compensation": preset.compensation.model_copy(update={"kind": kind})})
+
+
+def with_scaled_columns(preset: Preset) -> Preset:
+    """The preset with the largest weight of each column at g_max, in place of the largest of a layer's tile."""
+    return preset.model_copy(update={"tile": preset.tile.model_copy(update={"weight_scaling": "per_column"})})
+
+
+def with_pairs(preset: Preset, pairs: int) -> Preset:
+    """The preset with every weight shared by so many equal pairs, two or more."""
+    sharing = {"pairs": pairs, "sharing": "averaged", "significance": (1.0,) * pairs}
+    return preset.model_copy(update={"device": preset.device.model_copy(update=sharing)})
+
+
+def analog_layers(plan: ConversionPlan) -> list[PlanRow]:
+    """The layers on the device, each once."""
+    return [row for row in plan.with_action(ANALOG) if not row.shared_with]
+
+
+def _names(plan: ConversionPlan, paths: Iterable[str]) -> list[str]:
+    """All names of these layers: a layer with tied weights stays digital under each of them."""
+    wanted = set(paths)
+    return [row.path for row in plan.rows if (row.shared_with or row.path) in wanted]
+
+
+def _macs(plan: ConversionPlan, paths: Iterable[str]) -> int:
+    wanted = set(paths)
+    return sum(row.macs for row in plan.rows if (row.shared_with or row.path) in wanted)
+
+
+def _digital_macs(plan: ConversionPlan, kept: Iterable[str]) -> float:
+    """Share [%] of multiply-accumulates that are digital with these layers kept digital as well."""
+    analog = _macs(plan, [row.path for row in analog_layers(plan)]) - _macs(plan, kept)
+    return _percent(plan.macs - analog, plan.macs)
+
+
+def _percent(part: float, whole: float) -> float:
+    return 100 * part / whole if whole else 0.0

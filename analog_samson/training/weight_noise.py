@@ -1,0 +1,230 @@
+"""Robustness during training without sharpness: weight clipping, weight noise, random weight perturbation.
+
+All of it acts on the convolution and linear weights, the tensors that are programmed on a crossbar, unless a function
+says otherwise. Clipping belongs after each update (Algorithm 1); noise is held for one forward and backward pass and
+taken off before the update, so the gradient is that of the noisy point and the step starts from the clean one.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from numbers import Real
+
+import torch
+from torch import Tensor, nn
+
+from analog_samson.chip.device import weight_on_chip
+from analog_samson.errors import OptionError
+from analog_samson.presets.schema import Preset, check_preset
+from analog_samson.sharpness.perturb import moving_members, plan_ascent
+from analog_samson.sharpness.scale import global_norm
+from analog_samson.sharpness.selection import computed_weights, crossbar_weights
+from analog_samson.sharpness.shift import shifted
+
+
+@torch.no_grad()
+def clip_weights(model: nn.Module, c: float, *, frozen: bool = True) -> None:
+    """Clip every convolution and linear weight to [-c, c], in place (Algorithm 1, the last line of the loop).
+
+    frozen: those that need no gradient too.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> _ = layer.weight.data.copy_(torch.tensor([[0.1, -3.0]]))
+    >>> clip_weights(layer, 0.25)
+    >>> layer.weight.data
+    tensor([[ 0.1000, -0.2500]])
+    """
+    _expect_positive("the clipping range c", c)
+    weights = _weights(model, frozen=frozen)
+    if not weights:
+        return
+    torch._foreach_clamp_max_(weights, c)
+    torch._foreach_clamp_min_(weights, -c)
+
+
+@torch.no_grad()
+def clip_to_std(model: nn.Module, alpha: float, *, frozen: bool = True) -> None:
+    """Clip every convolution and linear weight to +-alpha std(W) of its own layer, in place (paper, section 6.1).
+
+    frozen: those that need no gradient too.
+
+    std is the population standard deviation of the layer's weights as they are at the call. A layer whose weights are
+    all equal (a single weight, say) has none and is left alone.
+
+    >>> layer = nn.Linear(4, 1)
+    >>> _ = layer.weight.data.copy_(torch.tensor([[1.0, -1.0, 3.0, -3.0]]))
+    >>> clip_to_std(layer, 1.0)
+    >>> layer.weight.data
+    tensor([[ 1.0000, -1.0000,  2.2361, -2.2361]])
+    """
+    _expect_positive("alpha", alpha)
+    for weight in _weights(model, frozen=frozen):
+        std = torch.std(weight, correction=0)
+        spreads = std > 1e-6 * weight.abs().amax()  # the standard deviation of equal numbers is a rounding error
+        bound = torch.where(spreads, alpha * std, math.inf).to(weight.dtype)
+        weight.clamp_(-bound, bound)
+
+
+@contextmanager
+def additive_noise(model: nn.Module, sigma_ratio: float, *, generator: torch.Generator) -> Iterator[None]:
+    """Gaussian noise on every convolution and linear weight for one forward and backward pass (eq. 9).
+
+    The standard deviation is sigma_ratio W_max in each layer, W_max its largest |w|; sigma_ratio is sigma_G / G_max of
+    the device, dimensionless. Enter anew for fresh noise; run the backward pass inside. The clean weights come back
+    exactly, also on an exception. Draws one normal number a weight from `generator`, which has to be on the device of
+    the weights, in the order of the model's parameters.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> clean = layer.weight.detach().clone()
+    >>> with additive_noise(layer, 0.05, generator=torch.Generator().manual_seed(0)):
+    ...     layer(torch.ones(1, 2)).sum().backward()
+    >>> torch.equal(layer.weight, clean)
+    True
+    """
+    _expect_not_negative("the noise ratio sigma_G / G_max", sigma_ratio)
+    weights = _weights(model)
+    noise = [_normal(weight, generator) for weight in weights]
+    for one, top in zip(noise, torch._foreach_norm(weights, math.inf), strict=True):
+        one.mul_(top.float() * sigma_ratio)
+    with shifted(weights, noise):
+        del noise
+        yield
+
+
+@contextmanager
+def preset_noise(model: nn.Module, preset: Preset, t_seconds: float, *, generator: torch.Generator) -> Iterator[None]:
+    """Every convolution and linear weight as a chip of `preset` holds it `t_seconds` after programming.
+
+    For one forward and backward pass; each entry programs another chip. See `chip.device.weight_on_chip` for what is
+    simulated: the stored weights, not the converters. The gradient is that of the noisy point and is used for the
+    clean weights as it is (straight through), which come back exactly, also on an exception. Draws from `generator`,
+    which has to be on the device of the weights, layer by layer in the order of the model's parameters.
+
+    >>> from analog_samson.presets import load_preset
+    >>> layer = nn.Linear(2, 1)
+    >>> clean = layer.weight.detach().clone()
+    >>> with preset_noise(layer, load_preset("pcm_nandakumar_2019"), 86400.0, generator=torch.Generator()):
+    ...     moved = not torch.equal(layer.weight, clean)
+    >>> moved, torch.equal(layer.weight, clean)
+    (True, True)
+    """
+    check_preset(preset)
+    _expect_not_negative("the time after programming [s]", t_seconds)
+    weights = _weights(model)
+    for weight in weights:
+        _expect_same_device(generator, weight)
+    steps = [weight_on_chip(weight, preset, t_seconds, generator=generator).sub_(weight) for weight in weights]
+    with shifted(weights, steps):
+        del steps
+        yield
+
+
+@contextmanager
+def random_perturbation(
+    model: nn.Module,
+    *,
+    generator: torch.Generator,
+    rho: float | None = None,
+    sigma: float | None = None,
+    method: str = "sam",
+    p: float = math.inf,
+    eta: float | None = None,
+    selection: str = "weights_only",
+) -> Iterator[None]:
+    """Random weight perturbation: the neighbourhood of SAM, ASAM or SAMSON, entered at random instead of uphill.
+
+    z is one normal number a weight and T the scale of `method` (see `sharpness.scale`). Give exactly one of
+    rho: eps = rho T z / ||z||_2, a random point of the surface ||eps / T||_2 = rho on which the ascent ends as well;
+    sigma: eps = sigma T z, noise of that size on each weight. With method "asam" and eta = 0 the latter is the
+    multiplicative noise of eq. 8, with "samson" and p = inf noise relative to W_max that vanishes with the weight.
+    The first is the size of the second with rho = sigma sqrt(number of weights). eta None is that of the selection.
+
+    Needs no gradient and hence one pass a step. The weights come back exactly; run the backward pass inside. Frozen
+    parameters take part. Draws one number a weight from `generator`, which has to be on the device of the weights.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> clean = layer.weight.detach().clone()
+    >>> with random_perturbation(layer, rho=0.1, generator=torch.Generator().manual_seed(0)):
+    ...     step = layer.weight.detach() - clean
+    >>> round(step.norm().item(), 5), torch.equal(layer.weight, clean)
+    (0.1, True)
+    """
+    if (rho is None) == (sigma is None):
+        raise OptionError("random weight perturbation: give exactly one of rho and sigma")
+    size = _expect_not_negative("sigma" if rho is None else "rho", sigma if rho is None else rho)
+    plan = plan_ascent(model, method=method, rho=size, p=p, eta=eta, selection=selection)
+    moving, scales = moving_members(plan.parts[0])
+    if not moving:
+        raise OptionError(f"random weight perturbation: selection={selection!r} picks no parameter of the model")
+    weights = [member.tensor.detach() for member in moving]
+    noise = [_normal(weight, generator) for weight in weights]
+    factor = size if rho is None else size / global_norm(noise)
+    steps = list(torch._foreach_mul(torch._foreach_mul(noise, scales), factor))
+    del noise, scales
+    with shifted(weights, steps):
+        del steps
+        yield
+
+
+def relative_noise(model: nn.Module, sigma_c: float, *, generator: torch.Generator) -> AbstractContextManager[None]:
+    """Every convolution and linear weight w times N(1, sigma_c^2) for one forward and backward pass (eq. 8).
+
+    The training counterpart of the generic conductance model. It is the random perturbation with T = |w|: |w| z and w z
+    have the same distribution.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> _ = layer.weight.data.copy_(torch.tensor([[0.0, 1.0]]))
+    >>> with relative_noise(layer, 0.1, generator=torch.Generator().manual_seed(0)):
+    ...     (layer.weight == 0).tolist()
+    [[True, False]]
+    """
+    sigma = _expect_not_negative("the relative error sigma_c", sigma_c)
+    return random_perturbation(model, sigma=sigma, method="asam", eta=0.0, generator=generator)
+
+
+def expect_weights(model: nn.Module, *, trained: bool) -> None:
+    """Refuse to clip or move weights that are computed anew in each forward; with `trained` where none is trained."""
+    computed = computed_weights(model)
+    if computed:
+        raise OptionError(
+            f"{', '.join(computed)}: the weight is computed anew in every forward, so it can be neither clipped nor "
+            "moved; undo that (remove_weight_norm, remove_parametrizations, prune.remove)"
+        )
+    if trained and not any(weight.requires_grad for weight in crossbar_weights(model).values()):
+        raise OptionError("clipping acts on convolution and linear weights, and none of the network's is trained")
+
+
+def _weights(model: nn.Module, *, frozen: bool = True) -> list[Tensor]:
+    found = [weight for weight in crossbar_weights(model).values() if weight.numel()]
+    weights = [weight.detach() for weight in found if frozen or weight.requires_grad]
+    if not found:
+        raise OptionError(f"{type(model).__name__} has no convolution or linear weights to clip or to perturb")
+    return weights
+
+
+@torch.no_grad()
+def _normal(weight: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers in the shape of a weight, float32."""
+    _expect_same_device(generator, weight)
+    return torch.empty(weight.shape, dtype=torch.float32, device=weight.device).normal_(generator=generator)
+
+
+def _expect_same_device(generator: torch.Generator, weight: Tensor) -> None:
+    if not isinstance(generator, torch.Generator):
+        raise OptionError(f"generator: expected a torch.Generator, got {generator!r}")
+    if generator.device.type != weight.device.type:
+        raise OptionError(
+            f"the random generator is on {generator.device} but the weights are on {weight.device}; "
+            f"make it with torch.Generator(device={str(weight.device)!r})"
+        )
+
+
+def _expect_positive(what: str, value: float) -> None:
+    if not (isinstance(value, Real) and 0 < value < math.inf):
+        raise OptionError(f"{what}: expected a finite number above 0, got {value!r}")
+
+
+def _expect_not_negative(what: str, value: float | None) -> float:
+    if not (isinstance(value, Real) and 0 <= value < math.inf):
+        raise OptionError(f"{what}: expected a finite number >= 0, got {value!r}")
+    return value
