@@ -32,6 +32,10 @@ class PlanError(AnalogSamsonError):
     """A model has layers that cannot be put on analog tiles."""
 
 
+class ConversionError(AnalogSamsonError):
+    """A network uses a weight on a crossbar in a way that has no crossbar form."""
+
+
 class RunError(AnalogSamsonError):
     """A run folder cannot be written, read or resumed."""
 

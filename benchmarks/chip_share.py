@@ -18,8 +18,10 @@ from typing import Any
 
 import torch
 
-from analog_samson.chip.convert import convert
+from analog_samson.chip.convert import mount
 from analog_samson.chip.fold import foldable, folded
+from analog_samson.chip.network import CrossbarNetwork
+from analog_samson.crossbar.plan import plan_conversion
 from analog_samson.models.build import build_model
 from analog_samson.presets.search import load_preset
 from analog_samson.runtime.allocation import keep_freed_memory
@@ -38,12 +40,13 @@ def timed(run: Callable[[], object]) -> float:
 def measure(name: str, shape: tuple[int, ...], rounds: int) -> dict[str, Any]:
     model = build_model(name).eval()
     x = torch.randn(shape).to(memory_format=torch.channels_last)
-    analog: Any = convert(model, load_preset("pcm_nandakumar_2019")).eval()
-    pairs = foldable(model, [(x[:1], x[:1])])
+    analog = mount(model, plan_conversion(model, load_preset("pcm_nandakumar_2019")))
+    assert isinstance(analog, CrossbarNetwork)
+    pairs = foldable(model, x[:1])
 
     def forward() -> None:
         with torch.no_grad(), folded(analog, pairs):
-            analog(x)
+            analog.network(x)
 
     steps = {
         "program": analog.program_analog_weights,

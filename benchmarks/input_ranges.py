@@ -48,9 +48,9 @@ def fixed_quantile(quantile: float) -> Callable[..., dict[str, InputRange]]:
     """Ranges at one quantile of the absolute inputs of every layer."""
 
     def choose(model: nn.Module, calibration: Batches, exclude: Sequence[str]) -> dict[str, InputRange]:
-        layers = {path: find_layer(model, path) for path in crossbar_paths(model, exclude)}
-        samples = {path: InputSample(layer, seed=SEED, path=path) for path, layer in layers.items()}
-        watch_inputs(model, {layer: samples[path].add for path, layer in layers.items()}, calibration)
+        weights = {path: find_layer(model, path).get_parameter("weight") for path in crossbar_paths(model, exclude)}
+        samples = {path: InputSample(weight, seed=SEED, path=path) for path, weight in weights.items()}
+        watch_inputs(model, {weight: samples[path].add for path, weight in weights.items()}, calibration)
         found = {path: candidate_ranges(sample, (quantile,)) for path, sample in samples.items()}
         return {path: InputRange(ranges[quantile], quantile) for path, ranges in found.items() if ranges}
 

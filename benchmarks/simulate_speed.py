@@ -25,6 +25,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,9 +35,11 @@ from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.simulator.configs import TorchInferenceRPUConfig
 from torch import Tensor, nn
 
-from analog_samson.chip.convert import convert
+from analog_samson.chip.convert import convert, mount
 from analog_samson.chip.fold import Pairs, foldable, folded
+from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.chip.rpu import rpu_config
+from analog_samson.crossbar.plan import plan_conversion
 from analog_samson.models.build import build_model
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
@@ -70,11 +73,19 @@ def aged(analog: Any) -> Any:
 
 
 def run_on(
-    model: nn.Module, x: Tensor, *, bf16: bool = False, pairs: Pairs = MappingProxyType({})
+    model: nn.Module | CrossbarNetwork, x: Tensor, *, bf16: bool = False, pairs: Pairs = MappingProxyType({})
 ) -> Callable[[], Tensor]:
+    """A forward of a network, of one on tiles with the batch norm of `pairs` folded."""
+
     def forward() -> Tensor:
-        with torch.no_grad(), folded(model, pairs), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            return model(x)
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            network = model
+            if isinstance(model, CrossbarNetwork):
+                stack.enter_context(folded(model, pairs))
+                network = model.network
+            stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=bf16))
+            return network(x)
 
     return forward
 
@@ -107,9 +118,11 @@ def contenders(model: nn.Module, x: Tensor, *, aihwkit: bool) -> dict[tuple[str,
     bf16 = not bfloat16_is_emulated(torch.device("cpu"))
     if bf16:
         runs["digital", "bf16 channels_last"] = run_on(digital, last, bf16=True)
-    pairs = foldable(model, [(x[:1], x[:1])])
+    pairs = foldable(model, x[:1])
     for name, preset in hardware().items():
-        ours = aged(convert(model, preset))
+        ours = mount(model, plan_conversion(model, preset))
+        aged(ours.network)
+        assert isinstance(ours, CrossbarNetwork)
         runs[name, "analog-samson fp32"] = run_on(ours, last, pairs=pairs)
         if bf16 and preset.periphery.model == "perfect":
             runs[name, "analog-samson bf16"] = run_on(ours, last, bf16=True, pairs=pairs)

@@ -16,11 +16,11 @@ from torch.nn import functional
 
 from analog_samson import rng, simulate_drift
 from analog_samson.chip.convert import convert
-from analog_samson.chip.im2col import pick_windows, split_windows
 from analog_samson.chip.input_ranges import QUANTILES, InputRange, choose_input_ranges, set_input_ranges
 from analog_samson.chip.input_sample import InputSample, watch_inputs
-from analog_samson.chip.state import tile_grid
+from analog_samson.chip.matrix import matrices_of
 from analog_samson.crossbar.coverage import CoverageWarning
+from analog_samson.crossbar.im2col import pick_windows, split_windows
 from analog_samson.errors import DataError, InputRangeWarning, OptionError, RunError
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
@@ -102,7 +102,7 @@ def test_layer_that_meets_zeros_only_keeps_its_range_and_gives_numbers(method):
     assert list(ranges) == ["first"]
     analog = convert(model, RASCH)
     set_input_ranges(analog, {path: one.value for path, one in ranges.items()})
-    tiles = [tile for row in tile_grid(analog.second.analog_module) for tile in row]
+    tiles = matrices_of(analog)["second"].tiles
     assert [tile.input_range.item() for tile in tiles] == [MULTIPLE]
     assert analog(torch.randn(3, 8)).isfinite().all()
 
@@ -208,8 +208,8 @@ def test_tied_layer_counts_the_inputs_of_all_its_uses():
     ranges = choose_input_ranges(model, DAC_ONLY, [(x, x)], seed=0)
     with torch.no_grad():
         both_uses = torch.cat([x, model.first(x).relu()])
-    sample = InputSample(model.first, seed=0, path="first")
-    watch_inputs(model, {model.first: sample.add}, [(x, x)])
+    sample = InputSample(model.first.weight, seed=0, path="first")
+    watch_inputs(model, {model.first.weight: sample.add}, [(x, x)])
     assert list(ranges) == ["first", "head"]
     assert (len(sample.vectors), sample.largest) == (40, both_uses.abs().max().item())
 
@@ -220,8 +220,8 @@ def test_tied_layer_counts_the_inputs_of_all_its_uses():
 def test_picked_windows_are_those_of_the_whole_map():
     for kernel, stride, padding, dilation in product((1, 3), (1, 2), (0, 2), (1, 2)):
         x = torch.randn(3, 4, 9, 7)
-        geometry = [(kernel, 2), (stride, 1), (padding, 1), (dilation, 1)]
-        every = split_windows(x, *geometry, blocks=2).flatten(0, 2).flatten(1)
+        geometry = [(kernel, 2), (stride, 1), [(padding, padding), (1, 0)], (dilation, 1)]
+        every = split_windows(x, *geometry, groups=2).flatten(0, 2).flatten(1)
         places = torch.randperm(len(every))[:11]
         assert torch.equal(pick_windows(x, places, *geometry), every[places])
 
@@ -231,15 +231,15 @@ def test_sample_is_bounded_and_does_not_depend_on_batch_sizes():
     x = torch.randn(40, 3, 202)
     samples = []
     for size in (40, 7):
-        sample = InputSample(layer, seed=0, path="layer")
-        for part in x.split(size):
-            sample.add(part)
+        sample = InputSample(layer.weight, seed=0, path="layer")
+        watch_inputs(layer, {layer.weight: sample.add}, [(part, None) for part in x.split(size)])
         samples.append(sample)
     assert samples[0].vectors.shape == (4096, 9)
     assert torch.equal(samples[0].vectors, samples[1].vectors)
     assert samples[0].largest == x.abs().max().item()
-    wide = InputSample(nn.Linear(2**14, 1), seed=0, path="wide")
-    wide.add(torch.zeros(100, 2**14))
+    layer = nn.Linear(2**14, 1)
+    wide = InputSample(layer.weight, seed=0, path="wide")
+    watch_inputs(layer, {layer.weight: wide.add}, [(torch.zeros(100, 2**14), None)])
     assert len(wide.vectors) == 64
 
 

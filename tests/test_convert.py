@@ -8,10 +8,10 @@ from torch import nn
 
 from analog_samson import rng
 from analog_samson.chip.convert import convert
-from analog_samson.chip.layers import LAYERS
-from analog_samson.chip.state import stored_weight
+from analog_samson.chip.matrix import matrices_of
 from analog_samson.chip.weight_error import weight_error
 from analog_samson.crossbar.plan import crossbar_paths, plan_conversion
+from analog_samson.crossbar.registry import RULES
 from analog_samson.errors import ModelError, OptionError, PlanError
 from analog_samson.presets.search import load_preset
 from analog_samson.sharpness.measure import measure_sharpness
@@ -64,7 +64,7 @@ def test_engines_when_programmed_by_one_stream_agree(time, images):
     assert (outputs[0] - outputs[1]).abs().max() <= 1e-4 * outputs[1].abs().max()
 
 
-@pytest.mark.parametrize("layer_type", list(LAYERS), ids=lambda layer_type: layer_type.__name__)
+@pytest.mark.parametrize("layer_type", list(RULES), ids=lambda layer_type: layer_type.__name__)
 def test_layers_when_row_limited_multiply_by_the_tiles_weights(layer_type):
     """Each layer type alone, its rows split over tiles, against the layer with the stored weights put back."""
     preset = PCM.model_copy(update={"tile": PCM.tile.model_copy(update={"max_rows": 7, "max_columns": 2})})
@@ -82,11 +82,8 @@ def test_layers_when_row_limited_multiply_by_the_tiles_weights(layer_type):
         analog.drift_analog_weights(YEAR)
     output = analog(x)
     assert not torch.allclose(output, digital(x), rtol=1e-2)
-    digital.weight.copy_(stored_weight(analog.analog_module).view_as(digital.weight))
+    digital.weight.copy_(matrices_of(analog)["(model)"].values())
     torch.testing.assert_close(output, digital(x))
-    analog.fast = False
-    if layer_type not in (nn.Conv1d, nn.Conv3d):  # aihwkit runs these on its compiled tile only
-        torch.testing.assert_close(output, analog(x), rtol=1e-4, atol=1e-5)
 
 
 def test_convert_when_layer_is_tied_programs_it_once():
@@ -117,12 +114,13 @@ def test_convert_when_transformer_layer_runs_in_eval_mode():
     model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2).eval()
     x = torch.randn(2, 5, 8)
     analog = convert(model, IDEAL)
-    assert len(list(analog.analog_layers())) == 4
+    assert len(matrices_of(analog)) == 4
     torch.testing.assert_close(analog(x), model(x), rtol=1e-4, atol=1e-5)
 
 
-def test_convert_when_model_is_one_layer_gives_an_analog_layer():
-    assert isinstance(convert(nn.Linear(3, 2), IDEAL), AnalogLinear)
+def test_convert_when_model_is_one_layer_keeps_its_type_and_engine_aihwkit_gives_its_own():
+    assert type(convert(nn.Linear(3, 2), IDEAL)) is nn.Linear
+    assert isinstance(convert(nn.Linear(3, 2), IDEAL, engine="aihwkit"), AnalogLinear)
 
 
 def test_convert_when_excluded_stays_digital():
@@ -152,11 +150,29 @@ def test_convert_when_engine_is_unknown_names_the_engines():
 @pytest.mark.parametrize("layer", [nn.Conv1d(3, 2, 3), nn.Conv3d(3, 2, 2, groups=1)], ids=["1d", "3d"])
 def test_convert_when_aihwkit_cannot_divide_the_layer_says_so(layer):
     model, limited = nn.Sequential(nn.Linear(4, 4), layer), load_preset("pcm_rasch_2023")
-    with pytest.raises(PlanError, match=r'1: a Conv[13]d\n  use engine "fast", or exclude them'):
+    with pytest.raises(PlanError, match=r'use engine "fast": 1 problem\n  1 \(Conv[13]d\): aihwkit cannot divide it'):
         convert(model, limited, engine="aihwkit")
     convert(model, limited, engine="aihwkit", exclude=["1"])
     convert(model, limited)
     convert(model, IDEAL, engine="aihwkit")
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), "circular"),
+        (nn.Conv2d(2, 2, 4, padding="same"), "even kernel"),
+        (nn.Conv1d(2, 2, 3, dilation=2), "dilation"),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), "computed anew"),
+        (type("Mine", (nn.Linear,), {})(2, 2), "Linear, Conv1d, Conv2d, Conv3d only"),
+    ],
+)
+def test_convert_when_aihwkit_has_no_such_layer_says_why_and_engine_fast_takes_it(layer, words):
+    model = nn.Sequential(layer, nn.Linear(1, 1))
+    with pytest.raises(PlanError, match='use engine "fast"') as caught:
+        convert(model, IDEAL, engine="aihwkit")
+    assert words in str(caught.value).splitlines()[1]
+    convert(model, IDEAL)
 
 
 def test_convert_when_plan_and_exclusions_are_given_is_refused():
@@ -253,7 +269,7 @@ def test_layer_without_inputs_or_outputs_stays_digital_and_is_named():
     row = next(row for row in plan_conversion(model, IDEAL).rows if row.path == "no_inputs")
     assert (row.action, row.reason) == ("digital", "has no weights: no inputs or no outputs")
     analog = convert(model, IDEAL)
-    assert [path for path, _ in analog.named_analog_layers()] == ["whole"]
+    assert list(matrices_of(analog)) == ["whole"]
     assert torch.allclose(analog(x), model(x), atol=1e-6)
 
 

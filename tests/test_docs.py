@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import analog_samson
-from analog_samson.chip.layers import LAYERS
 from analog_samson.crossbar.registry import RULES
+from analog_samson.crossbar.uses import USES
 from analog_samson.models.registry import MODELS
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty current folder; what code there enters in tables, imports or draws is taken back."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    tables = (MODELS, RULES, LAYERS)
+    tables = (MODELS, RULES, USES)
     kept, modules = [dict(table) for table in tables], set(sys.modules)
     with torch.random.fork_rng(devices=[]):
         yield tmp_path
@@ -115,14 +115,14 @@ def test_public_name_is_in_the_reference(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("comparison.Comparison", "comparison.compare_runs"),
-        *("report.lifetime.lifetimes", "report.yields.yield_at", "report.explanation.read_explanation"),
+        *("simulation.comparison.Comparison", "simulation.comparison.compare_runs"),
+        *("analysis.lifetime.lifetimes", "analysis.yields.yield_at", "analysis.error_budget.read_explanation"),
     ],
 )
 def test_function_that_answers_is_in_the_reference_and_used_on_it(name: str) -> None:
     text = (DOCS / "reference.md").read_text()
     assert re.search(rf"^\.\. auto(class|function):: analog_samson\.{re.escape(name)}$", text, re.M)
-    if name != "comparison.Comparison":
+    if name != "simulation.comparison.Comparison":
         assert re.search(rf"{name.rsplit('.', 1)[1]}\(", text), "an example calls it"
 
 

@@ -9,7 +9,6 @@ from torch import nn
 
 from analog_samson import rng
 from analog_samson.chip.convert import convert
-from analog_samson.chip.state import stored_weight
 from analog_samson.crossbar.plan import crossbar_paths
 from analog_samson.errors import DataError, OptionError, PlanError
 from analog_samson.presets.search import load_preset
@@ -103,7 +102,7 @@ def test_drift_when_two_models_share_a_seed_meets_the_same_devices():
         analog = convert(nn.Sequential(body, nn.Linear(5, outputs)), PCM)
         with rng.stream(0, "program", 0):
             analog.program_analog_weights()
-        weights.append(stored_weight(analog[0].analog_module))
+        weights.append(analog[0].weight.clone())
     assert torch.equal(*weights)
 
 
@@ -263,13 +262,14 @@ def test_sweep_when_layers_share_a_parameter_each_has_devices_of_its_own():
     assert all(layer.weight is kept for layer in model)
 
 
-def test_sweep_when_a_layer_is_unknown_or_none_is_analog_says_so_in_place_of_a_perfect_score(data):
+def test_sweep_moves_the_weights_of_subclasses_and_refuses_a_network_without_weights(data):
     class Mine(nn.Linear):
         pass
 
-    options = {"sigmas": (0.3,), "instances": 1, "seed": 0}
-    with pytest.raises(PlanError, match=r"0 \(Mine\): a subclass of Linear may compute something else"):
-        sweep_conductance_noise(nn.Sequential(Mine(4, 2)), data, **options)
+    options = {"sigmas": (0.0, 0.3), "instances": 1, "seed": 0}
+    found = sweep_conductance_noise(nn.Sequential(Mine(4, 2)), data, **options)
+    clean, noisy = (record.value for record in found.records if record.metric == "loss")
+    assert clean != noisy
     with pytest.raises(PlanError, match="no layer that goes on a crossbar"):
         sweep_conductance_noise(nn.Sequential(nn.BatchNorm1d(4)), data, **options)
 

@@ -24,7 +24,7 @@ from torch import nn
 from analog_samson import rng
 from analog_samson.chip.convert import convert
 from analog_samson.chip.product import one_hot_product, vector_product
-from analog_samson.chip.state import tile_grid
+from analog_samson.crossbar import operator
 from analog_samson.presets.search import load_preset
 
 RASCH = load_preset("pcm_rasch_2023")
@@ -88,7 +88,7 @@ def build_pair(layer, periphery, *, max_rows=0, max_columns=0, input_range=1.0):
         analog = convert(layer, preset, engine=engine)
         with rng.stream(0, "chip"):
             analog.program_analog_weights()
-        for tile in (tile for row in tile_grid(analog.analog_module) for tile in row):
+        for tile in analog.analog_tiles():
             tile.set_input_range(input_range)
         pair.append(analog)
     return pair
@@ -102,7 +102,7 @@ def make(name, seed=0):
 
 def lsb(analog, periphery):
     """The largest change that one step of DAC or ADC can make in an output."""
-    tiles = [tile for row in tile_grid(analog.analog_module) for tile in row]
+    tiles = list(analog.analog_tiles())
     scale = max(float(tile.get_scales().max()) for tile in tiles)
     bits = OFF | periphery
     steps = [2 / (2 ** bits["dac_bits"] - 2) if bits["dac_bits"] else 0.0]
@@ -143,7 +143,7 @@ def test_split_layer_equals_the_compiled_tiles(management, limits, layer_name):
 def test_reading_for_compensation_equals_the_products_with_one_hot_vectors(option):
     layer, _ = make("linear")
     ours, _ = build_pair(layer, DETERMINISTIC[option])
-    tile = tile_grid(ours.analog_module)[0][0]
+    tile = next(ours.analog_tiles())
     weight, io = tile.tile.weight, tile.rpu_config.forward
     expected = vector_product(weight, torch.eye(weight.shape[1]), io)
     torch.testing.assert_close(one_hot_product(weight, io), expected, rtol=0, atol=1e-6)
@@ -172,7 +172,7 @@ COPIES = 40  # at least; fewer ranks cannot reach RARE
 
 def numbers_a_sample(layer, periphery, outputs):
     """How many numbers of its table the compiled tile takes for one sample."""
-    tile, options = tile_grid(layer.analog_module)[0][0], OFF | periphery
+    tile, options = next(layer.analog_tiles()), OFF | periphery
     vectors = outputs // tile.out_size * getattr(layer, "blocks", 1)
     a_vector = tile.out_size * (1 + (options["read_noise"] > 0)) + tile.in_size * (options["input_noise"] > 0)
     return vectors * a_vector
@@ -268,13 +268,13 @@ def test_input_noise_makes_outputs_of_one_vector_covary_as_on_the_compiled_tile(
 def test_converters_are_computed_without_tf32_which_is_put_back(monkeypatch):
     layer, x = make("conv2d")
     ours, _ = build_pair(layer, RANDOM["everything"])
-    seen, multiply = [], ours.convolve
+    seen, convolve = [], torch.conv2d
 
-    def watched(*arguments, **options):
-        seen.append((torch.backends.cudnn.conv.fp32_precision, arguments[0].dtype))
-        return multiply(*arguments, **options)
+    def watched(x, *arguments):
+        seen.append((torch.backends.cudnn.conv.fp32_precision, x.dtype))
+        return convolve(x, *arguments)
 
-    monkeypatch.setattr(ours, "convolve", watched)
+    monkeypatch.setitem(operator._CONVOLVE, 2, watched)
     before = torch.backends.cudnn.allow_tf32
     with torch.autocast("cpu", torch.bfloat16):
         ours(x)

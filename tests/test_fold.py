@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analog_samson import rng
-from analog_samson.chip.convert import convert
+from analog_samson import plan_conversion, rng
+from analog_samson.chip.convert import mount
 from analog_samson.chip.fold import affine_of, foldable, folded
 from analog_samson.chip.input_ranges import choose_input_ranges, needs_calibration, set_input_ranges
+from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.models.build import build_model
 from analog_samson.presets import load_preset
 from analog_samson.presets.schema import Preset
@@ -107,11 +108,11 @@ class _Unrecordable(nn.Module):
         return y.flatten(1) if float(y.mean()) > -1e9 else -y.flatten(1)
 
 
-def aged(model: nn.Module, preset: Preset, data: list[tuple[Tensor, Tensor]]) -> nn.Module:
-    analog = convert(model, preset)
+def aged(model: nn.Module, preset: Preset, data: list[tuple[Tensor, Tensor]]) -> CrossbarNetwork:
+    analog = mount(model, plan_conversion(model, preset))
     if needs_calibration(preset):
         ranges = choose_input_ranges(model, preset, data, seed=0)
-        set_input_ranges(analog, {path: chosen.value for path, chosen in ranges.items()})
+        set_input_ranges(analog.network, {path: chosen.value for path, chosen in ranges.items()})
     with rng.stream(0, "chip"):
         analog.program_analog_weights()
         analog.drift_analog_weights(3600.0)
@@ -119,23 +120,23 @@ def aged(model: nn.Module, preset: Preset, data: list[tuple[Tensor, Tensor]]) ->
 
 
 @torch.no_grad()
-def output(model: nn.Module, x: Tensor) -> Tensor:
+def output(analog: CrossbarNetwork, x: Tensor) -> Tensor:
     with rng.stream(1, "read"):
-        return model(x)
+        return analog.network(x)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_foldable_finds_every_convolution_that_only_its_batch_norm_reads(name):
     count, size = NETWORKS[name]
     model = randomized(build_model(name, num_classes=10, in_channels=3))
-    pairs = foldable(model, batches(size))
+    pairs = foldable(model, batches(size)[0][0][:2])
     assert len(pairs) == count
     assert all(isinstance(model.get_submodule(norm), nn.BatchNorm2d) for norm in pairs.values())
 
 
 @pytest.mark.parametrize("kind", [_Shortcut, _Shared, _Disguised, _Unrecordable])
 def test_foldable_leaves_alone_what_it_cannot_prove(kind):
-    assert foldable(randomized(kind()), batches(8)) == {}
+    assert foldable(randomized(kind()), batches(8)[0][0][:2]) == {}
 
 
 @pytest.mark.parametrize("hardware", HARDWARE)
@@ -151,11 +152,11 @@ def test_foldable_leaves_alone_what_it_cannot_prove(kind):
 def test_folded_gives_the_outputs_of_the_two_steps(layers, hardware):
     model, data = net(*copy.deepcopy(layers), nn.Flatten())
     analog, x = aged(model, load_preset(hardware), data), data[0][0]
-    expected, pairs = output(analog, x), foldable(model, data)
+    expected, pairs = output(analog, x), foldable(model, data[0][0][:2])
     assert len(pairs) == len(layers) // 2
     with folded(analog, pairs):
         got = output(analog, x)
-        assert not any(isinstance(module, nn.BatchNorm2d) for module in analog.modules())
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in analog.network.modules())
     apart = (got - expected).abs() > 1e-5 * expected.abs().max()
     # A second layer's converter may meet a value that rounding puts on the other side of one of its steps.
     assert apart.float().mean() <= (0.01 if len(layers) > 2 and hardware == "pcm_rasch_2023" else 0)
@@ -165,12 +166,12 @@ def test_folded_gives_the_outputs_of_the_two_steps(layers, hardware):
 def test_folded_layer_with_two_names_is_gone_under_both():
     model, data = randomized(_TwoNames()), batches(8)
     analog, x = aged(model, load_preset("ideal"), data), data[0][0]
-    expected, pairs = output(analog, x), foldable(model, data)
+    expected, pairs = output(analog, x), foldable(model, data[0][0][:2])
     assert len(pairs) == 1
     with folded(analog, pairs):
         torch.testing.assert_close(output(analog, x), expected)
     assert torch.equal(output(analog, x), expected)
-    assert analog.norm is analog.body[1]
+    assert analog.network.norm is analog.network.body[1]
 
 
 class _Reader(nn.Module):
@@ -193,21 +194,21 @@ def test_folded_layer_can_still_be_read():
     expected = output(analog, x)
     with folded(analog, {"conv": "norm"}):
         torch.testing.assert_close(output(analog, x), expected)
-        names = [*analog.state_dict()]
+        names = [*analog.network.state_dict()]
         assert not any("norm" in name for name in names)
     assert torch.equal(output(analog, x), expected)
 
 
 def test_simulate_drift_of_a_network_that_reads_its_batch_norm():
     model, data = randomized(_Reader()), [(x, y % 4) for x, y in batches(8)]
-    assert foldable(model, data) == {"conv": "norm"}
+    assert foldable(model, data[0][0][:2]) == {"conv": "norm"}
     assert simulate_drift(model, load_preset("ideal"), data, times=[1.0], instances=1, seed=0).records
 
 
 def test_folded_takes_the_statistics_of_the_moment():
     model, data = net(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
-    analog, pairs = aged(model, load_preset("ideal"), data), foldable(model, data)
-    analog.get_submodule("1").running_mean.add_(1.0)
+    analog, pairs = aged(model, load_preset("ideal"), data), foldable(model, data[0][0][:2])
+    analog.network.get_submodule("1").running_mean.add_(1.0)
     expected = output(analog, data[0][0])
     with folded(analog, pairs):
         torch.testing.assert_close(output(analog, data[0][0]), expected)
@@ -215,19 +216,19 @@ def test_folded_takes_the_statistics_of_the_moment():
 
 def test_folded_restores_after_an_error():
     model, data = net(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
-    analog, pairs = aged(model, load_preset("ideal"), data), foldable(model, data)
+    analog, pairs = aged(model, load_preset("ideal"), data), foldable(model, data[0][0][:2])
     with pytest.raises(KeyboardInterrupt), folded(analog, pairs):
         raise KeyboardInterrupt
-    assert isinstance(analog.get_submodule("1"), nn.BatchNorm2d)
-    assert analog.get_submodule("0").after is None
+    assert isinstance(analog.network.get_submodule("1"), nn.BatchNorm2d)
+    assert analog.matrices["0"].after is None
 
 
 def test_folded_leaves_a_layer_in_train_mode_alone():
     model, data = net(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
-    analog, pairs = aged(model, load_preset("ideal"), data), foldable(model, data)
-    analog.get_submodule("1").train()
+    analog, pairs = aged(model, load_preset("ideal"), data), foldable(model, data[0][0][:2])
+    analog.network.get_submodule("1").train()
     with folded(analog, pairs):
-        assert isinstance(analog.get_submodule("1"), nn.BatchNorm2d)
+        assert isinstance(analog.network.get_submodule("1"), nn.BatchNorm2d)
 
 
 def test_affine_of_is_the_layer_in_eval_mode():
@@ -242,10 +243,10 @@ def test_simulate_drift_folds_and_agrees_with_the_layers_one_by_one(adabs, monke
     model = randomized(build_model("resnet20", num_classes=10, in_channels=3))
     data = batches(32)
     seen: list[int] = []
-    monkeypatch.setattr("analog_samson.simulation.drift.folded", lambda analog, pairs: _counting(analog, pairs, seen))
+    monkeypatch.setattr("analog_samson.simulation.device.folded", lambda analog, pairs: _counting(analog, pairs, seen))
     run = {"times": [1.0], "instances": 1, "seed": 0, "adabs": adabs, "calibration": data}
     fast = simulate_drift(model, load_preset("pcm_nandakumar_2019"), data, **run)
-    monkeypatch.setattr("analog_samson.simulation.drift.foldable", lambda model, data: {})
+    monkeypatch.setattr("analog_samson.simulation.device.foldable", lambda model, sample: {})
     plain = simulate_drift(model, load_preset("pcm_nandakumar_2019"), data, **run)
     assert max(seen) == 19
     assert [r.value for r in fast.records] == pytest.approx([r.value for r in plain.records], rel=1e-4)

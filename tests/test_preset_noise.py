@@ -9,7 +9,7 @@ from torch import nn
 from analog_samson import rng
 from analog_samson.chip.convert import convert
 from analog_samson.chip.device import changes_weights, weight_on_chip
-from analog_samson.chip.state import stored_weight
+from analog_samson.chip.matrix import matrices_of
 from analog_samson.errors import OptionError
 from analog_samson.presets import list_presets, load_preset
 from analog_samson.training.weight_noise import preset_noise
@@ -37,7 +37,7 @@ def on_tiles(weight: torch.Tensor, preset, seconds: float) -> torch.Tensor:
             analog.program_analog_weights()
             if seconds:
                 analog.drift_analog_weights(seconds)
-        chips.append(stored_weight(analog.analog_module).clone())
+        chips.append(matrices_of(analog)["(model)"].values())
     return torch.stack(chips)
 
 

@@ -97,6 +97,14 @@ def restored_statistics(model: nn.Module) -> Iterator[None]:
         _load(model, saved)
 
 
+@contextmanager
+def adapted_statistics(model: nn.Module, batches: Iterable[Any]) -> Iterator[None]:
+    """Within, running statistics are those of the weights as they are now (`adapt_batchnorm`); after, as before."""
+    with restored_statistics(model):
+        adapt_batchnorm(model, batches)
+        yield
+
+
 def adapt_batchnorm(model: nn.Module, batches: Iterable[Any], *, momentum: float | None = None) -> Adaptation:
     """AdaBS: recompute the running mean and variance with the weights as they are now (paper, section 6.1).
 

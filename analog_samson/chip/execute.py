@@ -6,7 +6,6 @@ rows (`static`). Otherwise every vector is made and sent through the tile.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,29 +16,18 @@ from analog_samson.chip.product import is_static, vector_product
 from analog_samson.chip.scaling import Affine, fold_bias
 from analog_samson.chip.state import output_scale, stored_weight, tile_grid
 from analog_samson.chip.static import prepare_static
+from analog_samson.crossbar.operator import Operator
 from analog_samson.runtime.devices import full_precision
 
 _CPU_CHUNK = 2**18  # numbers of the input handled at a time, so that what a step writes is in cache for the next
 
 
-@dataclass(frozen=True)
-class Operator:
-    """A layer's linear map. multiply: (x, weight (out, rows), bias, blocks) -> y with channels in dimension 1.
+def execute(
+    module: Any, x: Tensor, operator: Operator, bias: Tensor | None = None, after: Affine | None = None
+) -> Tensor:
+    """The output of a weight's tiles for x (N, C, ...); noise is drawn from torch's stream.
 
-    windows: (N, C, ...) -> (N, positions..., blocks, rows). blocks: groups, each on rows and columns of its own.
-    positions: kernel positions a channel.
-    """
-
-    multiply: Callable[..., Tensor]
-    windows: Callable[[Tensor], Tensor]
-    blocks: int
-    positions: int
-
-
-def execute(module: Any, x: Tensor, operator: Operator, after: Affine | None = None) -> Tensor:
-    """The output of a layer's ``analog_module`` for x (N, C, ...); noise is drawn from torch's stream.
-
-    after: applied to the output with the digital scale and bias, at no cost.
+    module: aihwkit's tile, or array of tiles. after: applied to the output with the digital scale and bias, at no cost.
     Several tiles along the rows are added after their own converters, several along the columns stand side by side.
     Under autocast, products of perfect converters run in the lower precision; everything else stays in float32.
     """
@@ -47,14 +35,16 @@ def execute(module: Any, x: Tensor, operator: Operator, after: Affine | None = N
     if io.is_perfect:
         weight = stored_weight(module)
         scaled = weight if after is None else weight * after.gain[:, None]
-        return operator.multiply(x, scaled, fold_bias(module.bias, after), operator.blocks)
+        return operator.multiply(x, scaled, fold_bias(bias, after), operator.groups)
     with full_precision(), torch.autocast(x.device.type, enabled=False):  # codes of converters need all digits
-        return _execute_converters(module, x.float(), operator, io, after)
+        return _execute_converters(module, x.float(), operator, io, bias, after)
 
 
-def _execute_converters(module: Any, x: Tensor, operator: Operator, io: Any, after: Affine | None) -> Tensor:
+def _execute_converters(
+    module: Any, x: Tensor, operator: Operator, io: Any, bias: Tensor | None, after: Affine | None
+) -> Tensor:
     products = _prepare(module, x.shape[1], operator, io)
-    gain, bias = None if after is None else after.gain, fold_bias(module.bias, after)
+    gain, bias = None if after is None else after.gain, fold_bias(bias, after)
     output: Tensor | None = None
     for begin, part in _chunks(x):
         result = _add_up(products, part, gain, bias)
@@ -75,7 +65,7 @@ def _prepare(module: Any, channels: int, operator: Operator, io: Any) -> list[li
     prepare = prepare_static if is_static(io) else _prepare_windowed
     products, start = [], 0
     for row in tile_grid(module):
-        shared = zip(row, shares([tile.out_size for tile in row], operator.blocks), strict=True)
+        shared = zip(row, shares([tile.out_size for tile in row], operator.groups), strict=True)
         products.append([prepare(tile, start, share, channels, operator, io) for tile, share in shared])
         start += row[0].in_size
     return products

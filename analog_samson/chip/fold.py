@@ -6,35 +6,39 @@ over the activations less. Where statistics are being recomputed (AdaBS) the lay
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from analog_samson.chip.layers import CrossbarConv
+from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.chip.scaling import Affine
 
 Pairs = Mapping[str, str]  # path of a convolution -> path of the batch-norm layer behind it
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_FEW = 2  # samples on which the graph is compared with the model
 
 
 @torch.no_grad()
-def foldable(model: nn.Module, data: Iterable[tuple[Tensor, Tensor]]) -> Pairs:
+def foldable(model: nn.Module, sample: Any) -> Pairs:
     """The convolutions of `model`, in eval mode, whose output goes into one batch-norm layer and nowhere else.
 
-    Read off the graph that torch.fx records. Where the model cannot be recorded, or the graph does not repeat its
-    output on the first samples of `data` bit for bit, nothing is foldable. `model` is not changed.
+    Read off the graph that torch.fx records. Where the model cannot be recorded, or the graph does not repeat the
+    model's output bit for bit, nothing is foldable. `model` is not changed.
+
+    Args:
+        model: The digital network.
+        sample: A few inputs of the network.
     """
     modes = {module: module.training for module in model.modules()}
     try:
         model.eval()
         graph = fx.symbolic_trace(model)
-        x = next(x for x, _ in data)[:_FEW]
-        return _pairs(graph) if torch.equal(graph(x), model(x)) else {}
+        output, expected = graph(sample), model(sample)
+        same = isinstance(expected, Tensor) and torch.equal(output, expected)
+        return _pairs(graph) if same else {}
     except Exception:  # a model may do to a symbolic value whatever fails; then it runs as it is written
         return {}
     finally:
@@ -43,25 +47,27 @@ def foldable(model: nn.Module, data: Iterable[tuple[Tensor, Tensor]]) -> Pairs:
 
 
 @contextmanager
-def folded(analog: nn.Module, pairs: Pairs) -> Iterator[None]:
+def folded(crossbar: CrossbarNetwork, pairs: Pairs) -> Iterator[None]:
     """Within, the batch-norm layers of `pairs` are gone and their convolutions do their work; then all is as before.
 
-    Takes the statistics as they are on entry. Layers without statistics, or in train mode, are left alone.
+    Takes the statistics as they are on entry. Layers that stayed digital, that share their weight, or whose norm is in
+    train mode or without statistics, are left alone.
     """
-    taken: list[tuple[CrossbarConv, nn.Module, nn.Module]] = []
+    network: Any = crossbar.network
+    taken: list[tuple[str, Any, nn.Module, nn.Module]] = []
     try:
         for layer_path, norm_path in pairs.items():
-            layer, norm = analog.get_submodule(layer_path), analog.get_submodule(norm_path)
-            if isinstance(layer, CrossbarConv) and layer.fast and _is_constant(norm):
-                layer.after = affine_of(norm)
-                silent = _StandIn(norm)
-                taken.append((layer, norm, silent))
-                _exchange(analog, norm, silent)
+            norm = network.get_submodule(norm_path)
+            if crossbar.is_alone(layer_path) and _is_constant(norm):
+                bias, stand_in = getattr(network.get_submodule(layer_path), "bias", None), _StandIn(norm)
+                taken.append((layer_path, bias, norm, stand_in))
+                crossbar.scale_outputs(layer_path, affine_of(norm), bias)
+                _exchange(network, norm, stand_in)
         yield
     finally:
-        for layer, norm, stand_in in taken:
-            layer.after = None
-            _exchange(analog, stand_in, norm)
+        for layer_path, bias, norm, silent in taken:
+            crossbar.scale_outputs(layer_path, None, bias)
+            _exchange(network, silent, norm)
 
 
 class _StandIn(nn.Identity):

@@ -6,14 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from analog_samson import rng
-from analog_samson.chip.convert import convert
-from analog_samson.chip.execute import Operator, execute
 from analog_samson.chip.input_sample import InputSample, watch_inputs
-from analog_samson.chip.state import program, tile_grid
-from analog_samson.crossbar.plan import ROOT, crossbar_paths, find_layer
+from analog_samson.chip.matrix import TileMatrix, matrices_of
+from analog_samson.chip.rpu import rpu_config
+from analog_samson.chip.tile import crossbar_config
+from analog_samson.crossbar.materialize import with_plain_weights
+from analog_samson.crossbar.operator import matrix_product
+from analog_samson.crossbar.plan import crossbar_paths, find_layer
+from analog_samson.crossbar.uses import Use
 from analog_samson.errors import DataError, OptionError, did_you_mean
 from analog_samson.presets.schema import Converters, Preset
 from analog_samson.runtime.devices import full_precision
@@ -91,40 +93,41 @@ def choose_input_ranges(
     """
     if problem := check_method(method):
         raise OptionError(problem)
-    layers = {path: find_layer(model, path) for path in crossbar_paths(model, exclude)}
+    paths = crossbar_paths(model, exclude)
+    plain = with_plain_weights(model, [find_layer(model, path) for path in paths])
+    weights: dict[str, Tensor] = {}
+    for path in paths:
+        weight = find_layer(plain, path).get_parameter("weight")
+        if all(weight is not other for other in weights.values()):
+            weights[path] = weight
     chosen = _from_deviation if method == STD else _from_output_error
-    ranges = chosen(model, layers, preset, batches or (), seed)
+    ranges = chosen(plain, weights, preset, batches or (), seed)
     if ranges is None:
         raise DataError("calibration: no images reached the layers; give at least one batch")
     return ranges
 
 
-def set_input_ranges(analog: Any, ranges: Mapping[str, float]) -> None:
-    """Set the input range of all tiles of each layer of a converted model, by path; other layers keep theirs."""
-    for path, layer in analog.named_analog_layers():
-        if (path or ROOT) in ranges:
-            _set(layer, ranges[path or ROOT])
-
-
-def _set(layer: Any, value: float) -> None:
-    for tile in (tile for row in tile_grid(layer.analog_module) for tile in row):
-        tile.set_input_range(value)
+def set_input_ranges(network: nn.Module, ranges: Mapping[str, float]) -> None:
+    """Set the input ranges of a converted network's tiles, by layer path; other layers keep theirs."""
+    for path, matrix in matrices_of(network).items():
+        if path in ranges:
+            matrix.set_input_range(ranges[path])
 
 
 def _from_deviation(
-    model: nn.Module, layers: Mapping[str, nn.Module], preset: Preset, batches: Iterable[tuple[Tensor, Any]], _: int
+    model: nn.Module, weights: Mapping[str, Tensor], preset: Preset, batches: Iterable[tuple[Tensor, Any]], _: int
 ) -> dict[str, InputRange] | None:
     assert isinstance(preset.periphery, Converters)
-    moments = {path: torch.zeros(3, dtype=torch.float64) for path in layers}
+    moments = {path: torch.zeros(3, dtype=torch.float64) for path in weights}
 
     def adding(moment: Tensor) -> Any:
-        def add(x: Tensor) -> None:
-            x = x.double()
+        def add(use: Use) -> None:
+            x = use.input.double()
             moment.add_(torch.stack([torch.tensor(x.numel()), x.sum().cpu(), x.square().sum().cpu()]))
 
         return add
 
-    watch_inputs(model, {layer: adding(moments[path]) for path, layer in layers.items()}, batches)
+    watch_inputs(model, {weight: adding(moments[path]) for path, weight in weights.items()}, batches)
     if not any(count for count, _, _ in moments.values()):
         return None
     sizes = {path: _size(*moment.tolist()) for path, moment in moments.items()}
@@ -140,37 +143,34 @@ def _size(count: float, total: float, squares: float) -> float:
 
 
 def _from_output_error(
-    model: nn.Module, layers: Mapping[str, nn.Module], preset: Preset, batches: Iterable[tuple[Tensor, Any]], seed: int
+    model: nn.Module, weights: Mapping[str, Tensor], preset: Preset, batches: Iterable[tuple[Tensor, Any]], seed: int
 ) -> dict[str, InputRange] | None:
-    samples = {path: InputSample(layer, seed=seed, path=path) for path, layer in layers.items()}
-    watch_inputs(model, {layer: samples[path].add for path, layer in layers.items()}, batches)
+    samples = {path: InputSample(weight, seed=seed, path=path) for path, weight in weights.items()}
+    watch_inputs(model, {weight: samples[path].add for path, weight in weights.items()}, batches)
     if not any(len(sample.vectors) for sample in samples.values()):
         return None
-    found = {path: _search(layer, samples.pop(path), preset, seed, path) for path, layer in layers.items()}
+    found = {path: _search(weight, samples.pop(path), preset, seed, path) for path, weight in weights.items()}
     return {path: one for path, one in found.items() if one is not None}
 
 
 @torch.no_grad()
-def _search(layer: Any, sample: InputSample, preset: Preset, seed: int, path: str) -> InputRange | None:
-    """The candidate with the smallest error of the layer's output, the largest one of several."""
+def _search(weight: Tensor, sample: InputSample, preset: Preset, seed: int, path: str) -> InputRange | None:
+    """The candidate with the smallest error of the product with the weight, the largest one of several."""
     candidates = candidate_ranges(sample, _quantiles(preset)) if len(sample.vectors) else {}
     if not candidates:
         return None
+    matrix = TileMatrix(weight, crossbar_config(rpu_config(preset)))
     with rng.stream(seed, "input range", path):
-        analog = convert(layer, preset)
-        program(analog)
-        analog.drift_analog_weights(min(LATEST_SECONDS, preset.validity.max_seconds))
-    operator = _vector_operator(getattr(layer, "groups", 1))
+        matrix.program()
+        matrix.drift(min(LATEST_SECONDS, preset.validity.max_seconds))
+    operator = matrix_product(sample.groups)
     with full_precision():
-        exact = operator.multiply(sample.vectors, layer.weight.flatten(1).float(), None, operator.blocks)
-    size = _rms(exact)
-    if analog.analog_module.bias is not None:
-        exact = exact + analog.analog_module.bias
-    errors = []
+        exact = operator.multiply(sample.vectors, weight.flatten(1).float(), None, operator.groups)
+    size, errors = _rms(exact), []
     for value in candidates.values():
-        _set(analog, value)
+        matrix.set_input_range(value)
         with rng.stream(seed, "input range noise", path):
-            errors.append(_rms(execute(analog.analog_module, sample.vectors, operator) - exact))
+            errors.append(_rms(matrix.multiply(sample.vectors, operator, None) - exact))
     best = min(range(len(errors)), key=errors.__getitem__)
     quantile, value = list(candidates.items())[best]
     return InputRange(value, quantile, float(f"{errors[best] / size:.6g}") if size > 0 else None)
@@ -197,17 +197,6 @@ def _quantiles(preset: Preset) -> Sequence[float]:
     assert isinstance(preset.periphery, Converters)
     management, threshold = preset.periphery.noise_management, preset.periphery.noise_management_threshold
     return QUANTILES[:1] if management == "abs_max" and threshold == 0 else QUANTILES
-
-
-def _vector_operator(groups: int) -> Operator:
-    """A layer's map on vectors (n, rows of all groups) as they are."""
-
-    def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, blocks: int) -> Tensor:
-        if blocks == 1:
-            return functional.linear(x, weight, bias)
-        return functional.conv1d(x[..., None], weight[..., None], bias, groups=blocks)[..., 0]
-
-    return Operator(multiply, lambda x: x.unflatten(1, (groups, -1)), blocks=groups, positions=1)
 
 
 def _rms(values: Tensor) -> float:

@@ -11,16 +11,6 @@ def tile_grid(module: Any) -> list[list[Any]]:
     return [list(row) for row in module.array] if hasattr(module, "array") else [[module]]
 
 
-def program(analog: Any) -> None:
-    """Draw a new chip for a converted model: program all its tiles.
-
-    aihwkit would leave the drift compensation of the chip before in place until the first drift.
-    """
-    analog.program_analog_weights()
-    for tile in analog.analog_tiles():
-        tile.alpha = torch.ones_like(tile.alpha)
-
-
 def stored_weight(module: Any) -> Tensor:
     """The (out, in) matrix that a layer with perfect converters multiplies by: weights, scales and compensation."""
     slices = [torch.cat([tile.tile.weight * output_scale(tile)[:, None] for tile in row]) for row in tile_grid(module)]

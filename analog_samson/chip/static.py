@@ -62,12 +62,12 @@ def _prepare(tile: Any, start: int, share: Share, channels: int, operator: Any, 
     gain, scale = torch.full((), 1 / (divisor * u)), output_scale(tile) * (v * divisor)
     if tile.input_range is not None:
         gain, scale, reach = gain / tile.input_range, scale * tile.input_range, min(reach, 1 / divisor)
-    place = _Place(start, tile.in_size, channels // operator.blocks, operator.positions, share)
+    place = _Place(start, tile.in_size, channels // operator.groups, operator.positions, share)
     weight = tile.tile.weight
     static = _StaticTile(
         share=share,
         channels=place.read,
-        blocks=operator.blocks,
+        blocks=operator.groups,
         gain=gain.to(weight.device),
         # The compiled tile divides in single precision, and the edge can be a tie between two codes.
         edge=float(np.float32(reach) / np.float32(u)),

@@ -1,28 +1,26 @@
 """How far the weights on the tiles are from the ones that were asked for."""
 
-from typing import Any
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from analog_samson.chip.state import tile_grid
+from analog_samson.chip.matrix import TileMatrix, matrices_of
 
 
-def weight_error(analog: Any) -> float:
-    """Relative error of the stored weights, dimensionless, as the root mean square over the layers of `analog`.
+def weight_error(network: nn.Module) -> float:
+    """Relative error of the stored weights, dimensionless, as the root mean square over a converted network.
 
-    Each layer's error is ``||a W_stored - W_target||_F / ||W_target||_F`` with the scalar `a` that fits best, so
-    that a uniform loss, which drift compensation mends, does not count. Multiplicative Gaussian noise of strength
-    sigma_c has an error of about ``sigma_c / sqrt(1 + sigma_c^2)``. The model must have been programmed.
+    Each weight's error is ``||a W_stored - W_target||_F / ||W_target||_F`` with the scalar `a` that fits best, so
+    that a uniform loss, which drift compensation corrects, does not count. Multiplicative Gaussian noise of strength
+    sigma_c has an error of about ``sigma_c / sqrt(1 + sigma_c^2)``. The weights must have been programmed.
     """
-    errors = torch.stack([_layer_error(layer) for layer in analog.analog_layers()])
+    errors = torch.stack([_error(matrix) for matrix in matrices_of(network).values()])
     return round(float(errors.square().mean().sqrt()), 9)  # below that it depends on the number of threads
 
 
-def _layer_error(layer: Any) -> Tensor:
-    """One layer's relative error; the tiles' own scales weigh them against each other."""
+def _error(matrix: TileMatrix) -> Tensor:
+    """One weight's relative error; the tiles' own scales weigh them against each other."""
     target, stored = [], []
-    for tile in (tile for row in tile_grid(layer.analog_module) for tile in row):
+    for tile in matrix.tiles:
         scale = tile.get_scales().detach().cpu().reshape(-1, 1)
         target.append((tile.reference_combined_weights.cpu() * scale).flatten())
         stored.append((torch.as_tensor(tile.tile.get_weights()).cpu() * scale).flatten())

@@ -12,8 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from analog_samson import rng
-from analog_samson.crossbar.reads import find_bypassed
-from analog_samson.crossbar.registry import RULES
+from analog_samson.crossbar.registry import rule_of
+from analog_samson.crossbar.uses import Use, watched_uses
 from analog_samson.errors import PlanError
 
 _aten = torch.ops.aten
@@ -23,15 +23,21 @@ _aten = torch.ops.aten
 class ForwardCount:
     """What one forward of one sample computes; layers by their id.
 
-    positions: vectors that each layer with a rule multiplies. own: multiply-accumulates inside a module with
-    parameters, without those of such modules inside it. total: of the whole forward. bypassed: paths of layers whose
-    weight another module multiplies by.
+    positions: vectors that each layer with a rule multiplies in its own forward.
+    own: multiply-accumulates inside a module with parameters, without those of such modules inside it. elsewhere:
+    vectors that a layer's weight multiplies in the forward of another module. total: of the whole forward.
     """
 
     positions: Mapping[int, int] = field(default_factory=dict)
+    elsewhere: Mapping[int, int] = field(default_factory=dict)
     own: Mapping[int, int] = field(default_factory=dict)
     total: int = 0
-    bypassed: frozenset[str] = frozenset()
+
+    def of(self, module: nn.Module, weights: int) -> int:
+        """Multiply-accumulates of a module; weights: of its matrix, 0 where it has no rule."""
+        if not weights:
+            return self.own.get(id(module), 0)
+        return weights * (self.positions.get(id(module), 0) + self.elsewhere.get(id(module), 0))
 
 
 def count_forward(model: nn.Module, input_shape: Sequence[int]) -> ForwardCount:
@@ -50,7 +56,7 @@ def count_forward(model: nn.Module, input_shape: Sequence[int]) -> ForwardCount:
             rng.stream(0, "multiply-accumulates"),
             _unfused(),
             _hooked(model, counter) as (positions, own),
-            find_bypassed(model) as bypassed,
+            _used_elsewhere(model) as elsewhere,
             counter,
         ):
             model.eval()
@@ -61,9 +67,7 @@ def count_forward(model: nn.Module, input_shape: Sequence[int]) -> ForwardCount:
     finally:
         for module, training in modes.items():
             module.training = training
-    return ForwardCount(
-        positions=positions, own=own, total=counter.get_total_flops() // 2, bypassed=frozenset(bypassed)
-    )
+    return ForwardCount(positions=positions, elsewhere=elsewhere, own=own, total=counter.get_total_flops() // 2)
 
 
 @contextmanager
@@ -114,9 +118,35 @@ def _hooked(model: nn.Module, counter: FlopCounterMode) -> Iterator[tuple[dict[i
             if any(True for _ in module.parameters(recurse=False)):
                 stack.callback(module.register_forward_pre_hook(enter).remove)
                 stack.callback(module.register_forward_hook(leave).remove)
-            if type(module) in RULES:
+            if rule_of(module) is not None:
                 stack.callback(module.register_forward_hook(count).remove)
         yield positions, own
+
+
+@contextmanager
+def _used_elsewhere(model: nn.Module) -> Iterator[dict[int, int]]:
+    """Vectors that the weights of layers multiply while none of the layers that hold them runs, by layer id."""
+    holders: dict[Tensor, list[nn.Module]] = {}
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        if rule_of(module) is not None and isinstance(weight, nn.Parameter):
+            holders.setdefault(weight, []).append(module)
+    found: dict[int, int] = {}
+    running: list[nn.Module] = []
+
+    def watch(layers: list[nn.Module]) -> Any:
+        def count(use: Use) -> None:
+            if not any(layer in running for layer in layers):
+                found[id(layers[0])] = found.get(id(layers[0]), 0) + use.operator.count(use.input)
+
+        return count
+
+    with ExitStack() as stack:
+        for layer in (layer for layers in holders.values() for layer in layers):
+            stack.callback(layer.register_forward_pre_hook(lambda module, inputs: running.append(module)).remove)
+            stack.callback(layer.register_forward_hook(lambda module, *_: running.remove(module)).remove)
+        stack.enter_context(watched_uses({weight: watch(layers) for weight, layers in holders.items()}))
+        yield found
 
 
 def _trilinear_flops(

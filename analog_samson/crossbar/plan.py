@@ -1,7 +1,7 @@
 """What will happen to every layer of a model, decided as data before anything is touched."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from analog_samson.crossbar.coverage import EXCLUDED, Coverage, plan_coverage, tiles_warning
 from analog_samson.crossbar.macs import ForwardCount, count_forward
+from analog_samson.crossbar.materialize import computed_by
 from analog_samson.crossbar.matrices import digital_nature, weight_matrices
 from analog_samson.crossbar.occupation import occupy
-from analog_samson.crossbar.reads import BYPASSED, exclude_patterns
-from analog_samson.crossbar.registry import RULES, analog_types
+from analog_samson.crossbar.registry import analog_types, rule_of
 from analog_samson.errors import PlanError, list_faults
 from analog_samson.presets.schema import Preset, check_preset
 
@@ -69,7 +69,7 @@ class ConversionPlan:
     """The rows of a conversion, in the order of ``model.named_modules()``; macs: of the whole forward, 0 if unknown."""
 
     rows: tuple[PlanRow, ...]
-    preset: str
+    preset: Preset
     excluded: tuple[str, ...] = field(default=())
     macs: int = 0
 
@@ -107,13 +107,6 @@ class ConversionPlan:
         """
         return plan_coverage(self.records()) or Coverage(0, ())
 
-    def block_bypassed(self, paths: Collection[str]) -> "ConversionPlan":
-        """The plan with the analog layers among `paths` blocked: another module computes with their parameters."""
-        rows = [row for row in self.rows if row.action == ANALOG]
-        blocked = [row.path for row in rows if row.path in paths or row.shared_with in paths]
-        patterns = exclude_patterns(blocked, [row.path for row in rows if row.path not in blocked])
-        return replace(self, rows=tuple(_blocked(row, patterns) for row in self.rows))
-
     def records(self) -> list[dict[str, Any]]:
         """The rows as plain dictionaries, for a run folder."""
         return [asdict(row) for row in self.rows]
@@ -134,8 +127,7 @@ def plan_conversion(
 
     exclude: paths of layers or of modules that hold them, or patterns such as ``layer1.*.conv2``, that stay digital by
     wish; a layer under several names stays digital if one of them is excluded.
-    input_shape: (C, H, W) of one sample; with it, one forward pass of zeros counts multiply-accumulates, and layers
-    whose weight another module multiplies by are found and blocked.
+    input_shape: (C, H, W) of one sample; with it, one forward pass of zeros counts multiply-accumulates.
     Raises PlanError if a pattern fits no layer, or if the model cannot run on that shape.
 
     >>> from analog_samson import load_preset
@@ -155,8 +147,7 @@ def plan_conversion(
         if row is not None:
             rows.append(row)
     macs = counted.total + _uncounted(model, counted)
-    plan = ConversionPlan(tuple(rows), preset.name, tuple(exclude), macs)
-    return plan.block_bypassed(counted.bypassed)
+    return ConversionPlan(tuple(rows), preset, tuple(exclude), macs)
 
 
 def crossbar_paths(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
@@ -195,10 +186,10 @@ def _plan_layer(
         return None
     action, reason = decision
     shared_with = first_path.setdefault(id(module), path)
-    rule = RULES.get(type(module))
+    rule = rule_of(module)
     layout = rule.crossbar(module) if rule is not None else None
     sizes = occupy(layout, preset) if layout is not None and action == ANALOG else {}
-    macs = counted.positions.get(id(module), 0) * layout.weights if layout else counted.own.get(id(module), 0)
+    macs = counted.of(module, 0 if layout is None else layout.weights)
     return PlanRow(
         path=path or ROOT,
         layer_type=type(module).__name__,
@@ -235,21 +226,21 @@ def _decide(paths: Sequence[str], module: nn.Module, exclude: Sequence[str]) -> 
     """Action and reason for a module that stands at these paths."""
     if any(_fits(path, pattern) for path in paths for pattern in exclude):
         return DIGITAL, EXCLUDED
-    path, rule = paths[0], RULES.get(type(module))
-    if rule is not None and "weight" not in dict(module.named_parameters(recurse=False)):
-        remedy = f"undo it (remove_weight_norm, remove_spectral_norm, prune.remove), or exclude {path!r}"
-        return BLOCKED, f"its weight is computed anew in every forward; {remedy}"
-    if rule is not None and module.get_parameter("weight").is_complex():
-        return BLOCKED, f"its weights are complex, a crossbar holds real ones; exclude {path!r}"
+    path, rule = paths[0], rule_of(module)
     if rule is not None:
-        obstacle = rule.obstacle(module)
-        return (DIGITAL, obstacle) if obstacle else (ANALOG, "")
+        weight: Any = getattr(module, "weight", None)
+        if not isinstance(weight, Tensor):
+            return BLOCKED, f"it has no tensor `weight`; exclude {path!r}"
+        if weight.is_complex():
+            return BLOCKED, f"its weights are complex, a crossbar holds real ones; exclude {path!r}"
+        if obstacle := rule.obstacle(module):
+            return DIGITAL, obstacle
+        if not isinstance(weight, nn.Parameter) and computed_by(module) is None:
+            return BLOCKED, f"its weight is computed by unknown means in every forward; exclude {path!r}"
+        computed = computed_by(module)
+        return ANALOG, f"holds the weight that {computed} gives" if computed else ""
     if isinstance(module, nn.MultiheadAttention):
         return DIGITAL, "its projections are read by a fused function, not called as layers"
-    for known in RULES:
-        if isinstance(module, known):
-            remedy = f"exclude {path!r}, or register a rule for {type(module).__name__}"
-            return BLOCKED, f"a subclass of {known.__name__} may compute something else; {remedy}"
     if not _matrices(module):
         return DIGITAL, f"{digital_nature(module)}: digital by nature"
     return DIGITAL, "no rule for this type: its weight matrix is computed digitally"
@@ -263,15 +254,8 @@ def _matrices(module: nn.Module) -> list[Tensor]:
 
 def _uncounted(model: nn.Module, counted: ForwardCount) -> int:
     """Multiply-accumulates of layers with a rule that the counter missed, since they are no products that it knows."""
-    layers = [module for module in model.modules() if type(module) in RULES]
-    sizes = {id(layer): RULES[type(layer)].crossbar(layer).weights for layer in layers}
-    return sum(count * sizes[key] - counted.own.get(key, 0) for key, count in counted.positions.items())
-
-
-def _blocked(row: PlanRow, patterns: Mapping[str, str]) -> PlanRow:
-    if row.path not in patterns:
-        return row
-    return replace(row, action=BLOCKED, reason=f"{BYPASSED}; exclude {patterns[row.path]!r}")
+    layers = [(module, rule) for module in model.modules() if (rule := rule_of(module)) and id(module) in counted.own]
+    return sum(counted.of(layer, rule.crossbar(layer).weights) - counted.own[id(layer)] for layer, rule in layers)
 
 
 def _fits(path: str, pattern: str) -> bool:

@@ -1,6 +1,6 @@
 """Which layer types can live on a crossbar, and how their weights lie on it.
 
-A rule is looked up by exact type: a subclass may compute something else, so it is named and left to the user.
+A rule holds for its type and for the types derived from it.
 """
 
 from collections.abc import Callable
@@ -26,10 +26,15 @@ class Crossbar:
 
 @dataclass(frozen=True)
 class Rule:
-    """`crossbar` gives the layout of a layer; `obstacle` says why a layer of this type cannot be converted."""
+    """How a layer type lies on crossbars.
+
+    Attributes:
+        crossbar: The layout of a layer's `weight`.
+        obstacle: Why a certain layer stays digital; None if it need not.
+    """
 
     crossbar: Callable[[Any], Crossbar]
-    obstacle: Callable[[Any], str | None]
+    obstacle: Callable[[Any], str | None] = lambda layer: None
 
 
 _EMPTY = "has no weights: no inputs or no outputs"
@@ -43,6 +48,19 @@ def register_rule(layer_type: type[nn.Module], rule: Rule) -> None:
     RULES[layer_type] = rule
 
 
+def rule_of(layer: nn.Module) -> Rule | None:
+    """The rule of a layer's type, or of the nearest type that it is derived from.
+
+    A subclass may compute something of its own around the product: the tiles compute what it does with its weight.
+
+    >>> class Mine(nn.Linear):
+    ...     pass
+    >>> rule_of(Mine(2, 2)) is RULES[nn.Linear]
+    True
+    """
+    return next((RULES[base] for base in type(layer).__mro__ if base in RULES), None)
+
+
 def analog_types() -> str:
     """The names of all types that have a rule, for messages."""
     return ", ".join(sorted(layer_type.__name__ for layer_type in RULES))
@@ -52,15 +70,6 @@ def same_padding(layer: Any) -> tuple[int, ...] | None:
     """The integer padding that equals ``padding="same"``, or None where both sides would differ."""
     totals = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
     return tuple(total // 2 for total in totals) if all(total % 2 == 0 for total in totals) else None
-
-
-def integer_padding(layer: Any) -> tuple[int, ...]:
-    """The zeros on each side of a convolution's input, one number for each spatial dimension."""
-    if not isinstance(layer.padding, str):
-        return tuple(layer.padding)
-    padding = same_padding(layer) if layer.padding == "same" else (0,) * len(layer.kernel_size)
-    assert padding is not None  # a rule keeps such a layer digital
-    return padding
 
 
 def _linear_crossbar(layer: Any) -> Crossbar:
@@ -73,27 +82,11 @@ def _conv_crossbar(layer: Any) -> Crossbar:
     return Crossbar(rows=rows, columns=layer.out_channels // groups, groups=groups)
 
 
-def _conv_obstacle(layer: Any) -> str | None:
-    if layer.weight.numel() == 0:
-        return _EMPTY
-    if layer.padding_mode != "zeros":
-        return f"padding_mode={layer.padding_mode!r}: a crossbar convolution pads with zeros"
-    if layer.padding == "same" and same_padding(layer) is None:
-        return "padding='same' with an even kernel pads unequally; pad explicitly before the layer"
-    return None
-
-
-def _indexed_conv_obstacle(layer: Any) -> str | None:
-    if any(step != 1 for step in layer.dilation):
-        return f"dilation={layer.dilation}: aihwkit's layer of this type has none"
-    return _conv_obstacle(layer)
-
-
-def _linear_obstacle(layer: Any) -> str | None:
+def _obstacle(layer: Any) -> str | None:
     return _EMPTY if layer.weight.numel() == 0 else None
 
 
-register_rule(nn.Linear, Rule(_linear_crossbar, _linear_obstacle))
-register_rule(nn.Conv1d, Rule(_conv_crossbar, _indexed_conv_obstacle))
-register_rule(nn.Conv2d, Rule(_conv_crossbar, _conv_obstacle))
-register_rule(nn.Conv3d, Rule(_conv_crossbar, _indexed_conv_obstacle))
+register_rule(nn.Linear, Rule(_linear_crossbar, _obstacle))
+register_rule(nn.Conv1d, Rule(_conv_crossbar, _obstacle))
+register_rule(nn.Conv2d, Rule(_conv_crossbar, _obstacle))
+register_rule(nn.Conv3d, Rule(_conv_crossbar, _obstacle))

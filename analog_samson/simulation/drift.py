@@ -2,33 +2,26 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from analog_samson import rng
 from analog_samson.analysis.frames import CELL_COLUMNS, cell_rows
 from analog_samson.analysis.input_ranges import inaccurate_layers, input_range_sentence
 from analog_samson.analysis.stopping import stein_total
 from analog_samson.chip import input_ranges as calibrate
-from analog_samson.chip.batchnorm import adapt_batchnorm, restored_statistics
-from analog_samson.chip.convert import convert
-from analog_samson.chip.fold import Pairs, foldable, folded
 from analog_samson.chip.input_ranges import InputRange, needs_calibration
-from analog_samson.chip.state import program
-from analog_samson.chip.weight_error import weight_error
 from analog_samson.crossbar.coverage import CoverageWarning, tiles_warning
 from analog_samson.crossbar.plan import plan_conversion
-from analog_samson.crossbar.reads import find_bypassed
 from analog_samson.errors import InputRangeWarning, OptionError, list_faults
 from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.presets.validity import validity_of
+from analog_samson.results.condition import ADABS, DRIFT, UNCALIBRATED, Condition
 from analog_samson.results.memory import MemoryStore, Store
 from analog_samson.results.records import Record
+from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.tasks.evaluation import data_faults, evaluate
 from analog_samson.units import format_duration
 
@@ -41,6 +34,7 @@ if TYPE_CHECKING:
 Labelled = Iterable[tuple[Tensor, Tensor]]
 Progress = Callable[[str], None]
 
+_FEW = 2  # samples on which folding batch norm is tried
 _LEAST_HALFWIDTH = 1e-4  # points; a million images move an accuracy in steps of so much
 
 
@@ -144,24 +138,27 @@ def simulate_drift(
         kept.expect(label, preset.name, ("digital", "drift"))
     context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
     plan = plan_conversion(model, preset, exclude=exclude)
+    plan.check()
     first: list[Record] = []  # stored with the first chip: a simulation that cannot run at all leaves nothing behind
     if not kept.has(stage="digital", adabs=False, instance=0):
-        with find_bypassed(model) as bypassed:
-            first = measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16)
-        plan = plan.block_bypassed(bypassed)
-    analog = convert(model, preset, engine=engine, plan=plan)
+        first = measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16)
     if warning := tiles_warning(plan.coverage()):
         warnings.warn(f"{label}: {warning}", CoverageWarning, stacklevel=2)
-    pairs = foldable(model, data) if engine == "fast" else {}
     ranges: dict[str, InputRange] = {}
-    if needs_calibration(preset):
-        if isinstance(input_range, str):
-            chosen: dict[str, Any] = {"seed": seed, "method": input_range, "exclude": exclude}
-            ranges = calibrate.choose_input_ranges(model, preset, calibration, **chosen)
-            input_range = {path: one.value for path, one in ranges.items()}
-            if layers := inaccurate_layers({path: one.relative_error for path, one in ranges.items()}):
-                warnings.warn(input_range_sentence(layers), InputRangeWarning, stacklevel=2)
-        calibrate.set_input_ranges(analog, input_range)
+    if needs_calibration(preset) and isinstance(input_range, str):
+        chosen: dict[str, Any] = {"seed": seed, "method": input_range, "exclude": exclude}
+        ranges = calibrate.choose_input_ranges(model, preset, calibration, **chosen)
+        if layers := inaccurate_layers({path: one.relative_error for path, one in ranges.items()}):
+            warnings.warn(input_range_sentence(layers), InputRangeWarning, stacklevel=2)
+        input_range = {path: one.value for path, one in ranges.items()}
+    device = SimulatedDevice(
+        model,
+        plan,
+        calibration=calibration,
+        input_ranges=None if isinstance(input_range, str) else input_range,
+        engine=engine,
+        sample=next(iter(data))[0][:_FEW],
+    )
     states = (False, True) if adabs else (False,)
     images = sum(len(labels) for _, labels in data)
     stop, instance = instances, 0
@@ -172,8 +169,14 @@ def simulate_drift(
             for adapted in states
         ]
         missing = [cell for cell in cells if not kept.has(**cell)]
-        for cell, records in _run_instance(analog, data, missing, seed, context, calibration, bf16, pairs):
-            kept.commit([*first, *records])
+        chip = device.program(seed, instance) if missing else None
+        for cell in missing:
+            assert chip is not None
+            adapted = ADABS if cell["adabs"] else UNCALIBRATED
+            with chip.at(Condition(stage=DRIFT, time_seconds=cell["time_seconds"], calibration=adapted)) as network:
+                records = measure_cell(network, data, cell | context, bf16=bf16)
+            error = Record(metric="weight_error", value=device.weight_error(), sigma_c=None, **cell, **context)
+            kept.commit([*first, *records, error])
             first = []
             progress(f"instance {instance + 1} of {stop}, {format_duration(cell['time_seconds'])}")
         instance += 1
@@ -195,53 +198,9 @@ def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float, im
     return max(stein_total(values, halfwidth, images) for values in cells.values())
 
 
-def _run_instance(
-    analog: Any,
-    data: Labelled,
-    cells: Sequence[dict[str, Any]],
-    seed: int,
-    context: dict[str, Any],
-    calibration: Labelled | None,
-    bf16: bool,
-    pairs: Pairs,
-) -> Iterator[tuple[dict[str, Any], list[Record]]]:
-    """Program one chip, then let it drift to the time of each cell, always from the programmed state.
-
-    The cells come in the order of their times: only the first can be at 0, which is the programmed state itself.
-    """
-    if cells:
-        with rng.stream(seed, "program", cells[0]["instance"]):
-            program(analog)
-    for cell in cells:
-        time = cell["time_seconds"]
-        with rng.stream(seed, "drift", cell["instance"], time):
-            if time > 0:
-                analog.drift_analog_weights(time)
-            adapting = calibration if cell["adabs"] else None
-            records = measure_cell(analog, data, cell | context, adapting, bf16=bf16, pairs=pairs)
-        error = Record(metric="weight_error", value=weight_error(analog), sigma_c=None, **cell, **context)
-        yield cell, [*records, error]
-
-
-def measure_cell(
-    model: nn.Module,
-    data: Labelled,
-    cell: dict[str, Any],
-    calibration: Labelled | None = None,
-    *,
-    bf16: bool = False,
-    pairs: Pairs = MappingProxyType({}),
-) -> list[Record]:
-    """Accuracy and loss of one cell; with `calibration`, under AdaBS statistics that are taken back after.
-
-    pairs: batch-norm layers that are folded while the data is evaluated, see `chip.fold`.
-    """
-    borrowed: AbstractContextManager[Any] = restored_statistics(model) if calibration is not None else nullcontext()
-    with borrowed:
-        if calibration is not None:
-            adapt_batchnorm(model, calibration)
-        with folded(model, pairs):
-            evaluation = evaluate(model, data, bf16=bf16)
+def measure_cell(model: nn.Module, data: Labelled, cell: dict[str, Any], *, bf16: bool = False) -> list[Record]:
+    """Accuracy and loss of one cell."""
+    evaluation = evaluate(model, data, bf16=bf16)
     full = {"adabs": False, "time_seconds": None, "sigma_c": None} | cell
     return [
         Record(metric="accuracy_percent", value=evaluation.accuracy_percent, **full),

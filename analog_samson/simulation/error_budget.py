@@ -9,19 +9,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from analog_samson import rng
 from analog_samson.analysis.error_budget import AS_IS, FOLDER, LAYER
 from analog_samson.chip.batchnorm import batchnorm_layers
-from analog_samson.chip.convert import convert
-from analog_samson.chip.input_ranges import set_input_ranges
-from analog_samson.chip.state import program
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.data import ImageSet
 from analog_samson.data.batches import Batches
 from analog_samson.errors import DataError, OptionError, list_faults
+from analog_samson.results.condition import DRIFT, Condition
 from analog_samson.results.records import Record
 from analog_samson.results.store import RunFolder
 from analog_samson.results.variant_store import Shelf
+from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.simulation.drift import Progress, simulate_drift
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs, takes_channels_last
 from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions, stored_options
@@ -165,15 +163,13 @@ class Explainer:
     def _as_it_is(self, digital: Decisions, progress: Progress) -> None:
         """The chips of the run itself, from the same streams; losses differ by rounding: no batch norm is folded."""
         missing = [i for i in range(self.instances) if not self._has(AS_IS, i)]
-        analog: Any = self._converted() if missing else None
+        device = self._device() if missing else None
         edges = self.run.meta("outcomes/digital")["edges"]
         for instance in missing:
-            with rng.stream(self.options.seed, "program", instance):
-                program(analog)
-            with rng.stream(self.options.seed, "drift", instance, self.time):
-                if self.time > 0:
-                    analog.drift_analog_weights(self.time)
-                decisions = decide(analog, self.data, bf16=self.options.bf16)
+            assert device is not None
+            chip = device.program(self.options.seed, instance)
+            with chip.at(Condition(stage=DRIFT, time_seconds=self.time)) as network:
+                decisions = decide(network, self.data, bf16=self.options.bf16)
             self.run.set_meta(f"outcomes/{instance}", summarize_decisions(decisions, edges, digital))
             self.run.commit(self._records(decisions, "drift", AS_IS, instance, self.time))
             progress(f"{AS_IS}, chip {instance + 1} of {self.instances}")
@@ -231,11 +227,10 @@ class Explainer:
     def _label(self) -> str:
         return self.options.label or checkpoint_label(self.options)
 
-    def _converted(self) -> Any:
-        preset = self.inputs.preset
-        analog = convert(self.inputs.model, preset, engine=self.options.engine, exclude=self.options.exclude)
-        set_input_ranges(analog, self._input_ranges)
-        return analog
+    def _device(self) -> SimulatedDevice:
+        return SimulatedDevice(
+            self.inputs.model, self.plan, input_ranges=self._input_ranges, engine=self.options.engine
+        )
 
     @cached_property
     def _input_ranges(self) -> dict[str, float]:
@@ -246,12 +241,12 @@ class Explainer:
     def _seconds(self) -> float:
         """Of one evaluation, from the second of two passes over the first batch."""
         few = self.data.image_set.take(self.data.batch_size)
-        analog = self._converted()
-        with rng.stream(self.options.seed, "timing"):
-            program(analog)
+        batches = Batches(few, self.inputs.normalization, batch_size=len(few), device=self.data.device)
+        chip = self._device().program(self.options.seed, 0)
+        with chip.at(Condition(stage=DRIFT, time_seconds=0.0)) as network:
             for _ in range(2):
                 start = perf_counter()
-                decide(analog, Batches(few, self.inputs.normalization, batch_size=len(few), device=self.data.device))
+                decide(network, batches)
         return (perf_counter() - start) * len(self.data.image_set) / len(few)
 
 

@@ -1,13 +1,14 @@
 """The generic Gaussian conductance model: every device is off by a relative error of strength sigma_c."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from analog_samson import rng
+from analog_samson.chip.batchnorm import adapted_statistics
 from analog_samson.crossbar.plan import crossbar_paths, find_layer
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.results.memory import MemoryStore
@@ -54,9 +55,12 @@ def sweep_conductance_noise(
     for cell in _cells(sigmas, instances, adabs):
         if kept.has(**cell):
             continue
-        with _noisy(layers, cell["sigma_c"], seed, cell["instance"]):
+        with _noisy(layers, cell["sigma_c"], seed, cell["instance"]), ExitStack() as stack:
+            if cell["adabs"]:
+                assert calibration is not None
+                stack.enter_context(adapted_statistics(model, calibration))
             names = {"checkpoint": label, "preset": GAUSSIAN}
-            kept.commit(measure_cell(model, data, cell | names, calibration if cell["adabs"] else None, bf16=bf16))
+            kept.commit(measure_cell(model, data, cell | names, bf16=bf16))
         progress(f"sigma_c {cell['sigma_c']:g}, instance {cell['instance'] + 1} of {instances}")
     images = sum(len(labels) for _, labels in data)
     return DriftResult(tuple(r for r in kept.records() if r.stage == "gaussian"), images=images)

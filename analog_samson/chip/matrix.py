@@ -1,0 +1,103 @@
+"""One weight of a network on aihwkit tiles."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from analog_samson.chip.execute import execute
+from analog_samson.chip.scaling import Affine
+from analog_samson.chip.state import stored_weight, tile_grid
+from analog_samson.chip.tile import CrossbarConfig
+from analog_samson.crossbar.operator import Operator
+from analog_samson.errors import OptionError
+
+
+class TileMatrix:
+    """The matrix of one weight, split over as many tiles as the hardware needs.
+
+    Attributes:
+        shape: Of the weight, (out, ...); on the tiles it lies as (out, rows).
+        after: A scale and a shift for each output that the digital scale of the tiles takes along, or None.
+    """
+
+    def __init__(self, weight: Tensor, config: CrossbarConfig) -> None:
+        """Put `weight` (out, ...) on new tiles of `config`, on the device of the weight; nothing is drawn."""
+        matrix = weight.detach().flatten(1).float()
+        columns, rows = matrix.shape
+        tile_class = config.get_default_tile_module_class(columns, rows)
+        self.shape = weight.shape
+        self.after: Affine | None = None
+        self._module: Any = tile_class(columns, rows, copy.deepcopy(config), False)
+        self._module.set_weights(matrix)
+        self._module.to(weight.device).eval()
+
+    @classmethod
+    def around(cls, module: Any, shape: torch.Size) -> "TileMatrix":
+        """The matrix of one of aihwkit's layers, from its ``analog_module`` and the shape of its weight."""
+        matrix = cls.__new__(cls)
+        matrix.shape, matrix.after, matrix._module = shape, None, module
+        return matrix
+
+    @property
+    def perfect(self) -> bool:
+        """Whether products are exact, so that the stored values alone decide them."""
+        return bool(self.grid[0][0].rpu_config.forward.is_perfect)
+
+    @property
+    def grid(self) -> list[list[Any]]:
+        """aihwkit's tiles: over slices of the rows, each over slices of the columns."""
+        return tile_grid(self._module)
+
+    @property
+    def tiles(self) -> list[Any]:
+        """aihwkit's tiles, row slice by row slice."""
+        return [tile for row in self.grid for tile in row]
+
+    def program(self) -> None:
+        """Program every tile anew. Draws programming noise and drift exponents from torch's global stream."""
+        for tile in self.tiles:
+            tile.program_weights()
+            tile.alpha = torch.ones_like(tile.alpha)  # aihwkit keeps the compensation of the chip before
+
+    def drift(self, time_seconds: float) -> None:
+        """Read every tile `time_seconds` after programming. Draws read noise from torch's global stream."""
+        for tile in self.tiles:
+            tile.drift_weights(time_seconds)
+
+    def rewind(self) -> None:
+        """Back to the weights as programmed, unread and without drift compensation; draws nothing."""
+        for tile in self.tiles:
+            tile.tile.set_weights(tile.programmed_weights)
+            tile.alpha = torch.ones_like(tile.alpha)
+
+    def values(self) -> Tensor:
+        """The weight as stored now, scales and drift compensation included; shape and device of the weight."""
+        return stored_weight(self._module).view(self.shape)
+
+    def set_input_range(self, largest: float) -> None:
+        """Set the input that the DAC's last code stands for, on every tile."""
+        for tile in self.tiles:
+            tile.set_input_range(largest)
+
+    def multiply(self, x: Tensor, operator: Operator, bias: Tensor | None) -> Tensor:
+        """The operator's output for x (N, C, ...). Draws converter noise from torch's global stream."""
+        return execute(self._module, x, operator, bias, self.after)
+
+
+_ATTRIBUTE = "tile_matrices"
+
+
+def remember(network: nn.Module, matrices: Mapping[str, TileMatrix]) -> None:
+    """Let a converted network know its tiles, for `matrices_of`."""
+    setattr(network, _ATTRIBUTE, matrices)
+
+
+def matrices_of(network: nn.Module) -> Mapping[str, TileMatrix]:
+    """The tiles of a network that `convert` made, by layer path. Raises OptionError for any other network."""
+    matrices: Mapping[str, TileMatrix] | None = getattr(network, _ATTRIBUTE, None)
+    if matrices is None:
+        raise OptionError(f"expected a network that convert made, got a {type(network).__name__} without tiles")
+    return matrices

@@ -1,0 +1,149 @@
+"""aihwkit's own analog layers on its compiled tile: the reference that the fast engine is tested against."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from aihwkit.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
+from aihwkit.nn.modules.base import AnalogLayerBase
+from aihwkit.nn.modules.container import AnalogWrapper
+from aihwkit.nn.modules.conv import _AnalogConvNd
+from aihwkit.simulator.configs import InferenceRPUConfig
+from torch import Tensor, nn
+
+from analog_samson.chip.matrix import TileMatrix, remember
+from analog_samson.crossbar.plan import ROOT, find_layer
+from analog_samson.crossbar.registry import same_padding
+from analog_samson.errors import PlanError, list_faults
+
+
+class _GroupedConv(_AnalogConvNd):
+    """aihwkit's forward knows one group, so each group sees its own inputs and keeps its own outputs."""
+
+    groups_on_tile = 1
+
+    def forward(self, x_input: Tensor) -> Tensor:
+        if self.groups_on_tile == 1:
+            return super().forward(x_input)
+        width = self.out_channels // self.groups_on_tile
+        inputs = x_input.split(self.in_channels, dim=1)
+        outputs = [super(_GroupedConv, self).forward(x)[:, i * width :][:, :width] for i, x in enumerate(inputs)]
+        return torch.cat(outputs, dim=1)
+
+
+class _Conv1d(_GroupedConv, AnalogConv1d):
+    """A 1-d convolution on the compiled tile."""
+
+
+class _Conv2d(_GroupedConv, AnalogConv2d):
+    """A 2-d convolution on the compiled tile."""
+
+
+class _Conv3d(_GroupedConv, AnalogConv3d):
+    """A 3-d convolution on the compiled tile."""
+
+
+_LAYERS: dict[type[nn.Module], Any] = {
+    nn.Linear: AnalogLinear,
+    nn.Conv1d: _Conv1d,
+    nn.Conv2d: _Conv2d,
+    nn.Conv3d: _Conv3d,
+}
+
+
+class ReferenceNetwork:
+    """A copy of a network, in eval mode, whose layers are aihwkit's.
+
+    Attributes:
+        network: The copy, with aihwkit's `program_analog_weights`, `drift_analog_weights` and `analog_tiles`.
+        matrices: The tiles of each layer by its path.
+    """
+
+    def __init__(self, model: nn.Module, layers: Sequence[str], config: InferenceRPUConfig) -> None:
+        """Copy `model` and put aihwkit's layers in the place of `layers`; nothing is drawn.
+
+        Raises:
+            PlanError: aihwkit has no layer for one of them.
+        """
+        _check(model, layers, config)
+        network = copy.deepcopy(model)
+        self.matrices: dict[str, TileMatrix] = {}
+        built: dict[int, Any] = {}
+        for path in layers:
+            layer: Any = find_layer(network, path)
+            if isinstance(layer, AnalogLayerBase):
+                continue
+            if id(layer) not in built:
+                built[id(layer)] = _build(layer, config)
+                self.matrices[path] = TileMatrix.around(built[id(layer)].analog_module, layer.weight.shape)
+            if path == ROOT:
+                network = built[id(layer)]
+            else:
+                network.set_submodule(path, built[id(layer)])
+        _use_plain_paths(network)
+        if not isinstance(network, AnalogLayerBase):
+            # aihwkit keeps its wrapper classes by bare class name: two models called Net would share one forward.
+            AnalogWrapper.SUBCLASSES.pop(f"AnalogWrapper{type(network).__name__}", None)
+            network = AnalogWrapper(network)
+        self.network: Any = network
+        self.network.eval()
+        remember(self.network, self.matrices)
+
+    def refresh(self, path: str) -> None:
+        """Nothing to do: the layers multiply by what their tiles hold."""
+
+    def analog_tiles(self) -> Iterator[Any]:
+        """aihwkit's tiles, layer by layer."""
+        for matrix in self.matrices.values():
+            yield from matrix.tiles
+
+
+def _build(layer: Any, config: InferenceRPUConfig) -> Any:
+    single, groups = copy.copy(layer), getattr(layer, "groups", 1)
+    if isinstance(layer, nn.modules.conv._ConvNd):
+        single.in_channels, single.groups = layer.in_channels // groups, 1  # a single group of the same matrix size
+        if layer.padding == "same":
+            single.padding = same_padding(layer)
+        elif layer.padding == "valid":
+            single.padding = (0,) * len(layer.kernel_size)
+    analog = _LAYERS[type(layer)].from_digital(single, copy.deepcopy(config))
+    analog.groups_on_tile = groups
+    return analog
+
+
+def _check(model: nn.Module, layers: Sequence[str], config: InferenceRPUConfig) -> None:
+    divided = config.mapping.max_input_size > 0 or config.mapping.max_output_size > 0
+    found = {path: find_layer(model, path) for path in layers}
+    reasons = {path: _obstacle(layer, divided=divided) for path, layer in found.items()}
+    problems = [f"{path} ({type(found[path]).__name__}): {reason}" for path, reason in reasons.items() if reason]
+    if problems:
+        raise PlanError(list_faults('engine "aihwkit"; use engine "fast"', problems))
+
+
+def _obstacle(layer: Any, *, divided: bool) -> str | None:
+    """Why aihwkit has no layer for this one."""
+    if type(layer) not in _LAYERS:
+        return f"aihwkit has layers for {', '.join(known.__name__ for known in _LAYERS)} only"
+    if "weight" not in dict(layer.named_parameters(recurse=False)):
+        return "its weight is computed anew in every forward"
+    if isinstance(layer, nn.Linear):
+        return None
+    if layer.padding_mode != "zeros":
+        return f"padding_mode={layer.padding_mode!r}: aihwkit pads with zeros"
+    if layer.padding == "same" and same_padding(layer) is None:
+        return "padding='same' with an even kernel pads unequally"
+    if not isinstance(layer, nn.Conv2d) and any(step != 1 for step in layer.dilation):
+        return f"dilation={layer.dilation}: aihwkit's layer of this type has none"
+    if not isinstance(layer, nn.Conv2d) and divided:
+        return "aihwkit cannot divide it into tiles of limited size"
+    return None
+
+
+def _use_plain_paths(network: nn.Module) -> None:
+    """Keep torch's transformer layers off the fused paths, which read a weight that an analog layer does not have."""
+    for module in network.modules():
+        if isinstance(module, nn.TransformerEncoderLayer):
+            module.activation_relu_or_gelu = 0
+        if isinstance(module, nn.TransformerEncoder):
+            module.use_nested_tensor = False

@@ -1,0 +1,65 @@
+"""Weights that a layer computes anew in every forward, turned into plain parameters."""
+
+import copy
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+
+def computed_by(module: nn.Module, name: str = "weight") -> str | None:
+    """What computes the parameter `name` of a layer in every forward, such as "weight norm"; None for a parameter.
+
+    >>> computed_by(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))
+    'a parametrization'
+    """
+    if parametrize.is_parametrized(module, name):
+        return "a parametrization"
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, WeightNorm) and hook.name == name:
+            return "weight norm"
+        if isinstance(hook, SpectralNorm) and hook.name == name:
+            return "spectral norm"
+        if isinstance(hook, prune.BasePruningMethod) and hook._tensor_name == name:
+            return "pruning"
+    return None
+
+
+def materialize(module: nn.Module, name: str = "weight") -> None:
+    """Make the parameter `name` of a layer in eval mode the plain parameter that its forward would compute, in place.
+
+    A layer that computes it by other means than those of `computed_by` is left alone.
+    """
+    match computed_by(module, name):
+        case "a parametrization":
+            # torch deletes the attribute from the class, which a copied layer shares with the original.
+            shared = type(module)
+            module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        case "weight norm":
+            remove_weight_norm(module, name)
+        case "spectral norm":
+            remove_spectral_norm(module, name)
+        case "pruning":
+            prune.remove(module, name)
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy, also of a network whose layers keep a computed weight, which torch refuses to copy."""
+    values = (value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor))
+    return copy.deepcopy(model, {id(value): value.detach().clone() for value in values if not value.is_leaf})
+
+
+def with_plain_weights(model: nn.Module, layers: Sequence[nn.Module]) -> nn.Module:
+    """`model` itself where none of these layers computes its weight anew, else a copy in which they hold it."""
+    computing = {path for path, module in model.named_modules() if module in layers and computed_by(module)}
+    if not computing:
+        return model
+    plain = copied(model)
+    for path in computing:
+        layer = plain.get_submodule(path)
+        layer.eval()
+        materialize(layer)
+    return plain

@@ -1,0 +1,121 @@
+"""A network on hardware that can be programmed again and again: `SimulatedDevice`, and one of its chips."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import nn
+
+from analog_samson import rng
+from analog_samson.chip.batchnorm import adapted_statistics
+from analog_samson.chip.convert import mount
+from analog_samson.chip.fold import Pairs, foldable, folded
+from analog_samson.chip.input_ranges import needs_calibration, set_input_ranges
+from analog_samson.chip.network import CrossbarNetwork
+from analog_samson.chip.weight_error import weight_error
+from analog_samson.crossbar.plan import ConversionPlan
+from analog_samson.errors import OptionError
+from analog_samson.results.condition import ADABS, DRIFT, Condition
+
+
+class SimulatedDevice:
+    """Hardware for one network: tiles are built, input ranges set and foldable layers found, once.
+
+    Attributes:
+        network: The network on the tiles. Use it inside `Chip.at`; outside, its weights are those of no chip.
+        plan: What was put on tiles.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        plan: ConversionPlan,
+        *,
+        calibration: Iterable[Any] | None = None,
+        input_ranges: Mapping[str, float] | None = None,
+        engine: str = "fast",
+        sample: Any = None,
+    ) -> None:
+        """Put the planned weights of `model` on tiles; `model` is not changed and nothing is drawn.
+
+        Args:
+            model: The digital network.
+            plan: What goes on tiles, and under which preset.
+            calibration: Batches for adapting batch norm.
+            input_ranges: The largest input of each layer with converters, by its path.
+            engine: "fast", or "aihwkit" for its own layers on the compiled tile.
+            sample: A few inputs, on which folding batch norm is tried; None folds nothing.
+
+        Raises:
+            PlanError: The plan has blocked rows.
+            OptionError: The preset has converters and no input range was given.
+        """
+        if needs_calibration(plan.preset) and input_ranges is None:
+            raise OptionError(f"input_ranges: preset {plan.preset.name} has converters, whose input ranges must be set")
+        self.plan, self.calibration = plan, calibration
+        self._mounted = mount(model, plan, engine)
+        set_input_ranges(self.network, input_ranges or {})
+        self._pairs: Pairs = {}
+        if sample is not None and isinstance(self._mounted, CrossbarNetwork):
+            self._pairs = foldable(model, sample)
+        self._current: Chip | None = None
+
+    @property
+    def network(self) -> Any:
+        """The network on the tiles."""
+        return self._mounted.network
+
+    def program(self, seed: int, instance: int) -> "Chip":
+        """Program a new chip, in the place of the one before; drawn from the stream of (seed, instance)."""
+        with rng.stream(seed, "program", instance):
+            for matrix in self._mounted.matrices.values():
+                matrix.program()
+        self._current = Chip(self, seed, instance)
+        return self._current
+
+    def weight_error(self) -> float:
+        """How far the weights on the tiles are from the ones asked for, see `chip.weight_error`."""
+        return weight_error(self.network)
+
+    @contextmanager
+    def _aged(self, chip: "Chip", condition: Condition) -> Iterator[Any]:
+        if chip is not self._current:
+            raise OptionError("this chip was overwritten: the device has been programmed anew since")
+        if condition.stage != DRIFT or condition.time_seconds is None:
+            raise OptionError(f"a chip has no condition {condition}; give stage 'drift' and a time")
+        time = condition.time_seconds
+        with rng.stream(chip.seed, "drift", chip.instance, time), ExitStack() as stack:
+            for path, matrix in self._mounted.matrices.items():
+                if time > 0:
+                    matrix.drift(time)
+                else:
+                    matrix.rewind()
+                self._mounted.refresh(path)
+            if condition.calibration == ADABS:
+                if self.calibration is None:
+                    raise OptionError("calibration: AdaBS recomputes statistics on calibration batches, got none")
+                stack.enter_context(adapted_statistics(self.network, self.calibration))
+            if isinstance(self._mounted, CrossbarNetwork):
+                stack.enter_context(folded(self._mounted, self._pairs))
+            yield self.network
+
+
+class Chip:
+    """One programmed instance of a `SimulatedDevice`."""
+
+    def __init__(self, device: SimulatedDevice, seed: int, instance: int) -> None:
+        self._device, self.seed, self.instance = device, seed, instance
+
+    def at(self, condition: Condition) -> Any:
+        """Context: the network as this chip computes it under a condition, ages in any order.
+
+        Read noise is drawn once for each time, from the stream of (seed, instance, time), and holds while the context
+        lasts: calibration and test see the same draw. Converter noise is drawn from that stream in every forward.
+
+        Args:
+            condition: A stage "drift" with its time [s], with or without calibration.
+
+        Raises:
+            OptionError: The device was programmed anew, or has no calibration batches where the condition needs them.
+        """
+        return self._device._aged(self, condition)

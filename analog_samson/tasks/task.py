@@ -1,0 +1,63 @@
+"""The interface between a network with its data and everything that simulates, scores or trains it."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from analog_samson.tasks.metric import Metric
+
+
+class Task(ABC):
+    """How to feed a batch to a network and score its outputs.
+
+    One task serves any number of evaluations at a time: what accumulates lies in the state that `start` gives. A task
+    draws nothing.
+
+    Attributes:
+        name: What the command line and stored runs call it.
+        metrics: What `compute` returns; the first is the headline of a report.
+        sample: What one scored sample is called, such as "image".
+    """
+
+    name: ClassVar[str]
+    metrics: tuple[Metric, ...]
+    sample: str = "sample"
+
+    def forward(self, model: nn.Module, batch: Any) -> Any:
+        """The network's output for a batch (x, y): that of the call ``model(x)``."""
+        return model(batch[0])
+
+    @abstractmethod
+    def check(self, output: Any, batch: Any) -> None:
+        """Raise DataError, with the shapes seen, where output and batch cannot be scored by this task."""
+
+    @abstractmethod
+    def loss(self, output: Any, batch: Any) -> Tensor:
+        """The mean loss over the batch, a scalar with a gradient."""
+
+    @abstractmethod
+    def start(self, device: torch.device) -> Any:
+        """An empty state that accumulates on `device`."""
+
+    @abstractmethod
+    def update(self, state: Any, output: Any, batch: Any) -> Any:
+        """The state with the scores of one batch added."""
+
+    @abstractmethod
+    def compute(self, state: Any) -> dict[str, float]:
+        """The value of each metric by its name."""
+
+    def count(self, batch: Any) -> int:
+        """How many samples a batch (x, y) has."""
+        return len(batch[1])
+
+    def outcomes(self, output: Any, batch: Any) -> Tensor | None:
+        """(samples,) bool: which samples the network gets right; None where a task has no such thing."""
+        return None
+
+    @property
+    def headline(self) -> Metric:
+        """The metric that lifetimes, yield and comparisons are about."""
+        return self.metrics[0]

@@ -1,0 +1,161 @@
+"""Tasks: each metric against its definition, sample by sample, and data that does not fit."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as reference
+from torch import nn
+
+from analog_samson.errors import DataError
+from analog_samson.tasks.classification import Classification
+from analog_samson.tasks.metric import Metric
+from analog_samson.tasks.regression import Regression
+from analog_samson.tasks.scoring import evaluate
+
+
+class Table(nn.Module):
+    """A network that answers each sample index with a row of a table."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self.rows = nn.Parameter(rows)
+
+    def forward(self, x):
+        return self.rows[x]
+
+
+def batches_of(targets, size):
+    places = torch.arange(len(targets))
+    return [(places[i : i + size], targets[i : i + size]) for i in range(0, len(targets), size)]
+
+
+@pytest.fixture
+def classified():
+    generator = torch.Generator().manual_seed(0)
+    return 3 * torch.randn(203, 8, generator=generator), torch.randint(8, (203,), generator=generator)
+
+
+def test_classification_equals_its_definitions_over_uneven_batches(classified):
+    logits, labels = classified
+    scores = evaluate(Table(logits), batches_of(labels, 50), Classification())
+    probabilities = logits.double().softmax(1).numpy()
+    assert scores.count == 203
+    assert scores.values["accuracy"] == pytest.approx(
+        100 * (logits.argmax(1) == labels).float().mean().item(), abs=1e-4
+    )
+    assert scores.values["top5_accuracy"] == pytest.approx(
+        100 * reference.top_k_accuracy_score(labels.numpy(), probabilities, k=5)
+    )
+    assert scores.values["loss"] == pytest.approx(reference.log_loss(labels.numpy(), probabilities), rel=1e-5)
+    assert scores.values["calibration_error"] == pytest.approx(
+        100 * expected_calibration_error(logits, labels), abs=1e-3
+    )
+    assert torch.equal(scores.outcomes, logits.argmax(1) == labels)
+
+
+def expected_calibration_error(logits, labels):
+    """Guo et al. 2017, eq. 3, bin by bin."""
+    confidence, predicted = logits.softmax(1).max(1)
+    right, total = (predicted == labels).float(), 0.0
+    for low in np.arange(15) / 15:
+        inside = (confidence >= low) & (confidence < low + 1 / 15)
+        if inside.any():
+            total += inside.float().mean() * (right[inside].mean() - confidence[inside].mean()).abs()
+    return float(total)
+
+
+def test_a_sample_with_nan_among_its_logits_is_wrong(classified):
+    logits, labels = classified
+    logits[:, 0] = logits[:, 0].where(labels != labels[0], math.nan)
+    scores = evaluate(Table(logits), batches_of(labels, 64), Classification())
+    assert not scores.outcomes[labels == labels[0]].any()
+    assert scores.values["accuracy"] < 100
+
+
+@pytest.mark.parametrize("shape", [(77,), (77, 3)])
+def test_regression_equals_its_definitions_over_uneven_batches(shape):
+    generator = torch.Generator().manual_seed(1)
+    target = 5 + 2 * torch.randn(shape, generator=generator)
+    output = target + 0.5 * torch.randn(shape, generator=generator)
+    task = Regression(unit="mm")
+    rows = output[:, None] if len(shape) == 1 else output
+    values = evaluate(Table(rows), batches_of(target, 20), task).values
+    flat = target.flatten().numpy(), output.flatten().numpy()
+    assert values["rmse"] == pytest.approx(reference.root_mean_squared_error(*flat), rel=1e-5)
+    assert values["mae"] == pytest.approx(reference.mean_absolute_error(*flat), rel=1e-5)
+    assert values["r2"] == pytest.approx(reference.r2_score(*flat), rel=1e-4)
+    assert [metric.unit for metric in task.metrics] == ["mm", "mm", ""]
+
+
+def test_losses_of_tasks_have_gradients(classified):
+    logits, labels = (tensor[:8] for tensor in classified)
+    model = Table(logits)
+    Classification().loss(model(torch.arange(8)), (None, labels)).backward()
+    assert model.rows.grad.abs().sum() > 0
+    Regression().loss(model(torch.arange(8))[:, :1], (None, torch.ones(8))).backward()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (torch.rand(6), ["float32", "(6,)", "Regression()"]),
+        (torch.eye(6, 8), ["(6, 8)", "integer labels"]),
+        ({"a": 1}, ["dict", "integer labels"]),
+        (torch.tensor([0, 1, 2, 3, 4, -1]), ["label -1", "0 to 7"]),
+        (torch.tensor([0, 1, 2, 3, 4, 8]), ["label 8", "0 to 7"]),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels, words):
+    model = Table(torch.randn(6, 8))
+    with pytest.raises(DataError) as caught:
+        evaluate(model, [(torch.arange(6), labels)], Classification())
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_a_late_batch_that_does_not_fit_is_refused():
+    model = Table(torch.randn(6, 3))
+    data = [(torch.arange(3), torch.tensor([0, 1, 2])), (torch.arange(3), torch.tensor([0, 1, 3]))]
+    with pytest.raises(DataError, match="label 3"):
+        evaluate(model, data, Classification())
+
+
+def test_outputs_that_do_not_fit_are_refused():
+    model = Table(torch.randn(6, 3, 2, 2))
+    with pytest.raises(DataError, match=r"\(6, 3, 2, 2\).*\(samples, classes\)"):
+        evaluate(model, [(torch.arange(6), torch.zeros(6, dtype=torch.long))], Classification())
+    with pytest.raises(DataError, match=r"\(6, 3, 2, 2\).*\(6,\)"):
+        evaluate(model, [(torch.arange(6), torch.zeros(6))], Regression())
+    with pytest.raises(DataError, match="10 classes"):
+        evaluate(Table(torch.randn(6, 3)), [(torch.arange(2), torch.tensor([0, 1]))], Classification(classes=10))
+
+
+def test_no_samples_are_refused():
+    model = Table(torch.randn(6, 3))
+    for data in ([], [(torch.arange(0), torch.zeros(0, dtype=torch.long))]):
+        with pytest.raises(DataError, match="no samples"):
+            evaluate(model, data, Classification())
+
+
+def test_evaluation_restores_every_mode():
+    model = nn.Sequential(nn.Linear(2, 3), nn.Dropout())
+    model[0].eval()
+    evaluate(model, [(torch.randn(4, 2), torch.tensor([0, 1, 2, 0]))], Classification())
+    assert [model.training, model[0].training, model[1].training] == [True, False, True]
+
+
+def test_a_metric_knows_its_direction():
+    up = Metric(name="accuracy", title="accuracy", unit="%", difference_unit="points", lower=0, upper=100)
+    down = Metric(name="rmse", title="RMSE", unit="mm", lower=0, higher_is_better=False)
+    assert (up.loss(92.0, 90.0), down.loss(1.0, 1.5)) == (2.0, 0.5)
+    assert (up.worsened(92.0, 1.0), down.worsened(1.0, 0.5)) == (91.0, 1.5)
+    assert (up.is_at_least(91.0, 90.0), down.is_at_least(91.0, 90.0)) == (True, False)
+    assert (up.clip(101.0), down.clip(-1.0), up.text(92.416), up.label, up.points) == (
+        100,
+        0,
+        "92.42 %",
+        "accuracy (%)",
+        "points",
+    )
+    assert (down.points, down.label) == ("mm", "RMSE (mm)")
