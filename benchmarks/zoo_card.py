@@ -34,7 +34,6 @@ from zoo_measurements import complete, measured, states_of
 
 from analog_samson.data.normalization import Normalization
 from analog_samson.errors import AnalogSamsonError, CheckpointError
-from analog_samson.models import restore_model
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.models.restore import restore_model
 from analog_samson.models.zoo.schema import Card
@@ -43,7 +42,7 @@ from analog_samson.report.zoo_cards import card_text
 from analog_samson.results.atomic import write_atomically
 from analog_samson.training.job import TrainJob, prepare_training
 
-ZOO = Path(__file__).parents[1] / "analog_samson" / "zoo"
+ZOO = Path(__file__).parents[1] / "analog_samson" / "models" / "zoo"
 
 # By what follows the last _ of a name.
 DATASETS = {

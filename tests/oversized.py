@@ -10,8 +10,8 @@ from small import SMALL
 import analog_samson.training.job as job
 from analog_samson.data import open_data
 from analog_samson.errors import AnalogSamsonError
-from analog_samson.models import restore_model
 from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.models.restore import restore_model
 
 MORE = 400 * 2**20
 

@@ -100,7 +100,8 @@ def test_simulate_when_killed_continues_to_the_same_bytes(options, tmp_path):
     options = replace(options, instances=60)
     run_simulation(options, tmp_path / "whole").close()
     code = (
-        "import sys; from pathlib import Path; from analog_samson.simulation import *; "
+        "import sys; from pathlib import Path; from analog_samson.simulation.options import SimulateOptions; "
+        "from analog_samson.simulation.run import run_simulation; "
         f"run_simulation({options!r}, Path({str(tmp_path / 'killed')!r}))"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
