@@ -33,18 +33,19 @@ from table import rendered
 
 from analog_samson.analysis.summary import Result, Run, digest
 from analog_samson.data import open_data
+from analog_samson.data.batches import Batches
 from analog_samson.data.normalization import Normalization
 from analog_samson.errors import AnalogSamsonError, RunError
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.models.restore import restore_model
-from analog_samson.models.zoo import list_cards, zoo_names
+from analog_samson.models.zoo.search import list_cards, zoo_names
 from analog_samson.presets.validity import EXTRAPOLATED
 from analog_samson.report.tables import missing_instances
 from analog_samson.results.store import open_run
 from analog_samson.runtime.allocation import keep_freed_memory
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.run import run_simulation
-from analog_samson.tasks.evaluation import Batches, evaluate
+from analog_samson.tasks.evaluation import evaluate
 from analog_samson.units import parse_times
 
 BENCHMARK = "zoo_on_hardware"

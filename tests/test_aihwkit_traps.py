@@ -24,6 +24,7 @@ from torch import nn
 
 from analog_samson import convert, load_preset, plan_conversion, rng
 from analog_samson.chip.input_ranges import choose_input_ranges
+from analog_samson.chip.matrix import matrices_of
 from analog_samson.presets import parse_preset
 
 YEAR = 31536000.0
@@ -190,12 +191,14 @@ class OwnLinear(nn.Linear):
 
 def test_conversion_when_a_layer_has_two_names_leaves_the_second_digital():
     assert analog_paths(convert_to_analog(Tied(), perfect())) == {"first"}
-    assert analog_paths(convert(Tied(), load_preset("ideal"))) == {"first", "again"}
+    analog = convert(Tied(), load_preset("ideal"))
+    assert analog.first.weight is analog.again.weight
+    assert list(matrices_of(analog)) == ["first"]
 
 
 @pytest.mark.parametrize(
     ("layer", "action"),
-    [(OwnLinear(4, 4), "blocked"), (nn.MultiheadAttention(4, 2), "digital"), (nn.ConvTranspose2d(4, 2, 3), "digital")],
+    [(OwnLinear(4, 4), "analog"), (nn.MultiheadAttention(4, 2), "digital"), (nn.ConvTranspose2d(4, 2, 3), "digital")],
     ids=["subclass", "attention", "transposed convolution"],
 )
 def test_conversion_leaves_layers_digital_without_a_word(layer, action):
@@ -203,7 +206,7 @@ def test_conversion_leaves_layers_digital_without_a_word(layer, action):
     assert analog_paths(convert_to_analog(model, perfect())) == {"0"}
     rows = {row.path: row for row in plan_conversion(model, load_preset("ideal")).rows}
     assert rows["1"].action == action
-    assert rows["1"].reason
+    assert rows["1"].reason or action == "analog"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from synthetic_runs import META, PRESET, TIMES, synthetic_records, synthetic_run
 
 from analog_samson.analysis.comparison import compare, interval_count, refuse_unequal, unequal_options
 from analog_samson.analysis.error_budget import Explanation
+from analog_samson.analysis.frames import cell_rows
 from analog_samson.analysis.lifetime import Fate, find_crossing, lifetime, lifetimes
 from analog_samson.analysis.ranking import study
 from analog_samson.analysis.summary import Run, digest, results_of
@@ -33,7 +34,7 @@ from analog_samson.report.answer_tables import lifetime_grid
 from analog_samson.report.blocks import TABLES, all_grids, explanation_blocks, pick_tables, report_blocks
 from analog_samson.report.command import make_report
 from analog_samson.report.explanation_tables import layers_grid
-from analog_samson.report.exports import cell_rows, render_json, render_marked_csv
+from analog_samson.report.exports import render_json, render_marked_csv
 from analog_samson.report.grid import Data, data_csv, render_text
 from analog_samson.report.headline import headline
 from analog_samson.report.pictures import pictures

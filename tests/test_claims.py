@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from analog_samson.models.zoo import zoo_names
+from analog_samson.models.zoo.search import zoo_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -147,7 +147,7 @@ def test_simulate_when_interrupted_says_how_to_go_on(files, capsys, monkeypatch)
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("analog_samson.simulation.drift.weight_error", interrupted)
+    monkeypatch.setattr("analog_samson.simulation.device.weight_error", interrupted)
     code, _, err = run(capsys, *SIMULATE, "--times", "1s", "--sigmas", "none", "--out", "run")
     assert code == 130
     assert err.endswith("\ninterrupted: what was finished is kept; the same command continues\n")
@@ -184,7 +184,7 @@ def swallowed(*_, **__):
     [
         (("convert", "--model", "resnet20"), "analog_samson.simulation.conversion.describe_conversion"),
         (("presets", "show", "ideal"), "analog_samson.presets.search.load_preset"),
-        (("zoo", "list"), "analog_samson.models.zoo.list_cards"),
+        (("zoo", "list"), "analog_samson.models.zoo.search.list_cards"),
     ],
     ids=str,
 )

@@ -45,7 +45,7 @@ from analog_samson.training.options import TrainOptions
 
 Attempts = Iterator[tuple[str, Callable[[], object]]]
 QUICK, MANY = 40, 3000  # damaged files of one kind, in the fast suite and under the mark `slow`
-EXPERIMENTS = ("table1", "study", "fig4", "fig9")
+EXPERIMENTS = ("table1", "table2", "fig4", "fig9")
 ODD_VALUES = (None, -1, 2**62, 1e308, "", "x", b"\xff\x00", -0.5, "nan", 0, 1.5, "drift", "gaussian", "loss")
 FEW = {"images": np.zeros((6, 4, 4), np.uint8), "labels": np.arange(6) % 3}
 

@@ -267,7 +267,7 @@ def test_sweep_moves_the_weights_of_subclasses_and_refuses_a_network_without_wei
         pass
 
     options = {"sigmas": (0.0, 0.3), "instances": 1, "seed": 0}
-    found = sweep_conductance_noise(nn.Sequential(Mine(4, 2)), data, **options)
+    found = sweep_conductance_noise(nn.Sequential(nn.Flatten(), Mine(144, 10)), data, **options)
     clean, noisy = (record.value for record in found.records if record.metric == "loss")
     assert clean != noisy
     with pytest.raises(PlanError, match="no layer that goes on a crossbar"):

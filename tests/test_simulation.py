@@ -220,7 +220,7 @@ def test_run_in_which_nothing_was_measured_gives_way_to_another(options, tmp_pat
         raise PlanError("no such layer")
 
     with monkeypatch.context() as patch:
-        patch.setattr("analog_samson.simulation.drift.convert", fail)
+        patch.setattr("analog_samson.simulation.device.mount", fail)
         with pytest.raises(PlanError):
             run_simulation(replace(options, seed=3), tmp_path / "run", command="the first")
     with run_simulation(options, tmp_path / "run", command="another") as run:

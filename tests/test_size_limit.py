@@ -18,13 +18,13 @@ import torch
 from networks import seeded
 from small import SMALL, Small
 
-from analog_samson import size_limit as limits
 from analog_samson.data import open_data
 from analog_samson.data.plain_pickle import load_plain_pickle
 from analog_samson.errors import CheckpointError, DataError, ModelError
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.models.restore import restore_model
+from analog_samson.runtime import size_limit as limits
 
 HERE = Path(__file__).parent
 LARGE = 2**28  # bytes that a few hundred kB unpack to; the process below may take 0.1 GiB for a file

@@ -123,10 +123,10 @@ def _check(model: nn.Module, layers: Sequence[str], config: InferenceRPUConfig) 
 
 def _obstacle(layer: Any, *, divided: bool) -> str | None:
     """Why aihwkit has no layer for this one."""
-    if type(layer) not in _LAYERS:
-        return f"aihwkit has layers for {', '.join(known.__name__ for known in _LAYERS)} only"
     if "weight" not in dict(layer.named_parameters(recurse=False)):
         return "its weight is computed anew in every forward"
+    if type(layer) not in _LAYERS:
+        return f"aihwkit has layers for {', '.join(known.__name__ for known in _LAYERS)} only"
     if isinstance(layer, nn.Linear):
         return None
     if layer.padding_mode != "zeros":

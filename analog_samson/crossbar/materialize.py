@@ -44,6 +44,12 @@ def materialize(module: nn.Module, name: str = "weight") -> None:
             remove_spectral_norm(module, name)
         case "pruning":
             prune.remove(module, name)
+        case None:
+            return
+    value = getattr(module, name)
+    if not isinstance(value, nn.Parameter):  # torch leaves a buffer where gradients are off
+        delattr(module, name)
+        module.register_parameter(name, nn.Parameter(value.detach(), requires_grad=False))
 
 
 def copied(model: nn.Module) -> nn.Module:

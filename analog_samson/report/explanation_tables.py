@@ -108,7 +108,7 @@ def confusion_grid(explanation: Explanation, outcomes: Outcomes) -> Grid:
     digital, aged = outcomes.digital_confusion, outcomes.aged_confusion
     sizes = _class_sizes(outcomes)
     pairs = sorted({*digital, *aged})
-    shares = {pair: _pair_shares(pair, outcomes, sizes[pair[0]]) for pair in pairs}
+    shares = {pair: _pair_shares(pair, outcomes, sizes.get(pair[0], 0)) for pair in pairs}
     wrong = [pair for pair in pairs if pair[0] != pair[1] and shares[pair][1] > 0]
     worst = sorted(wrong, key=lambda pair: (-shares[pair][1], pair))[:PAIRS_SHOWN]
     data = tuple((*pair, digital.get(pair, 0), aged.get(pair, 0) / outcomes.chips) for pair in pairs)
@@ -218,4 +218,6 @@ def _class_sizes(outcomes: Outcomes) -> dict[int, int]:
 def _pair_shares(pair: tuple[int, int], outcomes: Outcomes, size: int) -> tuple[float, float]:
     """Percent of the class that is taken for the other: digitally, and on the chips on average."""
     digital, aged = outcomes.digital_confusion.get(pair, 0), outcomes.aged_confusion.get(pair, 0)
+    if size == 0:  # the digital network answered no image of the class with a number
+        return 0.0, 0.0
     return 100 * digital / size, 100 * aged / size / outcomes.chips

@@ -78,11 +78,11 @@ def reported(folder: Path) -> Iterator[None]:
     """Turn what SQLite says about the file (full disk, damage, lock) into a RunError that names it."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # texts and schema may be bytes of any kind
         raise RunError(f"{folder / DATABASE}: {error}; {_remedy(error)}") from error
 
 
-def _remedy(error: sqlite3.DatabaseError) -> str:
+def _remedy(error: Exception) -> str:
     text = str(error)
     if "locked" in text:
         return "another process holds it; wait for it to end"

@@ -44,7 +44,7 @@ def summary_text(plan: ConversionPlan) -> str:
     """The hardware summary in a few lines."""
     s = plan.summary()
     lines = [
-        f"preset       {plan.preset}",
+        f"preset       {plan.preset.name}",
         f"tiles        {s.tiles}, {s.utilisation_percent:.1f} % of their cells used",
         f"devices      {s.devices:,}",
         f"parameters   {s.parameters:,}, {s.analog_parameters_percent:.1f} % on analog tiles",
@@ -58,5 +58,5 @@ def summary_text(plan: ConversionPlan) -> str:
 
 
 def _write(plan: ConversionPlan, out: Path) -> None:
-    facts = {"preset": plan.preset, "hardware": asdict(plan.summary()), "plan": plan.records()}
+    facts = {"preset": plan.preset.name, "hardware": asdict(plan.summary()), "plan": plan.records()}
     write_atomically(out, (json.dumps(facts, indent=1) + "\n").encode())
