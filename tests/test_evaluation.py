@@ -269,7 +269,7 @@ class Returning(nn.Module):
 X = torch.eye(4)
 LABELS = torch.tensor([0, 1, 0, 1])
 UNFIT = {
-    "regression target": ((X, torch.rand(4)), ["(4,) of float32", "expected class labels (N,)", "regression"]),
+    "regression target": ((X, torch.rand(4)), ["(4,) of float32", "expected class labels (N,)", "task=Regression()"]),
     "whole floats": ((X, LABELS.double()), ["(4,) of float64", "y.flatten().long()"]),
     "one-hot": ((X, F.one_hot(LABELS)), ["(4, 2) of int64", "one-hot", "y.argmax(1)"]),
     "one-hot floats": ((X, F.one_hot(LABELS).float()), ["(4, 2) of float32", "one-hot", "y.argmax(1)"]),

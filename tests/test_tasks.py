@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as reference
+from sklearn.datasets import load_diabetes
 from torch import nn
 
-from analog_samson.errors import DataError
+from analog_samson import load_preset, rng, simulate_drift, sweep_conductance_noise
+from analog_samson.errors import DataError, OptionError
 from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.metric import Metric
 from analog_samson.tasks.regression import Regression
-from analog_samson.tasks.scoring import evaluate
+from analog_samson.tasks.scoring import score
+from analog_samson.tasks.task import Task
 
 
 class Table(nn.Module):
@@ -39,20 +42,19 @@ def classified():
 
 def test_classification_equals_its_definitions_over_uneven_batches(classified):
     logits, labels = classified
-    scores = evaluate(Table(logits), batches_of(labels, 50), Classification())
+    scores = score(Table(logits), batches_of(labels, 50), Classification(detailed=True))
     probabilities = logits.double().softmax(1).numpy()
     assert scores.count == 203
-    assert scores.values["accuracy"] == pytest.approx(
+    assert scores.values["accuracy_percent"] == pytest.approx(
         100 * (logits.argmax(1) == labels).float().mean().item(), abs=1e-4
     )
-    assert scores.values["top5_accuracy"] == pytest.approx(
+    assert scores.values["top5_percent"] == pytest.approx(
         100 * reference.top_k_accuracy_score(labels.numpy(), probabilities, k=5)
     )
     assert scores.values["loss"] == pytest.approx(reference.log_loss(labels.numpy(), probabilities), rel=1e-5)
-    assert scores.values["calibration_error"] == pytest.approx(
+    assert scores.values["calibration_error_percent"] == pytest.approx(
         100 * expected_calibration_error(logits, labels), abs=1e-3
     )
-    assert torch.equal(scores.outcomes, logits.argmax(1) == labels)
 
 
 def expected_calibration_error(logits, labels):
@@ -68,10 +70,17 @@ def expected_calibration_error(logits, labels):
 
 def test_a_sample_with_nan_among_its_logits_is_wrong(classified):
     logits, labels = classified
-    logits[:, 0] = logits[:, 0].where(labels != labels[0], math.nan)
-    scores = evaluate(Table(logits), batches_of(labels, 64), Classification())
-    assert not scores.outcomes[labels == labels[0]].any()
-    assert scores.values["accuracy"] < 100
+    hurt = labels == labels[0]
+    logits[:, 0] = logits[:, 0].where(~hurt, math.nan)
+    scores = score(Table(logits), batches_of(labels, 64), Classification(detailed=True))
+    right = (logits.argmax(1) == labels) & ~hurt
+    assert scores.values["accuracy_percent"] == pytest.approx(100 * right.float().mean().item(), abs=1e-4)
+
+
+def test_classification_without_details_has_accuracy_and_loss(classified):
+    logits, labels = classified
+    scores = score(Table(logits), batches_of(labels, 64), Classification())
+    assert list(scores.values) == [metric.name for metric in Classification().metrics] == ["accuracy_percent", "loss"]
 
 
 @pytest.mark.parametrize("shape", [(77,), (77, 3)])
@@ -81,7 +90,7 @@ def test_regression_equals_its_definitions_over_uneven_batches(shape):
     output = target + 0.5 * torch.randn(shape, generator=generator)
     task = Regression(unit="mm")
     rows = output[:, None] if len(shape) == 1 else output
-    values = evaluate(Table(rows), batches_of(target, 20), task).values
+    values = score(Table(rows), batches_of(target, 20), task).values
     flat = target.flatten().numpy(), output.flatten().numpy()
     assert values["rmse"] == pytest.approx(reference.root_mean_squared_error(*flat), rel=1e-5)
     assert values["mae"] == pytest.approx(reference.mean_absolute_error(*flat), rel=1e-5)
@@ -101,16 +110,16 @@ def test_losses_of_tasks_have_gradients(classified):
     ("labels", "words"),
     [
         (torch.rand(6), ["float32", "(6,)", "Regression()"]),
-        (torch.eye(6, 8), ["(6, 8)", "integer labels"]),
-        ({"a": 1}, ["dict", "integer labels"]),
-        (torch.tensor([0, 1, 2, 3, 4, -1]), ["label -1", "0 to 7"]),
+        (torch.eye(6, 8), ["(6, 8)", "one-hot"]),
+        ({"a": 1}, ["dict", "class labels"]),
+        (torch.tensor([0, 1, 2, 3, 4, -1]), ["label -1", "from 0 on"]),
         (torch.tensor([0, 1, 2, 3, 4, 8]), ["label 8", "0 to 7"]),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(labels, words):
     model = Table(torch.randn(6, 8))
     with pytest.raises(DataError) as caught:
-        evaluate(model, [(torch.arange(6), labels)], Classification())
+        score(model, [(torch.arange(6), labels)], Classification())
     assert all(word in str(caught.value) for word in words), caught.value
 
 
@@ -118,30 +127,30 @@ def test_a_late_batch_that_does_not_fit_is_refused():
     model = Table(torch.randn(6, 3))
     data = [(torch.arange(3), torch.tensor([0, 1, 2])), (torch.arange(3), torch.tensor([0, 1, 3]))]
     with pytest.raises(DataError, match="label 3"):
-        evaluate(model, data, Classification())
+        score(model, data, Classification())
 
 
 def test_outputs_that_do_not_fit_are_refused():
     model = Table(torch.randn(6, 3, 2, 2))
-    with pytest.raises(DataError, match=r"\(6, 3, 2, 2\).*\(samples, classes\)"):
-        evaluate(model, [(torch.arange(6), torch.zeros(6, dtype=torch.long))], Classification())
+    with pytest.raises(DataError, match=r"\(6, 3, 2, 2\).*\(N, classes\)"):
+        score(model, [(torch.arange(6), torch.zeros(6, dtype=torch.long))], Classification())
     with pytest.raises(DataError, match=r"\(6, 3, 2, 2\).*\(6,\)"):
-        evaluate(model, [(torch.arange(6), torch.zeros(6))], Regression())
-    with pytest.raises(DataError, match="10 classes"):
-        evaluate(Table(torch.randn(6, 3)), [(torch.arange(2), torch.tensor([0, 1]))], Classification(classes=10))
+        score(model, [(torch.arange(6), torch.zeros(6))], Regression())
+    with pytest.raises(DataError, match="the data has 10"):
+        score(Table(torch.randn(6, 3)), [(torch.arange(2), torch.tensor([0, 1]))], Classification(classes=10))
 
 
 def test_no_samples_are_refused():
     model = Table(torch.randn(6, 3))
     for data in ([], [(torch.arange(0), torch.zeros(0, dtype=torch.long))]):
         with pytest.raises(DataError, match="no samples"):
-            evaluate(model, data, Classification())
+            score(model, data, Classification())
 
 
 def test_evaluation_restores_every_mode():
     model = nn.Sequential(nn.Linear(2, 3), nn.Dropout())
     model[0].eval()
-    evaluate(model, [(torch.randn(4, 2), torch.tensor([0, 1, 2, 0]))], Classification())
+    score(model, [(torch.randn(4, 2), torch.tensor([0, 1, 2, 0]))], Classification())
     assert [model.training, model[0].training, model[1].training] == [True, False, True]
 
 
@@ -159,3 +168,90 @@ def test_a_metric_knows_its_direction():
         "points",
     )
     assert (down.points, down.label) == ("mm", "RMSE (mm)")
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    """A small network trained on scikit-learn's diabetes data, its batches, and the spread of the targets."""
+    x, y = (torch.tensor(array, dtype=torch.float32) for array in load_diabetes(return_X_y=True))
+    x = (x - x.mean(0)) / x.std(0)
+    with rng.stream(0, "diabetes"):
+        model = nn.Sequential(nn.Linear(10, 16), nn.Tanh(), nn.Linear(16, 1))
+    model[2].bias.data.fill_(y.mean())
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    for _ in range(150):
+        optimizer.zero_grad()
+        Regression().loss(model(x), (x, y)).backward()
+        optimizer.step()
+    return model, [(x[:300], y[:300]), (x[300:], y[300:])], y.std().item()
+
+
+def test_regression_network_is_simulated_in_its_own_metrics(diabetes):
+    model, data, spread = diabetes
+    options = {"task": Regression(), "instances": 3, "seed": 0}
+    result = simulate_drift(model, load_preset("reram_cmo_2024_accept_2"), data, times=[1.0, 3.0e7], **options)
+    frame = result.frame()
+    assert [name for name in ("rmse", "mae", "r2", "weight_error") if name in frame] == [
+        "rmse",
+        "mae",
+        "r2",
+        "weight_error",
+    ]
+    assert "accuracy_percent" not in frame
+    digital, chips = frame[frame.stage == "digital"].rmse.item(), frame[frame.stage == "drift"]
+    assert 0.5 * spread < digital < 0.8 * spread
+    assert (chips.rmse > digital).all()  # worse is upward
+    assert "rmse" in result._repr_html_()
+    with pytest.raises(OptionError, match=r"frame\(\)"):
+        result.plot()
+    noisy = sweep_conductance_noise(model, data, sigmas=[0.0, 0.3], **options).frame()
+    assert noisy[noisy.sigma_c == 0.0].rmse.item() == pytest.approx(digital)
+
+
+def test_converters_and_task_work_together(diabetes):
+    model, data, _ = diabetes
+    preset, task = load_preset("pcm_rasch_2023"), Regression(unit="points")
+    result = simulate_drift(model, preset, data, times=[1.0], instances=1, seed=0, task=task, calibration=data)
+    assert result.frame().rmse.notna().all()
+
+
+def test_half_width_in_points_of_accuracy_is_refused_for_other_tasks(diabetes):
+    model, data, _ = diabetes
+    options = {"times": [1.0], "instances": 2, "seed": 0, "target_halfwidth": 1.0}
+    with pytest.raises(OptionError, match="task regression"):
+        simulate_drift(model, load_preset("ideal"), data, task=Regression(), **options)
+    with pytest.raises(DataError, match=r"Regression\(\)"):
+        simulate_drift(model, load_preset("ideal"), data, **options)
+
+
+def test_task_of_ones_own_is_simulated():
+    class WithinTen(Task):
+        """The share of samples that are off by less than ten."""
+
+        name = "within_ten"
+        metrics = (Metric(name="within_ten_percent", title="within ten", unit="%", lower=0, upper=100),)
+
+        def check(self, output, batch):
+            assert output.shape == (len(batch[1]), 1)
+
+        def loss(self, output, batch):
+            return (output[:, 0] - batch[1]).abs().mean()
+
+        def start(self, device):
+            return torch.zeros(2, device=device)
+
+        def update(self, state, output, batch):
+            close = (output[:, 0] - batch[1]).abs() < 10
+            return state + torch.stack([close.sum(), torch.tensor(len(close), device=state.device)])
+
+        def compute(self, state):
+            return {"within_ten_percent": 100 * float(state[0] / state[1])}
+
+    x = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    model = nn.Linear(4, 1)
+    data = [(x, 10 * x.sum(1))]
+    model.weight.data.fill_(10.0), model.bias.data.zero_()
+    frame = simulate_drift(
+        model, load_preset("ideal"), data, times=[1.0], instances=1, seed=0, task=WithinTen()
+    ).frame()
+    assert frame.within_ten_percent.tolist() == [100.0, 100.0]

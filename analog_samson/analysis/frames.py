@@ -1,18 +1,25 @@
 """Records as rows of a table: one row for each evaluation, its metrics in columns of their own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from analog_samson.presets.validity import Validity
 from analog_samson.results.records import COLUMNS, Record, to_row
 
-METRICS = ("accuracy_percent", "loss", "weight_error")
 _CELL = tuple(column for column in COLUMNS if column not in ("metric", "value"))
-CELL_COLUMNS = (*_CELL, *METRICS, "mark")
+_CLASSIFICATION = ("accuracy_percent", "loss", "weight_error")
 
 
-def cell_rows(records: Iterable[Record], validity: Validity) -> list[dict[str, Any]]:
-    """One row a cell (checkpoint, preset, stage, AdaBS, instance, moment), a column for each of METRICS, and the mark.
+def cell_columns(records: Iterable[Record]) -> list[str]:
+    """The columns of `cell_rows`: what a cell is, its metrics, and the mark."""
+    metrics = list(dict.fromkeys(record.metric for record in records)) or list(_CLASSIFICATION)
+    if _CLASSIFICATION[0] in metrics:
+        metrics = [*_CLASSIFICATION, *(name for name in metrics if name not in _CLASSIFICATION)]
+    return [*_CELL, *metrics, "mark"]
+
+
+def cell_rows(records: Sequence[Record], validity: Validity) -> list[dict[str, Any]]:
+    """One row a cell (checkpoint, preset, stage, AdaBS, instance, moment), a column for each metric, and the mark.
 
     An absent metric is None.
 
@@ -24,9 +31,10 @@ def cell_rows(records: Iterable[Record], validity: Validity) -> list[dict[str, A
     [(91.5, 0.3, None)]
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    columns = cell_columns(records)
     for record in records:
         *cell, metric, value = to_row(record)
-        new = {**dict(zip(_CELL, cell, strict=True)), **dict.fromkeys(METRICS)}
+        new = dict.fromkeys(columns) | dict(zip(_CELL, cell, strict=True))
         new["mark"] = validity.mark_of(record.stage, record.time_seconds)
         rows.setdefault(tuple(cell), new)[metric] = value
     return list(rows.values())

@@ -45,7 +45,7 @@ from analog_samson.runtime.eval_mode import eval_mode
 from analog_samson.sharpness.measure import measure_sharpness
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.run import run_simulation
-from analog_samson.tasks.evaluation import check_fit
+from analog_samson.tasks.labels import check_fit
 from analog_samson.training.job import TrainJob, prepare_training
 from analog_samson.training.records import TrainProgress
 from analog_samson.units import parse_duration

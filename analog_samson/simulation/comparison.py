@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analog_samson.analysis.comparison import refuse_unequal
-from analog_samson.analysis.frames import CELL_COLUMNS, cell_rows
+from analog_samson.analysis.frames import cell_columns, cell_rows
 from analog_samson.analysis.summary import META_KEYS, Run, digest, results_of
 from analog_samson.errors import OptionError, RunError, list_faults
 from analog_samson.models.zoo.search import checkpoint_path
@@ -71,7 +71,9 @@ class Comparison:
         import pandas as pd
 
         rows = [row for run in self.runs for row in cell_rows(run.records, validity_of(run.meta["preset"]))]
-        return pd.DataFrame(rows, columns=list(CELL_COLUMNS)).drop_duplicates(ignore_index=True)
+        return pd.DataFrame(rows, columns=cell_columns(r for run in self.runs for r in run.records)).drop_duplicates(
+            ignore_index=True
+        )
 
     def differences(self) -> "pd.DataFrame":
         """Paired differences [points] of every pair on every preset at the last time, each with a 95 % interval."""

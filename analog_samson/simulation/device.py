@@ -24,6 +24,15 @@ class SimulatedDevice:
     Attributes:
         network: The network on the tiles. Use it inside `Chip.at`; outside, its weights are those of no chip.
         plan: What was put on tiles.
+
+    >>> import torch
+    >>> from analog_samson import load_preset, plan_conversion
+    >>> model = nn.Linear(4, 2)
+    >>> device = SimulatedDevice(model, plan_conversion(model, load_preset("pcm_nandakumar_2019")))
+    >>> chip = device.program(seed=0, instance=0)
+    >>> with chip.at(Condition(stage="drift", time_seconds=86400.0)) as network:
+    ...     network(torch.ones(3, 4)).shape
+    torch.Size([3, 2])
     """
 
     def __init__(

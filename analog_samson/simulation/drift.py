@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from analog_samson.analysis.frames import CELL_COLUMNS, cell_rows
+from analog_samson.analysis.frames import cell_columns, cell_rows
 from analog_samson.analysis.input_ranges import inaccurate_layers, input_range_sentence
 from analog_samson.analysis.stopping import stein_total
 from analog_samson.chip import input_ranges as calibrate
@@ -22,7 +22,10 @@ from analog_samson.results.condition import ADABS, DRIFT, UNCALIBRATED, Conditio
 from analog_samson.results.memory import MemoryStore, Store
 from analog_samson.results.records import Record
 from analog_samson.simulation.device import SimulatedDevice
-from analog_samson.tasks.evaluation import data_faults, evaluate
+from analog_samson.tasks.classification import ACCURACY
+from analog_samson.tasks.evaluation import classification_of, data_faults
+from analog_samson.tasks.scoring import score
+from analog_samson.tasks.task import Task
 from analog_samson.units import format_duration
 
 if TYPE_CHECKING:
@@ -61,7 +64,7 @@ class DriftResult:
         """
         import pandas as pd
 
-        return pd.DataFrame(cell_rows(self.records, validity_of(self.preset)), columns=list(CELL_COLUMNS))
+        return pd.DataFrame(cell_rows(self.records, validity_of(self.preset)), columns=cell_columns(self.records))
 
     def plot(self) -> "Figure":
         """Accuracy over logarithmic time with its 95 % band, as a matplotlib Figure."""
@@ -73,15 +76,23 @@ class DriftResult:
         return accuracy_over_time(results)
 
     def _repr_html_(self) -> str:
-        """The answer, the table and the figure, for a notebook."""
+        """The answer, the table and the figure, for a notebook; of other metrics than accuracy the raw table."""
+        if not self._has_accuracy:
+            return str(self.frame().to_html(index=False))
         from analog_samson.report.notebook import result_html
 
         return result_html(self.results())
+
+    @property
+    def _has_accuracy(self) -> bool:
+        return any(record.metric == ACCURACY.name for record in self.records)
 
     def results(self) -> "tuple[Result, ...]":
         """What reports are made from: means with their intervals, one for each AdaBS setting."""
         from analog_samson.analysis.summary import results_of
 
+        if not self._has_accuracy:
+            raise OptionError("results, plot and reports are of accuracies so far; frame() has the raw values")
         return results_of(self.records, validity_of(self.preset), self.pilot, self.images)
 
 
@@ -93,6 +104,7 @@ def simulate_drift(
     times: Sequence[float],
     instances: int,
     seed: int,
+    task: Task | None = None,
     target_halfwidth: float | None = None,
     max_instances: int = 100,
     adabs: bool = False,
@@ -107,7 +119,9 @@ def simulate_drift(
 ) -> DriftResult:
     """Program `instances` chips with `model` and evaluate each at `times` [s] after programming.
 
-    data: (x, y) batches that can be iterated more than once. A time of 0 means the weights as programmed, unread.
+    data: batches that can be iterated more than once, (x, y) with class labels y where no `task` is given. task: how a
+    batch is fed and scored, such as `tasks.regression.Regression()`; each of its metrics is recorded. A time of 0 means
+    the weights as programmed, unread.
     target_halfwidth [% points]: after the first `instances`, add as many, up to `max_instances` in all, as the 95 %
     interval of every time point needs to be that narrow (Stein's two-stage rule, see `analysis.stopping`).
     adabs: also evaluate each cell with batch-norm statistics recomputed on `calibration` (Joshi et al. 2020).
@@ -133,6 +147,9 @@ def simulate_drift(
     """
     check_preset(preset)
     _check(times, instances, adabs, data, calibration, preset, target_halfwidth, max_instances, input_range)
+    task = classification_of(data) if task is None else task
+    if target_halfwidth is not None and task.headline is not ACCURACY:
+        raise OptionError(f"target_halfwidth: given in points of accuracy, which task {task.name} does not measure")
     kept: Store = MemoryStore() if store is None else store
     if isinstance(kept, MemoryStore):
         kept.expect(label, preset.name, ("digital", "drift"))
@@ -141,7 +158,7 @@ def simulate_drift(
     plan.check()
     first: list[Record] = []  # stored with the first chip: a simulation that cannot run at all leaves nothing behind
     if not kept.has(stage="digital", adabs=False, instance=0):
-        first = measure_cell(model, data, context | {"stage": "digital", "instance": 0}, bf16=bf16)
+        first = measure_cell(model, data, context | {"stage": "digital", "instance": 0}, task, bf16=bf16)
     if warning := tiles_warning(plan.coverage()):
         warnings.warn(f"{label}: {warning}", CoverageWarning, stacklevel=2)
     ranges: dict[str, InputRange] = {}
@@ -174,7 +191,7 @@ def simulate_drift(
             assert chip is not None
             adapted = ADABS if cell["adabs"] else UNCALIBRATED
             with chip.at(Condition(stage=DRIFT, time_seconds=cell["time_seconds"], calibration=adapted)) as network:
-                records = measure_cell(network, data, cell | context, bf16=bf16)
+                records = measure_cell(network, data, cell | context, task, bf16=bf16)
             error = Record(metric="weight_error", value=device.weight_error(), sigma_c=None, **cell, **context)
             kept.commit([*first, *records, error])
             first = []
@@ -198,14 +215,13 @@ def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float, im
     return max(stein_total(values, halfwidth, images) for values in cells.values())
 
 
-def measure_cell(model: nn.Module, data: Labelled, cell: dict[str, Any], *, bf16: bool = False) -> list[Record]:
-    """Accuracy and loss of one cell."""
-    evaluation = evaluate(model, data, bf16=bf16)
+def measure_cell(
+    model: nn.Module, data: Iterable[Any], cell: dict[str, Any], task: Task, *, bf16: bool = False
+) -> list[Record]:
+    """Every metric of the task in one cell."""
     full = {"adabs": False, "time_seconds": None, "sigma_c": None} | cell
-    return [
-        Record(metric="accuracy_percent", value=evaluation.accuracy_percent, **full),
-        Record(metric="loss", value=evaluation.loss, **full),
-    ]
+    values = score(model, data, task, bf16=bf16).values
+    return [Record(metric=name, value=value, **full) for name, value in values.items()]
 
 
 def extent_faults(

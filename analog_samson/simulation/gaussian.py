@@ -13,7 +13,8 @@ from analog_samson.crossbar.plan import crossbar_paths, find_layer
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.results.memory import MemoryStore
 from analog_samson.simulation.drift import DriftResult, Labelled, Progress, Store, measure_cell
-from analog_samson.tasks.evaluation import data_faults
+from analog_samson.tasks.evaluation import classification_of, data_faults
+from analog_samson.tasks.task import Task
 
 GAUSSIAN = "gaussian_joshi_2020"
 
@@ -25,6 +26,7 @@ def sweep_conductance_noise(
     sigmas: Sequence[float],
     instances: int,
     seed: int,
+    task: Task | None = None,
     adabs: bool = False,
     calibration: Labelled | None = None,
     bf16: bool = False,
@@ -38,8 +40,8 @@ def sweep_conductance_noise(
     The mapping to conductances is linear, so the weights of all crossbar layers are multiplied by delta; biases
     and other digital parameters are not. One instance draws one standard normal per device from a stream named by
     (seed, instance) and scales it by every sigma_c: neighbouring points differ by sigma_c alone; sigma_c = 0 draws
-    nothing and is measured once. `model` is put back exactly. Raises OptionError, and PlanError for layers of which
-    nobody knows whether they go on a crossbar.
+    nothing and is measured once. task: as in `simulate_drift`. `model` is put back exactly. Raises OptionError, and
+    PlanError for layers of which nobody knows whether they go on a crossbar.
 
     >>> model, data = nn.Linear(2, 2, bias=False), [(torch.eye(2), torch.tensor([0, 1]))]
     >>> _ = nn.init.eye_(model.weight)
@@ -48,6 +50,7 @@ def sweep_conductance_noise(
     [(0.0, 0, 100.0), (0.1, 0, 100.0), (0.1, 1, 100.0)]
     """
     _check(sigmas, instances, adabs, data, calibration)
+    task = classification_of(data) if task is None else task
     kept: Store = MemoryStore() if store is None else store
     if isinstance(kept, MemoryStore):
         kept.expect(label, GAUSSIAN, ("gaussian",))
@@ -60,7 +63,7 @@ def sweep_conductance_noise(
                 assert calibration is not None
                 stack.enter_context(adapted_statistics(model, calibration))
             names = {"checkpoint": label, "preset": GAUSSIAN}
-            kept.commit(measure_cell(model, data, cell | names, bf16=bf16))
+            kept.commit(measure_cell(model, data, cell | names, task, bf16=bf16))
         progress(f"sigma_c {cell['sigma_c']:g}, instance {cell['instance'] + 1} of {instances}")
     images = sum(len(labels) for _, labels in data)
     return DriftResult(tuple(r for r in kept.records() if r.stage == "gaussian"), images=images)

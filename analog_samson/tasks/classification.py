@@ -7,23 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from analog_samson.errors import DataError
+from analog_samson.tasks.batch_check import check_batch
+from analog_samson.tasks.labels import check_fit, labelled
 from analog_samson.tasks.metric import Metric
 from analog_samson.tasks.task import Task
 
-ACCURACY = Metric(
-    name="accuracy", title="accuracy", unit="%", difference_unit="points", lower=0.0, upper=100.0, decimals=2
-)
-TOP5 = Metric(name="top5_accuracy", title="top-5 accuracy", unit="%", difference_unit="points", lower=0.0, upper=100.0)
+_PERCENT: dict[str, Any] = {"unit": "%", "difference_unit": "points", "lower": 0.0, "upper": 100.0}
+ACCURACY = Metric(name="accuracy_percent", title="accuracy", **_PERCENT)
 LOSS = Metric(name="loss", title="cross-entropy", unit="nats", lower=0.0, higher_is_better=False, decimals=3)
+TOP5 = Metric(name="top5_percent", title="top-5 accuracy", **_PERCENT)
 CALIBRATION_ERROR = Metric(
-    name="calibration_error",
-    title="calibration error",
-    unit="%",
-    difference_unit="points",
-    lower=0.0,
-    upper=100.0,
-    higher_is_better=False,
+    name="calibration_error_percent", title="calibration error", higher_is_better=False, **_PERCENT
 )
 _BINS = 15  # of equal width, as in Guo et al. 2017
 
@@ -41,41 +35,34 @@ class _State:
 class Classification(Task):
     """Batches (x, y) with labels y (N,); the network returns logits (N, classes).
 
-    Metrics: top-1 and top-5 accuracy, mean cross-entropy, and the expected calibration error over 15 bins of
-    confidence (Guo et al. 2017, eq. 3). A sample with a NaN among its logits counts as wrong.
+    Metrics: top-1 accuracy and mean cross-entropy; with `detailed` also top-5 accuracy and the expected calibration
+    error over 15 bins of confidence (Guo et al. 2017, eq. 3). A sample with a NaN among its logits counts as wrong.
 
     Attributes:
-        classes: The number of classes of the data, checked against the logits; None takes that of the network.
+        classes: The number of classes of data whose labels are known to be right, checked against the logits. None:
+            every batch is checked.
+        detailed: Four metrics in place of two.
     """
 
     name: ClassVar[str] = "classification"
     classes: int | None = None
-    sample: str = "sample"
-    metrics: tuple[Metric, ...] = field(default=(ACCURACY, TOP5, LOSS, CALIBRATION_ERROR))
+    detailed: bool = False
+    metrics: tuple[Metric, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        metrics = (ACCURACY, LOSS, TOP5, CALIBRATION_ERROR) if self.detailed else (ACCURACY, LOSS)
+        object.__setattr__(self, "metrics", metrics)
+
+    def prepare(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """The batch with int64 labels; NaN inputs and negative labels are refused."""
+        x, labels = labelled(batch)
+        if self.classes is None and len(labels):
+            check_batch(x, labels)
+        return x, labels
 
     def check(self, output: Any, batch: Any) -> None:
         """Raise DataError unless logits, labels and the number of classes fit."""
-        labels = batch[1]
-        if not isinstance(labels, Tensor) or labels.ndim != 1 or labels.is_floating_point() or labels.is_complex():
-            raise DataError(
-                f"classification: expected integer labels of shape (samples,), got {_form(labels)}; "
-                "for real-valued targets give task=Regression()"
-            )
-        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(labels):
-            raise DataError(
-                f"classification: the network returns {_form(output)} for {len(labels)} samples; expected logits of "
-                "shape (samples, classes)"
-            )
-        outputs = output.shape[1]
-        if self.classes is not None and outputs != self.classes:
-            raise DataError(
-                f"the network has {outputs} outputs but the data has {self.classes} classes; use a network with "
-                f"{self.classes} outputs"
-            )
-        low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
-        if low < 0 or high >= outputs:
-            wrong = low if low < 0 else high
-            raise DataError(f"the data has label {wrong}, but the network's outputs are 0 to {outputs - 1}")
+        check_fit(output, batch[1], self.classes)
 
     def loss(self, output: Any, batch: Any) -> Tensor:
         """Mean cross-entropy [nats]."""
@@ -90,39 +77,25 @@ class Classification(Task):
     def update(self, state: _State, output: Any, batch: Any) -> _State:
         """Add one batch; nothing is read back from the device."""
         logits, labels = output, batch[1]
-        right = self.outcomes(logits, batch)
-        confidence = logits.softmax(1).amax(1).nan_to_num(0.0).double()
-        place = (confidence * _BINS).long().clamp_(max=_BINS - 1)
-        values = torch.stack([confidence, right.double()])
-        top = logits.topk(min(5, logits.shape[1]), dim=1).indices
-        right5 = (top == labels[:, None]).any(1) & ~logits.isnan().any(1)
-        return _State(
-            count=state.count + len(labels),
-            correct=state.correct + right.sum(),
-            correct5=state.correct5 + right5.sum(),
-            loss=state.loss + functional.cross_entropy(logits, labels, reduction="sum").double(),
-            bins=state.bins.index_add(1, place, values),
-        )
+        # argmax takes NaN for the largest number.
+        answered = ~logits.isnan().any(1)
+        right = (logits.argmax(1) == labels) & answered
+        state.count += len(labels)
+        state.correct = state.correct + right.sum()
+        state.loss = state.loss + functional.cross_entropy(logits, labels, reduction="sum").double()
+        if self.detailed:
+            top = logits.topk(min(5, logits.shape[1]), dim=1).indices
+            state.correct5 = state.correct5 + ((top == labels[:, None]).any(1) & answered).sum()
+            confidence = logits.softmax(1).amax(1).nan_to_num(0.0).double()
+            place = (confidence * _BINS).long().clamp_(max=_BINS - 1)
+            state.bins = state.bins.index_add(1, place, torch.stack([confidence, right.double()]))
+        return state
 
     def compute(self, state: _State) -> dict[str, float]:
         """Percentages of all samples, and the mean loss."""
-        confidence, correct = state.bins
-        gap = float((correct - confidence).abs().sum()) / state.count
-        return {
-            ACCURACY.name: 100 * int(state.correct) / state.count,
-            TOP5.name: 100 * int(state.correct5) / state.count,
-            LOSS.name: float(state.loss) / state.count,
-            CALIBRATION_ERROR.name: 100 * gap,
-        }
-
-    def outcomes(self, output: Any, batch: Any) -> Tensor:
-        """Which samples have their label as the largest logit."""
-        # argmax takes NaN for the largest number.
-        return (output.argmax(1) == batch[1]) & ~output.isnan().any(1)
-
-
-def _form(value: Any) -> str:
-    """Shape and type of what should have been a tensor."""
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)} and type {str(value.dtype).removeprefix('torch.')}"
-    return f"a {type(value).__name__}"
+        values = {ACCURACY.name: 100 * int(state.correct) / state.count, LOSS.name: float(state.loss) / state.count}
+        if self.detailed:
+            confidence, correct = state.bins
+            values[TOP5.name] = 100 * int(state.correct5) / state.count
+            values[CALIBRATION_ERROR.name] = 100 * float((correct - confidence).abs().sum()) / state.count
+        return values

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from analog_samson.errors import DataError
+from analog_samson.tasks.batch_check import check_inputs
 from analog_samson.tasks.metric import Metric
 from analog_samson.tasks.task import Task
 
@@ -43,12 +44,21 @@ class Regression(Task):
         )
         object.__setattr__(self, "metrics", metrics)
 
+    def prepare(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """The batch; NaN among inputs or targets is refused."""
+        if not isinstance(batch, tuple | list) or len(batch) != 2 or not all(isinstance(t, Tensor) for t in batch):
+            raise DataError(f"regression: expected batches (x, targets) of two tensors, got a {type(batch).__name__}")
+        x, target = batch
+        check_inputs(x)
+        if bool(target.isnan().any()):
+            raise DataError("regression: NaN among the targets; remove those samples")
+        return x, target
+
     def check(self, output: Any, batch: Any) -> None:
         """Raise DataError unless outputs and targets are real numbers of one shape."""
         target = batch[1]
-        if not isinstance(output, Tensor) or not isinstance(target, Tensor):
-            got = ", ".join(type(value).__name__ for value in (output, target))
-            raise DataError(f"regression: expected tensors as output and target, got {got}")
+        if not isinstance(output, Tensor):
+            raise DataError(f"regression: the network returns a {type(output).__name__}; expected a tensor")
         if target.is_complex() or not _fits(output, target):
             raise DataError(
                 f"regression: the network returns shape {tuple(output.shape)} and the targets have shape "

@@ -1,15 +1,18 @@
 """Score a network on batches by a task."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
-from analog_samson.errors import DataError
+from analog_samson.errors import AnalogSamsonError, DataError
 from analog_samson.runtime.devices import full_precision
+from analog_samson.runtime.eval_mode import eval_mode
+from analog_samson.runtime.state_check import check_initialised
 from analog_samson.tasks.task import Task
 
 
@@ -20,63 +23,68 @@ class Scores:
     Attributes:
         values: Each metric of the task by its name.
         count: Samples.
-        outcomes: (samples,) bool on the CPU, which samples were right; None where the task has no such thing.
     """
 
     values: dict[str, float]
     count: int
-    outcomes: Tensor | None
 
 
-def evaluate(model: nn.Module, batches: Iterable[Any], task: Task, *, bf16: bool = False) -> Scores:
-    """Measure a network in eval mode; the mode of every submodule is restored.
+def score(model: nn.Module, batches: Iterable[Any], task: Task, *, bf16: bool = False) -> Scores:
+    """Measure a network in eval mode; the mode of every submodule is restored. Draws nothing itself.
 
     Args:
-        model: The network. Its parameters and buffers say on which device scores accumulate.
-        batches: What the task takes, on the model's device.
+        model: The network. Scores accumulate on the device of its first parameter or buffer.
+        batches: What the task takes, on the model's device. A batch without samples counts nothing.
         task: How to feed and score a batch.
         bf16: Run the network under bfloat16 autocast. Without it a GPU computes in float32, never in TF32.
 
     Raises:
-        DataError: There are no batches, or they do not fit network or task.
+        DataError: There are no samples, or they do not fit network or task.
     """
-    device = device_of(model)
-    state, count, outcomes = task.start(device), 0, []
+    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    state, count = task.start(device), 0
     with eval_mode(model), full_precision(), torch.no_grad():
-        for batch in batches:
-            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                output = task.forward(model, batch)
-            output = _as_float32(output)
-            task.check(output, batch)
+        for given in batches:
+            batch = task.prepare(given)
             size = task.count(batch)
             if size == 0:
                 continue
+            output = _forward(model, batch, task, device, bf16, first=count == 0)
+            task.check(output, batch)
             state, count = task.update(state, output, batch), count + size
-            outcomes.append(task.outcomes(output, batch))
     if count == 0:
         raise DataError("nothing to evaluate: the data has no samples")
-    right = [one for one in outcomes if one is not None]
-    return Scores(task.compute(state), count, torch.cat(right).cpu() if right else None)
+    return Scores(task.compute(state), count)
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """The device of a model's first parameter or buffer; the CPU for a model without any."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        return tensor.device
-    return torch.device("cpu")
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode for the whole model; afterwards every submodule has the mode that it had."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
+def _forward(model: nn.Module, batch: Any, task: Task, device: torch.device, bf16: bool, *, first: bool) -> Any:
     try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-def _as_float32(output: Any) -> Any:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            output = task.forward(model, batch)
+    except (torch.OutOfMemoryError, AnalogSamsonError):
+        raise
+    except Exception as error:  # the forward is the user's: it may raise anything
+        if not first:
+            raise
+        check_initialised(model)
+        x = batch[0]
+        explain_channels(model, x, error)
+        size = " x ".join(map(str, x.shape[1:]))
+        raise DataError(f"the network cannot run on inputs of {size}: {_told(error)}") from error
     return output.float() if isinstance(output, Tensor) and output.is_floating_point() else output
+
+
+def explain_channels(model: nn.Module, x: Tensor, error: Exception) -> None:
+    """Raise DataError if a failed forward is due to a wrong number of input channels, else return."""
+    first = next((module for module in model.modules() if isinstance(module, _ConvNd)), None)
+    if first is not None and x.ndim == 4 and x.shape[1] != first.in_channels:
+        raise DataError(
+            f"the data has images of {x.shape[1]} channels, the network takes {first.in_channels}; "
+            "use other data, or a network built for these channels"
+        ) from error
+
+
+def _told(error: Exception) -> str:
+    """What was raised, of which type, and where."""
+    kind, last = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
+    return f"{str(error) or 'no reason given'} ({kind} at {last.filename}:{last.lineno})"

@@ -25,6 +25,10 @@ class Task(ABC):
     metrics: tuple[Metric, ...]
     sample: str = "sample"
 
+    def prepare(self, batch: Any) -> Any:
+        """The batch as the other methods take it. Raises DataError for what is no batch of this task."""
+        return batch
+
     def forward(self, model: nn.Module, batch: Any) -> Any:
         """The network's output for a batch (x, y): that of the call ``model(x)``."""
         return model(batch[0])
@@ -52,10 +56,6 @@ class Task(ABC):
     def count(self, batch: Any) -> int:
         """How many samples a batch (x, y) has."""
         return len(batch[1])
-
-    def outcomes(self, output: Any, batch: Any) -> Tensor | None:
-        """(samples,) bool: which samples the network gets right; None where a task has no such thing."""
-        return None
 
     @property
     def headline(self) -> Metric:
