@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import pkgutil
 import re
 import runpy
 import subprocess
@@ -124,6 +125,18 @@ def test_function_that_answers_is_in_the_reference_and_used_on_it(name: str) -> 
     assert re.search(rf"^\.\. auto(class|function):: analog_samson\.{re.escape(name)}$", text, re.M)
     if name != "simulation.comparison.Comparison":
         assert re.search(rf"{name.rsplit('.', 1)[1]}\(", text), "an example calls it"
+
+
+def test_reference_names_only_what_there_is() -> None:
+    targets = re.findall(r"^\.\. auto\w+:: (\S+)$", (DOCS / "reference.md").read_text(), re.M)
+    missing = []
+    for target in targets:
+        try:
+            pkgutil.resolve_name(target)
+        except (ImportError, AttributeError):
+            missing.append(target)
+    assert targets
+    assert not missing
 
 
 def test_page_runner_when_something_is_wrong_names_the_line(elsewhere: Path) -> None:
