@@ -154,22 +154,6 @@ def test_evaluation_restores_every_mode():
     assert [model.training, model[0].training, model[1].training] == [True, False, True]
 
 
-def test_a_metric_knows_its_direction():
-    up = Metric(name="accuracy", title="accuracy", unit="%", difference_unit="points", lower=0, upper=100)
-    down = Metric(name="rmse", title="RMSE", unit="mm", lower=0, higher_is_better=False)
-    assert (up.loss(92.0, 90.0), down.loss(1.0, 1.5)) == (2.0, 0.5)
-    assert (up.worsened(92.0, 1.0), down.worsened(1.0, 0.5)) == (91.0, 1.5)
-    assert (up.is_at_least(91.0, 90.0), down.is_at_least(91.0, 90.0)) == (True, False)
-    assert (up.clip(101.0), down.clip(-1.0), up.text(92.416), up.label, up.points) == (
-        100,
-        0,
-        "92.42 %",
-        "accuracy (%)",
-        "points",
-    )
-    assert (down.points, down.label) == ("mm", "RMSE (mm)")
-
-
 @pytest.fixture(scope="module")
 def diabetes():
     """A small network trained on scikit-learn's diabetes data, its batches, and the spread of the targets."""

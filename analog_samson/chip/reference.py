@@ -1,7 +1,7 @@
 """aihwkit's own analog layers on its compiled tile: the reference that the fast engine is tested against."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -92,11 +92,6 @@ class ReferenceNetwork:
 
     def refresh(self, path: str) -> None:
         """Nothing to do: the layers multiply by what their tiles hold."""
-
-    def analog_tiles(self) -> Iterator[Any]:
-        """aihwkit's tiles, layer by layer."""
-        for matrix in self.matrices.values():
-            yield from matrix.tiles
 
 
 def _build(layer: Any, config: InferenceRPUConfig) -> Any:

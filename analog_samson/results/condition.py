@@ -17,8 +17,8 @@ class Condition:
         sigma_c: Relative conductance error of the generic model.
         calibration: What was adapted to the noisy weights before measuring: "none", or the name of a method.
 
-    >>> Condition(stage="drift", time_seconds=3600.0, calibration="adabs").key
-    ('drift', 3600.0, None, 'adabs')
+    >>> Condition(stage="drift", time_seconds=3600.0).calibration
+    'none'
     """
 
     stage: str
@@ -35,16 +35,3 @@ class Condition:
                 raise ValueError(f"{name} {value!r} does not go with stage {self.stage!r}")
             if value is not None and not 0 <= value < inf:
                 raise ValueError(f"{name}: expected a finite number of 0 or more, got {value!r}")
-
-    @property
-    def key(self) -> tuple[str, float | None, float | None, str]:
-        """What tells it from other conditions."""
-        return self.stage, self.time_seconds, self.sigma_c, self.calibration
-
-    @property
-    def sort_key(self) -> tuple[int, float, float, bool, str]:
-        """Digital first, then by age or noise; without calibration before with it."""
-        place = (DIGITAL, DRIFT, GAUSSIAN).index(self.stage)
-        time = -1.0 if self.time_seconds is None else self.time_seconds
-        sigma = -1.0 if self.sigma_c is None else self.sigma_c
-        return place, time, sigma, self.calibration != UNCALIBRATED, self.calibration

@@ -32,7 +32,6 @@ class Regression(Task):
 
     name: ClassVar[str] = "regression"
     unit: str = ""
-    sample: str = "sample"
     metrics: tuple[Metric, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -18,12 +18,10 @@ class Task(ABC):
     Attributes:
         name: What the command line and stored runs call it.
         metrics: What `compute` returns; the first is the headline of a report.
-        sample: What one scored sample is called, such as "image".
     """
 
     name: ClassVar[str]
     metrics: tuple[Metric, ...]
-    sample: str = "sample"
 
     def prepare(self, batch: Any) -> Any:
         """The batch as the other methods take it. Raises DataError for what is no batch of this task."""
