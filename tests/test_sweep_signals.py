@@ -28,7 +28,8 @@ def wait_for(happened, what: str) -> None:
 
 def writers(folders: list[Path]) -> list[int]:
     """The processes that last wrote to these run folders."""
-    return [int((folder / LOCK_NAME).read_text()) for folder in folders if (folder / LOCK_NAME).exists()]
+    texts = [(folder / LOCK_NAME).read_text() for folder in folders if (folder / LOCK_NAME).exists()]
+    return [int(text) for text in texts if text]  # a lock is empty for a moment, until its holder has signed it
 
 
 def are_free(folders: list[Path]) -> bool:

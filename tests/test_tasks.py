@@ -192,6 +192,7 @@ def test_regression_network_is_simulated_in_its_own_metrics(diabetes):
     assert noisy[noisy.sigma_c == 0.0].rmse.item() == pytest.approx(digital)
 
 
+@pytest.mark.filterwarnings("ignore::analog_samson.errors.InputRangeWarning")  # layers of ten inputs
 def test_converters_and_task_work_together(diabetes):
     model, data, _ = diabetes
     preset, task = load_preset("pcm_rasch_2023"), Regression(unit="points")
