@@ -169,7 +169,7 @@ def label(chosen: Mapping[str, Any]) -> str:
     >>> label({"rho": 0.5, "clip": 0.2})
     '_rho0.5_clip0.2'
     """
-    return "".join(f"_{name}{value:g}" for name, value in chosen.items())
+    return "".join(f"_{name}{value if isinstance(value, str) else f'{value:g}'}" for name, value in chosen.items())
 
 
 def planned_seeds(setting: Setting, method: Method, scale: Scale, overrides: Overrides) -> tuple[int, ...]:

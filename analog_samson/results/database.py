@@ -75,11 +75,14 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def reported(folder: Path) -> Iterator[None]:
-    """Turn what SQLite says about the file (full disk, damage, lock) into a RunError that names it."""
+    """Turn what SQLite says about the file (full disk, damage, lock) into a RunError that names it.
+
+    A text in a damaged file may be bytes of any kind, and a size may be beyond all memory.
+    """
     try:
         yield
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # texts and schema may be bytes of any kind
-        raise RunError(f"{folder / DATABASE}: {error}; {_remedy(error)}") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError, MemoryError) as error:  # damaged texts and sizes
+        raise RunError(f"{folder / DATABASE}: {str(error) or 'no memory'}; {_remedy(error)}") from error
 
 
 def _remedy(error: Exception) -> str:
