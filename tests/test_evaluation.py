@@ -119,8 +119,8 @@ def test_bf16_changes_the_arithmetic_and_not_the_result_much():
 @pytest.mark.parametrize(
     ("classes", "outputs", "expected"),
     [
-        (10, 100, "the network tells 100 classes apart, the data has 10; use a network with 10 outputs"),
-        (10, 5, "the network tells 5 classes apart, the data has 10"),
+        (10, 100, "the network has 100 outputs but the data has 10 classes; use a network with 10 outputs"),
+        (10, 5, "the network has 5 outputs but the data has 10 classes"),
     ],
 )
 def test_class_count_that_disagrees_with_the_head_is_refused(classes, outputs, expected):

@@ -158,7 +158,7 @@ def test_run_when_data_does_not_fit_leaves_nothing_behind(options, tmp_path):
 
 def test_run_when_class_count_disagrees_is_refused(options, tmp_path):
     np.savez(tmp_path / "many.npz", images=np.zeros((4, 4, 4), np.uint8), labels=np.array([0, 1, 2, 6]))
-    with pytest.raises(DataError, match="3 classes apart, the data has 7"):
+    with pytest.raises(DataError, match="3 outputs but the data has 7 classes"):
         run_simulation(replace(options, data=f"npz:{tmp_path / 'many.npz'}"), tmp_path / "run")
 
 

@@ -537,7 +537,7 @@ def test_weights_that_are_not_finite_never_reach_the_disk(tmp_path):
     [
         (
             lambda: (network(num_classes=5), made_set(), made_set()),
-            "the network tells 5 classes apart, the data has 10",
+            "the network has 5 outputs but the data has 10 classes",
         ),
         (lambda: (network(in_channels=3), made_set(), made_set()), "images of 1 channels, the network takes 3"),
         (lambda: (network(), made_set(1), made_set()), "training needs at least 2 images, got 1"),

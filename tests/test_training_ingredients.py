@@ -471,7 +471,7 @@ def test_other_teacher_in_the_folder_is_refused(tmp_path):
         (None, {"distill_weight": 0.5}, OptionError, "distill_weight: has no effect without a teacher"),
         (None, {"distill_temperature": 2.0}, OptionError, "distill_temperature: has no effect without a teacher"),
         ("self", {}, OptionError, "the teacher is the very network that is trained"),
-        ("small", {}, DataError, "the teacher: the network tells 5 classes apart, the data has 10"),
+        ("small", {}, DataError, "the teacher: the network has 5 outputs but the data has 10 classes"),
     ],
 )
 def test_teacher_that_does_not_fit_is_refused_before_anything_is_written(tmp_path, master, options, error, expected):

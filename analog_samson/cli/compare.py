@@ -77,7 +77,7 @@ def compare(
         str | None, typer.Option(help="Print only the tables of this name, as for report.", metavar="NAME")
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Folder for run folders and report.html; the same command goes on there.")
+        Path, typer.Option(help="Folder for run folders and report.html; rerun the same command to resume.")
     ] = Path("runs/compare"),
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write report.html into --out.")] = True,
 ) -> None:

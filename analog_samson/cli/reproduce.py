@@ -34,7 +34,7 @@ Listed = Annotated[bool, typer.Option("--list", help="List all experiments with 
 ScaleOption = Annotated[Scale, typer.Option(help="How much is done, for what machine.")]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Folder of the results; the same command goes on there.", show_default="runs/NAME"),
+    typer.Option(help="Folder of the results; rerun the same command to resume.", show_default="runs/NAME"),
 ]
 Root = Annotated[Path | None, typer.Option(help="Folder that holds the datasets.", show_default=False)]
 Cifar10 = Annotated[Text, typer.Option(help="CIFAR-10: its folder, or npz:FILE.", show_default=False)]

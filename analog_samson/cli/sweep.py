@@ -68,7 +68,7 @@ def sweep(
         typer.Option(help="Of a running Dask or Ray cluster whose workers see the same files.", show_default="none"),
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="Folder for the run folders and summary.csv; the same command goes on there.")
+        Path, typer.Option(help="Folder for the run folders and summary.csv; rerun the same command to resume.")
     ] = Path("runs/sweep"),
 ) -> None:
     from analog_samson.cli.simulate import parse_sigmas

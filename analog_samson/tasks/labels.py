@@ -81,8 +81,8 @@ def check_fit(logits: object, labels: Tensor, num_classes: int | None) -> None:
         )
     if num_classes is not None and outputs != num_classes:
         raise DataError(
-            f"the network tells {outputs} classes apart, the data has {num_classes}; use a network with {num_classes} "
-            "outputs, or state the data's number of classes if it holds only some (npz:FILE,classes=N)"
+            f"the network has {outputs} outputs but the data has {num_classes} classes; use a network with "
+            f"{num_classes} outputs, or state the data's number of classes if it holds only some (npz:FILE,classes=N)"
         )
     if int(labels.max()) >= outputs:
         raise DataError(
