@@ -101,7 +101,7 @@ def _records(preset: str, stage: str, instance: int, value: float, *, adabs: boo
             checkpoint="sgd",
             preset=preset,
             stage=stage,
-            adabs=adabs,
+            calibration="adabs" if adabs else "none",
             instance=instance,
             time_seconds=TIME if stage == "drift" else None,
             sigma_c=None,

@@ -164,7 +164,7 @@ def _cell(
             checkpoint=checkpoint,
             preset="pcm_nandakumar_2019",
             stage=stage,
-            adabs=adabs,
+            calibration="adabs" if adabs else "none",
             instance=instance,
             time_seconds=time,
             sigma_c=sigma,

@@ -154,11 +154,11 @@ def test_drift_frame_is_tidy(model, data):
     result = drift(model, data, instances=2)
     frame = result.frame()
     assert list(frame.columns) == [
-        *("checkpoint", "preset", "stage", "adabs", "instance", "time_seconds", "sigma_c"),
+        *("checkpoint", "preset", "stage", "calibration", "instance", "time_seconds", "sigma_c"),
         *("accuracy_percent", "loss", "weight_error", "mark"),
     ]
     assert len(frame) == 1 + 2 * 3, "one row a cell"
-    assert not frame.duplicated(["stage", "adabs", "instance", "time_seconds"]).any()
+    assert not frame.duplicated(["stage", "calibration", "instance", "time_seconds"]).any()
     for record in result.records:
         cell = frame[(frame.stage == record.stage) & (frame.instance == record.instance)]
         cell = cell if record.time_seconds is None else cell[cell.time_seconds == record.time_seconds]

@@ -23,6 +23,7 @@ from analog_samson.presets.ablation import _STRENGTHS, CLIPPING, clips, effects,
 from analog_samson.presets.schema import Preset, parse_preset
 from analog_samson.presets.search import list_presets, load_preset
 from analog_samson.report.command import make_report
+from analog_samson.results.condition import Condition
 from analog_samson.results.records import Record
 from analog_samson.results.store import RunFolder, open_run
 from analog_samson.results.variant_store import Shelf
@@ -248,19 +249,19 @@ def test_decisions_agree_with_sorting_and_counting() -> None:
 
 def test_shelf_keeps_variants_apart_and_knows_what_it_has(tmp_path: Any) -> None:
     record = Record(
-        checkpoint="net", preset="pcm", stage="drift", adabs=False, instance=0, time_seconds=1.0, sigma_c=None,
+        checkpoint="net", preset="pcm", stage="drift", calibration="none", instance=0, time_seconds=1.0, sigma_c=None,
         metric="accuracy_percent", value=90.0,
     )  # fmt: skip
-    cell: dict[str, Any] = {"stage": "drift", "adabs": False, "instance": 0, "time_seconds": 1.0}
+    aged = record.condition
     with RunFolder.create(tmp_path / "run", {}) as run:
         first, second = Shelf(run, "without drift"), Shelf(run, "only drift")
         first.commit([record])
-        assert first.has(**cell)
-        assert not second.has(**cell)
-        assert not first.has(**(cell | {"adabs": True}))
-        assert second.has(stage="digital", adabs=False, instance=0)
+        assert first.has(0, aged)
+        assert not second.has(0, aged)
+        assert not first.has(0, replace(aged, calibration="adabs"))
+        assert second.has(0, Condition(stage="digital"))
         assert [r.preset for r in first.records()] == ["without drift"]
-        assert Shelf(run, "without drift").has(**cell), "as it is after a restart"
+        assert Shelf(run, "without drift").has(0, aged), "as it is after a restart"
 
 
 # Whole explanations

@@ -17,7 +17,7 @@ DRIFT = Record(
     checkpoint="net",
     preset="ideal",
     stage="drift",
-    adabs=False,
+    calibration="none",
     instance=0,
     time_seconds=3600.0,
     sigma_c=None,
@@ -59,7 +59,7 @@ def test_record_comes_back_exactly_when_it_went_through_a_row(value: float, time
 def test_row_holds_plain_numbers_when_the_record_held_numpy_scalars() -> None:
     record = replace(DRIFT, instance=np.int64(3), value=np.float32(0.5), time_seconds=np.float32(2.0))
     row = dict(zip(COLUMNS, to_row(record), strict=True))
-    assert [type(row[name]) for name in ("instance", "value", "time_seconds", "adabs")] == [int, float, float, bool]
+    assert [type(row[name]) for name in ("instance", "value", "time_seconds")] == [int, float, float]
 
 
 def test_row_without_value_reads_as_not_a_number() -> None:

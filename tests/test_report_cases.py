@@ -98,7 +98,7 @@ def test_intervals_after_steins_rule_are_those_of_the_rule():
     for _ in range(runs):
         values = list(draw.normal(0, 1, pilot))
         values += list(draw.normal(0, 1, min(stein_total(values, 1.0), 100) - pilot))
-        base = {"checkpoint": "n", "preset": "p", "stage": "drift", "adabs": False, "sigma_c": None}
+        base = {"checkpoint": "n", "preset": "p", "stage": "drift", "calibration": "none", "sigma_c": None}
         records = [
             Record(**base, instance=chip, time_seconds=1.0, metric="accuracy_percent", value=value)
             for chip, value in enumerate(values)

@@ -102,7 +102,7 @@ def test_equivalent_sigma_has_an_interval_where_all_chips_agree() -> None:
 
 def test_bounds_are_told_from_values_in_tables_of_data(tmp_path: Path) -> None:
     sweep = {0.0: (92.0,), 0.1: (88.0, 89.0), 0.2: (84.0, 85.0)}
-    common = {"checkpoint": "net", "adabs": False, "metric": "accuracy_percent"}
+    common = {"checkpoint": "net", "calibration": "none", "metric": "accuracy_percent"}
     records = [
         Record(**common, preset="g", stage="gaussian", instance=i, time_seconds=None, sigma_c=sigma, value=value)
         for sigma, values in sweep.items()
@@ -167,7 +167,13 @@ def test_every_content_of_a_preset_is_shown_with_its_own_fingerprint(tmp_path: P
 
 def test_sampling_error_is_that_of_every_result(tmp_path: Path) -> None:
     def cells(adabs: bool, value: float) -> list[Record]:
-        cell = {"checkpoint": "net", "preset": "p", "stage": "drift", "adabs": adabs, "sigma_c": None}
+        cell = {
+            "checkpoint": "net",
+            "preset": "p",
+            "stage": "drift",
+            "calibration": "adabs" if adabs else "none",
+            "sigma_c": None,
+        }
         return [Record(**cell, instance=i, time_seconds=HOUR, metric="accuracy_percent", value=value) for i in range(3)]
 
     path = synthetic_run(

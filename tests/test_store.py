@@ -11,6 +11,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from math import isnan
 from pathlib import Path
@@ -25,8 +26,12 @@ from synthetic_runs import OPTIONS, synthetic_records, synthetic_run
 from analog_samson.errors import RunError
 from analog_samson.report.exports import render_csv
 from analog_samson.results.atomic import make_folder, write_atomically
+from analog_samson.results.condition import Condition
 from analog_samson.results.lock import FolderLock
+from analog_samson.results.metric import ACCURACY, LOSS, stored_metrics, stored_task
+from analog_samson.results.records import sort_key
 from analog_samson.results.store import RunFolder, open_run
+from analog_samson.tasks.regression import Regression
 
 HERE = Path(__file__).parent
 CELL = synthetic_records()[:2]
@@ -78,11 +83,58 @@ def test_csv_is_byte_identical_when_cells_were_stored_in_any_order(order: list[i
 def test_cell_is_known_when_committed_and_only_then(tmp_path: Path) -> None:
     with RunFolder.create(tmp_path / "run", OPTIONS) as run:
         run.commit([r for r in synthetic_records() if r.time_seconds == 3600.0 and r.instance == 1])
-        known = {"stage": "drift", "adabs": False, "instance": 1, "time_seconds": 3600.0}
-        assert run.has(**known)
-        others: list[dict[str, Any]] = [{"instance": 2}, {"adabs": True}, {"time_seconds": 3601.0}]
-        assert not any(run.has(**(known | other)) for other in others)
-        assert not run.has(stage="gaussian", adabs=False, instance=1, sigma_c=0.1)
+        known = Condition(stage="drift", time_seconds=3600.0)
+        assert run.has(1, known)
+        assert not run.has(2, known)
+        assert not run.has(1, replace(known, calibration="adabs"))
+        assert not run.has(1, replace(known, time_seconds=3601.0))
+        assert not run.has(1, Condition(stage="gaussian", sigma_c=0.1))
+
+
+def as_in_0_1(path: Path) -> Path:
+    """The run at `path` with the tables that analog-samson 0.1 made."""
+    with closing(sqlite3.connect(path / "results.sqlite")) as database, database:
+        database.execute("ALTER TABLE record ADD COLUMN adabs INTEGER NOT NULL DEFAULT 0")
+        database.execute("UPDATE record SET adabs = calibration = 'adabs'")
+        database.execute("DROP INDEX cell")
+        database.execute("ALTER TABLE record DROP COLUMN calibration")
+        database.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
+    return path
+
+
+def test_run_of_0_1_is_read_with_its_calibrations_and_the_metrics_of_a_classifier(tmp_path: Path) -> None:
+    records = sorted([*synthetic_records(), *synthetic_records("other", adabs=True)], key=sort_key)
+    path = as_in_0_1(synthetic_run(tmp_path / "run", records=records))
+    with open_run(path) as run:
+        assert run.records() == records
+        assert {record.calibration for record in run.records()} == {"none", "adabs"}
+        assert stored_metrics(run.meta("task")) == (ACCURACY, LOSS)
+        assert run.has(1, Condition(stage="drift", time_seconds=3600.0, calibration="adabs"))
+
+
+def test_run_of_0_1_is_not_continued_for_its_chips_were_drawn_otherwise(tmp_path: Path) -> None:
+    path = as_in_0_1(synthetic_run(tmp_path / "run"))
+    before = (path / "results.sqlite").read_bytes()
+    with pytest.raises(RunError, match=r"results.sqlite: .* 0\.1.*: simulate into another folder"):
+        RunFolder.create(path, OPTIONS | {"checkpoint": "sgd.safetensors"})
+    assert (path / "results.sqlite").read_bytes() == before
+
+
+def test_metrics_come_back_from_a_run_with_their_bounds_and_direction(tmp_path: Path) -> None:
+    metrics = Regression(unit="mm").metrics
+    record = replace(CELL[0], metric="rmse", value=-1.0)
+    task = stored_task("regression", metrics)
+    with open_run(synthetic_run(tmp_path / "run", records=[record], meta={"task": task})) as run:
+        assert stored_metrics(run.meta("task")) == metrics
+        with pytest.raises(RunError, match="rmse -1: expected 0 to inf"):
+            run.records()
+
+
+def test_task_of_another_form_is_refused_by_the_name_of_its_part(tmp_path: Path) -> None:
+    task = {"name": "regression", "metrics": [{"name": "rmse", "title": "RMSE", "higher_is_better": "no"}]}
+    with open_run(synthetic_run(tmp_path / "run", meta={"task": task})) as run, pytest.raises(RunError) as caught:
+        run.meta("task")
+    assert "metrics.0.higher_is_better" in str(caught.value)
 
 
 def test_commit_twice_changes_nothing_when_values_are_equal(tmp_path: Path) -> None:
@@ -325,7 +377,7 @@ def test_run_of_another_schema_is_refused_with_a_remedy(tmp_path: Path) -> None:
     with database:
         database.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
     database.close()
-    with pytest.raises(RunError, match="schema 99, this version reads schema 1; read it with the analog-samson that"):
+    with pytest.raises(RunError, match="schema 99, this version reads schema 2; read it with the analog-samson that"):
         open_run(path)
     with pytest.raises(RunError, match="schema 99"):
         RunFolder.create(path, OPTIONS | {"checkpoint": "sgd.safetensors"})

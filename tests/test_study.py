@@ -175,7 +175,7 @@ def finished(out: Path, only: tuple[str, ...], value: float) -> None:
             checkpoint=cell.folder,
             preset="pcm_nandakumar_2019",
             stage="drift",
-            adabs=True,
+            calibration="adabs",
             instance=2,
             metric="accuracy_percent",
             value=value,

@@ -241,7 +241,7 @@ def _record(row: dict[str, str]) -> Record:
         checkpoint=row["checkpoint"],
         preset=row["preset"],
         stage=row["stage"],
-        adabs=row["adabs"] == "true",
+        calibration=row["calibration"],
         instance=int(row["instance"]),
         time_seconds=float(row["time_seconds"]) if row["time_seconds"] else None,
         sigma_c=float(row["sigma_c"]) if row["sigma_c"] else None,

@@ -11,8 +11,8 @@ from torch import nn
 
 from analog_samson import load_preset, rng, simulate_drift, sweep_conductance_noise
 from analog_samson.errors import DataError, OptionError
+from analog_samson.results.metric import Metric
 from analog_samson.tasks.classification import Classification
-from analog_samson.tasks.metric import Metric
 from analog_samson.tasks.regression import Regression
 from analog_samson.tasks.scoring import score
 from analog_samson.tasks.task import Task

@@ -24,9 +24,10 @@ def cell_rows(records: Sequence[Record], validity: Validity) -> list[dict[str, A
     An absent metric is None.
 
     >>> from analog_samson.presets.validity import UNKNOWN
-    >>> cell = {"checkpoint": "net", "preset": "pcm", "stage": "drift", "adabs": False, "instance": 0, "sigma_c": None}
+    >>> cell = {"checkpoint": "net", "preset": "pcm", "stage": "drift", "calibration": "none", "instance": 0}
+    >>> cell |= {"time_seconds": 1.0, "sigma_c": None}
     >>> values = {"accuracy_percent": 91.5, "loss": 0.3}
-    >>> records = [Record(**cell, time_seconds=1.0, metric=name, value=value) for name, value in values.items()]
+    >>> records = [Record(**cell, metric=name, value=value) for name, value in values.items()]
     >>> [(row["accuracy_percent"], row["loss"], row["weight_error"]) for row in cell_rows(records, UNKNOWN)]
     [(91.5, 0.3, None)]
     """

@@ -36,7 +36,7 @@ def seed_groups(
 class ChipNumbers:
     """Numbers through the chips of several seeds, each of which has `stride` numbers.
 
-    >>> cell = {"checkpoint": "net", "preset": "pcm", "stage": "drift", "adabs": False, "sigma_c": None}
+    >>> cell = {"checkpoint": "net", "preset": "pcm", "stage": "drift", "calibration": "none", "sigma_c": None}
     >>> record = Record(**cell, instance=3, time_seconds=1.0, metric="loss", value=0.5)
     >>> [record.instance for record in ChipNumbers(seeds=(2, 7), stride=10).of([record], 7)]
     [13]

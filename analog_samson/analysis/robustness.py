@@ -81,9 +81,9 @@ def _faults(
 def robustness_of(records: Sequence[Record]) -> dict[str, float]:
     """The measures of one run: means over instances; what was not simulated is left out.
 
-    >>> cell = {"checkpoint": "net", "preset": "ideal", "stage": "gaussian", "adabs": False, "time_seconds": None}
+    >>> cell = {"checkpoint": "net", "preset": "ideal", "stage": "gaussian", "calibration": "none"}
     >>> found = [(0.0, 0, 90.0), (0.4, 0, 70.0), (0.4, 1, 76.0)]
-    >>> cell |= {"metric": "accuracy_percent"}
+    >>> cell |= {"time_seconds": None, "metric": "accuracy_percent"}
     >>> robustness_of([Record(**cell, sigma_c=sigma, instance=i, value=value) for sigma, i, value in found])
     {'accuracy lost at sigma_c 0.4 [points]': 17.0}
     """

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from analog_samson.errors import RunError
 from analog_samson.results.atomic import write_atomically
+from analog_samson.results.condition import ADABS, UNCALIBRATED
 from analog_samson.results.records import Record
 
-_COLUMNS = ("preset", "stage", "adabs", "instance", "time_seconds", "sigma_c", "metric", "value")
+_COLUMNS = ("preset", "stage", "calibration", "instance", "time_seconds", "sigma_c", "metric", "value")
 
 
 def write_values(path: Path, records: Iterable[Record]) -> None:
@@ -31,7 +32,7 @@ def read_values(path: Path, checkpoint: str) -> tuple[Record, ...]:
 
 
 def _cell(value: object) -> object:
-    return int(value) if isinstance(value, bool) else "" if value is None else value
+    return "" if value is None else value
 
 
 def _record(row: dict[str, str], checkpoint: str) -> Record:
@@ -39,7 +40,7 @@ def _record(row: dict[str, str], checkpoint: str) -> Record:
         checkpoint=checkpoint,
         preset=row["preset"],
         stage=row["stage"],
-        adabs=row["adabs"] == "1",
+        calibration=row["calibration"] if "calibration" in row else ADABS if row["adabs"] == "1" else UNCALIBRATED,
         instance=int(row["instance"]),
         time_seconds=float(row["time_seconds"]) if row["time_seconds"] else None,
         sigma_c=float(row["sigma_c"]) if row["sigma_c"] else None,

@@ -21,7 +21,7 @@ def render_csv(records: Sequence[Record]) -> str:
 
     Equal records give equal bytes, whatever order they come in.
     """
-    return csv_text(COLUMNS, (_csv_row(record) for record in sorted(records, key=sort_key)))
+    return csv_text(COLUMNS, (to_row(record) for record in sorted(records, key=sort_key)))
 
 
 def render_marked_csv(runs: Sequence[Run]) -> str:
@@ -35,19 +35,14 @@ def render_marked_csv(runs: Sequence[Run]) -> str:
     marked = [(record, mark, run.name) for run in stored for record, mark in zip(run.records, _marks(run), strict=True)]
     ordered = sorted(marked, key=lambda row: (sort_key(row[0]), row[2]))
     if len(stored) == 1:
-        return csv_text((*COLUMNS, "mark"), ((*_csv_row(record), mark) for record, mark, _ in ordered))
-    return csv_text(("run", *COLUMNS, "mark"), ((run, *_csv_row(record), mark) for record, mark, run in ordered))
+        return csv_text((*COLUMNS, "mark"), ((*to_row(record), mark) for record, mark, _ in ordered))
+    return csv_text(("run", *COLUMNS, "mark"), ((run, *to_row(record), mark) for record, mark, run in ordered))
 
 
 def _marks(run: Run) -> list[str]:
     """The mark of each record."""
     validity = validity_of(run.meta["preset"])
     return [validity.mark_of(record.stage, record.time_seconds) for record in run.records]
-
-
-def _csv_row(record: Record) -> tuple[Any, ...]:
-    row = dict(zip(COLUMNS, to_row(record), strict=True))
-    return tuple((row | {"adabs": "true" if record.adabs else "false"}).values())
 
 
 def render_json(runs: Sequence[Run], threshold: float | None = None) -> str:

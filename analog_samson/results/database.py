@@ -11,17 +11,22 @@ from analog_samson.results.links import refuse_link
 
 DATABASE = "results.sqlite"
 _BESIDE = ("-journal", "-wal", "-shm")  # what SQLite writes beside the database
-SCHEMA = 1
+SCHEMA = 2
+_SCHEMA_0_1 = 1  # read through `_AS_NOW`, not written: 0.1 drew the noise of devices from other streams
 _WAIT_SECONDS = 30.0
 # Expressions in the index: in SQL two NULLs differ, so a plain UNIQUE would let a cell in twice.
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     """CREATE TABLE record (
-        checkpoint TEXT NOT NULL, preset TEXT NOT NULL, stage TEXT NOT NULL, adabs INTEGER NOT NULL,
+        checkpoint TEXT NOT NULL, preset TEXT NOT NULL, stage TEXT NOT NULL, calibration TEXT NOT NULL,
         instance INTEGER NOT NULL, time_seconds REAL, sigma_c REAL, metric TEXT NOT NULL, value REAL)""",
-    """CREATE UNIQUE INDEX cell ON record (stage, adabs, instance,
+    """CREATE UNIQUE INDEX cell ON record (stage, calibration, instance,
         ifnull(time_seconds, -1), ifnull(sigma_c, -1), checkpoint, preset, metric)""",
 )
+# Over the table of 0.1, under the same name.
+_AS_NOW = """CREATE TEMP VIEW record AS
+    SELECT checkpoint, preset, stage, CASE adabs WHEN 0 THEN 'none' WHEN 1 THEN 'adabs' ELSE adabs END AS calibration,
+    instance, time_seconds, sigma_c, metric, value FROM main.record"""
 
 
 def open_writable(folder: Path) -> sqlite3.Connection:
@@ -40,7 +45,7 @@ def open_writable(folder: Path) -> sqlite3.Connection:
                 for statement in _TABLES:
                     connection.execute(statement)
                 connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
-        _check_schema(connection, folder)
+        _check_schema(connection, folder, SCHEMA)
     return connection
 
 
@@ -55,8 +60,9 @@ def open_readable(folder: Path) -> sqlite3.Connection:
     address = f"{(folder / DATABASE).resolve().as_uri()}?mode={'rw' if writable else 'ro'}"
     with reported(folder):
         connection = sqlite3.connect(address, timeout=_WAIT_SECONDS, isolation_level=None, uri=True)
+        if _check_schema(connection, folder, SCHEMA, _SCHEMA_0_1) == _SCHEMA_0_1:
+            connection.execute(_AS_NOW)
         connection.execute("PRAGMA query_only = ON")
-        _check_schema(connection, folder)
     return connection
 
 
@@ -102,13 +108,21 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-def _check_schema(connection: sqlite3.Connection, folder: Path) -> None:
+def _check_schema(connection: sqlite3.Connection, folder: Path, *known: int) -> int:
+    """The schema of the database, one of `known`; else RunError."""
     if not {"meta", "record"} <= _tables(connection):
         raise RunError(f"{folder / DATABASE}: not a results file of analog-samson (no tables meta and record)")
     row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
     found = row[0] if row else "none"
-    if found != str(SCHEMA):
+    for schema in known:
+        if found == str(schema):
+            return schema
+    if found == str(_SCHEMA_0_1):
         raise RunError(
-            f"{folder / DATABASE}: schema {found}, this version reads schema {SCHEMA}; read it with the "
-            "analog-samson that wrote it, or simulate again with --config and a copy of its run.toml"
+            f"{folder / DATABASE}: simulated by analog-samson 0.1, which drew the noise of devices otherwise; such a "
+            "run can be reported but not continued: simulate into another folder"
         )
+    raise RunError(
+        f"{folder / DATABASE}: schema {found}, this version reads schema {SCHEMA}; read it with the "
+        "analog-samson that wrote it, or simulate again with --config and a copy of its run.toml"
+    )

@@ -1,26 +1,10 @@
 """Results kept in memory, for use as a library without a run folder."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from analog_samson.errors import OptionError
+from analog_samson.results.condition import Condition
 from analog_samson.results.records import Record
-
-
-class Store(Protocol):
-    """Where finished cells go: a run folder or memory."""
-
-    def commit(self, records: Iterable[Record]) -> None: ...
-    def has(
-        self,
-        *,
-        stage: str,
-        adabs: bool,
-        instance: int,
-        time_seconds: float | None = None,
-        sigma_c: float | None = None,
-    ) -> bool: ...
-    def records(self) -> list[Record]: ...
 
 
 class MemoryStore:
@@ -35,17 +19,8 @@ class MemoryStore:
     def commit(self, records: Iterable[Record]) -> None:
         self._records.extend(records)
 
-    def has(
-        self,
-        *,
-        stage: str,
-        adabs: bool,
-        instance: int,
-        time_seconds: float | None = None,
-        sigma_c: float | None = None,
-    ) -> bool:
-        wanted = (stage, adabs, instance, time_seconds, sigma_c)
-        return any((r.stage, r.adabs, r.instance, r.time_seconds, r.sigma_c) == wanted for r in self._records)
+    def has(self, instance: int, condition: Condition) -> bool:
+        return any(r.instance == instance and r.condition == condition for r in self._records)
 
     def expect(self, checkpoint: str, preset: str, stages: Iterable[str]) -> None:
         """OptionError where cells of these stages are there from another network or preset."""

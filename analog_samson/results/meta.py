@@ -103,6 +103,23 @@ class _Facts(_Part):
     skipped: list[str] = Field(default_factory=list)
 
 
+class _Metric(_Part):
+    name: str
+    title: str
+    unit: str = ""
+    difference_unit: str = ""
+    higher_is_better: bool = True
+    lower: Number | None = None
+    upper: Number | None = None
+    decimals: Annotated[int, Field(ge=0, le=12)] = 2
+    counted: bool = False
+
+
+class _Task(_Part):
+    name: str
+    metrics: Annotated[list[_Metric], Field(min_length=1)]
+
+
 class _Variant(_Part):
     label: str
     kind: str
@@ -144,6 +161,7 @@ _KINDS: dict[str, Any] = {
     "plan": list[_PlanRow],
     "input_ranges": list[_InputRange],
     "seed": int,
+    "task": _Task,
     "outputs": list[float],
     "channels_last": bool,
     "explain": _Facts,

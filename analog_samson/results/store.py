@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
+from math import isnan
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -11,8 +12,10 @@ from typing import Any, Self
 from analog_samson.errors import RunError, list_faults
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.claim import holds
+from analog_samson.results.condition import Condition
 from analog_samson.results.database import DATABASE, open_readable, open_writable, reported, transaction
 from analog_samson.results.lock import FolderLock
+from analog_samson.results.metric import Metric, stored_metrics
 from analog_samson.results.records import COLUMNS, Record, from_row, sort_key, to_row
 from analog_samson.results.runfile import (
     REPEAT,
@@ -28,7 +31,7 @@ from analog_samson.runtime.plain_values import parse_json
 _INSERT = f"INSERT INTO record VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT DO NOTHING"
 _SAME = f"SELECT 1 FROM record WHERE {' AND '.join(f'{name} IS ?' for name in COLUMNS)}"
 _CELL = (
-    "SELECT 1 FROM record WHERE stage = ? AND adabs = ? AND instance = ?"
+    "SELECT 1 FROM record WHERE stage = ? AND calibration = ? AND instance = ?"
     " AND ifnull(time_seconds, -1) = ifnull(?, -1) AND ifnull(sigma_c, -1) = ifnull(?, -1) LIMIT 1"
 )
 
@@ -96,18 +99,10 @@ class RunFolder:
                 if connection.execute(_INSERT, row).rowcount == 0 and not connection.execute(_SAME, row).fetchone():
                     raise RunError(f"{self.path}: already holds another value for {from_row(row)}")
 
-    def has(
-        self,
-        *,
-        stage: str,
-        adabs: bool,
-        instance: int,
-        time_seconds: float | None = None,
-        sigma_c: float | None = None,
-    ) -> bool:
+    def has(self, instance: int, condition: Condition) -> bool:
         """Whether the cell was committed."""
-        place = (None if at is None else float(at) for at in (time_seconds, sigma_c))
-        cell = (stage, bool(adabs), int(instance), *place)
+        place = (None if at is None else float(at) for at in (condition.time_seconds, condition.sigma_c))
+        cell = (condition.stage, condition.calibration, int(instance), *place)
         with reported(self.path):
             return self._connection.execute(_CELL, cell).fetchone() is not None
 
@@ -118,8 +113,12 @@ class RunFolder:
         """
         with reported(self.path):
             rows = self._connection.execute(f"SELECT {', '.join(COLUMNS)} FROM record").fetchall()
+        bounds = {metric.name: metric for metric in stored_metrics(self.meta("task"))}
         try:
-            return sorted((from_row(row) for row in rows), key=sort_key)
+            found = sorted((from_row(row) for row in rows), key=sort_key)
+            for record in found:
+                _check_bounds(record, bounds)
+            return found
         except ValueError as error:
             raise RunError(self._damaged([str(error)])) from error
 
@@ -192,6 +191,14 @@ def _not_a_run(folder: Path, missing: list[str]) -> str:
         return f"{looked} (it is a file)"
     runs = sorted(str(child.parent) for child in folder.glob(f"*/{RUN_FILE}"))
     return f"{looked}; runs inside it: {', '.join(runs)}" if runs else looked
+
+
+def _check_bounds(record: Record, metrics: Mapping[str, Metric]) -> None:
+    """Raise ValueError for a value that its metric cannot have; NaN is one of a network that gives no numbers."""
+    metric = metrics.get(record.metric)
+    if metric is not None and not (isnan(record.value) or metric.lower <= record.value <= metric.upper):
+        between = f"expected {metric.lower:g} to {metric.upper:g}"
+        raise ValueError(f"record: {metric.name} {record.value:g}: {between}")
 
 
 def _continues(

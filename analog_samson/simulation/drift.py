@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -18,11 +18,12 @@ from analog_samson.crossbar.plan import plan_conversion
 from analog_samson.errors import InputRangeWarning, OptionError, list_faults
 from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.presets.validity import validity_of
-from analog_samson.results.condition import ADABS, DRIFT, UNCALIBRATED, Condition
-from analog_samson.results.memory import MemoryStore, Store
+from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, UNCALIBRATED, Condition
+from analog_samson.results.memory import MemoryStore
+from analog_samson.results.metric import ACCURACY
+from analog_samson.results.protocol import Store
 from analog_samson.results.records import Record
 from analog_samson.simulation.device import SimulatedDevice
-from analog_samson.tasks.classification import ACCURACY
 from analog_samson.tasks.evaluation import classification_of, data_faults
 from analog_samson.tasks.scoring import score
 from analog_samson.tasks.task import Task
@@ -154,11 +155,12 @@ def simulate_drift(
     if isinstance(kept, MemoryStore):
         kept.expect(label, preset.name, ("digital", "drift"))
     context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
+    as_trained = Condition(stage=DIGITAL)
     plan = plan_conversion(model, preset, exclude=exclude)
     plan.check()
     first: list[Record] = []  # stored with the first chip: a simulation that cannot run at all leaves nothing behind
-    if not kept.has(stage="digital", adabs=False, instance=0):
-        first = measure_cell(model, data, context | {"stage": "digital", "instance": 0}, task, bf16=bf16)
+    if not kept.has(0, as_trained):
+        first = measure_cell(model, data, context | {"instance": 0}, as_trained, task, bf16=bf16)
     if warning := tiles_warning(plan.coverage()):
         warnings.warn(f"{label}: {warning}", CoverageWarning, stacklevel=2)
     ranges: dict[str, InputRange] = {}
@@ -176,29 +178,28 @@ def simulate_drift(
         engine=engine,
         sample=next(iter(data))[0][:_FEW],
     )
-    states = (False, True) if adabs else (False,)
+    moments = sorted({float(time) for time in times})
+    methods = (UNCALIBRATED, ADABS) if adabs else (UNCALIBRATED,)
+    conditions = [
+        Condition(stage=DRIFT, time_seconds=time, calibration=method) for time in moments for method in methods
+    ]
     images = sum(len(labels) for _, labels in data)
     stop, instance = instances, 0
     while instance < stop:
-        cells: list[dict[str, Any]] = [
-            {"stage": "drift", "adabs": adapted, "instance": instance, "time_seconds": time}
-            for time in sorted({float(time) for time in times})
-            for adapted in states
-        ]
-        missing = [cell for cell in cells if not kept.has(**cell)]
+        missing = [condition for condition in conditions if not kept.has(instance, condition)]
         chip = device.program(seed, instance) if missing else None
-        for cell in missing:
+        for condition in missing:
             assert chip is not None
-            adapted = ADABS if cell["adabs"] else UNCALIBRATED
-            with chip.at(Condition(stage=DRIFT, time_seconds=cell["time_seconds"], calibration=adapted)) as network:
-                records = measure_cell(network, data, cell | context, task, bf16=bf16)
-            error = Record(metric="weight_error", value=device.weight_error(), sigma_c=None, **cell, **context)
+            cell = context | {"instance": instance}
+            with chip.at(condition) as network:
+                records = measure_cell(network, data, cell, condition, task, bf16=bf16)
+            error = Record(metric="weight_error", value=device.weight_error(), **cell, **asdict(condition))
             kept.commit([*first, *records, error])
             first = []
-            progress(f"instance {instance + 1} of {stop}, {format_duration(cell['time_seconds'])}")
+            progress(f"instance {instance + 1} of {stop}, {format_duration(condition.time_seconds or 0.0)}")
         instance += 1
         if instance == instances and target_halfwidth is not None:
-            asked = [r for r in kept.records() if r.time_seconds in {float(time) for time in times}]
+            asked = [r for r in kept.records() if r.time_seconds in moments]
             stop = min(max_instances, needed_instances(asked, instances, target_halfwidth, images))
     kept.commit(first)
     found = tuple(r for r in kept.records() if r.stage in ("digital", "drift"))
@@ -208,20 +209,19 @@ def simulate_drift(
 
 def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float, images: int) -> int:
     """Instances in all that the widest cell needs after the first `pilot`, by Stein's rule; counted on `images`."""
-    cells: dict[tuple[float | None, bool], list[float]] = {}
+    cells: dict[Condition, list[float]] = {}
     for record in records:
-        if record.stage == "drift" and record.metric == "accuracy_percent" and record.instance < pilot:
-            cells.setdefault((record.time_seconds, record.adabs), []).append(record.value)
+        if record.stage == DRIFT and record.metric == "accuracy_percent" and record.instance < pilot:
+            cells.setdefault(record.condition, []).append(record.value)
     return max(stein_total(values, halfwidth, images) for values in cells.values())
 
 
 def measure_cell(
-    model: nn.Module, data: Iterable[Any], cell: dict[str, Any], task: Task, *, bf16: bool = False
+    model: nn.Module, data: Iterable[Any], cell: dict[str, Any], condition: Condition, task: Task, *, bf16: bool = False
 ) -> list[Record]:
-    """Every metric of the task in one cell."""
-    full = {"adabs": False, "time_seconds": None, "sigma_c": None} | cell
+    """Every metric of the task in one cell: its labels and instance, and the condition that `model` is in."""
     values = score(model, data, task, bf16=bf16).values
-    return [Record(metric=name, value=value, **full) for name, value in values.items()]
+    return [Record(metric=name, value=value, **cell, **asdict(condition)) for name, value in values.items()]
 
 
 def extent_faults(

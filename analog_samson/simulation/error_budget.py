@@ -15,7 +15,8 @@ from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.data import ImageSet
 from analog_samson.data.batches import Batches
 from analog_samson.errors import DataError, OptionError, list_faults
-from analog_samson.results.condition import DRIFT, Condition
+from analog_samson.results.condition import DIGITAL, DRIFT, Condition
+from analog_samson.results.metric import ACCURACY, LOSS
 from analog_samson.results.records import Record
 from analog_samson.results.store import RunFolder
 from analog_samson.results.variant_store import Shelf
@@ -153,10 +154,10 @@ class Explainer:
     def _digital(self, progress: Progress) -> Decisions:
         """The digital network's decisions; they are made again where a run continues, for they are not stored whole."""
         decisions = decide(self.inputs.model, self.data, bf16=self.options.bf16)
-        if not self.run.has(stage="digital", adabs=False, instance=0):
+        if not self.run.has(0, Condition(stage=DIGITAL)):
             edges = bin_edges(decisions.margins)
             self.run.set_meta("outcomes/digital", summarize_decisions(decisions, edges, decisions))
-            self.run.commit(self._records(decisions, "digital", self.inputs.preset.name, 0, None))
+            self.run.commit(self._records(decisions, Condition(stage=DIGITAL), self.inputs.preset.name, 0))
             progress("digital")
         return decisions
 
@@ -168,10 +169,10 @@ class Explainer:
         for instance in missing:
             assert device is not None
             chip = device.program(self.options.seed, instance)
-            with chip.at(Condition(stage=DRIFT, time_seconds=self.time)) as network:
+            with chip.at(self._condition) as network:
                 decisions = decide(network, self.data, bf16=self.options.bf16)
             self.run.set_meta(f"outcomes/{instance}", summarize_decisions(decisions, edges, digital))
-            self.run.commit(self._records(decisions, "drift", AS_IS, instance, self.time))
+            self.run.commit(self._records(decisions, self._condition, AS_IS, instance))
             progress(f"{AS_IS}, chip {instance + 1} of {self.instances}")
 
     def _evaluate(self, variant: Variant, progress: Progress) -> None:
@@ -203,25 +204,19 @@ class Explainer:
         return sorted(values, key=lambda path: (-sum(values[path]) / len(values[path]), path))
 
     def _has(self, label: str, instance: int) -> bool:
-        return Shelf(self.run, label).has(stage="drift", adabs=False, instance=instance, time_seconds=self.time)
+        return Shelf(self.run, label).has(instance, self._condition)
 
-    def _records(
-        self, decisions: Decisions, stage: str, preset: str, instance: int, time: float | None
-    ) -> list[Record]:
-        shared: dict[str, Any] = {
-            "checkpoint": self._label,
-            "preset": preset,
-            "stage": stage,
-            "adabs": False,
-            "instance": instance,
-            "time_seconds": time,
-            "sigma_c": None,
-        }
+    def _records(self, decisions: Decisions, condition: Condition, preset: str, instance: int) -> list[Record]:
+        cell: dict[str, Any] = {"checkpoint": self._label, "preset": preset, "instance": instance, **asdict(condition)}
         loss = decisions.loss / len(decisions.labels)
         return [
-            Record(metric="accuracy_percent", value=decisions.accuracy_percent, **shared),
-            Record(metric="loss", value=loss, **shared),
+            Record(metric=ACCURACY.name, value=decisions.accuracy_percent, **cell),
+            Record(metric=LOSS.name, value=loss, **cell),
         ]
+
+    @property
+    def _condition(self) -> Condition:
+        return Condition(stage=DRIFT, time_seconds=self.time)
 
     @property
     def _label(self) -> str:

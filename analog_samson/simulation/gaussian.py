@@ -11,8 +11,10 @@ from analog_samson import rng
 from analog_samson.chip.batchnorm import adapted_statistics
 from analog_samson.crossbar.plan import crossbar_paths, find_layer
 from analog_samson.errors import OptionError, list_faults
+from analog_samson.results.condition import ADABS, UNCALIBRATED, Condition
 from analog_samson.results.memory import MemoryStore
-from analog_samson.simulation.drift import DriftResult, Labelled, Progress, Store, measure_cell
+from analog_samson.results.protocol import Store
+from analog_samson.simulation.drift import DriftResult, Labelled, Progress, measure_cell
 from analog_samson.tasks.evaluation import classification_of, data_faults
 from analog_samson.tasks.task import Task
 
@@ -55,32 +57,28 @@ def sweep_conductance_noise(
     if isinstance(kept, MemoryStore):
         kept.expect(label, GAUSSIAN, ("gaussian",))
     layers = [find_layer(model, path) for path in crossbar_paths(model, exclude)]
-    for cell in _cells(sigmas, instances, adabs):
-        if kept.has(**cell):
+    for instance, condition in _cells(sigmas, instances, adabs):
+        if kept.has(instance, condition):
             continue
-        with _noisy(layers, cell["sigma_c"], seed, cell["instance"]), ExitStack() as stack:
-            if cell["adabs"]:
+        assert condition.sigma_c is not None
+        with _noisy(layers, condition.sigma_c, seed, instance), ExitStack() as stack:
+            if condition.calibration == ADABS:
                 assert calibration is not None
                 stack.enter_context(adapted_statistics(model, calibration))
-            names = {"checkpoint": label, "preset": GAUSSIAN}
-            kept.commit(measure_cell(model, data, cell | names, task, bf16=bf16))
-        progress(f"sigma_c {cell['sigma_c']:g}, instance {cell['instance'] + 1} of {instances}")
+            cell = {"checkpoint": label, "preset": GAUSSIAN, "instance": instance}
+            kept.commit(measure_cell(model, data, cell, condition, task, bf16=bf16))
+        progress(f"sigma_c {condition.sigma_c:g}, instance {instance + 1} of {instances}")
     images = sum(len(labels) for _, labels in data)
     return DriftResult(tuple(r for r in kept.records() if r.stage == "gaussian"), images=images)
 
 
-def _cells(sigmas: Sequence[float], instances: int, adabs: bool) -> Iterator[dict[str, Any]]:
-    """Every (instance, sigma_c, adabs); without noise all instances are the same one."""
+def _cells(sigmas: Sequence[float], instances: int, adabs: bool) -> Iterator[tuple[int, Condition]]:
+    """Every instance under every condition; without noise all instances are the same one."""
     for instance in range(instances):
         for sigma in sigmas:
-            for adapted in (False, True) if adabs else (False,):
+            for method in (UNCALIBRATED, ADABS) if adabs else (UNCALIBRATED,):
                 if sigma > 0 or instance == 0:
-                    yield {
-                        "stage": "gaussian",
-                        "adabs": adapted,
-                        "instance": instance,
-                        "sigma_c": float(sigma),
-                    }
+                    yield instance, Condition(stage="gaussian", sigma_c=float(sigma), calibration=method)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from analog_samson.chip.batchnorm import expect_batchnorm
 from analog_samson.crossbar.plan import plan_conversion
 from analog_samson.data.batches import Batches
 from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
+from analog_samson.results.metric import stored_task
 from analog_samson.results.store import RunFolder
 from analog_samson.runtime.devices import find_device
 from analog_samson.simulation.drift import Progress, simulate_drift
@@ -23,6 +24,7 @@ from analog_samson.simulation.inputs import Inputs, checkpoint_label, first_outp
 from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions, stored_options
 from analog_samson.simulation.paths import absolute_paths
 from analog_samson.simulation.ranges import run_input_ranges
+from analog_samson.tasks.classification import Classification
 
 PACKAGES = ("torch", "torchvision", "aihwkit", "numpy")
 CONTENTS = ("checkpoint", "preset_sha256", "data", "calibration", "outputs")  # what a run was begun with
@@ -105,6 +107,7 @@ def _describe(inputs: Inputs, options: SimulateOptions, command: str) -> dict[st
     shape = inputs.images.images.shape[1:]
     plan = plan_conversion(inputs.model, inputs.preset, exclude=options.exclude, input_shape=shape)
     plan.check()
+    task = Classification()
     return {
         "command": command,
         "environment": _environment(find_device(options.device)),
@@ -128,6 +131,7 @@ def _describe(inputs: Inputs, options: SimulateOptions, command: str) -> dict[st
         "hardware": asdict(plan.summary()),
         "plan": plan.records(),
         "seed": options.seed,
+        "task": stored_task(task.name, task.metrics),
         "outputs": first_outputs(inputs, options),
     }
 

@@ -7,17 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from analog_samson.results.metric import ACCURACY, LOSS, PERCENT, Metric
 from analog_samson.tasks.batch_check import check_batch
 from analog_samson.tasks.labels import check_fit, labelled
-from analog_samson.tasks.metric import Metric
 from analog_samson.tasks.task import Task
 
-_PERCENT: dict[str, Any] = {"unit": "%", "difference_unit": "points", "lower": 0.0, "upper": 100.0}
-ACCURACY = Metric(name="accuracy_percent", title="accuracy", **_PERCENT)
-LOSS = Metric(name="loss", title="cross-entropy", unit="nats", lower=0.0, higher_is_better=False, decimals=3)
-TOP5 = Metric(name="top5_percent", title="top-5 accuracy", **_PERCENT)
+TOP5 = Metric(name="top5_percent", title="top-5 accuracy", counted=True, **PERCENT)
 CALIBRATION_ERROR = Metric(
-    name="calibration_error_percent", title="calibration error", higher_is_better=False, **_PERCENT
+    name="calibration_error_percent", title="calibration error", higher_is_better=False, **PERCENT
 )
 _BINS = 15  # of equal width, as in Guo et al. 2017
 

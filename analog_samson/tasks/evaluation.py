@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson import rng
+from analog_samson.results.metric import ACCURACY, LOSS
 from analog_samson.runtime.eval_mode import eval_mode
-from analog_samson.tasks.classification import ACCURACY, LOSS, Classification
+from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.scoring import score
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from analog_samson.errors import DataError
+from analog_samson.results.metric import Metric
 from analog_samson.tasks.batch_check import check_inputs
-from analog_samson.tasks.metric import Metric
 from analog_samson.tasks.task import Task
 
 

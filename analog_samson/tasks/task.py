@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from analog_samson.tasks.metric import Metric
+from analog_samson.results.metric import Metric
 
 
 class Task(ABC):

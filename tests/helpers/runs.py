@@ -11,7 +11,7 @@ HOUR, DAY, YEAR = 3600.0, 86400.0, 31536000.0
 
 def made(folder, network, preset, cells, **meta):
     """A run of `network` on `preset` with the accuracies of its chips by time."""
-    base = {"checkpoint": network, "preset": preset, "stage": "drift", "adabs": False, "sigma_c": None}
+    base = {"checkpoint": network, "preset": preset, "stage": "drift", "calibration": "none", "sigma_c": None}
     records = [
         Record(**base, instance=chip, time_seconds=time, metric="accuracy_percent", value=value)
         for time, values in cells.items()
