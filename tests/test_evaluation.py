@@ -250,13 +250,6 @@ def test_empty_batch_counts_nothing():
         evaluate(nn.Identity(), [empty])
 
 
-class Output:
-    """As transformers returns it."""
-
-    def __init__(self, logits: torch.Tensor) -> None:
-        self.logits = logits
-
-
 class Returning(nn.Module):
     def __init__(self, make) -> None:
         super().__init__()
@@ -273,15 +266,14 @@ UNFIT = {
     "whole floats": ((X, LABELS.double()), ["(4,) of float64", "y.flatten().long()"]),
     "one-hot": ((X, F.one_hot(LABELS)), ["(4, 2) of int64", "one-hot", "y.argmax(1)"]),
     "one-hot floats": ((X, F.one_hot(LABELS).float()), ["(4, 2) of float32", "one-hot", "y.argmax(1)"]),
-    "multi-label": ((X, torch.ones(4, 3)), ["(4, 3) of float32", "multi-label"]),
+    "multi-label": ((X, torch.ones(4, 3)), ["(4, 3) of float32", "MultiLabel(classes=3)"]),
     "probabilities": ((X, torch.full((4, 2), 0.5)), ["(4, 2) of float32", "probabilities or regression"]),
-    "sequence labels": ((X, torch.full((4, 3), 7)), ["(4, 3) of int64", "flatten"]),
-    "segmentation": ((X, torch.zeros(4, 2, 2, dtype=torch.long)), ["(4, 2, 2) of int64", "flatten"]),
+    "sequence labels": ((X, torch.full((4, 3), 7)), ["(4, 3) of int64", "TokenClassification", "LanguageModeling"]),
+    "segmentation": ((X, torch.zeros(4, 2, 2, dtype=torch.long)), ["(4, 2, 2) of int64", "Segmentation"]),
     "dict of labels": ((X, {"class": LABELS}), ["a dict with class", "as labels"]),
     "list of labels": ((X, [0, 1, 0, 1]), ["a list as labels", "one tensor"]),
-    "dict of inputs": (({"input_ids": X}, LABELS), ["a dict with input_ids as x", "wrap the network"]),
-    "list of inputs": (([X], LABELS), ["a list as x", "wrap the network"]),
-    "dict": ({"input_ids": X, "labels": LABELS}, ["a dict with input_ids, labels as a batch", "wrap the network"]),
+    "no tensor": ((["a", "b"], LABELS), ["a list without a tensor as inputs"]),
+    "dict without labels": ({"input_ids": X}, ["the keys input_ids", "labels"]),
 }
 
 
@@ -297,13 +289,13 @@ def test_batch_that_is_no_labelled_one_is_refused_with_what_to_do(name):
 @pytest.mark.parametrize(
     ("make", "facts"),
     [
-        (Output, ["a Output for 4 samples", "(N, classes)", "returns its .logits"]),
-        (lambda x: (x, x), ["a tuple for 4 samples", "returns the logits among them"]),
+        (lambda x: {"hidden": x}, ["a dict with hidden", "'logits'", "wrap the network"]),
+        (lambda x: ("a", x), ["a tuple", "'logits'", "wrap the network"]),
         (lambda x: x[:, :1], ["(4, 1)", "regression", "torch.cat([0 * z, z], 1)"]),
         (lambda x: x[:, 0], ["(4,) for 4 samples", "(N, classes)"]),
         (lambda x: x[:, None].expand(4, 5, 4), ["(4, 5, 4) for 4 samples", "flatten both"]),
     ],
-    ids=["ModelOutput", "tuple", "one output", "no classes", "sequence"],
+    ids=["mapping", "tuple", "one output", "no classes", "sequence"],
 )
 def test_output_that_is_no_logits_is_refused_with_what_to_do(make, facts):
     with pytest.raises(DataError) as caught:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from analog_samson.errors import OptionError
 from analog_samson.runtime.devices import full_precision
+from analog_samson.tasks.batch import Run, feed, first_tensor
 from analog_samson.tasks.batch_check import check_inputs
 
 _Layer = nn.modules.batchnorm._BatchNorm  # 1d, 2d, 3d, Sync and their subclasses
@@ -98,17 +99,20 @@ def restored_statistics(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def adapted_statistics(model: nn.Module, batches: Iterable[Any]) -> Iterator[None]:
+def adapted_statistics(model: nn.Module, batches: Iterable[Any], run: Run = feed) -> Iterator[None]:
     """Within, running statistics are those of the weights as they are now (`adapt_batchnorm`); after, as before."""
     with restored_statistics(model):
-        adapt_batchnorm(model, batches)
+        adapt_batchnorm(model, batches, run=run)
         yield
 
 
-def adapt_batchnorm(model: nn.Module, batches: Iterable[Any], *, momentum: float | None = None) -> Adaptation:
+def adapt_batchnorm(
+    model: nn.Module, batches: Iterable[Any], *, momentum: float | None = None, run: Run = feed
+) -> Adaptation:
     """AdaBS: recompute the running mean and variance with the weights as they are now (paper, section 6.1).
 
-    batches: inputs x, or (x, ...) of which x is used, on the model's device, images first. Only batch-norm layers run
+    batches: inputs alone, or with targets, which are not used, on the model's device. run: how the model is run on a
+    batch. Only batch-norm layers run
     in train mode (dropout stays off), so each layer normalises by the statistics of the batch while they are gathered.
     momentum None: the mean and unbiased variance of everything a layer saw, pooled exactly over all batches whatever
     their sizes; the old statistics do not matter. A number in (0, 1]: torch's running update from the old statistics,
@@ -127,7 +131,7 @@ def adapt_batchnorm(model: nn.Module, batches: Iterable[Any], *, momentum: float
     try:
         gathered = {name: _Gathered() for name in layers}
         with _only_training(model, layers.values()), _watching(layers, gathered, momentum), full_precision():
-            images, count = _run(model, batches)
+            images, count = _run(model, batches, run)
         return _conclude(layers, gathered, momentum, saved, images, count)
     except BaseException:
         _load(model, saved)
@@ -226,14 +230,14 @@ def _values_per_channel(inputs: tuple[Tensor, ...], named: Mapping[str, Tensor])
 
 
 @torch.no_grad()
-def _run(model: nn.Module, batches: Iterable[Any]) -> tuple[int, int]:
+def _run(model: nn.Module, batches: Iterable[Any], run: Run) -> tuple[int, int]:
     """Forward every batch; the numbers of images and of batches."""
     images = count = 0
     for batch in batches:
-        x = batch[0] if isinstance(batch, tuple | list) else batch
+        x = first_tensor(batch)
         check_inputs(x)
-        model(x)
-        images, count = images + len(x), count + 1
+        run(model, batch)
+        images, count = images + (0 if x is None else len(x)), count + 1
     if count == 0:
         raise OptionError("adaptive batch-norm statistics: no calibration images; expected at least one batch")
     return images, count

@@ -19,6 +19,7 @@ from analog_samson.crossbar.uses import Use
 from analog_samson.errors import DataError, OptionError, did_you_mean
 from analog_samson.presets.schema import Converters, Preset
 from analog_samson.runtime.devices import full_precision
+from analog_samson.tasks.batch import Run, feed
 
 OUTPUT_ERROR, STD = "output_error", "std"
 METHODS = (OUTPUT_ERROR, STD)
@@ -58,11 +59,12 @@ def check_method(method: str) -> str | None:
 def choose_input_ranges(
     model: nn.Module,
     preset: Preset,
-    batches: Iterable[tuple[Tensor, Any]] | None,
+    batches: Iterable[Any] | None,
     *,
     seed: int,
     method: str = OUTPUT_ERROR,
     exclude: Sequence[str] = (),
+    run: Run = feed,
 ) -> dict[str, InputRange]:
     """Choose the input range of every layer that goes on tiles under `preset`. `model` is not changed.
 
@@ -78,10 +80,11 @@ def choose_input_ranges(
     Args:
         model: The digital network, with its layers on one device; it runs on all batches once, in eval mode.
         preset: A preset with converters.
-        batches: Calibration batches (x, y); y is not used.
+        batches: Calibration batches: inputs alone, or with targets, which are not used.
         seed: Names the draws, which come from streams of their own: (seed, path of the layer).
         method: "output_error" or "std".
         exclude: Layers that stay digital, as for `convert`.
+        run: How the network is run on a batch.
 
     Returns:
         The ranges by layer path. A layer that no input reached, or that was given zeros only, has none.
@@ -101,7 +104,7 @@ def choose_input_ranges(
         if all(weight is not other for other in weights.values()):
             weights[path] = weight
     chosen = _from_deviation if method == STD else _from_output_error
-    ranges = chosen(plain, weights, preset, batches or (), seed)
+    ranges = chosen(plain, weights, preset, batches or (), seed, run)
     if ranges is None:
         raise DataError("calibration: no images reached the layers; give at least one batch")
     return ranges
@@ -115,7 +118,7 @@ def set_input_ranges(network: nn.Module, ranges: Mapping[str, float]) -> None:
 
 
 def _from_deviation(
-    model: nn.Module, weights: Mapping[str, Tensor], preset: Preset, batches: Iterable[tuple[Tensor, Any]], _: int
+    model: nn.Module, weights: Mapping[str, Tensor], preset: Preset, batches: Iterable[Any], _: int, run: Run
 ) -> dict[str, InputRange] | None:
     assert isinstance(preset.periphery, Converters)
     moments = {path: torch.zeros(3, dtype=torch.float64) for path in weights}
@@ -127,7 +130,7 @@ def _from_deviation(
 
         return add
 
-    watch_inputs(model, {weight: adding(moments[path]) for path, weight in weights.items()}, batches)
+    watch_inputs(model, {weight: adding(moments[path]) for path, weight in weights.items()}, batches, run)
     if not any(count for count, _, _ in moments.values()):
         return None
     sizes = {path: _size(*moment.tolist()) for path, moment in moments.items()}
@@ -143,10 +146,10 @@ def _size(count: float, total: float, squares: float) -> float:
 
 
 def _from_output_error(
-    model: nn.Module, weights: Mapping[str, Tensor], preset: Preset, batches: Iterable[tuple[Tensor, Any]], seed: int
+    model: nn.Module, weights: Mapping[str, Tensor], preset: Preset, batches: Iterable[Any], seed: int, run: Run
 ) -> dict[str, InputRange] | None:
     samples = {path: InputSample(weight, seed=seed, path=path) for path, weight in weights.items()}
-    watch_inputs(model, {weight: samples[path].add for path, weight in weights.items()}, batches)
+    watch_inputs(model, {weight: samples[path].add for path, weight in weights.items()}, batches, run)
     if not any(len(sample.vectors) for sample in samples.values()):
         return None
     found = {path: _search(weight, samples.pop(path), preset, seed, path) for path, weight in weights.items()}

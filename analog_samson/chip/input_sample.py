@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from analog_samson import rng
 from analog_samson.crossbar.uses import Use, Watch, watched_uses
 from analog_samson.runtime.eval_mode import eval_mode
+from analog_samson.tasks.batch import Run, feed, first_tensor
 from analog_samson.tasks.batch_check import check_inputs
 
 _MOST_VECTORS = 4096
@@ -16,12 +17,12 @@ _LEAST_VECTORS = 64  # of layers so wide that these alone exceed the numbers bel
 _MOST_NUMBERS = 2**19  # a layer, 2 MiB
 
 
-def watch_inputs(model: nn.Module, watches: Mapping[Tensor, Watch], batches: Iterable[tuple[Tensor, Any]]) -> None:
-    """Run `model` in eval mode on all batches (x, y); each watch sees every use of its weight."""
+def watch_inputs(model: nn.Module, watches: Mapping[Tensor, Watch], batches: Iterable[Any], run: Run = feed) -> None:
+    """Run `model` in eval mode on all batches; each watch sees every use of its weight."""
     with eval_mode(model), torch.no_grad(), watched_uses(watches):
-        for x, _ in batches:
-            check_inputs(x)
-            model(x)
+        for batch in batches:
+            check_inputs(first_tensor(batch))
+            run(model, batch)
 
 
 class InputSample:

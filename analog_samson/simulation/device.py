@@ -16,6 +16,7 @@ from analog_samson.chip.weight_error import weight_error
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.errors import OptionError
 from analog_samson.results.condition import ADABS, DRIFT, Condition
+from analog_samson.tasks.batch import Run, feed
 
 
 class SimulatedDevice:
@@ -44,6 +45,7 @@ class SimulatedDevice:
         input_ranges: Mapping[str, float] | None = None,
         engine: str = "fast",
         sample: Any = None,
+        run: Run = feed,
     ) -> None:
         """Put the planned weights of `model` on tiles; `model` is not changed and nothing is drawn.
 
@@ -54,6 +56,7 @@ class SimulatedDevice:
             input_ranges: The largest input of each layer with converters, by its path.
             engine: "fast", or "aihwkit" for its own layers on the compiled tile.
             sample: A few inputs, on which folding batch norm is tried; None folds nothing.
+            run: How the network is run on a batch of `calibration`.
 
         Raises:
             PlanError: The plan has blocked rows.
@@ -61,7 +64,7 @@ class SimulatedDevice:
         """
         if needs_calibration(plan.preset) and input_ranges is None:
             raise OptionError(f"input_ranges: preset {plan.preset.name} has converters, whose input ranges must be set")
-        self.plan, self.calibration = plan, calibration
+        self.plan, self.calibration, self._run = plan, calibration, run
         self._mounted = mount(model, plan, engine)
         set_input_ranges(self.network, input_ranges or {})
         self._pairs: Pairs = {}
@@ -103,7 +106,7 @@ class SimulatedDevice:
             if condition.calibration == ADABS:
                 if self.calibration is None:
                     raise OptionError("calibration: AdaBS recomputes statistics on calibration batches, got none")
-                stack.enter_context(adapted_statistics(self.network, self.calibration))
+                stack.enter_context(adapted_statistics(self.network, self.calibration, self._run))
             if isinstance(self._mounted, CrossbarNetwork):
                 stack.enter_context(folded(self._mounted, self._pairs))
             yield self.network

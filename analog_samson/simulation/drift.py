@@ -24,6 +24,7 @@ from analog_samson.results.metric import ACCURACY
 from analog_samson.results.protocol import Store
 from analog_samson.results.records import Record
 from analog_samson.simulation.device import SimulatedDevice
+from analog_samson.tasks.batch import few_inputs
 from analog_samson.tasks.evaluation import classification_of, data_faults
 from analog_samson.tasks.scoring import score
 from analog_samson.tasks.task import Task
@@ -165,7 +166,7 @@ def simulate_drift(
         warnings.warn(f"{label}: {warning}", CoverageWarning, stacklevel=2)
     ranges: dict[str, InputRange] = {}
     if needs_calibration(preset) and isinstance(input_range, str):
-        chosen: dict[str, Any] = {"seed": seed, "method": input_range, "exclude": exclude}
+        chosen: dict[str, Any] = {"seed": seed, "method": input_range, "exclude": exclude, "run": task.run}
         ranges = calibrate.choose_input_ranges(model, preset, calibration, **chosen)
         if layers := inaccurate_layers({path: one.relative_error for path, one in ranges.items()}):
             warnings.warn(input_range_sentence(layers), InputRangeWarning, stacklevel=2)
@@ -176,14 +177,15 @@ def simulate_drift(
         calibration=calibration,
         input_ranges=None if isinstance(input_range, str) else input_range,
         engine=engine,
-        sample=next(iter(data))[0][:_FEW],
+        sample=few_inputs(data, _FEW),
+        run=task.run,
     )
     moments = sorted({float(time) for time in times})
     methods = (UNCALIBRATED, ADABS) if adabs else (UNCALIBRATED,)
     conditions = [
         Condition(stage=DRIFT, time_seconds=time, calibration=method) for time in moments for method in methods
     ]
-    images = sum(len(labels) for _, labels in data)
+    images = sum(task.count(task.prepare(batch)) for batch in data)
     stop, instance = instances, 0
     while instance < stop:
         missing = [condition for condition in conditions if not kept.has(instance, condition)]

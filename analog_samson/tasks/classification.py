@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from analog_samson.results.metric import ACCURACY, LOSS, PERCENT, Metric
+from analog_samson.tasks.batch import call, first_tensor, main_output
 from analog_samson.tasks.batch_check import check_batch
 from analog_samson.tasks.labels import check_fit, labelled
 from analog_samson.tasks.task import Task
@@ -30,7 +31,7 @@ class _State:
 
 @dataclass(frozen=True, kw_only=True)
 class Classification(Task):
-    """Batches (x, y) with labels y (N,); the network returns logits (N, classes).
+    """Batches with labels (N,), in any form of `batch.split_batch`; the network returns logits (N, classes).
 
     Metrics: top-1 accuracy and mean cross-entropy; with `detailed` also top-5 accuracy and the expected calibration
     error over 15 bins of confidence (Guo et al. 2017, eq. 3). A sample with a NaN among its logits counts as wrong.
@@ -50,12 +51,16 @@ class Classification(Task):
         metrics = (ACCURACY, LOSS, TOP5, CALIBRATION_ERROR) if self.detailed else (ACCURACY, LOSS)
         object.__setattr__(self, "metrics", metrics)
 
-    def prepare(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """The batch with int64 labels; NaN inputs and negative labels are refused."""
-        x, labels = labelled(batch)
+    def prepare(self, batch: Any) -> tuple[Any, Tensor]:
+        """The batch as (inputs, int64 labels); NaN inputs and negative labels are refused."""
+        inputs, labels = labelled(batch)
         if self.classes is None and len(labels):
-            check_batch(x, labels)
-        return x, labels
+            check_batch(first_tensor(inputs), labels)
+        return inputs, labels
+
+    def forward(self, model: nn.Module, batch: Any) -> Tensor:
+        """Logits (N, classes)."""
+        return main_output(call(model, batch[0]))
 
     def check(self, output: Any, batch: Any) -> None:
         """Raise DataError unless logits, labels and the number of classes fit."""

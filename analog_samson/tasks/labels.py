@@ -6,25 +6,20 @@ from typing import Any
 from torch import Tensor
 
 from analog_samson.errors import DataError
+from analog_samson.tasks.batch import first_tensor, split_batch
 
-_EXPECTED_BATCHES = "expected batches (x, labels): x one tensor (N, ...), labels whole numbers (N,)"
+_EXPECTED_BATCHES = "expected batches of tensors with labels (N,), whole numbers"
 
 
-def labelled(batch: Any) -> tuple[Tensor, Tensor]:
-    """A batch as a pair (x, int64 labels); DataError for what is no labelled batch of a classifier."""
-    if isinstance(batch, Mapping):
-        raise DataError(f"data: got a dict with {_keys(batch)} as a batch; {_EXPECTED_BATCHES}; {_WRAP}")
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
+def labelled(batch: Any) -> tuple[Any, Tensor]:
+    """A batch as a pair (inputs, int64 labels); DataError for what is no labelled batch of a classifier."""
+    if not isinstance(batch, Mapping | tuple | list) or (isinstance(batch, tuple | list) and len(batch) < 2):
         got = type(batch).__name__
         raise DataError(f"data: expected batches (x, y), such as [(x, y)] or a DataLoader, got a {got} as a batch")
-    x, y = batch
-    if not isinstance(x, Tensor):
-        kind = f"a dict with {_keys(x)}" if isinstance(x, Mapping) else f"a {type(x).__name__}"
-        raise DataError(f"data: got {kind} as x; {_EXPECTED_BATCHES}; {_WRAP}")
-    return x, _labels(y)
-
-
-_WRAP = "wrap the network in a module whose forward takes one tensor and returns logits (N, classes)"
+    inputs, targets = split_batch(batch)
+    if first_tensor(inputs) is None:
+        raise DataError(f"data: got a {type(inputs).__name__} without a tensor as inputs; {_EXPECTED_BATCHES}")
+    return inputs, _labels(targets)
 
 
 def _keys(mapping: Mapping[Any, Any]) -> str:
@@ -48,25 +43,21 @@ def _label_remedy(y: Tensor) -> str:
         if bool(((y == 0) | (y == 1)).all()):
             if bool((y.sum(1) == 1).all()):
                 return "these are one-hot: give y.argmax(1)"
-            return "these name several classes of a sample (multi-label), which accuracy cannot judge"
+            return f"these name several classes of a sample: task=MultiLabel(classes={y.shape[1]}) scores them"
         if not y.is_floating_point():
-            return "flatten (N, T) labels of sequences together with the logits (N, T, classes)"
+            return "task=TokenClassification(classes=...) or LanguageModeling() scores sequences"
         return "these are class probabilities or regression targets: give y.argmax(1) if they are probabilities"
     if y.is_floating_point() and bool((y == y.round()).all()):
         return "if these are classes, give y.flatten().long(); for real-valued targets give task=Regression() in Python"
     if y.is_floating_point() or y.is_complex():
         return "for real-valued targets give task=Regression() in Python"
+    if y.ndim == 3 and not y.is_complex():
+        return "task=Segmentation(classes=...) scores images with a class for each pixel"
     return "flatten labels and logits, so that each label has one row of logits"
 
 
-def check_fit(logits: object, labels: Tensor, num_classes: int | None) -> None:
+def check_fit(logits: Tensor, labels: Tensor, num_classes: int | None) -> None:
     """Raise DataError unless `logits` (B, classes) suit the labels (B,) and the number of classes."""
-    if not isinstance(logits, Tensor):
-        inside = "its .logits" if hasattr(logits, "logits") else "the logits among them"
-        raise DataError(
-            f"the network returns a {type(logits).__name__} for {len(labels)} samples; expected one tensor of logits "
-            f"(N, classes); wrap the network in a module that returns {inside}"
-        )
     if logits.ndim != 2 or len(logits) != len(labels):
         raise DataError(
             f"the network returns {tuple(logits.shape)} for {len(labels)} samples; expected logits (N, classes) and "

@@ -13,7 +13,9 @@ from analog_samson.errors import AnalogSamsonError, DataError
 from analog_samson.runtime.devices import full_precision
 from analog_samson.runtime.eval_mode import eval_mode
 from analog_samson.runtime.state_check import check_initialised
+from analog_samson.tasks.batch import described
 from analog_samson.tasks.task import Task
+from analog_samson.tasks.whole import WholeModelTask
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,14 @@ def score(model: nn.Module, batches: Iterable[Any], task: Task, *, bf16: bool = 
         DataError: There are no samples, or they do not fit network or task.
     """
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    if isinstance(task, WholeModelTask):
+        with (
+            eval_mode(model),
+            full_precision(),
+            torch.no_grad(),
+            torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+        ):
+            return Scores(task.measure(model), 0)
     state, count = task.start(device), 0
     with eval_mode(model), full_precision(), torch.no_grad():
         for given in batches:
@@ -67,17 +77,19 @@ def _forward(model: nn.Module, batch: Any, task: Task, device: torch.device, bf1
         if not first:
             raise
         check_initialised(model)
-        x = batch[0]
-        explain_channels(model, x, error)
-        size = " x ".join(map(str, x.shape[1:]))
-        raise DataError(f"the network cannot run on inputs of {size}: {_told(error)}") from error
+        inputs = batch[0]
+        explain_channels(model, inputs, error)
+        if isinstance(inputs, Tensor):
+            size = " x ".join(map(str, inputs.shape[1:]))
+            raise DataError(f"the network cannot run on inputs of {size}: {_told(error)}") from error
+        raise DataError(f"the network cannot run on the inputs {described(inputs)}: {_told(error)}") from error
     return output.float() if isinstance(output, Tensor) and output.is_floating_point() else output
 
 
-def explain_channels(model: nn.Module, x: Tensor, error: Exception) -> None:
+def explain_channels(model: nn.Module, x: Any, error: Exception) -> None:
     """Raise DataError if a failed forward is due to a wrong number of input channels, else return."""
     first = next((module for module in model.modules() if isinstance(module, _ConvNd)), None)
-    if first is not None and x.ndim == 4 and x.shape[1] != first.in_channels:
+    if first is not None and isinstance(x, Tensor) and x.ndim == 4 and x.shape[1] != first.in_channels:
         raise DataError(
             f"the data has images of {x.shape[1]} channels, the network takes {first.in_channels}; "
             "use other data, or a network built for these channels"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson.results.metric import Metric
+from analog_samson.tasks.batch import call
 
 
 class Task(ABC):
@@ -28,8 +29,12 @@ class Task(ABC):
         return batch
 
     def forward(self, model: nn.Module, batch: Any) -> Any:
-        """The network's output for a batch (x, y): that of the call ``model(x)``."""
-        return model(batch[0])
+        """The network's output for a batch (inputs, targets); see `batch.call` for how inputs are given."""
+        return call(model, batch[0])
+
+    def run(self, model: nn.Module, batch: Any) -> Any:
+        """The network's output for a batch as the data gives it: how calibration feeds a network."""
+        return self.forward(model, self.prepare(batch))
 
     @abstractmethod
     def check(self, output: Any, batch: Any) -> None:
