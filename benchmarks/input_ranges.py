@@ -47,8 +47,10 @@ Batches = Sequence[tuple[Tensor, Tensor]]
 def fixed_quantile(quantile: float) -> Callable[..., dict[str, InputRange]]:
     """Ranges at one quantile of the absolute inputs of every layer."""
 
-    def choose(model: nn.Module, calibration: Batches, exclude: Sequence[str]) -> dict[str, InputRange]:
-        weights = {path: find_layer(model, path).get_parameter("weight") for path in crossbar_paths(model, exclude)}
+    def choose(model: nn.Module, calibration: Batches, keep_digital: Sequence[str]) -> dict[str, InputRange]:
+        weights = {
+            path: find_layer(model, path).get_parameter("weight") for path in crossbar_paths(model, keep_digital)
+        }
         samples = {path: InputSample(weight, seed=SEED, path=path) for path, weight in weights.items()}
         watch_inputs(model, {weight: samples[path].add for path, weight in weights.items()}, calibration)
         found = {path: candidate_ranges(sample, (quantile,)) for path, sample in samples.items()}
@@ -60,8 +62,10 @@ def fixed_quantile(quantile: float) -> Callable[..., dict[str, InputRange]]:
 def named_method(method: str) -> Callable[..., dict[str, InputRange]]:
     """Ranges as the package chooses them."""
 
-    def choose(model: nn.Module, calibration: Batches, exclude: Sequence[str]) -> dict[str, InputRange]:
-        return choose_input_ranges(model, load_preset(PRESET), calibration, seed=SEED, method=method, exclude=exclude)
+    def choose(model: nn.Module, calibration: Batches, keep_digital: Sequence[str]) -> dict[str, InputRange]:
+        return choose_input_ranges(
+            model, load_preset(PRESET), calibration, seed=SEED, method=method, keep_digital=keep_digital
+        )
 
     return choose
 
@@ -118,7 +122,7 @@ def measure(
     network: tuple[nn.Module, Batches, Batches],
     method: str,
     *,
-    exclude: Sequence[str] = (),
+    keep_digital: Sequence[str] = (),
     adabs: bool = False,
     chips: int = CHIPS,
     times: Sequence[float] = tuple(TIMES.values()),
@@ -126,7 +130,7 @@ def measure(
     """Accuracies of each chip with this method, the quantiles that it chose, and the worst layers."""
     model, test, calibration = network
     begin = process_time()
-    ranges = METHODS[method](model, calibration, exclude)
+    ranges = METHODS[method](model, calibration, keep_digital)
     seconds = process_time() - begin
     result = simulate_drift(
         model,
@@ -137,7 +141,7 @@ def measure(
         seed=SEED,
         adabs=adabs,
         calibration=calibration,
-        exclude=exclude,
+        keep_digital=keep_digital,
         input_range={path: one.value for path, one in ranges.items()},
     )
     found = [r for r in result.records if r.metric == "accuracy_percent" and r.adabs == adabs and r.stage == "drift"]
@@ -165,7 +169,7 @@ def main() -> None:
     cases: list[tuple[str, Callable[[], Any], dict[str, Any]]] = [
         ("resnet32_soup_cifar10, AdaBS", lambda: resnet(options), {"adabs": True}),
         ("KWT-1, all layers on tiles", lambda: keywords(options.shared), {}),
-        ("KWT-1, `project` digital", lambda: keywords(options.shared), {"exclude": ("project",)}),
+        ("KWT-1, `project` digital", lambda: keywords(options.shared), {"keep_digital": ("project",)}),
     ]
     rows = []
     for name, load, settings in cases:

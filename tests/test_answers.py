@@ -1,4 +1,4 @@
-"""Lifetime, yield, studies and explanations as numbers: against obvious twins and made-up runs with known answers."""
+"""Lifetime, yield, studies and budgets as numbers: against obvious twins and made-up runs with known answers."""
 
 import csv
 import io
@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import synthetic_explanations
+import synthetic_error_budgets
 from golden_files import assert_golden
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
-from synthetic_explanations import COSTS, LOSSES, VARIANTS, synthetic_explanation
+from synthetic_error_budgets import COSTS, LOSSES, VARIANTS, synthetic_error_budget
 from synthetic_runs import META, PRESET, TIMES, synthetic_records, synthetic_run
 
 from analog_samson.analysis.comparison import compare, interval_count, refuse_unequal, unequal_options
-from analog_samson.analysis.error_budget import Explanation
+from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.frames import cell_rows
 from analog_samson.analysis.lifetime import Fate, find_crossing, lifetime, lifetimes
 from analog_samson.analysis.ranking import study
@@ -31,7 +31,7 @@ from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.search import list_presets
 from analog_samson.presets.validity import Validity, validity_of
 from analog_samson.report.answer_tables import lifetime_grid
-from analog_samson.report.blocks import TABLES, all_grids, explanation_blocks, pick_tables, report_blocks
+from analog_samson.report.blocks import TABLES, all_grids, error_budget_blocks, pick_tables, report_blocks
 from analog_samson.report.command import make_report
 from analog_samson.report.explanation_tables import layers_grid
 from analog_samson.report.exports import render_json, render_marked_csv
@@ -81,12 +81,12 @@ def four(tmp_path: Path) -> tuple[Run, ...]:
 
 
 @pytest.fixture
-def explained(tmp_path: Path) -> Explanation:
+def budget(tmp_path: Path) -> ErrorBudget:
     path = synthetic_run(tmp_path / "run")
-    synthetic_explanation(path)
+    synthetic_error_budget(path)
     (run,) = read(path)
-    assert run.explanation is not None
-    return run.explanation
+    assert run.error_budget is not None
+    return run.error_budget
 
 
 # Intervals
@@ -124,14 +124,14 @@ def test_what_is_said_of_a_layer_does_not_depend_on_how_many_there_are(
     for count in (1, 20):
         losses = {"stem": 0.5} | {f"net.{place}": 0.1 for place in range(1, count)}
         variants = [row | {"subject": path, "label": f"only layer {path}"} for path in losses for row in VARIANTS[:1]]
-        monkeypatch.setattr(synthetic_explanations, "LOSSES", losses)
-        monkeypatch.setattr(synthetic_explanations, "VARIANTS", variants)
+        monkeypatch.setattr(synthetic_error_budgets, "LOSSES", losses)
+        monkeypatch.setattr(synthetic_error_budgets, "VARIANTS", variants)
         path = synthetic_run(tmp_path / f"run{count}")
-        synthetic_explanation(path)
+        synthetic_error_budget(path)
         (run,) = read(path)
-        assert run.explanation is not None
-        assert len(run.explanation.layers) == count
-        rows += [row[:6] + row[-1:] for row in layers_grid(run.explanation).rows if row[0] == "stem"]
+        assert run.error_budget is not None
+        assert len(run.error_budget.layers) == count
+        rows += [row[:6] + row[-1:] for row in layers_grid(run.error_budget).rows if row[0] == "stem"]
     assert rows[0] == rows[1]
 
 
@@ -204,11 +204,13 @@ def test_runs_with_other_calibration_are_refused_where_it_is_used(
 
 def test_options_that_may_be_what_is_compared_are_named(tmp_path: Path) -> None:
     paths = [
-        synthetic_run(tmp_path / name, name, options={"exclude": exclude, "engine": "fast", "bf16": name == "b"})
-        for name, exclude in (("a", []), ("b", ["head", "stem"]))
+        synthetic_run(
+            tmp_path / name, name, options={"keep_digital": keep_digital, "engine": "fast", "bf16": name == "b"}
+        )
+        for name, keep_digital in (("a", []), ("b", ["head", "stem"]))
     ]
     assert unequal_options(read(*paths)) == [
-        "exclude differs: nothing (a), head, stem (b)",
+        "keep_digital differs: nothing (a), head, stem (b)",
         "bf16 differs: no (a), yes (b)",
     ]
     assert "bf16 differs: no (a), yes (b)" in notes(read(*paths))
@@ -480,24 +482,24 @@ def test_pictures_of_a_study_mark_every_number_in_words(four: tuple[Run, ...]) -
     assert "Extrapolated where the table below says so." in drawn["yield"].caption
 
 
-# Explanations
+# Error budgets
 
 
-def test_explanation_orders_effects_and_layers_by_what_they_cost(explained: Explanation) -> None:
-    assert [effect.name for effect in explained.effects] == sorted(COSTS, key=lambda name: -COSTS[name])
-    assert [layer.path for layer in explained.layers] == sorted(LOSSES, key=lambda path: -LOSSES[path])
-    for effect in explained.effects:
+def test_error_budget_orders_effects_and_layers_by_what_they_cost(budget: ErrorBudget) -> None:
+    assert [effect.name for effect in budget.effects] == sorted(COSTS, key=lambda name: -COSTS[name])
+    assert [layer.path for layer in budget.layers] == sorted(LOSSES, key=lambda path: -LOSSES[path])
+    for effect in budget.effects:
         assert effect.gain_without is not None
         assert effect.loss_alone is not None
         assert effect.gain_without.mean == pytest.approx(COSTS[effect.name], abs=0.3)
         assert effect.gain_without.significant == (effect.name != "read noise")
-    assert explained.layers[0].nats is not None
-    assert explained.layers[0].nats.mean == pytest.approx(explained.layers[0].lost.mean / 30)
-    assert explained.unfinished == 0
+    assert budget.layers[0].nats is not None
+    assert budget.layers[0].nats.mean == pytest.approx(budget.layers[0].lost.mean / 30)
+    assert budget.unfinished == 0
 
 
-def test_explanation_sums_up_margins_and_confusions(explained: Explanation) -> None:
-    outcomes = explained.outcomes
+def test_error_budget_sums_up_margins_and_confusions(budget: ErrorBudget) -> None:
+    outcomes = budget.outcomes
     assert outcomes is not None
     assert sum(outcomes.digital_shares) == pytest.approx(1)
     assert sum(outcomes.aged_shares) == pytest.approx(1)
@@ -507,42 +509,42 @@ def test_explanation_sums_up_margins_and_confusions(explained: Explanation) -> N
     assert outcomes.changed.mean == pytest.approx(5.6 / 400)
 
 
-def test_explanation_names_what_is_significant(explained: Explanation) -> None:
-    assert "Taking drift away gains 4.0 points (95 % interval [" in hurts_sentence(explained)
-    assert ", taking programming noise away gains " in hurts_sentence(explained)
-    assert "read noise away" not in hurts_sentence(explained).replace("programming noise away", "")
-    assert str(where_sentence(explained)).startswith("The most sensitive layer is stem: alone on the device it costs ")
-    assert "most sensitive layer digital (digital: 25.0 % of the MACs)" in str(helps_sentence(explained))
+def test_error_budget_names_what_is_significant(budget: ErrorBudget) -> None:
+    assert "Taking drift away gains 4.0 points (95 % interval [" in hurts_sentence(budget)
+    assert ", taking programming noise away gains " in hurts_sentence(budget)
+    assert "read noise away" not in hurts_sentence(budget).replace("programming noise away", "")
+    assert str(where_sentence(budget)).startswith("The most sensitive layer is stem: alone on the device it costs ")
+    assert "most sensitive layer digital (digital: 25.0 % of the MACs)" in str(helps_sentence(budget))
 
 
-def test_explanation_says_that_nothing_is_significant_and_what_is_missing(tmp_path: Path) -> None:
+def test_error_budget_says_that_nothing_is_significant_and_what_is_missing(tmp_path: Path) -> None:
     path = synthetic_run(tmp_path / "run")
     skip = ("without drift", "without programming noise", "only layer stem")
-    synthetic_explanation(path, skip=skip, alone=dict.fromkeys(COSTS, 0.0))
+    synthetic_error_budget(path, skip=skip, alone=dict.fromkeys(COSTS, 0.0))
     (run,) = read(path)
-    assert run.explanation is not None
-    assert run.explanation.unfinished == 15
+    assert run.error_budget is not None
+    assert run.error_budget.unfinished == 15
     assert "No single effect costs accuracy significantly after 1y (extrapolated); taking read" in hurts_sentence(
-        run.explanation
+        run.error_budget
     )
-    assert "Not finished: 15 evaluations are missing." in str(explanation_blocks(run.explanation)[0])
+    assert "Not finished: 15 evaluations are missing." in str(error_budget_blocks(run.error_budget)[0])
 
 
-def test_explanation_of_one_chip_says_that_there_is_no_interval(tmp_path: Path) -> None:
+def test_error_budget_of_one_chip_says_that_there_is_no_interval(tmp_path: Path) -> None:
     path = synthetic_run(tmp_path / "run")
-    synthetic_explanation(path, instances=1)
+    synthetic_error_budget(path, instances=1)
     text = render_text(report_blocks(read(path)))
     assert "one chip: no intervals" in text
     assert "Taking drift away changes most, +4" in text
     assert text.count("n = 1: no interval") >= 8
 
 
-def test_report_of_an_explained_run_reads_as_expected(tmp_path: Path) -> None:
+def test_report_of_a_run_with_an_error_budget_reads_as_expected(tmp_path: Path) -> None:
     path = synthetic_run(tmp_path / "run")
-    synthetic_explanation(path)
+    synthetic_error_budget(path)
     (run,) = read(path)
-    assert run.explanation is not None
-    assert_golden("explanation.txt", render_text(explanation_blocks(run.explanation)))
+    assert run.error_budget is not None
+    assert_golden("error_budget.txt", render_text(error_budget_blocks(run.error_budget)))
 
 
 def test_report_of_a_study_reads_as_expected(four: tuple[Run, ...]) -> None:
@@ -556,7 +558,7 @@ def test_report_of_a_study_reads_as_expected(four: tuple[Run, ...]) -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_comes_in_every_format(tmp_path: Path, name: str, format: str) -> None:
     paths = [synthetic_run(tmp_path / "sgd"), synthetic_run(tmp_path / "samson", "samson", fall=4.0)]
-    synthetic_explanation(paths[1])
+    synthetic_error_budget(paths[1])
     text = make_report(paths, format, out=None, html=False, say=print, table=name)
     if format == "csv":
         rows = list(csv.DictReader(io.StringIO(text)))
@@ -572,13 +574,13 @@ def test_table_that_is_unknown_or_absent_is_refused_with_a_remedy(tmp_path: Path
     runs = read(synthetic_run(tmp_path / "run"))
     with pytest.raises(OptionError, match=r"expected one of .*did you mean 'lifetime'"):
         pick_tables(runs, "lifetimes")
-    with pytest.raises(OptionError, match=r"no such table; run `analog-samson simulate \.\.\. --explain`"):
+    with pytest.raises(OptionError, match=r"no such table; run `analog-samson simulate \.\.\. --error-budget`"):
         pick_tables(runs, "hurts")
 
 
 def test_json_report_holds_every_table(tmp_path: Path) -> None:
     path = synthetic_run(tmp_path / "run")
-    synthetic_explanation(path)
+    synthetic_error_budget(path)
     document = json.loads(make_report([path], "json", out=None, html=False, say=print))
     names = {grid.name for grid in all_grids(read(path))}
     assert set(document["tables"]) == names

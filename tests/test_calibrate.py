@@ -195,7 +195,7 @@ def test_groups_and_tiles_split_over_rows_and_columns_lose_no_more_than_converte
     """A wrong row, group or tile would give an error near 1; every layer type is in this network."""
     model = seeded(Block)
     split = changed(DAC_ONLY, tile={"max_rows": 20, "max_columns": 5})
-    found = choose_input_ranges(model, split, block_images(), seed=0, exclude=["line", "volume"])
+    found = choose_input_ranges(model, split, block_images(), seed=0, keep_digital=["line", "volume"])
     assert list(found) == ["plain", "same", "grouped", "depthwise", "head"]
     assert all(one.relative_error < 0.02 for one in found.values()), found
     whole = choose_input_ranges(model, DAC_ONLY, block_images(), seed=0)
@@ -268,7 +268,7 @@ def test_chips_are_those_that_given_ranges_meet():
     searched = simulate(model)
     values = {path: one.value for path, one in searched.input_ranges.items()}
     assert simulate(model, input_range=values).records == searched.records
-    assert chosen(model, exclude=["second"])["first"] == searched.input_ranges["first"]
+    assert chosen(model, keep_digital=["second"])["first"] == searched.input_ranges["first"]
 
 
 @noisy
@@ -302,14 +302,14 @@ class Scaled(nn.Module):
 
 
 def test_layer_that_tiles_get_wrong_is_named_with_the_remedy():
-    with pytest.warns(InputRangeWarning, match=r'layer 1 is off by \d+ %.*--exclude 1, in Python exclude=\["1"\]'):
+    with pytest.warns(InputRangeWarning, match=r'1 is off by \d+ %.*--keep-digital 1, in Python keep_digital=\["1"\]'):
         result = simulate(uneven())
     assert result.input_ranges["1"].relative_error > 0.2
     assert result.input_ranges["3"].relative_error < 0.2
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", CoverageWarning)  # the layer kept digital is most of this network
-        simulate(uneven(), exclude=["1"])
+        simulate(uneven(), keep_digital=["1"])
 
 
 # Run folders
@@ -334,7 +334,7 @@ def test_run_stores_method_and_ranges_and_reports_inaccurate_layers(options, tmp
         run.set_meta("input_ranges", stored)
     text = make_report([tmp_path / "run"], "text", out=None, html=False, say=print)
     assert "layer head is off by 67 % (RMS)" in text
-    assert "--exclude head" in text
+    assert "--keep-digital head" in text
 
 
 def test_run_that_is_continued_keeps_its_ranges(options, tmp_path):
@@ -384,8 +384,8 @@ def test_keyword_transformer_survives_converters_with_its_input_layer_digital(sh
     network = benchmark["keywords"](shared, limit=240)
     day = {"chips": 1, "times": [86400.0]}
     whole, high, kept = (
-        benchmark["measure"](network, method, exclude=exclude, **day)
-        for method, exclude in (("output_error", ()), ("percentile_99_9", ()), ("output_error", ("project",)))
+        benchmark["measure"](network, method, keep_digital=keep_digital, **day)
+        for method, keep_digital in (("output_error", ()), ("percentile_99_9", ()), ("output_error", ("project",)))
     )
     worst, error = next(iter(whole["worst_relative_errors"].items()))
     assert (worst, error) == ("project", pytest.approx(0.8, abs=0.1))

@@ -72,7 +72,7 @@ WRONG = {
     "no such data": (["--data", "npz:none.npz"], ["none.npz"]),
     "unknown data": (["--data", "cifar9:x"], ["cifar9"]),
     "no instances": (["--instances", "0"], ["instances", "expected 1 or more"]),
-    "excluded nothing": (["--exclude", "tail.*"], ["'tail.*' fits no layer path"]),
+    "kept digital nothing": (["--keep-digital", "tail.*"], ["'tail.*' fits no layer path"]),
     "normalization": (["--normalization", "imagent"], ["imagenet"]),
     "adabs without calibration data": (["--adabs", "--calibration-data", "npz:no.npz"], ["no.npz"]),
     "config missing": (["--config", "none/run.toml"], ["run.toml"]),

@@ -160,27 +160,28 @@ def test_compare_help_shows_an_example_and_defaults(here: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::analog_samson.CoverageWarning")  # the head, kept digital, is most of the network
-def test_simulate_explains_and_says_the_cost_before(here: Path) -> None:
+def test_simulate_with_an_error_budget_says_the_cost_before(here: Path) -> None:
     arguments = ["--checkpoint", "good.safetensors", "--data", "npz:data.npz", "--times", "1s,1h", "--sigmas", "none"]
     arguments += ["--model", SMALL["model"], "--instances", "2", "--threads", "1", "--out", "run", "--threshold", "90"]
-    result = call(simulate, *arguments, "--explain", "--explain-limit", "60")
-    assert re.search(r"^explain: \d+ evaluations of 60 images \(2 chips at 1h\); about", result.stderr, re.MULTILINE)
+    result = call(simulate, *arguments, "--error-budget", "--error-budget-limit", "60")
+    assert re.search(r"^error budget: \d+ evaluations of 60 images \(2 chips at 1h\)", result.stderr, re.MULTILINE)
     for words in ("What hurts at 1h", "Where: one layer alone", "What helps at 1h", "Threshold 90.0 %"):
         assert words in result.stdout
     page = (here / "run" / "report.html").read_text()
     for section in ("hurts-section", "where-section", "helps-section", "decisions", "lifetime", "yield-section"):
         assert f'<section id="{section}">' in page
-    again = call(simulate, *arguments, "--explain", "--explain-limit", "60")
+    again = call(simulate, *arguments, "--error-budget", "--error-budget-limit", "60")
     assert "of them stored already" in again.stderr
     assert again.stdout == result.stdout
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--explain-time", "1h"), ("--explain-instances", "10"), ("--explain-limit", "1000")]
+    ("option", "value"),
+    [("--error-budget-time", "1h"), ("--error-budget-instances", "10"), ("--error-budget-limit", "1000")],
 )
-def test_simulate_refuses_options_of_an_explanation_that_is_not_asked_for(here: Path, option: str, value: str) -> None:
+def test_simulate_refuses_options_of_an_error_budget_that_is_not_asked_for(here: Path, option: str, value: str) -> None:
     arguments = ["--checkpoint", "good.safetensors", "--data", "npz:data.npz", "--out", "run"]
-    with pytest.raises(OptionError, match=f"simulate: {option} would do nothing without --explain"):
+    with pytest.raises(OptionError, match=f"simulate: {option} would do nothing without --error-budget"):
         call(simulate, *arguments, option, value)
     assert not (here / "run").exists()
 
@@ -201,9 +202,9 @@ def test_compare_with_sigmas_fills_the_equivalent_sigma_c_and_without_has_none(h
 def test_compare_names_options_that_differ(here: Path) -> None:
     call(compare, *ARGUMENTS, "--no-html")
     other = [word.replace("cmp", "other") for word in ARGUMENTS]
-    call(compare, *other, "--exclude", "head", "--no-html")
+    call(compare, *other, "--keep-digital", "head", "--no-html")
     said = call(compare, f"cmp/good/{PRESETS[0]}", f"other/bad/{PRESETS[0]}", "--no-html", "--out", "third").stdout
-    assert re.search(r"^exclude differs: nothing \(.*good.*\), head \(.*bad.*\)$", said, re.MULTILINE)
+    assert re.search(r"^keep_digital differs: nothing \(.*good.*\), head \(.*bad.*\)$", said, re.MULTILINE)
 
 
 @pytest.fixture

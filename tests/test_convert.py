@@ -123,8 +123,8 @@ def test_convert_when_model_is_one_layer_keeps_its_type_and_engine_aihwkit_gives
     assert isinstance(convert(nn.Linear(3, 2), IDEAL, engine="aihwkit"), AnalogLinear)
 
 
-def test_convert_when_excluded_stays_digital():
-    analog = convert(seeded(Block), PCM, exclude=["head", "line"])
+def test_convert_when_kept_digital_stays_digital():
+    analog = convert(seeded(Block), PCM, keep_digital=["head", "line"])
     assert type(analog.head) is nn.Linear
     assert type(analog.line) is nn.Conv1d
 
@@ -152,7 +152,7 @@ def test_convert_when_aihwkit_cannot_divide_the_layer_says_so(layer):
     model, limited = nn.Sequential(nn.Linear(4, 4), layer), load_preset("pcm_rasch_2023")
     with pytest.raises(PlanError, match=r'use engine "fast": 1 problem\n  1 \(Conv[13]d\): aihwkit cannot divide it'):
         convert(model, limited, engine="aihwkit")
-    convert(model, limited, engine="aihwkit", exclude=["1"])
+    convert(model, limited, engine="aihwkit", keep_digital=["1"])
     convert(model, limited)
     convert(model, IDEAL, engine="aihwkit")
 
@@ -177,8 +177,8 @@ def test_convert_when_aihwkit_has_no_such_layer_says_why_and_engine_fast_takes_i
 
 def test_convert_when_plan_and_exclusions_are_given_is_refused():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    with pytest.raises(OptionError, match="exclude has no effect on a plan that is made already"):
-        convert(model, IDEAL, plan=plan_conversion(model, IDEAL), exclude=["0"])
+    with pytest.raises(OptionError, match="keep_digital has no effect on a finished plan"):
+        convert(model, IDEAL, plan=plan_conversion(model, IDEAL), keep_digital=["0"])
 
 
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # of the digital network
@@ -206,7 +206,7 @@ def test_layers_take_an_empty_batch_and_single_samples(preset, engine):
 
 def test_convert_when_plan_is_given_acts_on_it_alone():
     model = seeded(Block)
-    plan = plan_conversion(model, IDEAL, exclude=["plain"])
+    plan = plan_conversion(model, IDEAL, keep_digital=["plain"])
     assert type(convert(model, IDEAL, plan=plan).plain) is nn.Conv2d
 
 
@@ -273,12 +273,12 @@ def test_layer_without_inputs_or_outputs_stays_digital_and_is_named():
     assert torch.allclose(analog(x), model(x), atol=1e-6)
 
 
-def test_complex_weights_are_refused_unless_excluded():
+def test_complex_weights_are_refused_unless_kept_digital():
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2, dtype=torch.complex64))
     for act in (lambda: convert(model, IDEAL), lambda: crossbar_paths(model)):
-        with pytest.raises(PlanError, match=r"1 \(Linear\): its weights are complex.*exclude '1'"):
+        with pytest.raises(PlanError, match=r"1 \(Linear\): its weights are complex.*keep_digital '1'"):
             act()
-    assert convert(model, IDEAL, exclude=["1"])[1].weight.is_complex()
+    assert convert(model, IDEAL, keep_digital=["1"])[1].weight.is_complex()
 
 
 def test_weights_without_values_are_refused():

@@ -111,11 +111,11 @@ def test_bare_parameter_counts_as_a_matrix_unless_it_is_added():
     assert list(weight_matrices(model)) == ["mixing", "in_proj"]
 
 
-def test_plan_when_layers_are_excluded_says_by_whom():
-    plan = plan_conversion(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 2)), IDEAL, exclude=["0"])
+def test_plan_when_layers_are_kept_digital_says_by_whom():
+    plan = plan_conversion(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 2)), IDEAL, keep_digital=["0"])
     assert plan.summary().analog_matrix_weights_percent == 20
-    assert "0 (Linear, 64 weights, excluded by you)" in plan.text()
-    assert "exclude fewer layers" in plan.text()
+    assert "0 (Linear, 64 weights, kept digital by you)" in plan.text()
+    assert "keep fewer layers digital" in plan.text()
     assert "register a rule" not in plan.text()
 
 
@@ -274,9 +274,9 @@ def test_convert_and_simulate_commands_print_the_warning(tmp_path, monkeypatch, 
     save_checkpoint("net.safetensors", seeded(Small), SMALL)
     images = np.random.default_rng(0).integers(0, 256, (6, 4, 4), dtype=np.uint8)
     np.savez("data.npz", images=images, labels=np.arange(6) % 3)
-    assert main(["convert", "--model", "small:Small", "--checkpoint", "net.safetensors", "--exclude", "body"]) == 0
+    assert main(["convert", "--model", "small:Small", "--checkpoint", "net.safetensors", "--keep-digital", "body"]) == 0
     assert "warning: only" in capsys.readouterr().out
-    short = ["--times", "1s", "--instances", "1", "--sigmas", "none", "--no-html", "--exclude", "body"]
+    short = ["--times", "1s", "--instances", "1", "--sigmas", "none", "--no-html", "--keep-digital", "body"]
     assert (
         main(
             ["simulate", "--model", "small:Small", "--checkpoint", "net.safetensors", "--data", "npz:data.npz", *short]
@@ -286,5 +286,5 @@ def test_convert_and_simulate_commands_print_the_warning(tmp_path, monkeypatch, 
     printed = capsys.readouterr()
     assert printed.err.count("warning: ") == 1
     assert "body.0 (Conv2d" in printed.err
-    assert "excluded by you" in printed.err
+    assert "kept digital by you" in printed.err
     assert "of the matrix weights are on analog tiles" in printed.out

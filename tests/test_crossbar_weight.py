@@ -133,7 +133,7 @@ def test_use_without_a_crossbar_form_is_refused_by_name(use, operation):
     network = convert(Net(), RASCH)
     with pytest.raises(ConversionError) as caught:
         network(torch.randn(2, 4))
-    assert all(word in str(caught.value) for word in ("inner:", operation, "--exclude 'inner'")), caught.value
+    assert all(word in str(caught.value) for word in ("inner:", operation, "--keep-digital 'inner'")), caught.value
     convert(Net(), PCM)(torch.randn(2, 4))  # exact products: every use works
 
 

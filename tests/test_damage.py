@@ -20,7 +20,7 @@ from mutations import ODD, damaged_bytes, damaged_tree, failures, odd_tensors
 from networks import seeded
 from safetensors.torch import save
 from small import SMALL, Small
-from synthetic_explanations import synthetic_explanation
+from synthetic_error_budgets import synthetic_error_budget
 from synthetic_runs import synthetic_run
 
 from analog_samson.data import image_set, open_data
@@ -75,8 +75,8 @@ def record_attempts(folder: Path, count: int) -> Attempts:
 
 def meta_attempts(folder: Path, count: int) -> Attempts:
     draw, run = random.Random(3), synthetic_run(folder / "run", instances=2)
-    synthetic_explanation(run, instances=2)
-    whole = {file: file.read_bytes() for file in (run / "results.sqlite", run / "explain" / "results.sqlite")}
+    synthetic_error_budget(run, instances=2)
+    whole = {file: file.read_bytes() for file in (run / "results.sqlite", run / "error_budget" / "results.sqlite")}
     for turn in range(count):
         for file, content in whole.items():
             file.write_bytes(content)
@@ -137,7 +137,9 @@ def resume_attempts(folder: Path, count: int) -> Attempts:
 
 def toml_attempts(folder: Path, count: int) -> Attempts:
     draw = random.Random(7)
-    options = SimulateOptions(checkpoint="a", data="b", preset="ideal", times=(1.0,), sigmas=(0.1,), exclude=("x",))
+    options = SimulateOptions(
+        checkpoint="a", data="b", preset="ideal", times=(1.0,), sigmas=(0.1,), keep_digital=("x",)
+    )
     packaged = {name: ("analog_samson.experiments", use_experiment) for name in EXPERIMENTS}
     packaged["pcm_rasch_2023"] = ("analog_samson.hw_presets", read_preset)
     files = [(folder / f"{name}.toml", read) for name, (_, read) in packaged.items()]

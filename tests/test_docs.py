@@ -117,7 +117,7 @@ def test_public_name_is_in_the_reference(name: str) -> None:
     "name",
     [
         *("simulation.comparison.Comparison", "simulation.comparison.compare_runs"),
-        *("analysis.lifetime.lifetimes", "analysis.yields.yield_at", "analysis.error_budget.read_explanation"),
+        *("analysis.lifetime.lifetimes", "analysis.yields.yield_at", "analysis.error_budget.read_error_budget"),
     ],
 )
 def test_function_that_answers_is_in_the_reference_and_used_on_it(name: str) -> None:

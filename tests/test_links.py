@@ -130,14 +130,14 @@ COMMANDS = {
         ["reproduce", "fig2", "--only", "digits_cnn_digits/sgd", "--limit-epochs", "1"],
         "out/digits_cnn_digits",
     ),
-    "explain": ([*ONE, "--explain"], "out/explain"),
+    "error_budget": ([*ONE, "--error-budget"], "out/error_budget"),
 }
 
 
 @pytest.mark.parametrize("case", COMMANDS)
 def test_folder_below_out_that_is_a_link_is_refused(case: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments, link = COMMANDS[case]
-    if case == "explain":
+    if case == "error_budget":
         assert main([*ONE, "--out", "out"]) == 0
     Path(link).parent.mkdir(parents=True, exist_ok=True)
     Path(link).symlink_to(here / "elsewhere")

@@ -244,13 +244,17 @@ def test_hardware_is_told_once_when_runs_share_it_and_apart_when_not(tmp_path: P
 
 def test_digital_layers_are_grouped_by_type_and_reason(tmp_path: Path) -> None:
     norm = META["plan"][2]
-    plan = [*META["plan"], norm | {"path": "blocks.1.norm"}, norm | {"path": "odd", "reason": "excluded by the user"}]
+    plan = [
+        *META["plan"],
+        norm | {"path": "blocks.1.norm"},
+        norm | {"path": "odd", "reason": "kept digital by the user"},
+    ]
     html, _ = page_of(synthetic_run(tmp_path / "run", meta={"plan": plan}))
     rows = re.findall(r'<td class="wrap">([^<]*)</td>.*?<code>([^<]*)</code></td><td class="r">([^<]*)</td>', html)
     assert rows == [
         ("normalisation stays digital", "blocks.0.norm, blocks.1.norm", "64"),
         ("groups = 16", "blocks.1.depthwise", "144"),
-        ("excluded by the user", "odd", "32"),
+        ("kept digital by the user", "odd", "32"),
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, Browser, browser
-from synthetic_explanations import synthetic_explanation
+from synthetic_error_budgets import synthetic_error_budget
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
 from analog_samson.report.page import write_report
@@ -21,10 +21,10 @@ LONG = "generic_rasch_2021_state_independent"
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A page of one explained run, and one of three networks on two presets with long names."""
+    """A page of one run with an error budget, and one of three networks on two presets with long names."""
     folder = tmp_path_factory.mktemp("pages")
     alone = synthetic_run(folder / "alone", "resnet20-with-a-rather-long-name")
-    synthetic_explanation(alone, classes=10)
+    synthetic_error_budget(alone, classes=10)
     runs = []
     for preset in ("pcm_nandakumar_2019", LONG):
         for fall, name in ((12.0, "sgd"), (4.0, "samson with clipping"), (9.0, "additive_noise")):

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_explanations import synthetic_explanation
+from synthetic_error_budgets import synthetic_error_budget
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
-from analog_samson.analysis.error_budget import Explanation, Layer
+from analog_samson.analysis.error_budget import ErrorBudget, Layer
 from analog_samson.analysis.ranking import study as study_of
 from analog_samson.analysis.statistics import Difference
 from analog_samson.analysis.summary import digest
@@ -69,7 +69,7 @@ def at_last(rows: Rows) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = synthetic_run(tmp_path_factory.mktemp("alone") / "run", "net")
-    synthetic_explanation(path)
+    synthetic_error_budget(path)
     return page_of(path)
 
 
@@ -155,18 +155,18 @@ def test_hurts_names_the_effects_that_the_data_shows_in_order(alone: str) -> Non
 CLIPPED = {"input clipping": 6.0, "drift": 5.0, "programming noise": 1.5, "read noise": 0.0}
 
 
-def explanation_of(path: Path, **settings: object) -> Explanation:
-    """The explanation of a synthetic run."""
-    synthetic_explanation(synthetic_run(path, "net"), **settings)  # type: ignore[arg-type]
+def error_budget_of(path: Path, **settings: object) -> ErrorBudget:
+    """The budget of a synthetic run."""
+    synthetic_error_budget(synthetic_run(path, "net"), **settings)  # type: ignore[arg-type]
     (run,) = digest([open_run(path)])
-    assert run.explanation is not None
-    return run.explanation
+    assert run.error_budget is not None
+    return run.error_budget
 
 
 def test_hurts_names_what_is_seen_only_alone_and_what_it_is_measured_from(tmp_path: Path) -> None:
     """Taking clipping away is not possible, and taking drift away was not measured here: both are seen alone."""
     skip = ("without drift", "without programming noise")
-    found = explanation_of(tmp_path / "run", skip=skip, alone=CLIPPED, against="input clipping")
+    found = error_budget_of(tmp_path / "run", skip=skip, alone=CLIPPED, against="input clipping")
     said = hurts_sentence(found)
     assert re.search(
         r"^Significant only in isolation after 1y \(extrapolated\): input clipping costs [56]\.\d points", said
@@ -186,7 +186,7 @@ def test_hurts_names_what_is_seen_only_alone_and_what_it_is_measured_from(tmp_pa
 
 
 def test_effects_alone_are_not_charged_with_what_clipping_costs(tmp_path: Path) -> None:
-    found = explanation_of(tmp_path / "run", alone=CLIPPED, against="input clipping")
+    found = error_budget_of(tmp_path / "run", alone=CLIPPED, against="input clipping")
     for effect in found.effects:
         assert effect.loss_alone is not None
         assert effect.loss_alone.mean == pytest.approx(CLIPPED[effect.name], abs=0.5)
@@ -215,7 +215,7 @@ def layer(path: str, nats: tuple[float, float], points: tuple[float, float]) -> 
 def test_where_names_the_layer_with_the_largest_significant_loss(tmp_path: Path, second: Layer, lost: str) -> None:
     """The layer with the largest mean has a wide interval; that of the other is significant in nats or in points."""
     layers = (layer("a", (0.48, 1.4), (6.8, 14.0)), second)
-    found = replace(explanation_of(tmp_path / "run"), layers=layers)
+    found = replace(error_budget_of(tmp_path / "run"), layers=layers)
     assert str(where_sentence(found)).startswith(
         f"The layer with the largest significant loss is b: alone on the device it costs {lost}"
     )
@@ -226,7 +226,7 @@ def test_where_names_the_layer_with_the_largest_significant_loss(tmp_path: Path,
 
 def test_what_one_moment_says_is_shown_within_what_accuracies_can_be(tmp_path: Path) -> None:
     wide = Difference(mean=9.0, low=-105.1, high=124.1, n=2, significant=False)
-    found = explanation_of(tmp_path / "run")
+    found = error_budget_of(tmp_path / "run")
     effect = replace(found.effects[0], gain_without=wide, loss_alone=wide)
     found = replace(found, effects=(effect,))
     assert effects_grid(found).rows[0][1:5] == ("+9.0", "[-100.0, 100.0]") * 2

@@ -116,22 +116,22 @@ def test_plan_when_layer_cannot_be_converted_says_why(layer, reason):
 
 def test_plan_when_pattern_fits_nothing_is_refused():
     with pytest.raises(PlanError, match=r"'nowhere\.\*' fits no layer path"):
-        plan_conversion(seeded(Block), IDEAL, exclude=["nowhere.*"])
+        plan_conversion(seeded(Block), IDEAL, keep_digital=["nowhere.*"])
 
 
-def test_plan_when_a_module_is_excluded_leaves_out_what_it_holds():
+def test_plan_when_a_module_is_kept_digital_leaves_out_what_it_holds():
     model = nn.Sequential(nn.Sequential(nn.Linear(8, 4), nn.Sequential(nn.Linear(4, 4))), nn.Linear(4, 3))
-    plan = plan_conversion(model, IDEAL, exclude=["0"])
+    plan = plan_conversion(model, IDEAL, keep_digital=["0"])
     assert {row.path: row.action for row in plan.rows} == {"0.0": "digital", "0.1.0": "digital", "1": "analog"}
     assert crossbar_paths(model, ["0"]) == ["1"]
 
 
 @pytest.mark.parametrize("name", ["first", "again"])
-def test_plan_when_one_name_of_a_tied_layer_is_excluded_leaves_it_out_under_each(name):
+def test_plan_when_one_name_of_a_tied_layer_is_kept_digital_leaves_it_out_under_each(name):
     model = Tied()
-    plan = plan_conversion(model, IDEAL, exclude=[name])
+    plan = plan_conversion(model, IDEAL, keep_digital=[name])
     assert [row.path for row in plan.with_action("analog")] == crossbar_paths(model, [name]) == ["head"]
-    assert type(convert(model, IDEAL, exclude=[name]).again) is nn.Linear
+    assert type(convert(model, IDEAL, keep_digital=[name]).again) is nn.Linear
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
@@ -167,7 +167,7 @@ def test_plan_when_nothing_is_analog_is_refused():
 
 def test_crossbar_paths_agree_with_the_plan():
     model = seeded(Block)
-    analog = [row.path for row in plan_conversion(model, IDEAL, exclude=["head"]).with_action("analog")]
+    analog = [row.path for row in plan_conversion(model, IDEAL, keep_digital=["head"]).with_action("analog")]
     assert crossbar_paths(model, ["head"]) == analog
 
 

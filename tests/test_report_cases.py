@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.runs import DAY, HOUR, YEAR, made, read
-from synthetic_explanations import synthetic_explanation
+from synthetic_error_budgets import synthetic_error_budget
 from synthetic_runs import SIGMAS, synthetic_records, synthetic_run
 
 from analog_samson.analysis.statistics import paired_difference
@@ -119,10 +119,10 @@ def test_difference_with_a_number_that_is_not_finite_is_not_significant(bad):
     assert verdict(found, "gains", "loses") == "not finite"
 
 
-def test_explanation_with_a_loss_that_is_not_a_number_is_told_and_exported(tmp_path):
+def test_error_budget_with_a_loss_that_is_not_a_number_is_told_and_exported(tmp_path):
     path = synthetic_run(tmp_path / "r", "sgd")
-    synthetic_explanation(path)
-    _spoil(path / "explain" / "results.sqlite")
+    synthetic_error_budget(path)
+    _spoil(path / "error_budget" / "results.sqlite")
     text = make_report([path], "text", out=None, html=False, say=print, table="where")
     assert "not finite" in text
     rows = json.loads(make_report([path], "json", out=None, html=False, say=print, table="where"))

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import synthetic_explanations
+import synthetic_error_budgets
 from helpers.runs import DAY, HOUR, YEAR, made, read
-from synthetic_explanations import synthetic_explanation
+from synthetic_error_budgets import synthetic_error_budget
 from synthetic_runs import META, synthetic_run
 from torch import eye, nn, tensor
 
 from analog_samson import load_preset, simulate_drift, sweep_conductance_noise
 from analog_samson.analysis.equivalent_sigma import equivalent_sigma_c, gaussian_curve
-from analog_samson.analysis.error_budget import read_explanation
+from analog_samson.analysis.error_budget import read_error_budget
 from analog_samson.analysis.lifetime import Fate, find_crossing, lifetime
 from analog_samson.analysis.ranking import study
 from analog_samson.analysis.robustness import Subject, read_robustness
@@ -137,14 +137,16 @@ def test_intervals_are_drawn_within_what_an_accuracy_can_be(tmp_path: Path, name
     assert high < 125
 
 
-def test_explanation_on_one_chip_claims_nothing_that_is_not_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthetic_explanations, "COSTS", {"drift": -6.0, "programming noise": 0.5, "read noise": -0.5})
-    monkeypatch.setattr(synthetic_explanations, "GAINS", dict.fromkeys(synthetic_explanations.GAINS, -5.0))
-    monkeypatch.setattr(synthetic_explanations, "LOSSES", dict.fromkeys(synthetic_explanations.LOSSES, -1.0))
+def test_error_budget_on_one_chip_claims_nothing_that_is_not_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthetic_error_budgets, "COSTS", {"drift": -6.0, "programming noise": 0.5, "read noise": -0.5})
+    monkeypatch.setattr(synthetic_error_budgets, "GAINS", dict.fromkeys(synthetic_error_budgets.GAINS, -5.0))
+    monkeypatch.setattr(synthetic_error_budgets, "LOSSES", dict.fromkeys(synthetic_error_budgets.LOSSES, -1.0))
     path = synthetic_run(tmp_path / "run")
-    synthetic_explanation(path, instances=1, alone={})
-    with open_run(path / "explain") as folder:
-        found = read_explanation(folder, UNKNOWN)
+    synthetic_error_budget(path, instances=1, alone={})
+    with open_run(path / "error_budget") as folder:
+        found = read_error_budget(folder, UNKNOWN)
     assert found is not None
     assert hurts_sentence(found).startswith("Taking drift away changes most, -6.0 points")
     assert str(helps_sentence(found)).startswith("No remedy helps significantly")

@@ -1,7 +1,7 @@
 """Why a network loses accuracy on a device: extra evaluations of a run at one time, read as effects, layers, remedies.
 
-The evaluations lie in the folder `explain` of a run. Each belongs to a variant of the run: the same network on the same
-simulated chips, with one thing changed. Every difference has a 95 % interval of its own.
+The evaluations are in the folder `error_budget` of a run. Each belongs to a variant of the run: the same network on
+the same simulated chips, with one thing changed. Every difference has a 95 % interval of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,6 @@ from analog_samson.results.records import Record
 from analog_samson.results.store import RunFolder
 from analog_samson.units import format_duration
 
-FOLDER = "explain"
 AS_IS = "as is"
 WITHOUT, ONLY, LAYER, REMEDY = "without", "only", "layer", "remedy"
 _Accuracies = Mapping[int, float]
@@ -93,7 +92,7 @@ class Outcomes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class ErrorBudget:
     """All answers at one time; what was not measured is empty, and `skipped` says why.
 
     unfinished: how many of the planned evaluations are missing. mark: as that of a `State`.
@@ -114,22 +113,22 @@ class Explanation:
     unfinished: int
 
 
-def read_explanation(folder: RunFolder, validity: Validity) -> Explanation | None:
-    """The explanation in an opened folder; None where not even the network as it is was measured.
+def read_error_budget(folder: RunFolder, validity: Validity) -> ErrorBudget | None:
+    """The error budget in an opened folder; None where not even the network as it is was measured.
 
     validity: of the preset of the run.
     """
     records = folder.records()
     table, losses = _values(records, "accuracy_percent"), _values(records, "loss")
     digital, as_is = table.get(("digital", False)), table.get((AS_IS, False))
-    variants, facts = folder.meta("variants") or [], folder.meta("explain")
+    variants, facts = folder.meta("variants") or [], folder.meta("error_budget") or folder.meta("explain")
     if not digital or not as_is or not facts:
         return None
     clean, time, instances = digital[0], float(facts["time_seconds"]), int(facts["instances"])
     images = int(facts["images"])
     planned = {(AS_IS, False), *((variant["label"], variant["adabs"]) for variant in variants)}
     done = 1 + sum(min(instances, len(table.get(each, {}))) for each in planned)
-    return Explanation(
+    return ErrorBudget(
         time_seconds=time,
         label=format_duration(time),
         mark=validity.mark(time),

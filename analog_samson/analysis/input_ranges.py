@@ -22,13 +22,13 @@ def input_range_sentence(layers: Mapping[str, float]) -> str:
 
     >>> print(input_range_sentence({"project": 0.67}))
     On this hardware, the output of layer project is off by 67 % (RMS) even with its best input range; keep it digital \
-(--exclude project, in Python exclude=["project"]).
+(--keep-digital project, in Python keep_digital=["project"]).
     """
     paths = list(layers)
     shown, rest = paths[:_NAMED], len(paths) - _NAMED
     more = f" and {rest} more" if rest > 0 else ""
-    options, quoted = " ".join(f"--exclude {path}" for path in shown), ", ".join(f'"{path}"' for path in shown)
-    remedy = f"({options}, in Python exclude=[{quoted}])"
+    options, quoted = " ".join(f"--keep-digital {path}" for path in shown), ", ".join(f'"{path}"' for path in shown)
+    remedy = f"({options}, in Python keep_digital=[{quoted}])"
     if len(paths) == 1:
         what = f"the output of layer {paths[0]} is off by {_percent(layers[paths[0]])} (RMS)"
         return f"On this hardware, {what} even with its best input range; keep it digital {remedy}."

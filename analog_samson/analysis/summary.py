@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analog_samson.analysis.equivalent_sigma import EquivalentSigma, GaussianCurve, equivalent_sigma_c, gaussian_curve
-from analog_samson.analysis.error_budget import FOLDER, Explanation, read_explanation
+from analog_samson.analysis.error_budget import ErrorBudget, read_error_budget
 from analog_samson.analysis.labels import ambiguous_labels, distinct_names, pool_names, relabelled
 from analog_samson.analysis.pooling import ChipNumbers, chip_numbers, pooled_options, pooled_records, seed_groups
 from analog_samson.analysis.statistics import Summary, summarize
@@ -14,7 +14,7 @@ from analog_samson.analysis.stopping import stein_halfwidth
 from analog_samson.errors import RunError
 from analog_samson.presets.validity import EXTRAPOLATED, UNKNOWN, Validity, validity_of
 from analog_samson.results.records import Record
-from analog_samson.results.runfile import RUN_FILE
+from analog_samson.results.runfile import RUN_FILE, budget_folder
 from analog_samson.results.store import RunFolder, open_run
 from analog_samson.units import format_duration
 
@@ -100,7 +100,7 @@ class Run:
     meta: Mapping[str, Any]
     records: tuple[Record, ...]
     results: tuple[Result, ...]
-    explanation: Explanation | None = None
+    error_budget: ErrorBudget | None = None
     parts: tuple["Run", ...] = ()
 
     @property
@@ -159,7 +159,7 @@ def _read(folder: RunFolder, name: str, meta: Mapping[str, Any], records: list[R
         meta=meta,
         records=tuple(records),
         results=results_of(records, validity, pilot_of(folder.options), images),
-        explanation=_explanation(folder.path / FOLDER, validity),
+        error_budget=_error_budget(budget_folder(folder.path), validity),
     )
 
 
@@ -180,11 +180,11 @@ def _pooled(parts: Sequence[Run], name: str, numbers: ChipNumbers) -> Run:
     )
 
 
-def _explanation(path: Path, validity: Validity) -> Explanation | None:
+def _error_budget(path: Path, validity: Validity) -> ErrorBudget | None:
     if not (path / RUN_FILE).is_file():
         return None
     with open_run(path) as folder:
-        return read_explanation(folder, validity)
+        return read_error_budget(folder, validity)
 
 
 def pilot_of(options: Mapping[str, Any]) -> int | None:

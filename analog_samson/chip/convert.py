@@ -13,17 +13,19 @@ from analog_samson.chip.tile import crossbar_config
 from analog_samson.crossbar.plan import ANALOG, ConversionPlan, find_layer, plan_conversion
 from analog_samson.errors import OptionError, PlanError, did_you_mean, list_faults
 from analog_samson.presets.schema import Preset, check_preset
+from analog_samson.renamed import renamed_keyword
 from analog_samson.runtime.state_check import check_initialised
 
 ENGINES = ("fast", "aihwkit")
 
 
+@renamed_keyword("exclude", "keep_digital")
 def convert(
     model: nn.Module,
     preset: Preset,
     *,
     engine: str = "fast",
-    exclude: Sequence[str] = (),
+    keep_digital: Sequence[str] = (),
     plan: ConversionPlan | None = None,
 ) -> Any:
     """A copy of `model`, in eval mode, whose planned weights lie on aihwkit tiles under `preset`.
@@ -36,8 +38,8 @@ def convert(
         model: Any network; it is not changed.
         preset: The hardware.
         engine: "fast" computes with our forward, without gradients; "aihwkit" builds aihwkit's own layers.
-        exclude: Layers that stay digital, see `crossbar.plan.plan_conversion`.
-        plan: A plan made before, in place of `exclude`.
+        keep_digital: Layers that stay digital, see `crossbar.plan.plan_conversion`.
+        plan: A plan made before, in place of `keep_digital`.
 
     Raises:
         PlanError: A layer cannot be converted, or a weight is not finite.
@@ -52,11 +54,11 @@ def convert(
     True
     """
     check_preset(preset)
-    if plan is not None and exclude:
-        raise OptionError("convert: exclude has no effect on a plan that is made already; exclude layers when planning")
+    if plan is not None and keep_digital:
+        raise OptionError("convert: keep_digital has no effect on a finished plan; give it to plan_conversion")
     if plan is not None and plan.preset != preset:
         raise OptionError(f"convert: the plan was made for preset {plan.preset.name}, got {preset.name}")
-    return mount(model, plan or plan_conversion(model, preset, exclude=exclude), engine).network
+    return mount(model, plan or plan_conversion(model, preset, keep_digital=keep_digital), engine).network
 
 
 def mount(model: nn.Module, plan: ConversionPlan, engine: str = "fast") -> CrossbarNetwork | ReferenceNetwork:

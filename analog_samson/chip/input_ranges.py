@@ -18,6 +18,7 @@ from analog_samson.crossbar.plan import crossbar_paths, find_layer
 from analog_samson.crossbar.uses import Use
 from analog_samson.errors import DataError, OptionError, did_you_mean
 from analog_samson.presets.schema import Converters, Preset
+from analog_samson.renamed import renamed_keyword
 from analog_samson.runtime.devices import full_precision
 from analog_samson.tasks.batch import Run, feed
 
@@ -56,6 +57,7 @@ def check_method(method: str) -> str | None:
     return f"input_range: expected one of {', '.join(METHODS)}, got {method!r}{did_you_mean(method, METHODS)}"
 
 
+@renamed_keyword("exclude", "keep_digital")
 def choose_input_ranges(
     model: nn.Module,
     preset: Preset,
@@ -63,7 +65,7 @@ def choose_input_ranges(
     *,
     seed: int,
     method: str = OUTPUT_ERROR,
-    exclude: Sequence[str] = (),
+    keep_digital: Sequence[str] = (),
     run: Run = feed,
 ) -> dict[str, InputRange]:
     """Choose the input range of every layer that goes on tiles under `preset`. `model` is not changed.
@@ -83,7 +85,7 @@ def choose_input_ranges(
         batches: Calibration batches: inputs alone, or with targets, which are not used.
         seed: Names the draws, which come from streams of their own: (seed, path of the layer).
         method: "output_error" or "std".
-        exclude: Layers that stay digital, as for `convert`.
+        keep_digital: Layers that stay digital, as for `convert`.
         run: How the network is run on a batch.
 
     Returns:
@@ -96,7 +98,7 @@ def choose_input_ranges(
     """
     if problem := check_method(method):
         raise OptionError(problem)
-    paths = crossbar_paths(model, exclude)
+    paths = crossbar_paths(model, keep_digital)
     plain = with_plain_weights(model, [find_layer(model, path) for path in paths])
     weights: dict[str, Tensor] = {}
     for path in paths:

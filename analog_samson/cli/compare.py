@@ -62,7 +62,7 @@ def compare(
     normalization: Annotated[
         str | None, typer.Option(help="Of the input, as for simulate.", show_default="the checkpoint's")
     ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
+    keep_digital: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
     engine: Annotated[str, typer.Option(help="fast, or aihwkit: the tile's own forward.")] = "fast",
     bf16: Annotated[bool, typer.Option("--bf16/--no-bf16", help="Products of perfect converters in bfloat16.")] = False,
     batch_size: Annotated[int, typer.Option(help="Images a batch.")] = 250,
@@ -98,7 +98,7 @@ def compare(
         "calibration_limit": calibration_limit,
         "input_range": input_range,
         "normalization": normalization,
-        "exclude": tuple(exclude or ()),
+        "keep_digital": tuple(keep_digital or ()),
         "engine": engine,
         "bf16": bf16,
         "batch_size": batch_size,

@@ -16,7 +16,7 @@ def convert(
     checkpoint: Annotated[str | None, typer.Option(help="Checkpoint or zoo:NAME, to check its weights too.")] = None,
     preset: Annotated[str, typer.Option(help="Hardware preset, by name or TOML file.")] = "pcm_nandakumar_2019",
     preset_dir: PresetDirs = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
+    keep_digital: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
     input_shape: Annotated[
         str | None, typer.Option(help="C,H,W of one sample, to count multiply-accumulates (MACs).")
     ] = None,
@@ -28,8 +28,8 @@ def convert(
         raise OptionError("convert: give --model NAME, --checkpoint FILE, or both")
     _check_name(out)
     shape = _parse_shape(input_shape)
-    found, kept = resolve_preset(preset, preset_dir), tuple(exclude or ())
-    print(describe_conversion(model, checkpoint, found, exclude=kept, input_shape=shape, out=out))
+    found, kept = resolve_preset(preset, preset_dir), tuple(keep_digital or ())
+    print(describe_conversion(model, checkpoint, found, keep_digital=kept, input_shape=shape, out=out))
 
 
 convert.__doc__ = f"Show which layers go on analog tiles, and the hardware they need.\n\n{EXAMPLE}"

@@ -26,6 +26,7 @@ from analog_samson.cli import (
 )
 from analog_samson.cli.interruption import told_when_interrupted
 from analog_samson.cli.notices import notices_as_lines
+from analog_samson.cli.old_names import with_present_names
 from analog_samson.cli.processes import tell
 from analog_samson.errors import AnalogSamsonError
 from analog_samson.results.atomic import NO_ROOM
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     keep_freed_memory()
     try:
         with notices_as_lines():
-            return app(arguments, standalone_mode=False) or 0
+            return app(with_present_names(sys.argv[1:] if arguments is None else arguments), standalone_mode=False) or 0
     except typer.Exit as stop:
         return stop.exit_code
     except TyperException as error:

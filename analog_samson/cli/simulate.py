@@ -16,7 +16,7 @@ from analog_samson.errors import OptionError
 from analog_samson.units import parse_duration, parse_times
 
 if TYPE_CHECKING:
-    from analog_samson.simulation.error_budget import ExplainOptions
+    from analog_samson.simulation.error_budget import ErrorBudgetOptions
     from analog_samson.simulation.options import SimulateOptions
 
 EXAMPLE = """Example:
@@ -67,7 +67,7 @@ def simulate(
         str | None,
         typer.Option(help="imagenet, cifar10, unit or m1,m2,m3/s1,s2,s3; default: the checkpoint's."),
     ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
+    keep_digital: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
     engine: Annotated[str, typer.Option(help="fast, or aihwkit: the tile's own forward.")] = "fast",
     bf16: Annotated[
         bool, typer.Option("--bf16/--no-bf16", help="Products of perfect converters in bfloat16: half the time.")
@@ -91,21 +91,25 @@ def simulate(
         float | None,
         typer.Option(help="Accuracy in percent for lifetime and yield.", show_default="1, 2, 5, 10 below digital"),
     ] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Also evaluate what hurts, where, and what helps, at one time.")
+    error_budget: Annotated[
+        bool, typer.Option("--error-budget", help="Also evaluate what hurts, where, and what helps, at one time.")
     ] = False,
-    explain_time: Annotated[
-        str | None, typer.Option(help="With --explain: the time.", show_default="the last of --times")
+    error_budget_time: Annotated[
+        str | None, typer.Option(help="With --error-budget: the time.", show_default="the last of --times")
     ] = None,
-    explain_instances: Annotated[
-        int | None, typer.Option(help="With --explain: at most so many chips.", show_default="10")
+    error_budget_instances: Annotated[
+        int | None, typer.Option(help="With --error-budget: at most so many chips.", show_default="10")
     ] = None,
-    explain_limit: Annotated[
-        int | None, typer.Option(help="With --explain: at most so many test images.", show_default="1000")
+    error_budget_limit: Annotated[
+        int | None, typer.Option(help="With --error-budget: at most so many test images.", show_default="1000")
     ] = None,
 ) -> None:
-    if not explain:
-        _refuse_unused(explain_time=explain_time, explain_instances=explain_instances, explain_limit=explain_limit)
+    if not error_budget:
+        _refuse_unused(
+            error_budget_time=error_budget_time,
+            error_budget_instances=error_budget_instances,
+            error_budget_limit=error_budget_limit,
+        )
     given = {
         "checkpoint": checkpoint,
         "data": data,
@@ -124,7 +128,7 @@ def simulate(
         "calibration_augment": calibration_augment,
         "input_range": input_range,
         "normalization": normalization,
-        "exclude": tuple(exclude or ()),
+        "keep_digital": tuple(keep_digital or ()),
         "engine": engine,
         "bf16": bf16,
         "batch_size": batch_size,
@@ -134,22 +138,22 @@ def simulate(
     }
     from analog_samson.report.command import check_threshold, make_report
     from analog_samson.runtime.installation import check_installation
-    from analog_samson.simulation.error_budget import ExplainOptions
+    from analog_samson.simulation.error_budget import ErrorBudgetOptions
 
     check_installation()
     check_threshold(threshold)
     typed = typed_options(context, [*given, "preset_dir"])
     options = _options(given, config, typed)
-    presets, remedy = [options.preset], "--adabs or --explain"
+    presets, remedy = [options.preset], "--adabs or --error-budget"
     refuse_idle_input_range("simulate", typed, presets)
-    if not explain:
+    if not error_budget:
         refuse_idle_calibration("simulate", typed, presets, adabs=options.adabs, remedy=remedy)
-    at = None if explain_time is None else parse_duration(explain_time)
-    asked: dict[str, Any] = {"time_seconds": at, "instances": explain_instances, "limit": explain_limit}
-    settings = ExplainOptions(**{name: value for name, value in asked.items() if value is not None})
+    at = None if error_budget_time is None else parse_duration(error_budget_time)
+    asked: dict[str, Any] = {"time_seconds": at, "instances": error_budget_instances, "limit": error_budget_limit}
+    settings = ErrorBudgetOptions(**{name: value for name, value in asked.items() if value is not None})
     _simulate(options, out, config)
-    if explain:
-        _explain(options, out, settings)
+    if error_budget:
+        _error_budget(options, out, settings)
     print(make_report([out], "text", out=None, html=html, say=print, threshold=threshold), end="")
 
 
@@ -157,10 +161,10 @@ simulate.__doc__ = f"Accuracy of a checkpoint over time on a hardware preset, wi
 
 
 def _refuse_unused(**given: object) -> None:
-    """OptionError for options that only --explain reads, where it is not given."""
+    """OptionError for options that only --error-budget reads, where it is not given."""
     names = as_options(name for name, value in given.items() if value is not None)
     if names:
-        raise OptionError(f"simulate: {names} would do nothing without --explain; give it too")
+        raise OptionError(f"simulate: {names} would do nothing without --error-budget; give it too")
 
 
 def _simulate(options: "SimulateOptions", out: Path, config: Path | None) -> None:
@@ -182,15 +186,15 @@ def _simulate(options: "SimulateOptions", out: Path, config: Path | None) -> Non
         typer.echo(f"normalization {run.meta('checkpoint')['normalization']}", err=True)
 
 
-def _explain(options: "SimulateOptions", out: Path, settings: "ExplainOptions") -> None:
+def _error_budget(options: "SimulateOptions", out: Path, settings: "ErrorBudgetOptions") -> None:
     """Say what it will cost, then evaluate the variants of the run with a progress bar."""
     from analog_samson.cli.progress import cell_progress
-    from analog_samson.simulation.error_budget import open_explanation
+    from analog_samson.simulation.error_budget import open_error_budget
 
-    with open_explanation(options, out, settings) as explainer:
-        typer.echo(explainer.cost(), err=True)
-        with cell_progress(explainer.missing) as progress:
-            explainer.explain(progress)
+    with open_error_budget(options, out, settings) as budget:
+        typer.echo(budget.cost(), err=True)
+        with cell_progress(budget.missing) as progress:
+            budget.finish(progress)
 
 
 def _options(given: dict[str, Any], config: Path | None, typed: Sequence[str]) -> "SimulateOptions":

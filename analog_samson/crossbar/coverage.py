@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LEAST_PERCENT = 90.0  # of all matrix weights; below it every output warns
-EXCLUDED = "excluded by the user"  # the reason that a plan gives for a layer that stays digital by the user's wish
+KEPT_DIGITAL = "kept digital by the user"  # the reason that a plan gives for a layer of `keep_digital`
+_KEPT = (KEPT_DIGITAL, "excluded by the user")  # the latter in runs of 0.1
 _NAMED = 3  # of the matrices left out, the largest
 
 
@@ -26,12 +27,12 @@ class CoverageWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """A layer whose `weights` matrix weights are left out; `excluded`: because the user asked for it."""
+    """A layer whose `weights` matrix weights are left out; `by_choice`: because the user asked for it."""
 
     path: str
     layer_type: str
     weights: int
-    excluded: bool = False
+    by_choice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def plan_coverage(rows: Iterable[Mapping[str, Any]]) -> Coverage | None:
             path=row["path"],
             layer_type=row["layer_type"],
             weights=row["matrix_weights"],
-            excluded=row["reason"] == EXCLUDED,
+            by_choice=row["reason"] in _KEPT,
         )
         for row in rows
         if row["action"] != "analog" and row["matrix_weights"]
@@ -105,14 +106,14 @@ def largest_left_out(left_out: Sequence[LeftOut]) -> str:
 
 
 def _name(layer: LeftOut) -> str:
-    why = ", excluded by you" if layer.excluded else ""
+    why = ", kept digital by you" if layer.by_choice else ""
     return f"{layer.path} ({layer.layer_type}, {layer.weights:,} weights{why})"
 
 
 def _tiles_remedy(left_out: Sequence[LeftOut]) -> str:
-    """What puts these layers on tiles: for those without a rule and for those excluded."""
-    types = sorted({layer.layer_type for layer in left_out if not layer.excluded})
+    """What puts these layers on tiles: for those without a rule and for those kept digital."""
+    types = sorted({layer.layer_type for layer in left_out if not layer.by_choice})
     ways = [f"express {' and '.join(types)} with linear or convolution layers, or register a rule"] if types else []
-    if any(layer.excluded for layer in left_out):
-        ways.append("exclude fewer layers where the conversion allows it")
+    if any(layer.by_choice for layer in left_out):
+        ways.append("keep fewer layers digital where the conversion allows it")
     return f"To put them on tiles, {'; and '.join(ways)}."

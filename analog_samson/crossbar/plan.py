@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from analog_samson.crossbar.coverage import EXCLUDED, Coverage, plan_coverage, tiles_warning
+from analog_samson.crossbar.coverage import KEPT_DIGITAL, Coverage, plan_coverage, tiles_warning
 from analog_samson.crossbar.macs import ForwardCount, count_forward
 from analog_samson.crossbar.materialize import computed_by
 from analog_samson.crossbar.matrices import digital_nature, weight_matrices
@@ -15,6 +15,7 @@ from analog_samson.crossbar.occupation import occupy
 from analog_samson.crossbar.registry import analog_types, rule_of
 from analog_samson.errors import PlanError, list_faults
 from analog_samson.presets.schema import Preset, check_preset
+from analog_samson.renamed import renamed_keyword
 
 ANALOG, DIGITAL, BLOCKED = "analog", "digital", "blocked"
 ROOT = "(model)"  # the path of a model that is itself one layer
@@ -70,7 +71,7 @@ class ConversionPlan:
 
     rows: tuple[PlanRow, ...]
     preset: Preset
-    excluded: tuple[str, ...] = field(default=())
+    keep_digital: tuple[str, ...] = field(default=())
     macs: int = 0
 
     def with_action(self, action: str) -> list[PlanRow]:
@@ -120,13 +121,14 @@ class ConversionPlan:
         return "\n".join([*lines, *(["", f"warning: {warning}"] if warning else [])])
 
 
+@renamed_keyword("exclude", "keep_digital")
 def plan_conversion(
-    model: nn.Module, preset: Preset, *, exclude: Sequence[str] = (), input_shape: Sequence[int] | None = None
+    model: nn.Module, preset: Preset, *, keep_digital: Sequence[str] = (), input_shape: Sequence[int] | None = None
 ) -> ConversionPlan:
     """Decide for every layer of `model` whether it goes on analog tiles under `preset`. The model is not changed.
 
-    exclude: paths of layers or of modules that hold them, or patterns such as ``layer1.*.conv2``, that stay digital by
-    wish; a layer under several names stays digital if one of them is excluded.
+    keep_digital: paths of layers or of modules that hold them, or patterns such as ``layer1.*.conv2``, that stay
+    digital; a layer under several names stays digital if one of them is given.
     input_shape: (C, H, W) of one sample; with it, one forward pass of zeros counts multiply-accumulates.
     Raises PlanError if a pattern fits no layer, or if the model cannot run on that shape.
 
@@ -137,23 +139,23 @@ def plan_conversion(
     [('0', 'analog', 9, 4), ('1', 'digital', 0, 0), ('3', 'analog', 144, 10)]
     """
     check_preset(preset)
-    _check_patterns(model, exclude)
+    _check_patterns(model, keep_digital)
     counted = count_forward(model, input_shape) if input_shape is not None else ForwardCount()
     first_path: dict[int, str] = {}
     rows = []
-    decisions = _decisions(model, exclude)
+    decisions = _decisions(model, keep_digital)
     for path, module in _modules(model):
         row = _plan_layer(path, module, preset, decisions[module], first_path, counted)
         if row is not None:
             rows.append(row)
     macs = counted.total + _uncounted(model, counted)
-    return ConversionPlan(tuple(rows), preset, tuple(exclude), macs)
+    return ConversionPlan(tuple(rows), preset, tuple(keep_digital), macs)
 
 
-def crossbar_paths(model: nn.Module, exclude: Sequence[str] = ()) -> list[str]:
+def crossbar_paths(model: nn.Module, keep_digital: Sequence[str] = ()) -> list[str]:
     """The paths of all layers that go on a crossbar, each layer once; PlanError as `ConversionPlan.check` raises it."""
-    _check_patterns(model, exclude)
-    decisions = _decisions(model, exclude)
+    _check_patterns(model, keep_digital)
+    decisions = _decisions(model, keep_digital)
     paths = {module: path or ROOT for path, module in reversed(list(_modules(model)))}  # the first name of each
     _check_decisions([(paths[module], type(module).__name__, *decision) for module, decision in decisions.items()])
     return [paths[module] for module, (action, _) in decisions.items() if action == ANALOG]
@@ -214,29 +216,30 @@ def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         yield path, module
 
 
-def _decisions(model: nn.Module, exclude: Sequence[str]) -> dict[nn.Module, tuple[str, str]]:
+def _decisions(model: nn.Module, keep_digital: Sequence[str]) -> dict[nn.Module, tuple[str, str]]:
     """Action and reason for every module, in the order of the model."""
     names: dict[nn.Module, list[str]] = {}
     for path, module in _modules(model):
         names.setdefault(module, []).append(path)
-    return {module: _decide(paths, module, exclude) for module, paths in names.items()}
+    return {module: _decide(paths, module, keep_digital) for module, paths in names.items()}
 
 
-def _decide(paths: Sequence[str], module: nn.Module, exclude: Sequence[str]) -> tuple[str, str]:
+def _decide(paths: Sequence[str], module: nn.Module, keep_digital: Sequence[str]) -> tuple[str, str]:
     """Action and reason for a module that stands at these paths."""
-    if any(_fits(path, pattern) for path in paths for pattern in exclude):
-        return DIGITAL, EXCLUDED
+    if any(_fits(path, pattern) for path in paths for pattern in keep_digital):
+        return DIGITAL, KEPT_DIGITAL
     path, rule = paths[0], rule_of(module)
     if rule is not None:
         weight: Any = getattr(module, "weight", None)
+        remedy = f"give keep_digital {path!r}"
         if not isinstance(weight, Tensor):
-            return BLOCKED, f"it has no tensor `weight`; exclude {path!r}"
+            return BLOCKED, f"it has no tensor `weight`; {remedy}"
         if weight.is_complex():
-            return BLOCKED, f"its weights are complex, a crossbar holds real ones; exclude {path!r}"
+            return BLOCKED, f"its weights are complex, a crossbar holds real ones; {remedy}"
         if obstacle := rule.obstacle(module):
             return DIGITAL, obstacle
         if not isinstance(weight, nn.Parameter) and computed_by(module) is None:
-            return BLOCKED, f"its weight is computed by unknown means in every forward; exclude {path!r}"
+            return BLOCKED, f"its weight is computed by unknown means in every forward; {remedy}"
         computed = computed_by(module)
         return ANALOG, f"holds the weight that {computed} gives" if computed else ""
     if isinstance(module, nn.MultiheadAttention):
@@ -263,12 +266,12 @@ def _fits(path: str, pattern: str) -> bool:
     return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*")
 
 
-def _check_patterns(model: nn.Module, exclude: Sequence[str]) -> None:
+def _check_patterns(model: nn.Module, keep_digital: Sequence[str]) -> None:
     paths = [path for path, _ in model.named_modules(remove_duplicate=False)]
-    idle = [pattern for pattern in exclude if not any(fnmatchcase(path, pattern) for path in paths)]
+    idle = [pattern for pattern in keep_digital if not any(fnmatchcase(path, pattern) for path in paths)]
     if idle:
         faults = [f"{pattern!r} fits no layer path" for pattern in idle]
-        raise PlanError(list_faults("excluded layers", faults))
+        raise PlanError(list_faults("keep_digital", faults))
 
 
 def _percent(part: float, whole: float) -> float:

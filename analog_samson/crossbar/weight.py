@@ -68,7 +68,7 @@ class CrossbarWeight(Tensor):
             )
         raise ConversionError(
             f"{weight.path}: the network uses this weight in {_name(func)}, which has no crossbar form with converters "
-            f"(as a weight in: {', '.join(sorted(map(_name, USES)))}); keep it digital with --exclude {weight.path!r}, "
+            f"(as a weight in: {', '.join(sorted(map(_name, USES)))}); give --keep-digital {weight.path!r}, "
             "or choose a preset whose products are exact"
         )
 

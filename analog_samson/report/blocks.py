@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from analog_samson.analysis.comparison import compare
-from analog_samson.analysis.error_budget import Explanation
+from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.ranking import Study, study
 from analog_samson.analysis.summary import Result, Run
 from analog_samson.errors import OptionError, did_you_mean
@@ -57,8 +57,8 @@ def report_blocks(runs: Sequence[Run], threshold: float | None = None) -> list[B
     blocks += [sweep_grid(results)] if any(result.sweep for result in results) else []
     blocks += [comparison_block(comparison, results) for comparison in compare(runs) if comparison.leading]
     blocks += answer_blocks(results, threshold)
-    for run, explanation in explained(runs):
-        blocks += explanation_blocks(explanation, run.name if len(explained(runs)) > 1 else "")
+    for run, budget in runs_with_budget(runs):
+        blocks += error_budget_blocks(budget, run.name if len(runs_with_budget(runs)) > 1 else "")
     return [*blocks, *notes(runs)]
 
 
@@ -68,7 +68,7 @@ def pick_tables(runs: Sequence[Run], name: str, threshold: float | None = None) 
         raise OptionError(f"--table {name!r}: expected one of {', '.join(TABLES)}{did_you_mean(name, TABLES)}")
     found = [grid for grid in all_grids(runs, threshold) if grid.name == name]
     if not found:
-        remedy = "; run `analog-samson simulate ... --explain`" if name in TABLES[-5:] else ""
+        remedy = "; run `analog-samson simulate ... --error-budget`" if name in TABLES[-5:] else ""
         raise OptionError(f"--table {name}: these runs have no such table{remedy}")
     return found
 
@@ -86,8 +86,8 @@ def all_grids(runs: Sequence[Run], threshold: float | None = None) -> Iterator[G
     if len(seen.methods) > 1:
         yield from study_grids(seen)
     yield from (block for block in answer_blocks(results, threshold) if isinstance(block, Grid))
-    for _, explanation in explained(runs):
-        yield from (block for block in explanation_blocks(explanation) if isinstance(block, Grid))
+    for _, budget in runs_with_budget(runs):
+        yield from (block for block in error_budget_blocks(budget) if isinstance(block, Grid))
 
 
 def shows_study(seen: Study) -> bool:
@@ -114,38 +114,38 @@ def answer_blocks(results: Sequence[Result], threshold: float | None) -> list[Bl
     return blocks
 
 
-def explained(runs: Sequence[Run]) -> list[tuple[Run, Explanation]]:
-    """The runs that were explained, those of single seeds one by one."""
-    return [(part, part.explanation) for run in runs for part in run.stored if part.explanation is not None]
+def runs_with_budget(runs: Sequence[Run]) -> list[tuple[Run, ErrorBudget]]:
+    """The runs with an error budget, those of single seeds one by one."""
+    return [(part, part.error_budget) for run in runs for part in run.stored if part.error_budget is not None]
 
 
-def explanation_blocks(explanation: Explanation, name: str = "") -> list[Block]:
+def error_budget_blocks(budget: ErrorBudget, name: str = "") -> list[Block]:
     """What hurts, where, what helps, and single decisions; `name` tells several runs apart."""
-    blocks: list[Block] = [explanation_note(explanation), hurts_sentence(explanation)]
-    blocks += [effects_grid(explanation)] if explanation.effects else []
-    if (said := where_sentence(explanation)) is not None:
-        blocks += [said, layers_grid(explanation)]
-    if (said := helps_sentence(explanation)) is not None:
-        blocks += [said, remedies_grid(explanation)]
-    if explanation.outcomes is not None:
+    blocks: list[Block] = [error_budget_note(budget), hurts_sentence(budget)]
+    blocks += [effects_grid(budget)] if budget.effects else []
+    if (said := where_sentence(budget)) is not None:
+        blocks += [said, layers_grid(budget)]
+    if (said := helps_sentence(budget)) is not None:
+        blocks += [said, remedies_grid(budget)]
+    if budget.outcomes is not None:
         blocks += [
-            decisions_sentence(explanation, explanation.outcomes),
-            margins_grid(explanation, explanation.outcomes),
-            confusion_grid(explanation, explanation.outcomes),
+            decisions_sentence(budget, budget.outcomes),
+            margins_grid(budget, budget.outcomes),
+            confusion_grid(budget, budget.outcomes),
         ]
     if not name:
         return blocks
     return [replace(b, title=f"{name}: {b.title}") if isinstance(b, Grid) else f"{name}: {b}" for b in blocks]
 
 
-def explanation_note(explanation: Explanation) -> str:
-    """What the explanation stands on, what is missing, and how to read its intervals."""
-    chips = "one chip: no intervals" if explanation.instances == 1 else f"n = {explanation.instances} chips"
-    text = f"Explained at {explanation.label} on {explanation.images} images, {chips}, the same for variants with the "
+def error_budget_note(budget: ErrorBudget) -> str:
+    """What the budget stands on, what is missing, and how to read its intervals."""
+    chips = "one chip: no intervals" if budget.instances == 1 else f"n = {budget.instances} chips"
+    text = f"Evaluated at {budget.label} on {budget.images} images, {chips}, the same for variants with the "
     text += "same layers on tiles."
-    if explanation.instances > 1:
+    if budget.instances > 1:
         text += " Each difference has its own 95 % interval (Student's t over chips): where nothing differs, about one "
         text += "in twenty is significant by chance."
-    if explanation.unfinished:
-        text += f" Not finished: {explanation.unfinished} evaluations are missing."
-    return " ".join([text, *(f"Left out: {reason}." for reason in explanation.skipped)])
+    if budget.unfinished:
+        text += f" Not finished: {budget.unfinished} evaluations are missing."
+    return " ".join([text, *(f"Left out: {reason}." for reason in budget.skipped)])

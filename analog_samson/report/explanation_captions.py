@@ -1,8 +1,8 @@
-"""Captions, and words instead of pictures, for explained runs."""
+"""Captions, and words instead of pictures, for error budgets."""
 
 from collections.abc import Callable
 
-from analog_samson.analysis.error_budget import Explanation, Layer, Outcomes
+from analog_samson.analysis.error_budget import ErrorBudget, Layer, Outcomes
 from analog_samson.analysis.statistics import Difference
 from analog_samson.report.explanation_figures import LAYERS_SHOWN, drawn_remedies, short_name
 from analog_samson.report.wording import marked, signed
@@ -10,27 +10,27 @@ from analog_samson.report.wording import marked, signed
 _BARS = "Bars: 95 % intervals, each by itself."
 
 
-def explanation_words(kind: str, explanation: Explanation) -> tuple[str, str]:
-    """(caption, alternative) of a figure of an explanation."""
-    when = marked(explanation.label, explanation.mark)
+def error_budget_words(kind: str, budget: ErrorBudget) -> tuple[str, str]:
+    """(caption, alternative) of a figure of an error budget."""
+    when = marked(budget.label, budget.mark)
     if kind in _OF_OUTCOMES:
-        assert explanation.outcomes is not None
-        return _OF_OUTCOMES[kind](explanation.outcomes, when)
-    return _OF_VARIANTS[kind](explanation, when)
+        assert budget.outcomes is not None
+        return _OF_OUTCOMES[kind](budget.outcomes, when)
+    return _OF_VARIANTS[kind](budget, when)
 
 
-def _hurts(explanation: Explanation, when: str) -> tuple[str, str]:
-    beside = next((f" beside {e.against}" for e in explanation.effects if e.against), "")
+def _hurts(budget: ErrorBudget, when: str) -> tuple[str, str]:
+    beside = next((f" beside {e.against}" for e in budget.effects if e.against), "")
     caption = f"Accuracy at {when}: gained where one effect is taken away, lost where it is alone{beside}. {_BARS}"
     said = [
         f"{e.name}: {_signed(e.gain_without)} without it, {_signed(e.loss_alone)} lost with it alone"
-        for e in explanation.effects
+        for e in budget.effects
     ]
     return caption, f"Chart of what each effect costs, in points. {'; '.join(said)}."
 
 
-def _where(explanation: Explanation, when: str) -> tuple[str, str]:
-    shown, count = explanation.layers[:LAYERS_SHOWN], len(explanation.layers)
+def _where(budget: ErrorBudget, when: str) -> tuple[str, str]:
+    shown, count = budget.layers[:LAYERS_SHOWN], len(budget.layers)
     some = "" if len(shown) == count else f" The {len(shown)} of {count} layers that lose most."
     what = "Rise of the loss (mean cross-entropy)" if shown[0].nats else "Accuracy lost"
     caption = f"{what} at {when} where one layer alone is on the device, all others digital.{some} {_BARS}"
@@ -38,9 +38,9 @@ def _where(explanation: Explanation, when: str) -> tuple[str, str]:
     return caption, f"Chart of what is lost by layer, the most sensitive first. {'; '.join(said)}."
 
 
-def _helps(explanation: Explanation, when: str) -> tuple[str, str]:
-    drawn = drawn_remedies(explanation)
-    left_out = [r for r in explanation.remedies if r not in drawn]
+def _helps(budget: ErrorBudget, when: str) -> tuple[str, str]:
+    drawn = drawn_remedies(budget)
+    left_out = [r for r in budget.remedies if r not in drawn]
     far = "".join(f" Not drawn: {r.name}, {r.accuracy.mean:.1f} %." for r in left_out)
     caption = (
         f"Accuracy at {when} over the share of work that is digital. Line: the most sensitive layers kept digital; "
@@ -72,7 +72,7 @@ def _signed(difference: Difference | None) -> str:
     return "not measured" if difference is None else signed(difference.mean)
 
 
-_OF_VARIANTS: dict[str, Callable[[Explanation, str], tuple[str, str]]] = {
+_OF_VARIANTS: dict[str, Callable[[ErrorBudget, str], tuple[str, str]]] = {
     "hurts": _hurts,
     "where": _where,
     "helps": _helps,

@@ -1,4 +1,4 @@
-"""The figures of an explained run: what hurts, where, what helps, and what becomes of single decisions."""
+"""The figures of an error budget: what hurts, where, what helps, and what becomes of single decisions."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from analog_samson.analysis.error_budget import Explanation, Layer, Outcomes, Remedy
+from analog_samson.analysis.error_budget import ErrorBudget, Layer, Outcomes, Remedy
 from analog_samson.analysis.statistics import Difference, Ends, percent_interval, points_interval
 from analog_samson.report.drawing import Drawing, Layout
 from analog_samson.report.marks import annotate
@@ -21,33 +21,33 @@ _FIRST = PlainLook(colour=LIGHT["series-1"], marker="o", label="gained without i
 _SECOND = PlainLook(colour=LIGHT["series-2"], marker="s", label="lost with it alone")
 
 
-def explanation_figures(explanation: Explanation) -> dict[str, Drawing]:
+def error_budget_figures(budget: ErrorBudget) -> dict[str, Drawing]:
     """The figures that were measured for, by name."""
     found: dict[str, Drawing] = {}
-    mark = explanation.mark
-    if explanation.effects:
-        rows = [_effect_row(e.name, e.gain_without, e.loss_alone, mark) for e in explanation.effects]
+    mark = budget.mark
+    if budget.effects:
+        rows = [_effect_row(e.name, e.gain_without, e.loss_alone, mark) for e in budget.effects]
         found["hurts"] = rows_drawing(rows, "accuracy (points)", [_FIRST, _SECOND])
-    if explanation.layers:
-        shown = explanation.layers[:LAYERS_SHOWN]
+    if budget.layers:
+        shown = budget.layers[:LAYERS_SHOWN]
         layers = [
             Row(heading=one.path, marks=(_layer_mark(one, mark),), note=_share(one.macs_percent)) for one in shown
         ]
         unit = "rise of the loss (nats)" if shown[0].nats else "accuracy lost (points)"
         found["where"] = rows_drawing(layers, f"{unit} with this layer alone", [_FIRST])
-    if len(drawn_remedies(explanation)) > 1:
-        found["helps"] = Drawing(draw=partial(_draw_remedies, explanation), height=0.85)
-    if explanation.outcomes is not None:
-        found["margins"] = Drawing(draw=partial(_draw_margins, explanation, explanation.outcomes), height=0.8)
-        if 2 < explanation.outcomes.classes <= CLASSES_SHOWN:
-            draw = partial(_draw_confusion, explanation.outcomes)
+    if len(drawn_remedies(budget)) > 1:
+        found["helps"] = Drawing(draw=partial(_draw_remedies, budget), height=0.85)
+    if budget.outcomes is not None:
+        found["margins"] = Drawing(draw=partial(_draw_margins, budget, budget.outcomes), height=0.8)
+        if 2 < budget.outcomes.classes <= CLASSES_SHOWN:
+            draw = partial(_draw_confusion, budget.outcomes)
             found["confusion"] = Drawing(draw=draw, height=1.2, narrow_height=1.0)
     return found
 
 
-def drawn_remedies(explanation: Explanation) -> list[Remedy]:
+def drawn_remedies(budget: ErrorBudget) -> list[Remedy]:
     """The remedies of the figure: all but those that harm so much that nothing else could be told apart."""
-    return [r for r in explanation.remedies if r.gain is None or r.gain.mean > -FAR_POINTS]
+    return [r for r in budget.remedies if r.gain is None or r.gain.mean > -FAR_POINTS]
 
 
 def _effect_row(name: str, gain: Difference | None, loss: Difference | None, mark: str) -> Row:
@@ -71,12 +71,12 @@ def _share(macs_percent: float | None) -> str:
     return "" if macs_percent is None else f"{macs_percent:.1f} % of MACs"
 
 
-def _draw_remedies(explanation: Explanation, axes: Axes, layout: Layout) -> None:
+def _draw_remedies(budget: ErrorBudget, axes: Axes, layout: Layout) -> None:
     """Accuracy over the digital share of the work; the line keeps ever more layers digital, as sensitive ones first."""
-    shown = drawn_remedies(explanation)
+    shown = drawn_remedies(budget)
     base = next((r for r in shown if r.name.endswith("(as it is)")), None)
     line = [r for r in shown if r is base or r.layers]
-    face = LIGHT["surface"] if explanation.mark else LIGHT["series-1"]
+    face = LIGHT["surface"] if budget.mark else LIGHT["series-1"]
     axes.plot([_x(r) for r in line], [r.accuracy.mean for r in line], color=LIGHT["series-1"], zorder=2)
     for remedy in shown:
         x, accuracy = _x(remedy), remedy.accuracy
@@ -84,9 +84,9 @@ def _draw_remedies(explanation: Explanation, axes: Axes, layout: Layout) -> None
         low, high = percent_interval(accuracy)
         if low is not None and high is not None:
             axes.plot([x, x], [low, high], color=colour, linewidth=2.2, alpha=0.4)
-        fill = face if remedy in line else LIGHT["surface"] if explanation.mark else colour
+        fill = face if remedy in line else LIGHT["surface"] if budget.mark else colour
         axes.plot([x], [accuracy.mean], "o" if remedy in line else "s", color=colour, markerfacecolor=fill, zorder=4)
-    axes.axhline(explanation.digital, color=LIGHT["muted"], linewidth=1, linestyle=(0, (2, 2)))
+    axes.axhline(budget.digital, color=LIGHT["muted"], linewidth=1, linestyle=(0, (2, 2)))
     axes.margins(x=0.08 if layout.narrow else 0.05, y=0.15)
     _name_remedies(axes, shown, layout)
     axes.set_xlabel("share of MACs that is digital (%)")
@@ -127,13 +127,13 @@ def short_name(remedy: Remedy) -> str:
     return "as it is" if remedy.name.endswith("(as it is)") else remedy.name.replace("compensation ", "comp. ")
 
 
-def _draw_margins(explanation: Explanation, outcomes: Outcomes, axes: Axes, layout: Layout) -> None:
+def _draw_margins(budget: ErrorBudget, outcomes: Outcomes, axes: Axes, layout: Layout) -> None:
     """Two histograms; the open bin at the right stands for all larger margins."""
     width = outcomes.edges[1] - outcomes.edges[0]
     edges = [*outcomes.edges, outcomes.edges[-1] + width]
     looks = [
         PlainLook(colour=LIGHT["series-1"], marker="o", label="digital"),
-        PlainLook(colour=LIGHT["series-2"], marker="s", label=f"after {explanation.label}"),
+        PlainLook(colour=LIGHT["series-2"], marker="s", label=f"after {budget.label}"),
     ]
     for look, shares in zip(looks, (outcomes.digital_shares, outcomes.aged_shares), strict=True):
         heights = [100 * share for share in shares]

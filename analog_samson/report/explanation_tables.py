@@ -1,10 +1,10 @@
-"""The tables of an explained run: what hurts, where, what helps, and what becomes of single decisions."""
+"""The tables of an error budget: what hurts, where, what helps, and what becomes of single decisions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from analog_samson.analysis.error_budget import Effect, Explanation, Layer, Outcomes, Remedy
+from analog_samson.analysis.error_budget import Effect, ErrorBudget, Layer, Outcomes, Remedy
 from analog_samson.analysis.statistics import Difference, Summary, points_interval
 from analog_samson.report.grid import Data, Grid
 from analog_samson.report.wording import NONE, interval, marked, mean_and_std, optional, signed, verdict
@@ -14,12 +14,12 @@ _DIFFERENCE = ("mean_points", "low_points", "high_points", "n", "significant")
 _NATS = ("mean_nats", "low_nats", "high_nats", "significant_nats")
 
 
-def effects_grid(explanation: Explanation) -> Grid:
+def effects_grid(budget: ErrorBudget) -> Grid:
     """What each effect costs, the costliest first."""
     headers = ("effect", "gained without it", "95 % interval", "lost with it alone", "95 % interval", "what it says")
     data = tuple(
         (effect.name, kind, against, *_difference_data(difference))
-        for effect in explanation.effects
+        for effect in budget.effects
         for kind, against, difference in (
             ("gain_without", "as it is", effect.gain_without),
             ("loss_alone", effect.against or "digital", effect.loss_alone),
@@ -28,37 +28,37 @@ def effects_grid(explanation: Explanation) -> Grid:
     )
     return Grid(
         name="hurts",
-        title=f"What hurts at {_moment(explanation)}, points{_beside(explanation)}",
+        title=f"What hurts at {_moment(budget)}, points{_beside(budget)}",
         headers=headers,
-        rows=tuple(_effect_row(effect) for effect in explanation.effects),
+        rows=tuple(_effect_row(effect) for effect in budget.effects),
         align="lrrrrl",
-        data=_dated(explanation, ("effect", "quantity", "against", *_DIFFERENCE), data),
+        data=_dated(budget, ("effect", "quantity", "against", *_DIFFERENCE), data),
     )
 
 
-def layers_grid(explanation: Explanation) -> Grid:
+def layers_grid(budget: ErrorBudget) -> Grid:
     """What each layer alone on the device loses, the most sensitive first."""
     data = tuple(
         (
             *(layer.path, layer.layer_type, *_difference_data(layer.lost)),
             *(*_nats_data(layer.nats), layer.macs_percent, layer.devices_percent),
         )
-        for layer in explanation.layers
+        for layer in budget.layers
     )
     return Grid(
         name="where",
-        title=f"Where: one layer alone on the device at {_moment(explanation)}",
+        title=f"Where: one layer alone on the device at {_moment(budget)}",
         headers=(
             *("layer", "type", "rise of loss, nats", "95 % interval", "lost points", "95 % interval"),
             *("MACs %", "devices %", "what it says"),
         ),
-        rows=tuple(_layer_row(layer) for layer in explanation.layers),
+        rows=tuple(_layer_row(layer) for layer in budget.layers),
         align="llrrrrrrl",
-        data=_dated(explanation, ("layer", "type", *_DIFFERENCE, *_NATS, "macs_percent", "devices_percent"), data),
+        data=_dated(budget, ("layer", "type", *_DIFFERENCE, *_NATS, "macs_percent", "devices_percent"), data),
     )
 
 
-def remedies_grid(explanation: Explanation) -> Grid:
+def remedies_grid(budget: ErrorBudget) -> Grid:
     """What each remedy gains and what it costs in digital work."""
     data = tuple(
         (
@@ -69,23 +69,23 @@ def remedies_grid(explanation: Explanation) -> Grid:
             remedy.digital_macs_percent,
             " ".join(remedy.layers),
         )
-        for remedy in explanation.remedies
+        for remedy in budget.remedies
     )
     return Grid(
         name="helps",
-        title=f"What helps at {_moment(explanation)}",
+        title=f"What helps at {_moment(budget)}",
         headers=("remedy", "accuracy %", "gained points", "95 % interval", "digital MACs %", "what it says"),
-        rows=tuple(_remedy_row(remedy) for remedy in explanation.remedies),
+        rows=tuple(_remedy_row(remedy) for remedy in budget.remedies),
         align="lrrrrl",
         data=_dated(
-            explanation, ("remedy", "accuracy_percent", "std", *_DIFFERENCE, "digital_macs_percent", "layers"), data
+            budget, ("remedy", "accuracy_percent", "std", *_DIFFERENCE, "digital_macs_percent", "layers"), data
         ),
     )
 
 
-def margins_grid(explanation: Explanation, outcomes: Outcomes) -> Grid:
+def margins_grid(budget: ErrorBudget, outcomes: Outcomes) -> Grid:
     """Medians of the margin and how many decisions change; the histogram is its data."""
-    aged = f"after {_moment(explanation)}"
+    aged = f"after {_moment(budget)}"
     changed = mean_and_std(_hundredfold(outcomes.changed))
     edges = (*outcomes.edges, None)
     shares = zip(outcomes.digital_shares, outcomes.aged_shares, strict=True)
@@ -99,11 +99,11 @@ def margins_grid(explanation: Explanation, outcomes: Outcomes) -> Grid:
             (aged, f"{outcomes.aged_median:.2f}", changed),
         ),
         align="lrr",
-        data=_dated(explanation, ("margin_from", "margin_to", "digital_share", "aged_share"), data),
+        data=_dated(budget, ("margin_from", "margin_to", "digital_share", "aged_share"), data),
     )
 
 
-def confusion_grid(explanation: Explanation, outcomes: Outcomes) -> Grid:
+def confusion_grid(budget: ErrorBudget, outcomes: Outcomes) -> Grid:
     """The pairs of classes that are confused most on the device; every pair is in its data."""
     digital, aged = outcomes.digital_confusion, outcomes.aged_confusion
     sizes = _class_sizes(outcomes)
@@ -114,7 +114,7 @@ def confusion_grid(explanation: Explanation, outcomes: Outcomes) -> Grid:
     data = tuple((*pair, digital.get(pair, 0), aged.get(pair, 0) / outcomes.chips) for pair in pairs)
     return Grid(
         name="confusion",
-        title=f"Classes confused most after {_moment(explanation)}, % of the class",
+        title=f"Classes confused most after {_moment(budget)}, % of the class",
         headers=("class", "taken for", "digital", "on the device", "change"),
         rows=tuple(
             (
@@ -127,7 +127,7 @@ def confusion_grid(explanation: Explanation, outcomes: Outcomes) -> Grid:
             for pair in worst
         ),
         align="rrrrr",
-        data=_dated(explanation, ("class", "taken_for", "digital_images", "aged_images_mean"), data),
+        data=_dated(budget, ("class", "taken_for", "digital_images", "aged_images_mean"), data),
     )
 
 
@@ -148,9 +148,9 @@ def _effect_says(effect: Effect) -> str:
     return away if (gain.mean > 0) == (loss.mean > 0) else f"{away}, {alone}"
 
 
-def _beside(explanation: Explanation) -> str:
+def _beside(budget: ErrorBudget) -> str:
     """What stands beside an effect that is alone, where it is not the digital network."""
-    beside = next((effect.against for effect in explanation.effects if effect.against), None)
+    beside = next((effect.against for effect in budget.effects if effect.against), None)
     return "" if beside is None else f" (alone: beside {beside}, which is always there)"
 
 
@@ -181,9 +181,9 @@ def _says(difference: Difference | None, above: str, below: str) -> str:
     return NONE if difference is None else verdict(difference, above, below, sentence="{}")
 
 
-def _dated(explanation: Explanation, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Data:
+def _dated(budget: ErrorBudget, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Data:
     """Every row with the time that it holds for, and the mark of that time."""
-    when = (explanation.time_seconds, explanation.mark)
+    when = (budget.time_seconds, budget.mark)
     return Data(columns=("time_seconds", "mark", *columns), rows=tuple((*when, *row) for row in rows))
 
 
@@ -199,8 +199,8 @@ def _nats_data(difference: Difference | None) -> tuple[Any, ...]:
     return difference.mean, difference.low, difference.high, difference.significant
 
 
-def _moment(explanation: Explanation) -> str:
-    return marked(explanation.label, explanation.mark)
+def _moment(budget: ErrorBudget) -> str:
+    return marked(budget.label, budget.mark)
 
 
 def _hundredfold(summary: Summary) -> Summary:

@@ -19,7 +19,7 @@ from analog_samson.report.inline import colour_css, inline_svg
 from analog_samson.report.palette import SERIES
 from analog_samson.report.pictures import Picture, pictures
 from analog_samson.report.provenance import hardware, preset_views, presets, settings
-from analog_samson.report.sections import answers, explanations, study_view
+from analog_samson.report.sections import answers, budgets, study_view
 from analog_samson.report.tables import (
     detail_grid,
     missing_instances,
@@ -116,7 +116,7 @@ def _numbers(runs: Sequence[Run], drawn: Mapping[str, Picture], threshold: float
         "pictures": {name: inline_picture(name, picture) for name, picture in drawn.items()},
         "study": study_view(runs),
         "answers": answers(results, threshold),
-        "explanations": explanations(runs, drawn),
+        "budgets": budgets(runs, drawn),
         "overview": overview_grid(results) if len(results) > 1 else None,
         "details": [detail_grid(result) for result in results],
         "sweep": sweep_grid(results) if any(result.sweep for result in results) else None,
@@ -126,17 +126,17 @@ def _numbers(runs: Sequence[Run], drawn: Mapping[str, Picture], threshold: float
 
 def _sections(context: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(id, words) of the sections that this page has."""
-    explained = context["explanations"]
+    budgets = context["budgets"]
     sections = [
         ("time", "Over time", "accuracy_over_time" in context["pictures"]),
         ("comparison", "Comparison", context["study"].comparisons),
         ("frontier-section", "Frontier", "frontier" in context["pictures"]),
         ("lifetime", "How long", context["answers"].lifetime),
         ("yield-section", "Chips", context["answers"].chips),
-        ("hurts-section", "What hurts", any(one.effects for one in explained)),
-        ("where-section", "Where", any(one.layers for one in explained)),
-        ("helps-section", "What helps", any(one.remedies for one in explained)),
-        ("decisions", "Decisions", any(one.margins for one in explained)),
+        ("hurts-section", "What hurts", any(one.effects for one in budgets)),
+        ("where-section", "Where", any(one.layers for one in budgets)),
+        ("helps-section", "What helps", any(one.remedies for one in budgets)),
+        ("decisions", "Decisions", any(one.margins for one in budgets)),
         ("results", "Results", True),
         ("equivalent", "Equivalent sigma_c", context["sweep"]),
         ("hardware", "Hardware", context["hardware"]),

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from analog_samson.analysis.comparison import compare
-from analog_samson.analysis.error_budget import Explanation
+from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.ranking import Study, study
 from analog_samson.analysis.summary import Result, Run
 from analog_samson.report import captions, study_captions
-from analog_samson.report.blocks import explained
+from analog_samson.report.blocks import runs_with_budget
 from analog_samson.report.data import state_data, step_data, sweep_data
 from analog_samson.report.drawing import Drawing
-from analog_samson.report.explanation_captions import explanation_words
-from analog_samson.report.explanation_figures import explanation_figures
+from analog_samson.report.explanation_captions import error_budget_words
+from analog_samson.report.explanation_figures import error_budget_figures
 from analog_samson.report.explanation_tables import (
     confusion_grid,
     effects_grid,
@@ -45,10 +45,10 @@ def pictures(runs: Sequence[Run]) -> dict[str, Picture]:
     found = dict(_core(runs, results))
     found |= dict(_of_study(study(runs)))
     found |= dict(_of_chips(results))
-    for place, (run, explanation) in enumerate(explained(runs)):
+    for place, (run, budget) in enumerate(runs_with_budget(runs)):
         ending = f"-{place + 1}" if place else ""
-        named = run.name if len(explained(runs)) > 1 else ""
-        found |= {f"{name}{ending}": picture for name, picture in _of_explanation(explanation, named)}
+        named = run.name if len(runs_with_budget(runs)) > 1 else ""
+        found |= {f"{name}{ending}": picture for name, picture in _of_budget(budget, named)}
     return found
 
 
@@ -116,16 +116,16 @@ def _of_chips(results: Sequence[Result]) -> Iterator[tuple[str, Picture]]:
         )
 
 
-def _of_explanation(explanation: Explanation, name: str) -> Iterator[tuple[str, Picture]]:
+def _of_budget(budget: ErrorBudget, name: str) -> Iterator[tuple[str, Picture]]:
     grids = {"hurts": effects_grid, "where": layers_grid, "helps": remedies_grid}
-    for kind, drawing in explanation_figures(explanation).items():
+    for kind, drawing in error_budget_figures(budget).items():
         if kind in grids:
-            grid = grids[kind](explanation)
+            grid = grids[kind](budget)
         else:
-            assert explanation.outcomes is not None
+            assert budget.outcomes is not None
             made = margins_grid if kind == "margins" else confusion_grid
-            grid = made(explanation, explanation.outcomes)
-        caption, alternative = explanation_words(kind, explanation)
+            grid = made(budget, budget.outcomes)
+        caption, alternative = error_budget_words(kind, budget)
         if name:
             caption, alternative = f"{name}: {caption}", f"{name}: {alternative}"
         yield kind, Picture(drawing=drawing, caption=caption, alternative=alternative, data=grid.data or _NOTHING)

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analog_samson.analysis.comparison import compare
-from analog_samson.analysis.error_budget import Explanation
+from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.ranking import study
 from analog_samson.analysis.summary import Result, Run
 from analog_samson.report.answer_tables import FEW_RESULTS, lifetime_grid, yield_grid
-from analog_samson.report.blocks import explained, explanation_note, shows_study
+from analog_samson.report.blocks import error_budget_note, runs_with_budget, shows_study
 from analog_samson.report.explanation_tables import (
     confusion_grid,
     effects_grid,
@@ -57,8 +57,8 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
-    """The answers of one explained run; `pictures` gives for each kind the name of its picture, if there is one."""
+class BudgetAnswers:
+    """The answers of one error budget; `pictures` gives for each kind the name of its picture, if there is one."""
 
     name: str
     note: str
@@ -103,30 +103,30 @@ def answers(results: Sequence[Result], threshold: float | None) -> Answers:
     )
 
 
-def explanations(runs: Sequence[Run], drawn: Mapping[str, Picture]) -> list[Explained]:
-    """The explained runs, one after the other."""
-    found = explained(runs)
+def budgets(runs: Sequence[Run], drawn: Mapping[str, Picture]) -> list[BudgetAnswers]:
+    """The error budgets, one after the other."""
+    found = runs_with_budget(runs)
     return [
-        _explained(explanation, run.name if len(found) > 1 else "", f"-{place + 1}" if place else "", drawn)
-        for place, (run, explanation) in enumerate(found)
+        _answers_of_budget(budget, run.name if len(found) > 1 else "", f"-{place + 1}" if place else "", drawn)
+        for place, (run, budget) in enumerate(found)
     ]
 
 
-def _explained(explanation: Explanation, name: str, ending: str, drawn: Mapping[str, Picture]) -> Explained:
-    outcomes = explanation.outcomes
+def _answers_of_budget(budget: ErrorBudget, name: str, ending: str, drawn: Mapping[str, Picture]) -> BudgetAnswers:
+    outcomes = budget.outcomes
     kinds = ("hurts", "where", "helps", "margins", "confusion")
-    return Explained(
+    return BudgetAnswers(
         name=name,
-        note=explanation_note(explanation),
-        hurts=hurts_sentence(explanation),
-        effects=effects_grid(explanation) if explanation.effects else None,
-        where=where_sentence(explanation) or "",
-        layers=layers_grid(explanation) if explanation.layers else None,
-        helps=helps_sentence(explanation) or "",
-        remedies=remedies_grid(explanation) if explanation.remedies else None,
-        decisions="" if outcomes is None else decisions_sentence(explanation, outcomes),
-        margins=None if outcomes is None else margins_grid(explanation, outcomes),
-        confusion=None if outcomes is None else confusion_grid(explanation, outcomes),
+        note=error_budget_note(budget),
+        hurts=hurts_sentence(budget),
+        effects=effects_grid(budget) if budget.effects else None,
+        where=where_sentence(budget) or "",
+        layers=layers_grid(budget) if budget.layers else None,
+        helps=helps_sentence(budget) or "",
+        remedies=remedies_grid(budget) if budget.remedies else None,
+        decisions="" if outcomes is None else decisions_sentence(budget, outcomes),
+        margins=None if outcomes is None else margins_grid(budget, outcomes),
+        confusion=None if outcomes is None else confusion_grid(budget, outcomes),
         pictures={kind: f"{kind}{ending}" for kind in kinds if f"{kind}{ending}" in drawn},
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analog_samson.analysis.error_budget import Explanation, Layer, Outcomes, Remedy
+from analog_samson.analysis.error_budget import ErrorBudget, Layer, Outcomes, Remedy
 from analog_samson.analysis.lifetime import Crossing, Fate, lifetimes, thresholds
 from analog_samson.analysis.ranking import Entry, Study
 from analog_samson.analysis.statistics import Difference, Ends, points_interval
@@ -43,32 +43,32 @@ def yield_sentence(result: Result, threshold: float | None) -> str | None:
     return f"{share} are at or above {wanted[0]:.1f} % {when}."
 
 
-def hurts_sentence(explanation: Explanation) -> str:
+def hurts_sentence(budget: ErrorBudget) -> str:
     """The effects that cost accuracy significantly, where removed or in isolation, and what that is measured from."""
-    if not explanation.effects:
+    if not budget.effects:
         return "Nothing was taken away from this device."
-    away = [(e.name, e.gain_without) for e in explanation.effects if _costs(e.gain_without)]
-    alone = [(e.name, e.loss_alone) for e in explanation.effects if _costs(e.loss_alone) and not _costs(e.gain_without)]
+    away = [(e.name, e.gain_without) for e in budget.effects if _costs(e.gain_without)]
+    alone = [(e.name, e.loss_alone) for e in budget.effects if _costs(e.loss_alone) and not _costs(e.gain_without)]
     said = [f"taking {name} away gains {_size(gain)}" for name, gain in away if gain is not None]
-    sentences = [f"{_first_upper(', '.join(said))}{_when(explanation)}."] if said else []
+    sentences = [f"{_first_upper(', '.join(said))}{_when(budget)}."] if said else []
     said = [f"{name} costs {_size(loss)}" for name, loss in alone if loss is not None]
     if said:
-        when = "" if sentences else _when(explanation)
+        when = "" if sentences else _when(budget)
         sentences.append(f"Significant only in isolation{when}: {', '.join(said)}.")
     if not sentences:
-        sentences.append(_none_significant(explanation))
-    return " ".join([*sentences, _measured_how(explanation)])
+        sentences.append(_none_significant(budget))
+    return " ".join([*sentences, _measured_how(budget)])
 
 
-def where_sentence(explanation: Explanation) -> str | None:
+def where_sentence(budget: ErrorBudget) -> str | None:
     """The most sensitive layer, if any layer alone loses significantly."""
-    if not explanation.layers:
+    if not budget.layers:
         return None
-    first = explanation.layers[0]
-    worst = next((layer for layer in explanation.layers if _costs(layer.decides)), None)
+    first = budget.layers[0]
+    worst = next((layer for layer in budget.layers if _costs(layer.decides)), None)
     if worst is None and first.decides.significant is None and first.decides.mean > 0:
         worst = first
-    when, here = _when(explanation), _here(explanation)
+    when, here = _when(budget), _here(budget)
     if worst is None and first.decides.mean <= 0:
         return f"No layer alone loses significantly{when}, and none loses on average{here}."
     if worst is None:
@@ -79,26 +79,26 @@ def where_sentence(explanation: Explanation) -> str | None:
     return f"{name} {worst.path}: alone on the device it costs {_layer_size(worst)}{shares}{devices}{when}{here}."
 
 
-def helps_sentence(explanation: Explanation) -> str | None:
+def helps_sentence(budget: ErrorBudget) -> str | None:
     """The remedy with the largest gain, if any remedy helps significantly."""
-    gains = [(remedy, remedy.gain) for remedy in explanation.remedies if remedy.gain is not None]
+    gains = [(remedy, remedy.gain) for remedy in budget.remedies if remedy.gain is not None]
     changed = [(remedy, gain) for remedy, gain in gains if not remedy.name.endswith("(as it is)")]
     if not changed:
         return None
     remedy, gain = max(changed, key=lambda pair: pair[1].mean)
     seen = [(r, g) for r, g in changed if g.significant and g.mean > 0]
     if not seen and (gain.significant is not None or gain.mean <= 0):
-        largest = f"the largest gain is that of {_remedy(remedy)}, {_points(gain)}{_here(explanation)}"
-        return f"No remedy helps significantly{_when(explanation)}; {largest}."
+        largest = f"the largest gain is that of {_remedy(remedy)}, {_points(gain)}{_here(budget)}"
+        return f"No remedy helps significantly{_when(budget)}; {largest}."
     remedy, gain = max(seen, key=lambda pair: pair[1].mean) if seen else (remedy, gain)
-    return f"What helps most{_when(explanation)}: {_remedy(remedy)}, {_points(gain)}{_here(explanation)}."
+    return f"What helps most{_when(budget)}: {_remedy(remedy)}, {_points(gain)}{_here(budget)}."
 
 
-def decisions_sentence(explanation: Explanation, outcomes: Outcomes) -> str:
+def decisions_sentence(budget: ErrorBudget, outcomes: Outcomes) -> str:
     """How the margin shrinks and how many decisions change."""
     spread = "" if outcomes.changed.std is None else f" ± {100 * outcomes.changed.std:.1f}"
     return (
-        f"The median margin goes from {outcomes.digital_median:.2f} to {outcomes.aged_median:.2f}{_when(explanation)}, "
+        f"The median margin goes from {outcomes.digital_median:.2f} to {outcomes.aged_median:.2f}{_when(budget)}, "
         f"and {100 * outcomes.changed.mean:.1f}{spread} % of the decisions change."
     )
 
@@ -217,25 +217,25 @@ def _costs(difference: Difference | None) -> bool:
     return difference is not None and bool(difference.significant) and difference.mean > 0
 
 
-def _none_significant(explanation: Explanation) -> str:
+def _none_significant(budget: ErrorBudget) -> str:
     """That no effect costs accuracy significantly, with the largest change."""
-    changes = [(f"taking {effect.name} away", effect.gain_without) for effect in explanation.effects]
-    changes += [(f"the loss by {effect.name} alone", effect.loss_alone) for effect in explanation.effects]
+    changes = [(f"taking {effect.name} away", effect.gain_without) for effect in budget.effects]
+    changes += [(f"the loss by {effect.name} alone", effect.loss_alone) for effect in budget.effects]
     measured = [(doing, change) for doing, change in changes if change is not None]
     doing, change = measured[0]
     if change.significant is None:
         doing, change = max(measured, key=lambda pair: abs(pair[1].mean))
-        return f"{_first_upper(doing)} changes most, {_points(change)}{_when(explanation)}."
-    return f"No single effect costs accuracy significantly{_when(explanation)}; {doing}: {_points(change)}."
+        return f"{_first_upper(doing)} changes most, {_points(change)}{_when(budget)}."
+    return f"No single effect costs accuracy significantly{_when(budget)}; {doing}: {_points(change)}."
 
 
-def _measured_how(explanation: Explanation) -> str:
+def _measured_how(budget: ErrorBudget) -> str:
     """What the numbers of the effects are relative to."""
-    beside = next((effect.against for effect in explanation.effects if effect.against), None)
+    beside = next((effect.against for effect in budget.effects if effect.against), None)
     alone = "the digital network"
     if beside is not None:
         alone = f"{beside}, which is always there and is itself measured from the digital network"
-    return f"Gains are measured from the run as it is, losses alone from {alone}{_here(explanation)}."
+    return f"Gains are measured from the run as it is, losses alone from {alone}{_here(budget)}."
 
 
 def _layer_size(layer: Layer) -> str:
@@ -265,8 +265,8 @@ def _first_upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _here(explanation: Explanation) -> str:
-    return f", on these {explanation.images} images"
+def _here(budget: ErrorBudget) -> str:
+    return f", on these {budget.images} images"
 
 
 def _remedy(remedy: Remedy) -> str:
@@ -274,5 +274,5 @@ def _remedy(remedy: Remedy) -> str:
     return f"{remedy.name}{cost}"
 
 
-def _when(explanation: Explanation) -> str:
-    return f" after {marked(explanation.label, explanation.mark)}"
+def _when(budget: ErrorBudget) -> str:
+    return f" after {marked(budget.label, budget.mark)}"

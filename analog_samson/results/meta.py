@@ -164,7 +164,8 @@ _KINDS: dict[str, Any] = {
     "task": _Task,
     "outputs": list[float],
     "channels_last": bool,
-    "explain": _Facts,
+    "error_budget": _Facts,
+    "explain": _Facts,  # the same in runs of 0.1
     "variants": list[_Variant],
     "outcomes": _Outcome,
 }

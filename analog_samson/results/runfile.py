@@ -9,8 +9,16 @@ import tomli_w
 from analog_samson.errors import RunError, list_faults
 from analog_samson.runtime.plain_values import parse_toml
 
+# Options of runs of version 0.1 by the names that they have now.
+RENAMED = {
+    "exclude": "keep_digital",
+    "explain_time_seconds": "error_budget_time_seconds",
+    "explain_instances": "error_budget_instances",
+    "explain_limit": "error_budget_limit",
+}
 Spelling = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 RUN_FILE = "run.toml"
+BUDGET_FOLDER = "error_budget"
 MARK = "# analog-samson run"
 _HEADER = f"""{MARK}: every option as it was used; an option that is not listed was not given (none).
 # """
@@ -48,6 +56,12 @@ def options_file(path: Path) -> Path:
     return path / RUN_FILE if path.is_dir() else path
 
 
+def budget_folder(run: Path) -> Path:
+    """The folder inside a run folder that holds its error budget; runs of version 0.1 call it `explain`."""
+    old = run / "explain"
+    return old if old.is_dir() else run / BUDGET_FOLDER
+
+
 def repeated_run(path: Path) -> Path | None:
     """The folder of the run that `path` names; None for a copy of run.toml under another name, which is of no run."""
     file = options_file(path)
@@ -55,7 +69,11 @@ def repeated_run(path: Path) -> Path | None:
 
 
 def read_options(path: Path) -> dict[str, Any]:
-    """The options stored in a run.toml or a copy of it; RunError where it is missing, foreign or damaged."""
+    """The options stored in a run.toml or a copy of it, under their present names.
+
+    Raises:
+        RunError: The file is missing, foreign or damaged.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         options = parse_toml(text)
@@ -65,7 +83,7 @@ def read_options(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: cannot be read as TOML ({error})") from error
     if not text.startswith(MARK):
         raise RunError(f"{path}: not written by analog-samson (expected a first line starting {MARK!r})")
-    return options
+    return {RENAMED.get(name, name): value for name, value in options.items()}
 
 
 def check_same_options(

@@ -35,7 +35,7 @@ def ascent_coverage(ascent: Ascent) -> Coverage | None:
             else:
                 path, kind = owners[id(member.tensor)]
                 weights = member.tensor.numel()
-                left_out.append(LeftOut(path=path, layer_type=kind, weights=weights, excluded=not moving))
+                left_out.append(LeftOut(path=path, layer_type=kind, weights=weights, by_choice=not moving))
     return Coverage(covered, tuple(left_out))
 
 
@@ -44,9 +44,9 @@ def warn_left_out(ascent: Ascent, method: str, *, stacklevel: int) -> None:
     coverage = ascent_coverage(ascent)
     if coverage is None or not coverage.is_low or all(part.hood.rho == 0 for part in ascent.parts):
         return
-    by_selection = any(not layer.excluded for layer in coverage.left_out)
+    by_selection = any(not layer.by_choice for layer in coverage.left_out)
     ways = ["choose selection='paper'"] if by_selection else []
-    ways += ["give their group a rho above 0"] if any(layer.excluded for layer in coverage.left_out) else []
+    ways += ["give their group a rho above 0"] if any(layer.by_choice for layer in coverage.left_out) else []
     warnings.warn(
         f"{method} perturbs only {coverage.percent_text} of the matrix weights; the loss is not flattened in the "
         f"others. {largest_left_out(coverage.left_out)} To perturb them too, {'; and '.join(ways)}.",

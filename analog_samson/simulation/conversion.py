@@ -19,7 +19,7 @@ def describe_conversion(
     checkpoint: str | None,
     preset_name: str,
     *,
-    exclude: Sequence[str],
+    keep_digital: Sequence[str],
     input_shape: Sequence[int] | None,
     out: Path | None,
 ) -> str:
@@ -33,7 +33,7 @@ def describe_conversion(
         if checkpoint is not None
         else build_model(str(model_name))
     )
-    plan = plan_conversion(model, preset, exclude=exclude, input_shape=input_shape)
+    plan = plan_conversion(model, preset, keep_digital=keep_digital, input_shape=input_shape)
     convert(model, preset, plan=plan)
     if out is not None:
         _write(plan, out)

@@ -18,6 +18,7 @@ from analog_samson.crossbar.plan import plan_conversion
 from analog_samson.errors import InputRangeWarning, OptionError, list_faults
 from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.presets.validity import validity_of
+from analog_samson.renamed import renamed_keyword
 from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, UNCALIBRATED, Condition
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.metric import ACCURACY
@@ -98,6 +99,7 @@ class DriftResult:
         return results_of(self.records, validity_of(self.preset), self.pilot, self.images)
 
 
+@renamed_keyword("exclude", "keep_digital")
 def simulate_drift(
     model: nn.Module,
     preset: Preset,
@@ -114,7 +116,7 @@ def simulate_drift(
     input_range: str | Mapping[str, float] = "output_error",
     engine: str = "fast",
     bf16: bool = False,
-    exclude: Sequence[str] = (),
+    keep_digital: Sequence[str] = (),
     label: str = "model",
     store: Store | None = None,
     progress: Progress = lambda text: None,
@@ -157,7 +159,7 @@ def simulate_drift(
         kept.expect(label, preset.name, ("digital", "drift"))
     context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
     as_trained = Condition(stage=DIGITAL)
-    plan = plan_conversion(model, preset, exclude=exclude)
+    plan = plan_conversion(model, preset, keep_digital=keep_digital)
     plan.check()
     first: list[Record] = []  # stored with the first chip: a simulation that cannot run at all leaves nothing behind
     if not kept.has(0, as_trained):
@@ -166,7 +168,7 @@ def simulate_drift(
         warnings.warn(f"{label}: {warning}", CoverageWarning, stacklevel=2)
     ranges: dict[str, InputRange] = {}
     if needs_calibration(preset) and isinstance(input_range, str):
-        chosen: dict[str, Any] = {"seed": seed, "method": input_range, "exclude": exclude, "run": task.run}
+        chosen: dict[str, Any] = {"seed": seed, "method": input_range, "keep_digital": keep_digital, "run": task.run}
         ranges = calibrate.choose_input_ranges(model, preset, calibration, **chosen)
         if layers := inaccurate_layers({path: one.relative_error for path, one in ranges.items()}):
             warnings.warn(input_range_sentence(layers), InputRangeWarning, stacklevel=2)

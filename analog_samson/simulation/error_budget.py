@@ -1,4 +1,4 @@
-"""Explain a run: evaluate its variants on the same chips into the folder `explain` of the run, resumably."""
+"""Error budget of a run: evaluate its variants on the same chips, into a folder inside the run folder, resumably."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from analog_samson.analysis.error_budget import AS_IS, FOLDER, LAYER
+from analog_samson.analysis.error_budget import AS_IS, LAYER
 from analog_samson.chip.batchnorm import batchnorm_layers
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.data import ImageSet
@@ -18,6 +18,7 @@ from analog_samson.errors import DataError, OptionError, list_faults
 from analog_samson.results.condition import DIGITAL, DRIFT, Condition
 from analog_samson.results.metric import ACCURACY, LOSS
 from analog_samson.results.records import Record
+from analog_samson.results.runfile import budget_folder
 from analog_samson.results.store import RunFolder
 from analog_samson.results.variant_store import Shelf
 from analog_samson.simulation.device import SimulatedDevice
@@ -36,12 +37,12 @@ from analog_samson.simulation.variants import (
 )
 from analog_samson.units import format_duration
 
-_REMARK = "Part of the run in the folder above: analog-samson simulate --explain with that run's options goes on here."
+_REMARK = "Part of the run in the folder above; analog-samson simulate --error-budget with its options resumes it."
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainOptions:
-    """How a run is explained.
+class ErrorBudgetOptions:
+    """What an error budget is evaluated on.
 
     time_seconds: after programming; None takes the run's last time. instances: chips of every variant, at most those of
     the run. limit: the first so many test images, None takes all of the run. Intervals are over chips, so more chips on
@@ -58,35 +59,35 @@ class ExplainOptions:
         if self.time_seconds is not None and not 0 <= self.time_seconds < inf:
             faults.append(f"time_seconds: expected a finite number of 0 or more, got {self.time_seconds}")
         if faults:
-            raise OptionError(list_faults("explain", faults))
+            raise OptionError(list_faults("error budget", faults))
 
 
 @contextmanager
-def open_explanation(options: SimulateOptions, out: Path, explain: ExplainOptions) -> Iterator["Explainer"]:
-    """An explanation of the run `options` in its folder `out`, ready to run or to be continued.
+def open_error_budget(options: SimulateOptions, out: Path, settings: ErrorBudgetOptions) -> Iterator["ErrorBudgetRun"]:
+    """An error budget of the run `options` in its folder `out`, ready to run or to be continued.
 
-    Raises an AnalogSamsonError before anything is written where something is missing or the folder holds another
-    explanation.
+    Raises an AnalogSamsonError before anything is written where something is missing or the folder holds another one.
     """
     with limited_threads(options.threads):
         inputs, skipped = _load(options)
-        images = inputs.images if explain.limit is None else inputs.images.take(explain.limit)
-        time = max(options.times) if explain.time_seconds is None else explain.time_seconds
+        images = inputs.images if settings.limit is None else inputs.images.take(settings.limit)
+        time = max(options.times) if settings.time_seconds is None else settings.time_seconds
         settings = replace(
-            explain, time_seconds=time, instances=min(explain.instances, options.instances), limit=len(images)
+            settings, time_seconds=time, instances=min(settings.instances, options.instances), limit=len(images)
         )
         stored = _stored(options, settings, inputs)
-        with RunFolder.create(out / FOLDER, stored, volatile=VOLATILE, before=BEFORE, remark=_REMARK, below=out) as run:
-            yield Explainer(options, settings, inputs, images, run, skipped)
+        folder = budget_folder(out)
+        with RunFolder.create(folder, stored, volatile=VOLATILE, before=BEFORE, remark=_REMARK, below=out) as run:
+            yield ErrorBudgetRun(options, settings, inputs, images, run, skipped)
 
 
-class Explainer:
+class ErrorBudgetRun:
     """A set of variants of one run, and the folder that their results go to."""
 
     def __init__(
         self,
         options: SimulateOptions,
-        settings: ExplainOptions,
+        settings: ErrorBudgetOptions,
         inputs: Inputs,
         images: ImageSet,
         run: RunFolder,
@@ -102,7 +103,7 @@ class Explainer:
         if inputs.calibration is not None:
             self.calibration = inputs.batches(inputs.calibration, options, channels_last=channels_last)
         adabs = self.calibration is not None and bool(batchnorm_layers(inputs.model))
-        self.variants = run_variants(inputs.preset, self.plan, options.exclude, adabs=adabs)
+        self.variants = run_variants(inputs.preset, self.plan, options.keep_digital, adabs=adabs)
         single = [] if any(v.kind == LAYER for v in self.variants) else ["where: one layer alone is on the device"]
         self.skipped = [*skipped, *single]
 
@@ -124,10 +125,10 @@ class Explainer:
         count, images = self.evaluations, len(self.data.image_set)
         known = "" if self.missing == count else f", {count - self.missing} of them stored already"
         chips = "1 chip" if self.instances == 1 else f"{self.instances} chips"
-        place = f"explain: {count} evaluations of {images} images ({chips} at {_when(self.time)}){known}"
+        place = f"error budget: {count} evaluations of {images} images ({chips} at {_when(self.time)}){known}"
         return f"{place}; {_roughly(self.missing * self._seconds())}" if self.missing else place
 
-    def explain(self, progress: Progress = lambda text: None) -> None:
+    def finish(self, progress: Progress = lambda text: None) -> None:
         """Evaluate whatever is missing; every finished cell is stored at once."""
         self._describe(self.variants)
         digital = self._digital(progress)
@@ -135,7 +136,7 @@ class Explainer:
         for variant in self.variants:
             self._evaluate(variant, progress)
         ranking = self._ranking()
-        kept = digital_variants(self.inputs.preset, self.plan, self.options.exclude, ranking)
+        kept = digital_variants(self.inputs.preset, self.plan, self.options.keep_digital, ranking)
         self._describe([*self.variants, *kept])
         for variant in kept:
             self._evaluate(variant, progress)
@@ -148,7 +149,7 @@ class Explainer:
             "evaluations": self.evaluations,
             "skipped": self.skipped,
         }
-        self.run.set_meta("explain", facts)
+        self.run.set_meta("error_budget", facts)
         self.run.set_meta("variants", [variant.row() for variant in variants])
 
     def _digital(self, progress: Progress) -> Decisions:
@@ -188,7 +189,7 @@ class Explainer:
             input_range=self._input_ranges,
             engine=self.options.engine,
             bf16=self.options.bf16,
-            exclude=variant.exclude,
+            keep_digital=variant.keep_digital,
             label=self._label,
             store=Shelf(self.run, variant.label),
             progress=lambda text: progress(f"{variant.label}, {text}"),
@@ -258,14 +259,14 @@ def _load(options: SimulateOptions) -> tuple[Inputs, list[str]]:
 
 def _plan(inputs: Inputs, options: SimulateOptions) -> ConversionPlan:
     shape = inputs.images.images.shape[1:]
-    plan = plan_conversion(inputs.model, inputs.preset, exclude=options.exclude, input_shape=shape)
+    plan = plan_conversion(inputs.model, inputs.preset, keep_digital=options.keep_digital, input_shape=shape)
     plan.check()
     return plan
 
 
-def _stored(options: SimulateOptions, settings: ExplainOptions, inputs: Inputs) -> dict[str, Any]:
-    """What decides the numbers: the run's options, those of the explanation, and the content of what they name."""
-    own = {f"explain_{name}": value for name, value in asdict(settings).items()}
+def _stored(options: SimulateOptions, settings: ErrorBudgetOptions, inputs: Inputs) -> dict[str, Any]:
+    """What decides the numbers: the run's options, those of the error budget, and the content of what they name."""
+    own = {f"error_budget_{name}": value for name, value in asdict(settings).items()}
     content = {
         "preset_sha256": inputs.preset.fingerprint,
         "checkpoint_sha256": inputs.checkpoint.sha256,

@@ -11,6 +11,7 @@ from analog_samson import rng
 from analog_samson.chip.batchnorm import adapted_statistics
 from analog_samson.crossbar.plan import crossbar_paths, find_layer
 from analog_samson.errors import OptionError, list_faults
+from analog_samson.renamed import renamed_keyword
 from analog_samson.results.condition import ADABS, UNCALIBRATED, Condition
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.protocol import Store
@@ -21,6 +22,7 @@ from analog_samson.tasks.task import Task
 GAUSSIAN = "gaussian_joshi_2020"
 
 
+@renamed_keyword("exclude", "keep_digital")
 def sweep_conductance_noise(
     model: nn.Module,
     data: Labelled,
@@ -32,7 +34,7 @@ def sweep_conductance_noise(
     adabs: bool = False,
     calibration: Labelled | None = None,
     bf16: bool = False,
-    exclude: Sequence[str] = (),
+    keep_digital: Sequence[str] = (),
     label: str = "model",
     store: Store | None = None,
     progress: Progress = lambda text: None,
@@ -56,7 +58,7 @@ def sweep_conductance_noise(
     kept: Store = MemoryStore() if store is None else store
     if isinstance(kept, MemoryStore):
         kept.expect(label, GAUSSIAN, ("gaussian",))
-    layers = [find_layer(model, path) for path in crossbar_paths(model, exclude)]
+    layers = [find_layer(model, path) for path in crossbar_paths(model, keep_digital)]
     for instance, condition in _cells(sigmas, instances, adabs):
         if kept.has(instance, condition):
             continue

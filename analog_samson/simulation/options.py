@@ -56,7 +56,7 @@ class SimulateOptions:
     calibration_augment: bool = True
     input_range: str = OUTPUT_ERROR
     normalization: str | None = None
-    exclude: tuple[str, ...] = ()
+    keep_digital: tuple[str, ...] = ()
     engine: str = "fast"
     bf16: bool = False
     batch_size: int = 250

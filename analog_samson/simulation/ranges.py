@@ -16,5 +16,5 @@ def run_input_ranges(inputs: Inputs, options: SimulateOptions, calibration: Batc
         calibration,
         seed=options.seed,
         method=options.input_range,
-        exclude=options.exclude,
+        keep_digital=options.keep_digital,
     )

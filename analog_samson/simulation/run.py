@@ -66,7 +66,7 @@ def run_simulation(
             "instances": options.instances,
             "seed": options.seed,
             "adabs": options.adabs,
-            "exclude": options.exclude,
+            "keep_digital": options.keep_digital,
             "bf16": options.bf16,
             "calibration": inputs.calibration
             and inputs.batches(inputs.calibration, options, channels_last=channels_last),
@@ -105,7 +105,7 @@ def _input_ranges(
 def _describe(inputs: Inputs, options: SimulateOptions, command: str) -> dict[str, Any]:
     """What the report says about a run besides its numbers."""
     shape = inputs.images.images.shape[1:]
-    plan = plan_conversion(inputs.model, inputs.preset, exclude=options.exclude, input_shape=shape)
+    plan = plan_conversion(inputs.model, inputs.preset, keep_digital=options.keep_digital, input_shape=shape)
     plan.check()
     task = Classification()
     return {

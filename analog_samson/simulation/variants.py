@@ -1,4 +1,4 @@
-"""Which evaluations an explanation takes, as data: variants of a run, each with one thing changed."""
+"""Which evaluations an error budget takes, as data: variants of a run, each with one thing changed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Variant:
     kind: str
     subject: str
     preset: Preset
-    exclude: tuple[str, ...]
+    keep_digital: tuple[str, ...]
     adabs: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -33,16 +33,16 @@ class Variant:
         return {"label": self.label, "kind": self.kind, "subject": self.subject, "adabs": self.adabs, **self.facts}
 
 
-def run_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str], *, adabs: bool) -> list[Variant]:
+def run_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str], *, adabs: bool) -> list[Variant]:
     """All variants of a run but those that depend on its results."""
     return [
-        *effect_variants(preset, exclude),
-        *layer_variants(preset, plan, exclude),
-        *remedy_variants(preset, plan, exclude, adabs=adabs),
+        *effect_variants(preset, keep_digital),
+        *layer_variants(preset, plan, keep_digital),
+        *remedy_variants(preset, plan, keep_digital, adabs=adabs),
     ]
 
 
-def effect_variants(preset: Preset, exclude: Sequence[str]) -> list[Variant]:
+def effect_variants(preset: Preset, keep_digital: Sequence[str]) -> list[Variant]:
     """Every effect of the preset taken away, and every effect alone.
 
     Where inputs are clipped, they are in all of these; clipping has a variant of its own, which what is lost alone is
@@ -58,14 +58,14 @@ def effect_variants(preset: Preset, exclude: Sequence[str]) -> list[Variant]:
             kind=kind,
             subject=effect,
             preset=change(preset, effect),
-            exclude=tuple(exclude),
+            keep_digital=tuple(keep_digital),
             facts={"against": CLIPPING} if clipped and kind == ONLY and effect != CLIPPING else {},
         )
         for kind, effect, change in ([(ONLY, CLIPPING, only)] if clipped else []) + ways
     ]
 
 
-def layer_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str]) -> list[Variant]:
+def layer_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str]) -> list[Variant]:
     """Each analog layer alone on the device, all others digital; none where there is only one."""
     layers = analog_layers(plan)
     total_devices = sum(row.devices for row in layers)
@@ -77,7 +77,7 @@ def layer_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str])
             kind=LAYER,
             subject=row.path,
             preset=preset,
-            exclude=(*exclude, *_names(plan, [other.path for other in layers if other is not row])),
+            keep_digital=(*keep_digital, *_names(plan, [other.path for other in layers if other is not row])),
             facts={
                 "layer_type": row.layer_type,
                 "macs_percent": _percent(_macs(plan, [row.path]), plan.macs),
@@ -88,7 +88,7 @@ def layer_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str])
     ]
 
 
-def remedy_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str], *, adabs: bool) -> list[Variant]:
+def remedy_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str], *, adabs: bool) -> list[Variant]:
     """Each kind of compensation, scaled columns, twice the devices, and AdaBS; the run's own setting is among them."""
     facts = {"digital_macs_percent": _digital_macs(plan, ())}
     found = []
@@ -100,7 +100,7 @@ def remedy_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str]
                 kind=REMEDY,
                 subject=f"compensation {kind.replace('_', ' ')}" + (" (as it is)" if own else ""),
                 preset=preset if own else with_compensation(preset, kind),
-                exclude=tuple(exclude),
+                keep_digital=tuple(keep_digital),
                 facts=facts,
             )
         )
@@ -111,7 +111,7 @@ def remedy_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str]
                 kind=REMEDY,
                 subject="every column scaled to g_max",
                 preset=with_scaled_columns(preset),
-                exclude=tuple(exclude),
+                keep_digital=tuple(keep_digital),
                 facts=facts,
             )
         )
@@ -122,7 +122,7 @@ def remedy_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str]
                 kind=REMEDY,
                 subject="two device pairs a weight",
                 preset=with_pairs(preset, 2),
-                exclude=tuple(exclude),
+                keep_digital=tuple(keep_digital),
                 facts=facts,
             )
         )
@@ -133,7 +133,7 @@ def remedy_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str]
                 kind=REMEDY,
                 subject="AdaBS",
                 preset=preset,
-                exclude=tuple(exclude),
+                keep_digital=tuple(keep_digital),
                 adabs=True,
                 facts=facts,
             )
@@ -142,7 +142,7 @@ def remedy_variants(preset: Preset, plan: ConversionPlan, exclude: Sequence[str]
 
 
 def digital_variants(
-    preset: Preset, plan: ConversionPlan, exclude: Sequence[str], ranking: Sequence[str]
+    preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str], ranking: Sequence[str]
 ) -> list[Variant]:
     """The 1, 2, 4 layers that lose most kept digital; `ranking` are layer paths, the most sensitive first."""
     return [
@@ -151,7 +151,7 @@ def digital_variants(
             kind=REMEDY,
             subject="most sensitive layer digital" if count == 1 else f"{count} most sensitive layers digital",
             preset=preset,
-            exclude=(*exclude, *_names(plan, ranking[:count])),
+            keep_digital=(*keep_digital, *_names(plan, ranking[:count])),
             facts={"digital_macs_percent": _digital_macs(plan, ranking[:count]), "layers": list(ranking[:count])},
         )
         for count in KEPT_DIGITAL

@@ -1,4 +1,4 @@
-"""A made-up but lifelike explanation of a synthetic run, equal for equal arguments."""
+"""A made-up but lifelike budget of a synthetic run, equal for equal arguments."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from analog_samson.analysis.error_budget import AS_IS, FOLDER
+from analog_samson.analysis.error_budget import AS_IS
 from analog_samson.results.records import Record
+from analog_samson.results.runfile import BUDGET_FOLDER
 from analog_samson.results.store import RunFolder
 
 TIME = 31536000.0
@@ -18,7 +19,7 @@ GAINS = {"compensation none": -40.0, "compensation per column": 0.2, "AdaBS": 2.
 DIGITAL, AGED = 91.0, 86.0
 
 
-def synthetic_explanation(
+def synthetic_error_budget(
     run: Path,
     *,
     instances: int = 5,
@@ -27,7 +28,7 @@ def synthetic_explanation(
     alone: Mapping[str, float] = ALONE,
     against: str = "",
 ) -> None:
-    """An explanation in the run folder `run`; records of the labels in `skip` are missing.
+    """An error budget in the run folder `run`; records of the labels in `skip` are missing.
 
     alone: points that each effect costs alone, with the effect `against` beside it, which costs its own in `alone`.
     """
@@ -38,8 +39,8 @@ def synthetic_explanation(
             levels[row["label"], row["adabs"]] = _level(row, alone)
     luck = np.random.default_rng(3).normal(0, 0.3, instances)
     own = np.random.default_rng(4)
-    with RunFolder.create(run / FOLDER, {"instances": instances}) as folder:
-        folder.set_meta("explain", {"time_seconds": TIME, "instances": instances, "images": 400, "skipped": []})
+    with RunFolder.create(run / BUDGET_FOLDER, {"instances": instances}) as folder:
+        folder.set_meta("error_budget", {"time_seconds": TIME, "instances": instances, "images": 400, "skipped": []})
         folder.set_meta("variants", variants)
         folder.commit(_records("pcm_nandakumar_2019", "digital", 0, DIGITAL))
         for (label, adabs), level in levels.items():

@@ -1,4 +1,4 @@
-"""What hurts, where, what helps: presets with one thing changed, and a small network explained from end to end."""
+"""What hurts, where, what helps: presets with one thing changed, and a small network from end to end."""
 
 import re
 from dataclasses import replace
@@ -12,7 +12,7 @@ from small import Small, small_options
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.analysis.error_budget import AS_IS, FOLDER, Explanation
+from analog_samson.analysis.error_budget import AS_IS, ErrorBudget
 from analog_samson.analysis.summary import digest
 from analog_samson.chip.convert import convert
 from analog_samson.chip.input_ranges import needs_calibration
@@ -25,9 +25,10 @@ from analog_samson.presets.search import list_presets, load_preset
 from analog_samson.report.command import make_report
 from analog_samson.results.condition import Condition
 from analog_samson.results.records import Record
+from analog_samson.results.runfile import BUDGET_FOLDER
 from analog_samson.results.store import RunFolder, open_run
 from analog_samson.results.variant_store import Shelf
-from analog_samson.simulation.error_budget import ExplainOptions, open_explanation
+from analog_samson.simulation.error_budget import ErrorBudgetOptions, open_error_budget
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.outcomes import bin_edges, decide, summarize_decisions
 from analog_samson.simulation.run import run_simulation
@@ -156,7 +157,7 @@ def test_muted_noise_still_draws_so_that_other_noise_stays_what_it_was(probe: tu
 
 @pytest.mark.parametrize(("section", "model"), [(s, m) for s, models in _STRENGTHS.items() for m in models])
 def test_strengths_are_fields_of_their_model(section: str, model: str) -> None:
-    """A model that is renamed or loses a field is found here, not in somebody's explanation."""
+    """A model that is renamed or loses a field is found here, not in somebody's budget."""
     kinds = {kind.model_fields["model"].annotation: kind for kind in _kinds(section)}
     found = next(kind for literal, kind in kinds.items() if model in literal.__args__)  # type: ignore[union-attr]
     assert set(_STRENGTHS[section][model]) <= set(found.model_fields)
@@ -190,7 +191,7 @@ def test_layer_variants_leave_one_layer_on_the_device_also_where_weights_are_tie
     variants = layer_variants(preset, plan, ())
     assert [variant.subject for variant in variants] == ["first", "head"]
     for variant in variants:
-        own = plan_conversion(model, preset, exclude=variant.exclude)
+        own = plan_conversion(model, preset, keep_digital=variant.keep_digital)
         assert [row.path for row in analog_layers(own)] == [variant.subject]
     shares = [variant.facts["macs_percent"] for variant in variants]
     assert shares == [pytest.approx(100 * 72 / 90), pytest.approx(100 * 18 / 90)]
@@ -200,7 +201,7 @@ def test_digital_variants_keep_the_most_sensitive_layers_and_count_their_work() 
     model, preset = seeded(Tied), PRESETS["pcm_nandakumar_2019"]
     plan = plan_conversion(model, preset, input_shape=(6,))
     (one,) = digital_variants(preset, plan, (), ["first", "head"])
-    assert set(one.exclude) == {"first", "again"}
+    assert set(one.keep_digital) == {"first", "again"}
     assert one.facts == {"digital_macs_percent": pytest.approx(80.0), "layers": ["first"]}
 
 
@@ -264,7 +265,7 @@ def test_shelf_keeps_variants_apart_and_knows_what_it_has(tmp_path: Any) -> None
         assert Shelf(run, "without drift").has(0, aged), "as it is after a restart"
 
 
-# Whole explanations
+# Whole budgets
 
 
 @pytest.fixture
@@ -272,8 +273,10 @@ def options(tmp_path: Any) -> SimulateOptions:
     return small_options(tmp_path, images=140, tested=100, instances=3)
 
 
-def explain(options: SimulateOptions, out: Any, *, stop: int | None = None, **settings: Any) -> Explanation | None:
-    """Run and explain; `stop` interrupts after so many evaluations."""
+def error_budget_of(
+    options: SimulateOptions, out: Any, *, stop: int | None = None, **settings: Any
+) -> ErrorBudget | None:
+    """Run and evaluate the error budget; `stop` interrupts after so many evaluations."""
     run_simulation(options, out).close()
     left = iter(range(stop if stop is not None else 10**6))
 
@@ -281,20 +284,20 @@ def explain(options: SimulateOptions, out: Any, *, stop: int | None = None, **se
         if next(left, None) is None:
             raise KeyboardInterrupt
 
-    with open_explanation(options, out, ExplainOptions(**settings)) as explainer:
-        explainer.explain(progress)
-        assert explainer.missing == 0
+    with open_error_budget(options, out, ErrorBudgetOptions(**settings)) as budget:
+        budget.finish(progress)
+        assert budget.missing == 0
     with open_run(out) as run:
-        return digest([run])[0].explanation
+        return digest([run])[0].error_budget
 
 
 def records_of(out: Any) -> list[Record]:
-    with open_run(out / FOLDER) as run:
+    with open_run(out / BUDGET_FOLDER) as run:
         return run.records()
 
 
-def test_explanation_as_it_is_meets_the_very_chips_of_the_run(options: SimulateOptions, tmp_path: Any) -> None:
-    found = explain(options, tmp_path / "run")
+def test_error_budget_as_it_is_meets_the_very_chips_of_the_run(options: SimulateOptions, tmp_path: Any) -> None:
+    found = error_budget_of(options, tmp_path / "run")
     with open_run(tmp_path / "run") as run:
         last = [r for r in run.records() if r.time_seconds == 31536000.0 and r.metric != "weight_error"]
     own = [r for r in records_of(tmp_path / "run") if r.preset == AS_IS and not r.adabs and r.metric != "weight_error"]
@@ -319,49 +322,49 @@ def test_explanation_as_it_is_meets_the_very_chips_of_the_run(options: SimulateO
     assert (found.outcomes.chips, found.outcomes.images, found.outcomes.classes) == (3, 100, 3)
 
 
-def test_explanation_when_interrupted_anywhere_continues_to_the_same_records(
+def test_error_budget_when_interrupted_anywhere_continues_to_the_same_records(
     options: SimulateOptions, tmp_path: Any
 ) -> None:
     options = replace(options, instances=2)
-    whole = explain(options, tmp_path / "whole")
+    whole = error_budget_of(options, tmp_path / "whole")
     for stop in (0, 1, 2, 3, 9, 20):
         with pytest.raises(KeyboardInterrupt):
-            explain(options, tmp_path / f"stop{stop}", stop=stop)
-        assert explain(options, tmp_path / f"stop{stop}") == whole
+            error_budget_of(options, tmp_path / f"stop{stop}", stop=stop)
+        assert error_budget_of(options, tmp_path / f"stop{stop}") == whole
         assert records_of(tmp_path / f"stop{stop}") == records_of(tmp_path / "whole")
 
 
 def test_cost_is_told_before_and_what_is_stored_is_not_paid_again(options: SimulateOptions, tmp_path: Any) -> None:
     run_simulation(options, tmp_path / "run").close()
     steps: list[str] = []
-    with open_explanation(options, tmp_path / "run", ExplainOptions(instances=2, limit=60)) as explainer:
-        said = explainer.cost()
-        total = explainer.evaluations
-        assert re.fullmatch(rf"explain: {total} evaluations of 60 images \(2 chips at 1y\); about \d+ s", said)
-        explainer.explain(steps.append)
+    with open_error_budget(options, tmp_path / "run", ErrorBudgetOptions(instances=2, limit=60)) as budget:
+        said = budget.cost()
+        total = budget.evaluations
+        assert re.fullmatch(rf"error budget: {total} evaluations of 60 images \(2 chips at 1y\); about \d+ s", said)
+        budget.finish(steps.append)
         assert len(steps) == total
-    with open_explanation(options, tmp_path / "run", ExplainOptions(instances=2, limit=60)) as explainer:
-        assert explainer.cost().endswith(f"{total} of them stored already")
-        explainer.explain(lambda text: pytest.fail(f"{text} was evaluated again"))
+    with open_error_budget(options, tmp_path / "run", ErrorBudgetOptions(instances=2, limit=60)) as budget:
+        assert budget.cost().endswith(f"{total} of them stored already")
+        budget.finish(lambda text: pytest.fail(f"{text} was evaluated again"))
 
 
-def test_explanation_of_another_kind_in_the_same_run_is_refused(options: SimulateOptions, tmp_path: Any) -> None:
-    explain(options, tmp_path / "run", limit=50)
-    with pytest.raises(RunError, match="explain_limit: the run there has 50, this one 70"):
-        explain(options, tmp_path / "run", limit=70)
+def test_error_budget_of_another_kind_in_the_same_run_is_refused(options: SimulateOptions, tmp_path: Any) -> None:
+    error_budget_of(options, tmp_path / "run", limit=50)
+    with pytest.raises(RunError, match="error_budget_limit: the run there has 50, this one 70"):
+        error_budget_of(options, tmp_path / "run", limit=70)
 
 
-def test_explanation_says_what_it_leaves_out_and_why(options: SimulateOptions, tmp_path: Any) -> None:
+def test_error_budget_says_what_it_leaves_out_and_why(options: SimulateOptions, tmp_path: Any) -> None:
     """No calibration images: no AdaBS. One layer alone: nothing to rank."""
     alone = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-    save_checkpoint(tmp_path / "alone.safetensors", alone, {"model": "test_explanation:alone"})
-    found = explain(replace(options, calibration_data="npz:nowhere.npz"), tmp_path / "run")
+    save_checkpoint(tmp_path / "alone.safetensors", alone, {"model": "test_error_budget:alone"})
+    found = error_budget_of(replace(options, calibration_data="npz:nowhere.npz"), tmp_path / "run")
     assert found is not None
     assert re.match(r"AdaBS: no calibration images \(.*nowhere", found.skipped[0])
     options = replace(
-        options, checkpoint=str(tmp_path / "alone.safetensors"), model="test_explanation:alone", preset="ideal"
+        options, checkpoint=str(tmp_path / "alone.safetensors"), model="test_error_budget:alone", preset="ideal"
     )
-    found = explain(options, tmp_path / "alone")
+    found = error_budget_of(options, tmp_path / "alone")
     assert found is not None
     assert found.skipped == ("AdaBS: the network has no batch-norm layer", "where: one layer alone is on the device")
     assert found.effects == found.layers == ()
@@ -375,9 +378,9 @@ def alone(num_classes: int = 3, in_channels: int = 1) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(16 * in_channels, num_classes))
 
 
-def test_explanation_at_another_time_with_converters(options: SimulateOptions, tmp_path: Any) -> None:
+def test_error_budget_at_another_time_with_converters(options: SimulateOptions, tmp_path: Any) -> None:
     options = replace(options, preset="pcm_rasch_2023", times=(1.0,), instances=1)
-    found = explain(options, tmp_path / "run", time_seconds=3600.0)
+    found = error_budget_of(options, tmp_path / "run", time_seconds=3600.0)
     assert found is not None
     assert (found.label, found.instances, found.mark) == ("1h", 1, "")
     effects = {effect.name: effect for effect in found.effects}
@@ -392,8 +395,8 @@ def test_explanation_at_another_time_with_converters(options: SimulateOptions, t
         assert effect.gain_without.significant is None
         assert effect.loss_alone is not None
         assert effect.loss_alone.mean == pytest.approx(accuracy["only input clipping"] - accuracy[f"only {name}"])
-    with open_explanation(options, tmp_path / "run", ExplainOptions(time_seconds=3600.0)) as explainer:
-        assert "(1 chip at 1h)" in explainer.cost()
+    with open_error_budget(options, tmp_path / "run", ErrorBudgetOptions(time_seconds=3600.0)) as budget:
+        assert "(1 chip at 1h)" in budget.cost()
 
 
 @pytest.mark.parametrize(
@@ -404,9 +407,9 @@ def test_explanation_at_another_time_with_converters(options: SimulateOptions, t
         ({"time_seconds": float("nan")}, "time_seconds: expected a finite number"),
     ],
 )
-def test_explain_options_when_wrong_say_so(settings: dict[str, Any], said: str) -> None:
+def test_error_budget_options_when_wrong_say_so(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(OptionError, match=said):
-        ExplainOptions(**settings)
+        ErrorBudgetOptions(**settings)
 
 
 def test_load_preset_is_not_changed_by_muting() -> None:
