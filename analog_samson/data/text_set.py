@@ -1,0 +1,174 @@
+"""Texts in memory, with labels or scores, and the batches of token ids that networks take."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from analog_samson.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextSet:
+    """Texts of one kind, in the order of their file.
+
+    Attributes:
+        name: What reports call the data.
+        texts: One text a sample.
+        second: The other text of each pair; None where samples are single texts.
+        targets: Labels (N,) int64 or scores (N,) float32; None for texts without either.
+        classes: The names of the labels; empty for scores and for texts without labels.
+    """
+
+    name: str
+    texts: Sequence[str]
+    second: Sequence[str] | None = None
+    targets: Tensor | None = None
+    classes: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, limit: int | None) -> "TextSet":
+        """The first `limit` samples; all for None."""
+        if limit is None:
+            return self
+        return replace(
+            self,
+            texts=self.texts[:limit],
+            second=None if self.second is None else self.second[:limit],
+            targets=None if self.targets is None else self.targets[:limit],
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of texts and targets."""
+        digest = hashlib.sha256()
+        for part in (self.texts, self.second or ()):
+            for text in part:
+                digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        if self.targets is not None:
+            digest.update(self.targets.numpy().tobytes())
+        return digest.hexdigest()
+
+
+class Tokenizer(Protocol):
+    """What is asked of a tokenizer of Hugging Face."""
+
+    pad_token_id: int | None
+    model_max_length: int
+
+    def __call__(self, text: Sequence[str], **options: Any) -> Mapping[str, Any]:
+        """Token ids and masks."""
+
+
+class TextBatches:
+    """Batches of token ids of a text set; can be iterated again and again.
+
+    Texts of like length share a batch, so that little is padded; batches do not follow the order of the file. Gives,
+    for single texts, a mapping with the tokenizer's outputs and "labels" where the set has them; for pairs
+    ((first, second), scores) of two such mappings.
+    """
+
+    def __init__(
+        self,
+        text_set: TextSet,
+        tokenizer: Tokenizer,
+        *,
+        batch_size: int,
+        device: torch.device | str,
+        longest: int | None = None,
+        joined: bool = False,
+    ) -> None:
+        """Tokenize all texts once.
+
+        Args:
+            text_set: The texts.
+            tokenizer: As Hugging Face's ``AutoTokenizer`` gives it.
+            batch_size: Samples in a batch.
+            device: Where the batches lie.
+            longest: The most tokens of a text; longer ones are cut. None: what the tokenizer states.
+            joined: Pairs are one sequence each, as cross-encoders take them.
+
+        Raises:
+            DataError: A text has no token, or the tokenizer has no padding.
+        """
+        self.text_set, self.device, self._batch_size = text_set, torch.device(device), batch_size
+        limit = longest or (tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else 512)
+        options = {"truncation": True, "max_length": limit}
+        self._pair = text_set.second is not None and not joined
+        if joined and text_set.second is not None:
+            encoded = [tokenizer(list(text_set.texts), list(text_set.second), **options)]  # type: ignore[call-arg]
+        else:
+            encoded = [tokenizer(list(part), **options) for part in self._parts()]
+        self._encoded = [{key: values for key, values in part.items()} for part in encoded]
+        lengths = [len(ids) for ids in self._encoded[0]["input_ids"]]
+        if lengths and min(lengths) == 0:
+            raise DataError(f"{text_set.name}: text {lengths.index(0)} has no token; remove empty texts")
+        self._padding = tokenizer.pad_token_id
+        if self._padding is None and len(set(lengths)) > 1 and batch_size > 1:
+            raise DataError(
+                f"{text_set.name}: texts of several lengths and a tokenizer without a padding token; use --batch-size 1"
+            )
+        self._order = sorted(range(len(lengths)), key=lambda place: (lengths[place], place))
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes of labelled texts."""
+        return len(self.text_set.classes) or None
+
+    def __len__(self) -> int:
+        return -(-len(self.text_set) // self._batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, len(self._order), self._batch_size):
+            places = self._order[start : start + self._batch_size]
+            targets = self.text_set.targets
+            chosen = None if targets is None else targets[torch.tensor(places)].to(self.device)
+            inputs = [self._padded(part, places) for part in self._encoded]
+            if self._pair:
+                yield tuple(inputs), chosen
+            else:
+                yield inputs[0] if chosen is None else inputs[0] | {"labels": chosen}
+
+    def _parts(self) -> tuple[Sequence[str], ...]:
+        return (self.text_set.texts,) if self.text_set.second is None else (self.text_set.texts, self.text_set.second)
+
+    def _padded(self, encoded: Mapping[str, Any], places: Sequence[int]) -> dict[str, Tensor]:
+        longest = max(len(encoded["input_ids"][place]) for place in places)
+        fill = {"input_ids": self._padding or 0}
+        return {
+            key: torch.tensor(
+                [[*values[place], *[fill.get(key, 0)] * (longest - len(values[place]))] for place in places],
+                device=self.device,
+            )
+            for key, values in encoded.items()
+        }
+
+
+class TokenBlocks:
+    """A running text cut into blocks of equally many tokens, for language models; can be iterated again and again.
+
+    Gives mappings with "input_ids" (N, length). What is left behind the last whole block is not used.
+    """
+
+    def __init__(
+        self, text: str, tokenizer: Tokenizer, *, length: int, batch_size: int, device: torch.device | str, name: str
+    ) -> None:
+        """Tokenize the text once. Raises DataError where it has fewer tokens than one block."""
+        ids = tokenizer([text], verbose=False)["input_ids"][0]
+        if len(ids) < length:
+            raise DataError(f"{name}: {len(ids)} tokens; one block takes {length}: give more text")
+        self.bytes_per_token = len(text.encode("utf-8", "surrogatepass")) / len(ids)
+        self._blocks = torch.tensor(ids[: len(ids) // length * length]).view(-1, length)
+        self._batch_size, self._device, self.num_classes = batch_size, torch.device(device), None
+
+    def __len__(self) -> int:
+        return -(-len(self._blocks) // self._batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for block in self._blocks.split(self._batch_size):
+            yield {"input_ids": block.to(self._device)}
