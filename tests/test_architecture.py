@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "analog_samson"
 # A module imports its own room and rooms above it in this list only; names on one line are one room.
 ROOMS = [
-    ["errors", "units", "rng", "renamed"],
+    ["errors", "units", "rng", "renamed", "options"],
     ["runtime"],
     ["presets"],
     ["results"],
@@ -33,7 +33,7 @@ ROOMS = [
 ]
 ORDER = {name: place for place, names in enumerate(ROOMS) for name in names}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-LIGHT = ("errors", "units", "presets", "results", "analysis", "report")
+LIGHT = ("errors", "units", "options", "presets", "results", "analysis", "report")
 # What a result shows of itself, imported where it is asked for: (room, room below it).
 SHOWN = {("simulation", "report")}
 
