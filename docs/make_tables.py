@@ -11,14 +11,13 @@ from typing import get_args
 from analog_samson.models.registry import MODELS
 from analog_samson.presets import Preset, list_presets
 from analog_samson.presets.fields import Expected, Section
-from analog_samson.sharpness.scale import DEFAULT_RHO
+from analog_samson.sharpness.methods import registered_methods
 from analog_samson.sharpness.selection import SELECTIONS
 from analog_samson.units import format_duration
 
 DOCS = Path(__file__).parent
 # <!-- table: NAME -->, the table, <!-- end of table -->
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
-_SCALES = {"sam": "1", "asam": "\\|w\\| + eta", "samson": "(\\|w\\| + eta) / \\|\\|w\\|\\|_p"}
 
 
 def with_tables(page: str) -> str:
@@ -80,8 +79,12 @@ def _expected(field: object) -> str:
 
 
 def methods_table() -> str:
-    """The scale and the default radius of each method."""
-    return _table(("method", "T", "default rho"), [(m, _SCALES[m], str(rho)) for m, rho in DEFAULT_RHO.items()])
+    """The scale, the default size and the source of each method."""
+    rows = [
+        (f"`{name}`", _in_cell(method.formula), f"{method().size:g}", method.source)
+        for name, method in registered_methods().items()
+    ]
+    return _table(("method", "T", "default rho (rwp: sigma)", "source"), rows)
 
 
 def selections_table() -> str:

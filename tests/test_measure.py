@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from analog_samson.errors import DataError, ModelError, OptionError
-from analog_samson.sharpness.measure import DEFAULT_RADIUS, measure_sharpness
+from analog_samson.sharpness.measure import measure_sharpness
+from analog_samson.sharpness.methods import measuring_methods
 from analog_samson.sharpness.perturb import perturbed
 
-every_method = pytest.mark.parametrize("method", DEFAULT_RADIUS)
+every_method = pytest.mark.parametrize("method", measuring_methods())
 
 
 def network():
@@ -60,7 +61,7 @@ def test_box_of_a_linear_loss_has_the_known_maximum():
 
 
 @every_method
-@pytest.mark.parametrize("selection", ["weights_only", "paper", "reference"])
+@pytest.mark.parametrize("selection", ["weights_only", "paper", "name_contains_weight"])
 def test_model_is_left_as_it_was(method, selection):
     model = network().train()
     model[4].eval()
@@ -77,7 +78,7 @@ def test_model_is_left_as_it_was(method, selection):
 
 
 @pytest.mark.parametrize("method", ["sam", "asam", "samson"])
-@pytest.mark.parametrize("selection", ["weights_only", "paper", "reference"])
+@pytest.mark.parametrize("selection", ["weights_only", "paper", "name_contains_weight"])
 def test_one_step_is_the_climb_of_training(method, selection):
     model = network().eval()
     ((x, y),) = batches((16,))

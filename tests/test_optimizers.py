@@ -21,7 +21,7 @@ BASES = {
     "sgd": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3, "nesterov": True}),
     "adam": (torch.optim.Adam, {"lr": 1e-2}),
 }
-SELECTIONS = ("weights_only", "paper", "reference")
+SELECTIONS = ("weights_only", "paper", "name_contains_weight")
 every_kind = pytest.mark.parametrize(
     ("kind", "base", "selection"), list(itertools.product(OPTIMIZERS, BASES, SELECTIONS))
 )
@@ -429,7 +429,7 @@ def test_groups_keep_their_own_radius_norm_and_method():
     own = [{key: group[key] for key in ("method", "rho", "p", "eta", "lr")} for group in optimizer.param_groups]
     assert own == [
         {"method": "samson", "rho": 0.1, "p": 2.0, "eta": 0.0, "lr": 0.5},
-        {"method": "sam", "rho": 0.05, "p": math.inf, "eta": 0.0, "lr": 0.1},
+        {"method": "sam", "rho": 0.05, "p": math.inf, "eta": None, "lr": 0.1},  # sam has no p and no eta
         {"method": "samson", "rho": 0.0, "p": math.inf, "eta": 0.01, "lr": 0.1},
     ]
     loss_of(model).backward()
@@ -494,20 +494,20 @@ def test_plain_parameters_count_as_weights_by_their_dimensions():
         optimizer.step(closure_for(model, optimizer))
     assert torch.equal(one[0].weight, two[0].weight)
     with pytest.raises(OptionError, match=r"pass the model or model\.named_parameters"):
-        SAMSON(two.parameters(), lr=0.1, selection="reference")
+        SAMSON(two.parameters(), lr=0.1, selection="name_contains_weight")
 
 
 def test_default_eta_is_that_of_the_mode_unless_given():
     model = network()
     found = {mode: SAMSON(model, lr=0.1, selection=mode).param_groups[0]["eta"] for mode in SELECTIONS}
-    assert found == {"weights_only": 0.01, "paper": 0.0, "reference": 0.01}
+    assert found == {"weights_only": 0.01, "paper": 0.0, "name_contains_weight": 0.01}
     assert SAMSON(model, lr=0.1, selection="paper", eta=0.2).param_groups[0]["eta"] == 0.2
     assert ASAM(model, lr=0.1).param_groups[0]["eta"] == 0.01
 
 
 def test_share_is_kept_and_logged_once(caplog):
     model = network()
-    optimizer = SAMSON(model, lr=0.1, selection="reference")
+    optimizer = SAMSON(model, lr=0.1, selection="name_contains_weight")
     assert optimizer.share is None
     with caplog.at_level(logging.INFO):
         for step in range(3):

@@ -14,9 +14,9 @@ from torch import nn
 from analog_samson.errors import OptionError
 from analog_samson.models.build import build_model
 from analog_samson.sharpness.optimizers import SAMSON
-from analog_samson.sharpness.perturb import Ascent, climb_on, perturbed, plan_ascent
-from analog_samson.sharpness.selection import SELECTIONS, crossbar_weights, members, members_of
-from analog_samson.sharpness.share import format_share, perturbation_share
+from analog_samson.sharpness.perturb import Ascent, perturb_on, perturbed, plan_ascent
+from analog_samson.sharpness.perturbation_breakdown import format_breakdown, perturbation_breakdown
+from analog_samson.sharpness.selection import SELECTIONS, crossbar_weights, describe_parameters, describe_tensors
 
 METHODS = ("sam", "asam", "samson")
 
@@ -63,8 +63,8 @@ def test_weights_and_statistics_come_back_exactly_after_the_block(method, select
     model = network(dtype)
     backward(model)
     saved = state(model)
-    with perturbed(model, method=method, rho=0.5, selection=selection) as climb:
-        assert climb.moved
+    with perturbed(model, method=method, rho=0.5, selection=selection) as result:
+        assert result.moved
         assert not same(model, saved)
         backward(model, seed=2)
     assert same(model, saved)
@@ -100,7 +100,7 @@ def test_radius_is_rho_over_the_tensors_of_the_selection(method, selection):
         after = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     squares = 0.0
     for name, old in before.items():
-        rule = method if selection != "reference" or "weight" in name else "sam"
+        rule = method if selection != "name_contains_weight" or "weight" in name else "sam"
         scale = torch.tensor(twin.scale(rule, old.flatten().tolist(), 2.0, 0.02)).double()
         squares += ((after[name] - old).flatten() / scale).square().sum().item()
     assert math.sqrt(squares) == pytest.approx(0.7, rel=1e-5)
@@ -114,7 +114,7 @@ def test_reference_mode_equals_the_slow_twin():
         for name, parameter in model.named_parameters()
     }
     expected = twin.reference_rule(flat, 0.5, math.inf, 0.01)
-    with perturbed(model, rho=0.5, selection="reference"):
+    with perturbed(model, rho=0.5, selection="name_contains_weight"):
         for name, parameter in model.named_parameters():
             moved = (parameter.detach().flatten() - torch.tensor(flat[name][0]).double()).tolist()
             assert moved == pytest.approx(expected[name], rel=1e-6, abs=1e-12)
@@ -129,13 +129,13 @@ def test_selection_decides_which_tensors_move():
         with perturbed(model, selection=selection):
             moved[selection] = [n for n, p in model.named_parameters() if not torch.equal(p, saved[n])]
     everything = [name for name, _ in model.named_parameters()]
-    assert moved == {"weights_only": ["0.weight", "5.weight"], "paper": everything, "reference": everything}
+    assert moved == {"weights_only": ["0.weight", "5.weight"], "paper": everything, "name_contains_weight": everything}
 
 
 def test_default_eta_is_that_of_the_selection_mode():
-    etas = {name: plan_ascent(network(), selection=name).parts[0].hood.eta for name in SELECTIONS}
-    assert etas == {"weights_only": 0.01, "paper": 0.0, "reference": 0.01}
-    assert plan_ascent(network(), selection="paper", eta=0.3).parts[0].hood.eta == 0.3
+    etas = {name: plan_ascent(network(), selection=name).groups[0].perturbation.eta for name in SELECTIONS}
+    assert etas == {"weights_only": 0.01, "paper": 0.0, "name_contains_weight": 0.01}
+    assert plan_ascent(network(), selection="paper", eta=0.3).groups[0].perturbation.eta == 0.3
 
 
 def test_batch_norm_uses_batch_statistics_but_records_nothing_inside():
@@ -168,10 +168,10 @@ def test_non_finite_gradient_moves_nothing_and_is_said(bad, caplog):
     backward(model)
     model[5].weight.grad[0, 0] = bad
     saved = state(model)
-    with caplog.at_level(logging.WARNING), perturbed(model) as climb:
+    with caplog.at_level(logging.WARNING), perturbed(model) as result:
         assert same(model, saved)
-    assert not climb.moved
-    assert not climb.finite
+    assert not result.moved
+    assert not result.finite
     assert "gradient is not finite" in caplog.text
 
 
@@ -180,16 +180,16 @@ def test_zero_gradient_moves_nothing_and_is_finite():
     backward(model)
     for parameter in model.parameters():
         parameter.grad.zero_()
-    with perturbed(model) as climb:
-        assert climb == (0.0, False)
-        assert climb.finite
+    with perturbed(model) as result:
+        assert result == (0.0, False)
+        assert result.finite
 
 
 def test_radius_zero_moves_nothing():
     model = network()
     backward(model)
-    with perturbed(model, rho=0.0) as climb:
-        assert not climb.moved
+    with perturbed(model, rho=0.0) as result:
+        assert not result.moved
 
 
 def test_second_pass_in_one_autocast_block_meets_the_moved_weights():
@@ -257,7 +257,7 @@ def test_failure_while_climbing_leaves_the_weights_alone():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError), ExitStack() as stack:
-        climb_on(stack, plan_ascent(model), watch=fail)
+        perturb_on(stack, plan_ascent(model), watch=fail)
     assert same(model, saved)
 
 
@@ -265,7 +265,7 @@ def test_tied_layers_count_once_and_as_crossbar_weight():
     embedding, head = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
     head.weight = embedding.weight
     model = nn.ModuleDict({"embedding": embedding, "head": head})
-    assert [(m.name, m.kind) for m in members(model)] == [("embedding.weight", "crossbar weight")]
+    assert [(m.name, m.kind) for m in describe_parameters(model)] == [("embedding.weight", "crossbar weight")]
     assert list(crossbar_weights(model)) == ["embedding.weight"]
 
 
@@ -279,7 +279,7 @@ def test_kinds_follow_the_layers_where_the_model_is_known():
             self.norm = nn.GroupNorm(2, 4)
             self.attention = nn.MultiheadAttention(4, 2)
 
-    assert {member.name: member.kind for member in members(Net())} == {
+    assert {member.name: member.kind for member in describe_parameters(Net())} == {
         "token": "other",
         "table.weight": "other",
         "up.weight": "other",
@@ -296,8 +296,8 @@ def test_kinds_follow_the_layers_where_the_model_is_known():
 def test_kinds_follow_name_and_shape_where_it_is_not():
     model = network()
     names, tensors = zip(*model.named_parameters(), strict=True)
-    assert [m.kind for m in members_of(tensors, names)] == [m.kind for m in members(model)]
-    unnamed = [member.kind for member in members_of(tensors)]
+    assert [m.kind for m in describe_tensors(tensors, names)] == [m.kind for m in describe_parameters(model)]
+    unnamed = [member.kind for member in describe_tensors(tensors)]
     assert unnamed == ["crossbar weight" if tensor.ndim > 1 else "other" for tensor in tensors]
 
 
@@ -305,9 +305,9 @@ def test_share_by_kind_equals_the_moved_squares():
     model = network(torch.float64)
     backward(model)
     saved = state(model)
-    share = perturbation_share(plan_ascent(model, selection="reference"))
+    share = perturbation_breakdown(plan_ascent(model, selection="name_contains_weight"))
     assert same(model, saved)
-    with perturbed(model, selection="reference"):
+    with perturbed(model, selection="name_contains_weight"):
         squares = {n: (p.detach() - saved[n]).square().sum().item() for n, p in model.named_parameters()}
     total = sum(squares.values())
     assert share == pytest.approx(
@@ -332,7 +332,7 @@ def test_reference_rule_with_p_2_perturbs_a_trained_resnet_almost_only_by_its_bi
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     x = ((images / 255 - mean) / std).permute(0, 3, 1, 2)
     nn.functional.cross_entropy(model(x), labels.long()).backward()
-    share = perturbation_share(plan_ascent(model, p=2.0, selection="reference"))
+    share = perturbation_breakdown(plan_ascent(model, p=2.0, selection="name_contains_weight"))
     assert share["bias"] > 0.98
     assert share["crossbar weight"] < 0.001
 
@@ -340,11 +340,11 @@ def test_reference_rule_with_p_2_perturbs_a_trained_resnet_almost_only_by_its_bi
 def test_share_is_all_on_weights_by_default_and_zero_without_a_direction():
     model = network()
     backward(model)
-    assert perturbation_share(plan_ascent(model))["crossbar weight"] == 1.0
+    assert perturbation_breakdown(plan_ascent(model))["crossbar weight"] == 1.0
     model.zero_grad()
-    share = perturbation_share(plan_ascent(model))
+    share = perturbation_breakdown(plan_ascent(model))
     assert set(share.values()) == {0.0}
-    assert format_share({"bias": 0.125}) == "share of ||eps||^2: bias 12.5 %"
+    assert format_breakdown({"bias": 0.125}) == "share of ||eps||^2: bias 12.5 %"
 
 
 def test_parts_with_radius_zero_do_not_enter_the_norm():
@@ -364,5 +364,5 @@ def test_parts_with_radius_zero_do_not_enter_the_norm():
 
 
 def test_empty_ascent_moves_nothing():
-    with perturbed(Ascent([])) as climb:
-        assert climb == (0.0, False)
+    with perturbed(Ascent([])) as result:
+        assert result == (0.0, False)

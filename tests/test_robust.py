@@ -9,6 +9,7 @@ from torch import nn
 
 from analog_samson.errors import OptionError
 from analog_samson.presets import load_preset
+from analog_samson.sharpness.methods import Asam, RandomWeight, Sam, Samson
 from analog_samson.training.weight_noise import (
     additive_noise,
     clip_to_std,
@@ -50,8 +51,8 @@ def moved(model, saved):
 HOLDERS = {
     "additive": lambda model, g: additive_noise(model, 0.94 / 25, generator=g),
     "relative": lambda model, g: relative_noise(model, 0.2, generator=g),
-    "radius": lambda model, g: random_perturbation(model, rho=0.5, generator=g),
-    "sigma": lambda model, g: random_perturbation(model, sigma=0.1, method="asam", eta=0.0, generator=g),
+    "radius": lambda model, g: random_perturbation(model, RandomWeight(rho=0.5), generator=g),
+    "sigma": lambda model, g: random_perturbation(model, RandomWeight(sigma=0.1, like=Asam(eta=0.0)), generator=g),
 }
 every_noise = pytest.mark.parametrize("hold", HOLDERS.values(), ids=HOLDERS)
 
@@ -197,16 +198,16 @@ def test_relative_noise_multiplies_each_weight_by_a_normal_number_around_one():
     assert stats.spearmanr(error.abs().numpy(), weight[weight != 0].abs().numpy()).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("method", ["sam", "asam", "samson"])
-def test_random_point_lies_on_the_border_where_the_ascent_ends(method):
+@pytest.mark.parametrize("like", [Sam(), Asam(eta=0.01), Samson(eta=0.01)])
+def test_random_point_lies_on_the_border_where_the_ascent_ends(like):
     model = network(torch.float64)
     saved = state(model)
-    with random_perturbation(model, rho=0.7, method=method, eta=0.01, generator=generator()):
+    with random_perturbation(model, RandomWeight(rho=0.7, like=like), generator=generator()):
         steps = moved(model, saved)
     squares = 0.0
     for name, step in steps.items():
         size = saved[name].abs() + 0.01
-        scale = {"sam": torch.ones_like(size), "asam": size, "samson": size / saved[name].abs().max()}[method]
+        scale = {"sam": torch.ones_like(size), "asam": size, "samson": size / saved[name].abs().max()}[like.name]
         squares += (step / scale).square().sum().item()
     assert math.sqrt(squares) == pytest.approx(0.7, rel=1e-5)
 
@@ -214,7 +215,7 @@ def test_random_point_lies_on_the_border_where_the_ascent_ends(method):
 def test_sigma_with_asam_is_the_multiplicative_noise_of_equation_8():
     model = network(torch.float64)
     saved = state(model)
-    with random_perturbation(model, sigma=0.2, method="asam", eta=0.0, generator=generator()):
+    with random_perturbation(model, RandomWeight(sigma=0.2, like=Asam(eta=0.0)), generator=generator()):
         steps = moved(model, saved)
     ratio = torch.cat([(step / saved[name]).flatten() for name, step in steps.items()])
     assert ratio.std().item() == pytest.approx(0.2, rel=5 / math.sqrt(2 * ratio.numel()))
@@ -226,22 +227,20 @@ def test_random_perturbation_follows_the_selection_and_needs_no_gradient():
     model.requires_grad_(False)
     saved = state(model)
     found = {}
-    for selection in ("weights_only", "paper", "reference"):
-        with random_perturbation(model, rho=0.5, method="samson", selection=selection, generator=generator()):
+    for selection in ("weights_only", "paper", "name_contains_weight"):
+        with random_perturbation(
+            model, RandomWeight(rho=0.5, like=Samson()), selection=selection, generator=generator()
+        ):
             found[selection] = set(moved(model, saved))
     everything = {name for name, _ in model.named_parameters()}
     assert found["weights_only"] == {"0.weight", "5.weight"}
     assert found["paper"] == everything - {"1.bias"}  # all zeros, and eq. 6 has no eta
-    assert found["reference"] == everything
+    assert found["name_contains_weight"] == everything
 
 
-@pytest.mark.parametrize("sizes", [{}, {"rho": 0.1, "sigma": 0.1}])
-def test_exactly_one_size_has_to_be_given(sizes):
-    with (
-        pytest.raises(OptionError, match="exactly one of rho and sigma"),
-        random_perturbation(network(), generator=generator(), **sizes),
-    ):
-        pass
+def test_both_sizes_of_a_random_perturbation_are_refused():
+    with pytest.raises(OptionError, match="rho and sigma: both say how far weights move"):
+        RandomWeight(rho=0.1, sigma=0.1)
 
 
 @pytest.mark.parametrize(
@@ -249,9 +248,15 @@ def test_exactly_one_size_has_to_be_given(sizes):
     [
         (lambda m, g: additive_noise(m, -1.0, generator=g), "sigma_G / G_max: expected a finite number >= 0"),
         (lambda m, g: relative_noise(m, -1.0, generator=g), "sigma_c: expected a finite number >= 0"),
-        (lambda m, g: random_perturbation(m, rho=math.nan, generator=g), "rho: expected a finite number >= 0"),
-        (lambda m, g: random_perturbation(m, sigma=-1.0, generator=g), "sigma: expected a finite number >= 0"),
-        (lambda m, g: random_perturbation(nn.BatchNorm1d(2), rho=0.1, generator=g), "picks no parameter"),
+        (
+            lambda m, g: random_perturbation(m, RandomWeight(rho=math.nan), generator=g),
+            "rho: expected a finite number >= 0",
+        ),
+        (
+            lambda m, g: random_perturbation(m, RandomWeight(sigma=-1.0), generator=g),
+            "sigma: expected a finite number >= 0",
+        ),
+        (lambda m, g: random_perturbation(nn.BatchNorm1d(2), RandomWeight(rho=0.1), generator=g), "picks no parameter"),
         (lambda m, g: additive_noise(nn.BatchNorm1d(2), 0.1, generator=g), "no convolution or linear weights"),
         (lambda m, g: relative_noise(m, "0.1", generator=g), "sigma_c: expected a finite number >= 0, got '0.1'"),
         (lambda m, g: relative_noise(m, 0.1, generator=0), "generator: expected a torch.Generator, got 0"),

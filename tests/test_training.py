@@ -22,10 +22,10 @@ from analog_samson.data.batches import Batches
 from analog_samson.errors import DataError, ModelError, OptionError, RunError
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.models.restore import restore_model
+from analog_samson.sharpness.methods import training_methods
 from analog_samson.sharpness.selection import crossbar_weights
 from analog_samson.tasks.evaluation import evaluate
 from analog_samson.training import TrainingError, TrainOptions, TrainProgress, fit
-from analog_samson.training.faults import METHODS
 from analog_samson.training.folder import finished_epochs
 from analog_samson.training.options import parse_ratio
 from analog_samson.training.recipes import DIGITS, FINE_TUNING, FROM_SCRATCH, recipe_for
@@ -78,7 +78,7 @@ def test_rho_zero_equals_sgd_bit_for_bit(method):
         {"method": "samson", "p": 2.0},
         {"method": "samson", "eta": 0.1},
         {"method": "samson", "selection": "paper"},
-        {"method": "samson", "selection": "reference"},
+        {"method": "samson", "selection": "name_contains_weight"},
         {"clip": 0.05},
         {"clip_std": 1.0},
         {"noise": 0.05},
@@ -210,7 +210,7 @@ def test_result_describes_the_final_weights(tmp_path):
 
 def test_share_of_the_perturbation_is_logged_once(caplog):
     with caplog.at_level("INFO", logger="analog_samson"):
-        train(method="samson", selection="reference")
+        train(method="samson", selection="name_contains_weight")
     lines = [record.message for record in caplog.records if "share of ||eps||^2" in record.message]
     assert len(lines) == 1
     assert "bias" in lines[0]
@@ -607,9 +607,9 @@ def test_fault_of_an_option_is_explained(options, expected):
 
 
 def test_defaults_of_the_methods_are_filled_in():
-    found = {method: TrainOptions(seed=0, method=method).resolved() for method in METHODS}
-    assert [found[method]["rho"] for method in METHODS] == [None, 0.05, 0.5, 0.5, None]
-    assert [found[method]["ascent_every"] for method in METHODS] == [None, 1, 1, 1, None]
+    found = {method: TrainOptions(seed=0, method=method).resolved() for method in training_methods()}
+    assert [found[method]["rho"] for method in training_methods()] == [None, 0.05, 0.5, 0.5, None]
+    assert [found[method]["ascent_every"] for method in training_methods()] == [None, 1, 1, 1, None]
     assert (found["rwp"]["sigma"], found["rwp"]["perturbed_share"], found["rwp"]["eta"]) == (0.01, 1.0, None)
     assert TrainOptions(seed=0, method="rwp", rho=1.0).resolved()["sigma"] is None
     assert found["samson"]["p"] == math.inf

@@ -311,10 +311,10 @@ def test_reused_eps_follows_a_growing_radius():
     model = network().train()
     gradients(model, batch())
     clean, ascent = weights(model), ReusedAscent(plan_ascent(model, rho=1.0))
-    ascent.aim()
+    ascent.update_direction()
     lengths = []
     for factor in (0.0, 0.5, 1.0):
-        with ascent.held(factor):
+        with ascent.applied(factor):
             moved = {name: weight - clean[name] for name, weight in weights(model).items()}
         lengths.append(math.sqrt(sum(step.square().sum().item() for step in moved.values())))
     assert lengths[0] == 0
@@ -327,11 +327,11 @@ def test_reused_ascent_without_a_direction_leaves_the_weights_and_forgets_the_ol
     model = network().train()
     gradients(model, batch())
     clean, ascent = weights(model), ReusedAscent(plan_ascent(model))
-    assert ascent.aim().moved
+    assert ascent.update_direction().moved
     for parameter in model.parameters():
         parameter.grad.fill_(bad)
-    assert not ascent.aim().moved
-    with ascent.held():
+    assert not ascent.update_direction().moved
+    with ascent.applied():
         assert all(torch.equal(weight, clean[name]) for name, weight in weights(model).items())
     assert ("not finite" in caplog.text) == (bad != 0)
 

@@ -264,7 +264,7 @@ def _text(value: Any) -> str:
 
 
 def _summary(result: "TrainResult") -> str:
-    from analog_samson.sharpness.share import format_share
+    from analog_samson.sharpness.perturbation_breakdown import format_breakdown
 
     evaluation, best = result.evaluation, result.best
     lines = (
@@ -277,5 +277,5 @@ def _summary(result: "TrainResult") -> str:
         f"after epoch {len(result.history)} (highest: {best.test_accuracy_percent:.2f} % after epoch {best.epoch})"
     ]
     if result.perturbation_share is not None:
-        lines.append(f"first step, {format_share(result.perturbation_share)}")
+        lines.append(f"first step, {format_breakdown(result.perturbation_share)}")
     return "\n".join([*lines, f"checkpoint: {result.checkpoint}"])

@@ -5,7 +5,6 @@ The loss rises with slope 1 along that weight and is flat along all others. Then
     eps(w) = rho T(w)      T = 1 (SAM), |w| (ASAM), |w| / ||w||_p (SAMSON)
 """
 
-import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +17,8 @@ from analog_samson.experiments.shown import WorstCase
 from analog_samson.report.drawing import Drawing, Layout
 from analog_samson.report.grid import Grid
 from analog_samson.report.palette import DASHES, LIGHT, series_role
-from analog_samson.sharpness.scale import Neighbourhood, ascent_step
+from analog_samson.sharpness import perturbations
+from analog_samson.sharpness.methods import make_perturbation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +97,13 @@ def curve_rows(curves: list[Curve]) -> list[dict[str, object]]:
 def _curve(method: str, p: float | None, shows: WorstCase, clip: float) -> Curve:
     weights = torch.from_numpy(quantile_weights(shows, clip))
     rho = shows.rho[method]  # type: ignore[index]
-    hood = Neighbourhood(method=method, rho=rho, p=math.inf if p is None else p)
+    perturbation = make_perturbation(method, rho=rho, p=p)
+    assert isinstance(perturbation, perturbations.WorstCase)
     slopes = torch.eye(len(weights), dtype=weights.dtype)
-    eps = [float(ascent_step([weights], [slope], hood)[0][place]) for place, slope in enumerate(slopes)]
+    eps = [
+        float(perturbations.ascent_step([weights], [slope], perturbation)[0][place])
+        for place, slope in enumerate(slopes)
+    ]
     return Curve(method=method, p=p, rho=rho, clip=clip, weights=tuple(weights.tolist()), eps=tuple(eps))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from analog_samson.errors import OptionError
-from analog_samson.sharpness.scale import global_norm
+from analog_samson.sharpness.perturbations import global_norm
 
 
 @contextmanager

@@ -25,16 +25,16 @@ def ascent_coverage(ascent: Ascent) -> Coverage | None:
         return None
     owners = _owners(ascent.model)
     covered, left_out = 0, []
-    for part in ascent.parts:
-        role, moving = find_selection(part.selection).role, part.hood.rho > 0
-        for member in part.members:
-            if id(member.tensor) not in owners or not member.tensor.requires_grad:
+    for group in ascent.groups:
+        role, moving = find_selection(group.selection).role, group.perturbation.size > 0
+        for info in group.parameters:
+            if id(info.tensor) not in owners or not info.tensor.requires_grad:
                 continue
-            if moving and role(member) != "left out":
-                covered += member.tensor.numel()
+            if moving and role(info) != "left out":
+                covered += info.tensor.numel()
             else:
-                path, kind = owners[id(member.tensor)]
-                weights = member.tensor.numel()
+                path, kind = owners[id(info.tensor)]
+                weights = info.tensor.numel()
                 left_out.append(LeftOut(path=path, layer_type=kind, weights=weights, by_choice=not moving))
     return Coverage(covered, tuple(left_out))
 
@@ -42,7 +42,7 @@ def ascent_coverage(ascent: Ascent) -> Coverage | None:
 def warn_left_out(ascent: Ascent, method: str, *, stacklevel: int) -> None:
     """Warn with a CoverageWarning if less than 90 % of the matrix weights are perturbed; not where none should be."""
     coverage = ascent_coverage(ascent)
-    if coverage is None or not coverage.is_low or all(part.hood.rho == 0 for part in ascent.parts):
+    if coverage is None or not coverage.is_low or all(group.perturbation.size == 0 for group in ascent.groups):
         return
     by_selection = any(not layer.by_choice for layer in coverage.left_out)
     ways = ["choose selection='paper'"] if by_selection else []

@@ -3,12 +3,11 @@
     m-sharpness    mean over minibatches S of  rise = max over ||eps / T||_2 <= rho of  l_S(w + eps) - l_S(w)
     box            mean over minibatches S of  100 rise / (1 + l_S(w)), over the box |eps| <= rho (|w| + 1) instead
 
-l_S is the mean loss of the minibatch. The maximum is sought by climbing, so what comes out is a lower bound of it.
+l_S is the mean loss of the minibatch. The maximum is sought by gradient ascent, so the result is a lower bound of it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,21 +15,27 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from analog_samson.errors import DataError, ModelError, OptionError, did_you_mean
+from analog_samson.errors import DataError, ModelError, OptionError
 from analog_samson.runtime.devices import full_precision
-from analog_samson.sharpness.perturb import moving_members, plan_ascent
-from analog_samson.sharpness.scale import DEFAULT_RHO, global_norm
+from analog_samson.runtime.eval_mode import eval_mode
+from analog_samson.sharpness.methods import Keskar, make_perturbation, measuring_methods
+from analog_samson.sharpness.perturb import moving_parameters, plan_ascent
+from analog_samson.sharpness.perturbations import Perturbation, global_norm
 
-KESKAR = "keskar"
-# Keskar et al. report widths of 1e-3 and 5e-4.
-DEFAULT_RADIUS = {**DEFAULT_RHO, KESKAR: 1e-3}
 Loss = Callable[[Tensor, Tensor], Tensor]
 _Around = Callable[[list[Tensor] | None, bool], tuple[float, list[Tensor]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharpness:
-    """value: nats for m-sharpness, percent for the box; loss: mean loss at the weights themselves, nats."""
+    """A measured sharpness.
+
+    Attributes:
+        value: In the unit of the loss for m-sharpness (nats for cross-entropy), in percent for the box.
+        loss: The mean loss at the weights themselves.
+        images: Samples.
+        batches: Minibatches.
+    """
 
     value: float
     loss: float
@@ -44,21 +49,33 @@ def measure_sharpness(
     *,
     method: str = "samson",
     rho: float | None = None,
-    p: float = math.inf,
+    p: float | None = None,
     eta: float | None = None,
     selection: str = "weights_only",
     steps: int = 1,
     loss: Loss = nn.functional.cross_entropy,
+    perturbation: Perturbation | None = None,
 ) -> Sharpness:
-    """Sharpness of a model, in eval mode, on minibatches (x, y) that lie on its device.
+    """Sharpness of a model in eval mode.
 
-    method: the neighbourhood "sam" (eq. 11), "asam" (eq. 12), "samson" (eq. 10), or "keskar". rho: its radius, or the
-    relative half-width of Keskar's box; None is the method's default. p, eta and selection as in SAMSON (the box takes
-    the selection only). steps: 1 climbs once to the border, as training does; more go on from there by half a radius
-    each, projected back, and the highest loss met counts, so more steps never measure less. Batches are weighted by
-    their images, which is eq. 10 where all are of size m. Frozen parameters take part.
+    Draws nothing; weights, gradients, modes and statistics are as before. Batches are weighted by their samples, which
+    is eq. 10 where all are of size m. Frozen parameters take part.
 
-    Draws nothing; weights, gradients, modes and statistics are as before.
+    Args:
+        model: The network.
+        batches: Minibatches (x, y) on its device.
+        method: The neighbourhood: "sam" (eq. 11), "asam" (eq. 12), "samson" (eq. 10), "keskar", or a registered name.
+        rho: Its radius, or the relative half-width of Keskar's box; None is the method's default.
+        p, eta, selection: As in SAMSON; the box has only the selection.
+        steps: 1 goes once to the border, as training does. More go on from there by half a radius each, projected back,
+            and the highest loss counts, so more steps never measure less.
+        loss: From outputs and targets to the mean loss of a minibatch.
+        perturbation: The method as an object, in the place of `method`, `rho`, `p` and `eta`.
+
+    Raises:
+        OptionError: An option has an impossible value, or the selection picks no parameter.
+        DataError: There are no samples.
+        ModelError: The loss at the weights is not finite.
 
     >>> model, x = nn.Linear(2, 2), torch.eye(2)
     >>> measure_sharpness(model, [(x, torch.tensor([0, 1]))], method="sam", rho=0.0).value
@@ -66,25 +83,29 @@ def measure_sharpness(
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise OptionError(f"steps: expected a whole number >= 1, got {steps!r}")
-    weights, region = _region(model, method, rho, p, eta, selection)
-    with _evaluating(model), full_precision():
+    if perturbation is None:
+        perturbation = make_perturbation(method, measuring_methods(), rho=rho, p=p, eta=eta)
+    weights, region = _region(model, perturbation, selection)
+    with eval_mode(model), full_precision():
         measured = [(len(x), *_highest(_loss_around(model, weights, x, y, loss), region, steps)) for x, y in batches]
     images = sum(count for count, _, _ in measured)
     if images == 0:
         raise DataError("sharpness: no images; expected at least one minibatch")
-    rise = sum(count * _rise(method, base, best) for count, base, best in measured)
+    rise = sum(count * region.rise(base, best) for count, base, best in measured)
     base = sum(count * base for count, base, _ in measured)
     return Sharpness(value=rise / images, loss=base / images, images=images, batches=len(measured))
 
 
-def _rise(method: str, base: float, best: float) -> float:
-    return 100 * (best - base) / (1 + base) if method == KESKAR else best - base
-
-
 class _Region(Protocol):
-    """A neighbourhood: from the steps so far (None at the centre) and the gradients there to the next steps."""
+    """A neighbourhood of the weights."""
 
-    def climb(self, steps: list[Tensor] | None, grads: list[Tensor]) -> list[Tensor]: ...
+    def ascend(self, steps: list[Tensor] | None, grads: list[Tensor]) -> list[Tensor]:
+        """The next eps from eps so far (None at the centre) and the gradients there."""
+        ...
+
+    def rise(self, base: float, best: float) -> float:
+        """The sharpness from the loss at the centre and the highest one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +115,20 @@ class _Ellipsoid:
     scales: list[Tensor]
     rho: float
 
-    def climb(self, steps: list[Tensor] | None, grads: list[Tensor]) -> list[Tensor]:
-        uphill = torch._foreach_mul(self.scales, grads)
-        length = global_norm(uphill)
+    def ascend(self, steps: list[Tensor] | None, grads: list[Tensor]) -> list[Tensor]:
+        upward = torch._foreach_mul(self.scales, grads)
+        length = global_norm(upward)
         reach = self.rho if steps is None else self.rho / 2
         factor = torch.where(length > 0, reach / length, 0)
-        moved = torch._foreach_mul(torch._foreach_mul(uphill, self.scales), factor)
+        moved = torch._foreach_mul(torch._foreach_mul(upward, self.scales), factor)
         if steps is None:
             return list(moved)
         torch._foreach_add_(moved, steps)
         radius = self._radius(moved)
         return list(torch._foreach_mul(moved, torch.where(radius > self.rho, self.rho / radius, 1)))
+
+    def rise(self, base: float, best: float) -> float:
+        return best - base
 
     def _radius(self, steps: tuple[Tensor, ...]) -> Tensor:
         """||eps / T||_2; where T is zero nothing has moved."""
@@ -118,43 +142,27 @@ class _Box:
 
     widths: list[Tensor]
 
-    def climb(self, steps: list[Tensor] | None, grads: list[Tensor]) -> list[Tensor]:
+    def ascend(self, steps: list[Tensor] | None, grads: list[Tensor]) -> list[Tensor]:
         corner = torch._foreach_mul(torch._foreach_sign(grads), self.widths)
         if steps is None:
             return list(corner)
         moved = torch._foreach_add(steps, corner, alpha=0.5)
         return list(torch._foreach_maximum(torch._foreach_minimum(moved, self.widths), torch._foreach_neg(self.widths)))
 
+    def rise(self, base: float, best: float) -> float:
+        return 100 * (best - base) / (1 + base)
 
-def _region(
-    model: nn.Module, method: str, rho: float | None, p: float, eta: float | None, selection: str
-) -> tuple[dict[str, Tensor], _Region]:
+
+def _region(model: nn.Module, perturbation: Perturbation, selection: str) -> tuple[dict[str, Tensor], _Region]:
     """The parameters that move and the neighbourhood they move in, fixed by the weights as they are."""
-    if method not in DEFAULT_RADIUS:
-        known = ", ".join(DEFAULT_RADIUS)
-        raise OptionError(f"method: expected one of {known}, got {method!r}{did_you_mean(str(method), DEFAULT_RADIUS)}")
-    radius = DEFAULT_RADIUS[method] if rho is None else rho
-    rule = "sam" if method == KESKAR else method
-    plan = plan_ascent(model, method=rule, rho=radius, p=p, eta=eta, selection=selection)
-    moving, scales = moving_members(plan.parts[0])
+    plan = plan_ascent(model, perturbation=perturbation, selection=selection)
+    moving, scales = moving_parameters(plan.groups[0])
     if not moving:
         raise OptionError(f"sharpness: selection={selection!r} picks no parameter of the model")
-    weights = {str(member.name): member.tensor.detach() for member in moving}
-    if method == KESKAR:
-        return weights, _Box([radius * (weight.abs() + 1) for weight in weights.values()])
-    return weights, _Ellipsoid(scales, radius)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode; every module's own mode is given back."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+    weights = {str(info.name): info.tensor.detach() for info in moving}
+    if isinstance(perturbation, Keskar):
+        return weights, _Box([perturbation.rho * (weight.abs() + 1) for weight in weights.values()])
+    return weights, _Ellipsoid(scales, perturbation.size)
 
 
 def _loss_around(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tensor, loss: Loss) -> _Around:
@@ -177,13 +185,13 @@ def _loss_around(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Ten
 
 
 def _highest(around: _Around, region: _Region, steps: int) -> tuple[float, float]:
-    """The loss at the weights, and the highest loss met on the way up, in nats."""
+    """The loss at the weights, and the highest loss met on the way up."""
     base, grads = around(None, True)
     if not math.isfinite(base):
         raise ModelError(f"sharpness: the loss at the weights is {base}; expected a finite one")
     best, eps = base, None
     for remaining in range(steps - 1, -1, -1):
-        eps = region.climb(eps, grads)
+        eps = region.ascend(eps, grads)
         met, grads = around(eps, remaining > 0)
         best = max(best, math.inf if math.isnan(met) else met)
     return base, best

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from analog_samson.sharpness.methods import Asam, Sam, Samson
 from analog_samson.sharpness.wrapper import Base, Params, SharpnessAware
 
 
@@ -30,14 +31,14 @@ class SAM(SharpnessAware):
         model: nn.Module | None = None,
         **base_kwargs: Any,
     ) -> None:
-        options = {"method": "sam", "rho": rho, "p": math.inf, "eta": None, "selection": selection}
-        super().__init__(params, base_optimizer, options, model, base_kwargs)
+        method = Sam(rho=rho)
+        super().__init__(params, base_optimizer, perturbation=method, selection=selection, model=model, **base_kwargs)
 
 
 class ASAM(SharpnessAware):
     """Adaptive SAM (eq. 3-4): eps = rho T^2 g / ||T g||_2 with T = |w| + eta.
 
-    eta as in SAMSON: 0.01, or 0 with selection="paper", unless given. Everything else as in SAMSON too.
+    Everything else as in SAMSON.
 
     >>> model = nn.Linear(2, 1)
     >>> ASAM(model, torch.optim.Adam, lr=1e-3, selection="paper").param_groups[0]["eta"]
@@ -55,16 +56,23 @@ class ASAM(SharpnessAware):
         model: nn.Module | None = None,
         **base_kwargs: Any,
     ) -> None:
-        options = {"method": "asam", "rho": rho, "p": math.inf, "eta": eta, "selection": selection}
-        super().__init__(params, base_optimizer, options, model, base_kwargs)
+        method = Asam(rho=rho, eta=eta)
+        super().__init__(params, base_optimizer, perturbation=method, selection=selection, model=model, **base_kwargs)
 
 
 class SAMSON(SharpnessAware):
     """SAM scaled by outlier normalization (eq. 5-6): eps = rho T^2 g / ||T g||_2 with T = (|w| + eta) / ||w||_p.
 
-    ||w||_p is the norm of each tensor; p = inf takes its largest |w|, the outlier. eta, in units of the weights, lets
-    zero weights move; None is the mode's own: 0.01 in `weights_only` and `reference`, 0 in `paper` (eq. 6 has none); a
-    number applies in every mode, where T is used. The modes are described in `sharpness.selection`.
+    Args:
+        params, base_optimizer, model, base_kwargs: As in `wrapper.SharpnessAware`.
+        rho: The radius, dimensionless.
+        p: The order of the norm of each tensor; infinity takes its largest |w|, the outlier.
+        eta: In units of the weights, lets zero weights move. None is the default of the selection: 0 in `paper` (eq. 6
+            has none), 0.01 in the others.
+        selection: `weights_only`, `paper` or `name_contains_weight`, see `sharpness.selection`.
+
+    Raises:
+        OptionError: An option has an impossible value, or nothing would ever be perturbed.
 
     With a closure:
 
@@ -78,8 +86,7 @@ class SAMSON(SharpnessAware):
     ...     return loss
     >>> loss = optimizer.step(closure)
 
-    In two steps, to accumulate gradients (before each step) or to clip them (before the second, which is the one that
-    updates):
+    In two steps, to accumulate gradients (before each step) or to clip them (before the second, which updates):
 
     >>> model(x).square().mean().backward()
     >>> optimizer.first_step(zero_grad=True)
@@ -87,7 +94,7 @@ class SAMSON(SharpnessAware):
     >>> _ = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     >>> optimizer.second_step(zero_grad=True)
 
-    With a GradScaler. The climb does not depend on the scale of the gradient, so nothing is un-scaled before it. If
+    With a GradScaler. The ascent does not depend on the scale of the gradient, so nothing is un-scaled before it. If
     either gradient overflows the update is skipped, and the weights come back all the same (to clip, call
     `scaler.unscale_(optimizer)` before `scaler.step`):
 
@@ -98,7 +105,7 @@ class SAMSON(SharpnessAware):
     >>> scaler.step(optimizer)
     >>> scaler.update()
 
-    Under DistributedDataParallel all ranks climb alike if both gradients are averaged; to let each climb its own way
+    Under DistributedDataParallel all ranks perturb alike if both gradients are averaged; to let each go its own way
     run the first pass, forward included, under `model.no_sync()`. A first gradient that is not finite on one rank alone
     then makes that rank alone skip the update, and ranks drift apart: watch `skipped_steps`.
     """
@@ -115,5 +122,5 @@ class SAMSON(SharpnessAware):
         model: nn.Module | None = None,
         **base_kwargs: Any,
     ) -> None:
-        options = {"method": "samson", "rho": rho, "p": p, "eta": eta, "selection": selection}
-        super().__init__(params, base_optimizer, options, model, base_kwargs)
+        method = Samson(rho=rho, p=p, eta=eta)
+        super().__init__(params, base_optimizer, perturbation=method, selection=selection, model=model, **base_kwargs)

@@ -14,38 +14,38 @@ import torch
 from torch import Tensor
 
 from analog_samson.chip.batchnorm import frozen_statistics
-from analog_samson.sharpness.perturb import Ascent, Climb, pieces_of
-from analog_samson.sharpness.scale import ascent_steps
+from analog_samson.sharpness.fast_ascent import ascent_steps
+from analog_samson.sharpness.perturb import Ascent, AscentResult, tensor_groups
 from analog_samson.sharpness.shift import shifted
 
 _logger = logging.getLogger(__name__)
 
 
 def scaled(ascent: Ascent, factor: float) -> Ascent:
-    """The same climb with every radius times `factor`; the very same object for a factor of 1.
+    """The same ascent with every radius times `factor`; the very same object for a factor of 1.
 
     >>> from analog_samson.sharpness.perturb import plan_ascent
     >>> half = scaled(plan_ascent(torch.nn.Linear(2, 1), rho=0.5), 0.5)
-    >>> half.parts[0].hood.rho
+    >>> half.groups[0].perturbation.rho
     0.25
     """
     if factor == 1:
         return ascent
-    parts = [replace(part, hood=replace(part.hood, rho=part.hood.rho * factor)) for part in ascent.parts]
-    return replace(ascent, parts=parts)
+    groups = [replace(group, perturbation=group.perturbation.resized(factor)) for group in ascent.groups]
+    return replace(ascent, groups=groups)
 
 
 class ReusedAscent:
-    """A climb whose direction is kept: `aim` along the present gradients, then hold the weights there again and again.
+    """An ascent step that serves several times: `update_direction` takes it from the gradients, `applied` uses it.
 
-    Keeps eps in float32 or wider, one number for each weight that moves, until the next aim.
+    Keeps eps in float32 or wider, one number for each weight that moves, until the next update.
 
     >>> from analog_samson.sharpness.perturb import plan_ascent
     >>> model = torch.nn.Linear(2, 1)
     >>> model(torch.ones(1, 2)).sum().backward()
     >>> ascent = ReusedAscent(plan_ascent(model, method="sam", rho=0.1))
-    >>> climb, clean = ascent.aim(), model.weight.detach().clone()
-    >>> with ascent.held():
+    >>> result, clean = ascent.update_direction(), model.weight.detach().clone()
+    >>> with ascent.applied():
     ...     round((model.weight - clean).norm().item(), 5)
     0.1
     >>> torch.equal(model.weight, clean)
@@ -58,23 +58,23 @@ class ReusedAscent:
         self._steps: list[Tensor] = []
 
     @torch.no_grad()
-    def aim(self) -> Climb:
-        """Take the direction from the gradients that the parameters hold now; the weights do not move yet.
+    def update_direction(self) -> AscentResult:
+        """Compute eps from the gradients that the parameters hold now; the weights do not move yet.
 
-        Forgets the old direction, also where the gradient is zero or not finite and there is no new one.
+        The old eps is gone even where the gradient is zero or not finite and there is no new one.
         """
-        chosen = [piece for _, piece in pieces_of(self.ascent)]
-        found = ascent_steps(chosen)
-        self._weights = [weight.detach() for piece in chosen for weight in piece.weights] if found.eps else []
+        groups = [group for _, group in tensor_groups(self.ascent)]
+        found = ascent_steps(groups)
+        self._weights = [weight.detach() for group in groups for weight in group.weights] if found.eps else []
         self._steps = [step for steps in found.eps for step in steps]
-        climb = Climb(found.norm, bool(self._steps))
-        if not climb.finite:
+        result = AscentResult(found.norm, bool(self._steps))
+        if not result.finite:
             _logger.warning("the gradient is not finite: the weights are not perturbed until the next ascent")
-        return climb
+        return result
 
     @contextmanager
-    def held(self, factor: float = 1.0) -> Iterator[None]:
-        """The weights plus factor * eps inside, exactly as they were after; batch-norm statistics stand still."""
+    def applied(self, factor: float = 1.0) -> Iterator[None]:
+        """The weights plus factor * eps inside the block, restored exactly after it; batch-norm statistics stay."""
         model = self.ascent.model
         moving = bool(self._steps) and factor != 0
         with (

@@ -1,8 +1,9 @@
 """Which tensors are perturbed, and which of them by the rule T: the three named selection modes.
 
-What a sharpness-aware step does depends as much on this choice as on T. On a trained batch-norm ResNet the `reference`
-rule with p = 2 puts nearly all of ||eps||^2 on biases, although only convolution and linear weights are programmed on
-a crossbar; so the radius rho has to be tuned for each mode, and `share.py` prints where the perturbation went.
+What a sharpness-aware step does depends as much on this choice as on T. On a trained batch-norm ResNet the mode
+`name_contains_weight` with p = 2 puts nearly all of ||eps||^2 on biases, although only convolution and linear weights
+are programmed on a crossbar. So rho has to be tuned for each mode, and `perturbation_breakdown.py` shows where the
+perturbation went.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,19 +12,19 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from analog_samson.crossbar.matrices import NORMS
+from analog_samson.crossbar.registry import rule_of
 from analog_samson.errors import OptionError, did_you_mean
 
 CROSSBAR, NORMALISATION, BIAS, OTHER = "crossbar weight", "normalisation weight", "bias", "other"
 KINDS = (CROSSBAR, NORMALISATION, BIAS, OTHER)  # a tensor with several owners is of the first kind that applies
-_CROSSBAR_LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
-_TRANSPOSED = nn.modules.conv._ConvTransposeNd  # no rule puts these on a crossbar
-_NORMALISATION_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_RENAMED = {"reference": "name_contains_weight"}  # names of version 0.1, read where they are stored or given
 
 Role = Literal["scaled", "unscaled", "left out"]  # perturbed with the method's T | with T = 1 | not at all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class ParamInfo:
     """A parameter with what is known of it: its name (None if it came without one) and its kind, one of KINDS."""
 
     tensor: Tensor
@@ -37,34 +38,34 @@ class Selection:
 
     summary: str
     eta: float
-    role: Callable[[Member], Role]
+    role: Callable[[ParamInfo], Role]
 
 
-def _only_weights(member: Member) -> Role:
-    return "scaled" if member.kind == CROSSBAR else "left out"
+def _only_weights(info: ParamInfo) -> Role:
+    return "scaled" if info.kind == CROSSBAR else "left out"
 
 
-def _by_name(member: Member) -> Role:
-    if member.name is None:
+def _by_name(info: ParamInfo) -> Role:
+    if info.name is None:
         raise OptionError(
-            "selection='reference' tells parameters apart by name, and these came without names; "
+            "selection='name_contains_weight' needs the names of parameters, and these came without names; "
             "pass the model or model.named_parameters() instead of model.parameters()"
         )
-    return "scaled" if "weight" in member.name else "unscaled"
+    return "scaled" if "weight" in info.name else "unscaled"
 
 
 SELECTIONS: dict[str, Selection] = {
     "weights_only": Selection(
-        summary="convolution and linear weights, the tensors that are programmed on a crossbar; all else stays put",
+        summary="convolution and linear weights, the tensors that are programmed on a crossbar, and nothing else",
         eta=0.01,
         role=_only_weights,
     ),
     "paper": Selection(
         summary="eq. 6 as written: every tensor with the method's T, and no eta",
         eta=0.0,
-        role=lambda member: "scaled",
+        role=lambda info: "scaled",
     ),
-    "reference": Selection(
+    "name_contains_weight": Selection(
         summary="a co-author's public code: T for every name that contains 'weight', T = 1 for all other tensors",
         eta=0.01,
         role=_by_name,
@@ -72,48 +73,56 @@ SELECTIONS: dict[str, Selection] = {
 }
 
 
+def selection_name(name: str) -> str:
+    """The present name of a selection mode: "reference" of version 0.1 is "name_contains_weight"."""
+    return _RENAMED.get(name, name)
+
+
 def find_selection(name: str) -> Selection:
-    """The selection mode of that name, or an OptionError with the nearest names.
+    """The selection mode of that name.
+
+    Raises:
+        OptionError: There is none; the message has the nearest names.
 
     >>> find_selection("paper").eta
     0.0
     """
+    name = selection_name(name)
     if name not in SELECTIONS:
         known = ", ".join(SELECTIONS)
         raise OptionError(f"selection: expected one of {known}, got {name!r}{did_you_mean(str(name), SELECTIONS)}")
     return SELECTIONS[name]
 
 
-def members_of(
+def describe_tensors(
     tensors: Sequence[Tensor], names: Sequence[str] | None = None, model: nn.Module | None = None
-) -> list[Member]:
+) -> list[ParamInfo]:
     """What is known of each tensor: from the model's layers if one is given, else from its name and shape.
 
-    Without a model a tensor of two or more dimensions counts as a crossbar weight (an embedding table too: give the
-    model to tell them apart); a flat one is told by its name: bias, normalisation weight, or other. A flat tensor
-    without a name counts as other.
+    Without a model a tensor of two or more dimensions counts as a crossbar weight, also an embedding table. A flat one
+    goes by its name: bias, normalisation weight, or other; without a name it is other.
 
-    >>> [member.kind for member in members_of(list(nn.Linear(2, 3).parameters()))]
+    >>> [info.kind for info in describe_tensors(list(nn.Linear(2, 3).parameters()))]
     ['crossbar weight', 'other']
     """
-    known = {} if model is None else {id(member.tensor): member for member in members(model)}
+    known = {} if model is None else {id(info.tensor): info for info in describe_parameters(model)}
     labels = [None] * len(tensors) if names is None else names
     return [
-        known.get(id(tensor)) or Member(tensor, name, _kind_by_shape(tensor, name))
+        known.get(id(tensor)) or ParamInfo(tensor, name, _kind_by_shape(tensor, name))
         for tensor, name in zip(tensors, labels, strict=True)
     ]
 
 
-def members(model: nn.Module) -> list[Member]:
+def describe_parameters(model: nn.Module) -> list[ParamInfo]:
     """Every parameter of a model once, in the model's order, under its first name.
 
-    >>> [(member.name, member.kind) for member in members(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))][::2]
+    >>> [(info.name, info.kind) for info in describe_parameters(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))][::2]
     [('0.weight', 'crossbar weight'), ('1.weight', 'normalisation weight')]
     """
     kinds: dict[int, str] = {}
     for tensor, kind in _owned(model):
         kinds[id(tensor)] = min(kind, kinds.get(id(tensor), OTHER), key=KINDS.index)
-    return [Member(tensor, name, kinds[id(tensor)]) for name, tensor in model.named_parameters()]
+    return [ParamInfo(tensor, name, kinds[id(tensor)]) for name, tensor in model.named_parameters()]
 
 
 def crossbar_weights(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -122,7 +131,7 @@ def crossbar_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     >>> list(crossbar_weights(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))))
     ['0.weight', '2.weight']
     """
-    wanted = {id(member.tensor) for member in members(model) if member.kind == CROSSBAR}
+    wanted = {id(info.tensor) for info in describe_parameters(model) if info.kind == CROSSBAR}
     return {name: tensor for name, tensor in model.named_parameters() if id(tensor) in wanted}
 
 
@@ -136,7 +145,7 @@ def computed_weights(model: nn.Module) -> list[str]:
     return [
         path or "the network"
         for path, module in model.named_modules()
-        if isinstance(module, _CROSSBAR_LAYERS) and "weight" not in dict(module.named_parameters(recurse=False))
+        if rule_of(module) is not None and "weight" not in dict(module.named_parameters(recurse=False))
     ]
 
 
@@ -154,9 +163,9 @@ def _owned(model: nn.Module) -> Iterator[tuple[Tensor, str]]:
 
 
 def _kind_in_layer(module: nn.Module, name: str) -> str:
-    if name == "weight" and isinstance(module, _CROSSBAR_LAYERS) and not isinstance(module, _TRANSPOSED):
+    if name == "weight" and rule_of(module) is not None:
         return CROSSBAR
-    if name == "weight" and isinstance(module, _NORMALISATION_LAYERS):
+    if name == "weight" and isinstance(module, NORMS):
         return NORMALISATION
     return BIAS if "bias" in name else OTHER
 

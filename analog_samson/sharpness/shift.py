@@ -6,12 +6,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from analog_samson.sharpness.blocks import Buffers
+from analog_samson.sharpness.chunks import BufferPool
 
 
 @contextmanager
 def shifted(
-    weights: Sequence[Tensor], steps: Sequence[Tensor], factor: float = 1.0, buffers: Buffers | None = None
+    weights: Sequence[Tensor], steps: Sequence[Tensor], factor: float = 1.0, buffers: BufferPool | None = None
 ) -> Iterator[None]:
     """Add factor * steps to the weights in place; a saved copy goes back at the end, also on an exception.
 
@@ -25,7 +25,7 @@ def shifted(
     >>> weight.tolist()
     [1.0, 2.0]
     """
-    buffers = Buffers() if buffers is None else buffers
+    buffers = BufferPool() if buffers is None else buffers
     weights = [weight.detach() for weight in weights]
     saved = buffers.take(weights)
     torch._foreach_copy_(saved, weights)

@@ -18,8 +18,8 @@ from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.models.restore import restore_model
 from analog_samson.results.atomic import write_atomically
 from analog_samson.runtime.devices import find_device
-from analog_samson.sharpness.measure import DEFAULT_RADIUS, measure_sharpness
-from analog_samson.sharpness.scale import Neighbourhood
+from analog_samson.sharpness.measure import measure_sharpness
+from analog_samson.sharpness.methods import Samson, find_method, measuring_methods
 from analog_samson.sharpness.selection import find_selection
 from analog_samson.tasks.evaluation import evaluate
 
@@ -30,7 +30,7 @@ Progress = Callable[[str], None]
 class StudyOptions:
     """What is measured on what, checked when made: one OptionError lists every fault.
 
-    checkpoints, data, split: names as on the command line. methods: of DEFAULT_RADIUS. rho: None takes each method's
+    checkpoints, data, split: names as on the command line. methods: see `measuring_methods`. rho: None is each one's
     default; a number is for one method only. p, selection, steps: as in `measure_sharpness`. batch_size: m of eq. 10.
     limit: the first images only. robustness: run folders of the same checkpoints.
     """
@@ -55,7 +55,7 @@ class StudyOptions:
         if faults:
             raise OptionError(list_faults("sharpness", faults))
         find_selection(self.selection)
-        Neighbourhood(method="samson", rho=0.0 if self.rho is None else self.rho, p=self.p)
+        Samson(rho=0.0 if self.rho is None else self.rho, p=self.p)
 
 
 def _counts(options: StudyOptions) -> list[str]:
@@ -65,11 +65,11 @@ def _counts(options: StudyOptions) -> list[str]:
 
 
 def _names(options: StudyOptions) -> list[str]:
-    known = ", ".join(DEFAULT_RADIUS)
+    known = ", ".join(measuring_methods())
     faults = [
-        f"method: expected one of {known}, got {method!r}{did_you_mean(method, DEFAULT_RADIUS)}"
+        f"method: expected one of {known}, got {method!r}{did_you_mean(method, measuring_methods())}"
         for method in options.methods
-        if method not in DEFAULT_RADIUS
+        if method not in measuring_methods()
     ]
     if not options.checkpoints:
         faults.append("checkpoint: give at least one")
@@ -196,7 +196,7 @@ def _findings(candidates: Sequence[_Candidate], options: StudyOptions, progress:
 
 
 def _finding(candidate: _Candidate, method: str, options: StudyOptions) -> Finding:
-    rho = DEFAULT_RADIUS[method] if options.rho is None else options.rho
+    rho = find_method(method)().size if options.rho is None else options.rho
     found = measure_sharpness(
         candidate.model,
         candidate.batches,

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from analog_samson.chip.device import changes_weights, changes_with_time
 from analog_samson.errors import did_you_mean
 from analog_samson.presets.schema import Preset
-from analog_samson.sharpness.scale import DEFAULT_RHO
+from analog_samson.sharpness.methods import training_methods
 from analog_samson.sharpness.selection import SELECTIONS
 from analog_samson.training.schedule import SCHEDULES, Schedule
 
 if TYPE_CHECKING:
     from analog_samson.training.options import TrainOptions
 
-METHODS = ("sgd", *DEFAULT_RHO, "rwp")
 _WHOLE = ("epochs", "batch_size", "step_epochs", "ascent_every")
 _FLAGS = ("nesterov", "ascent_sync", "augment", "bf16", "channels_last")
 _POSITIVE, _NOT_NEGATIVE = "a finite number above 0", "a finite number of at least 0"
@@ -101,7 +100,7 @@ def _flag_faults(options: "TrainOptions") -> Iterator[str]:
 
 
 def _choice_faults(options: "TrainOptions") -> Iterator[str]:
-    choices = {"method": METHODS, "schedule": tuple(SCHEDULES), "selection": tuple(SELECTIONS)}
+    choices = {"method": tuple(training_methods()), "schedule": tuple(SCHEDULES), "selection": tuple(SELECTIONS)}
     for name, known in choices.items():
         value = getattr(options, name)
         if value is not None and value not in known:

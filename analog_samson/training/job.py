@@ -18,7 +18,7 @@ from analog_samson.models.restore import restore_model, stated_model
 from analog_samson.presets.search import load_preset
 from analog_samson.runtime.devices import bfloat16_notes, find_device
 from analog_samson.runtime.state_check import check_storable
-from analog_samson.sharpness.scale import DEFAULT_RHO
+from analog_samson.sharpness.methods import worst_case_methods
 from analog_samson.training.distill import Teacher, with_distillation
 from analog_samson.training.distributed import ALONE, World
 from analog_samson.training.fit import fit
@@ -165,7 +165,7 @@ def _processes(options: TrainOptions, world: World) -> tuple[str, ...]:
     if world.size == 1:
         return ()
     threads, climb = torch.get_num_threads(), ""
-    if options.method in DEFAULT_RHO:
+    if options.method in worst_case_methods():
         climb = ", each climbs by the whole batch" if options.ascent_sync else ", each climbs by its own images"
     return (
         f"{world.size} processes of {threads} CPU thread{'s' * (threads > 1)}: {options.batch_size} images a step in "

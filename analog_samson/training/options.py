@@ -10,9 +10,9 @@ from analog_samson.chip.device import changes_with_time
 from analog_samson.data import Normalization
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.presets.schema import Preset
+from analog_samson.sharpness.methods import find_method, worst_case_methods
 from analog_samson.sharpness.perturb import Ascent, plan_ascent
-from analog_samson.sharpness.scale import DEFAULT_RHO
-from analog_samson.sharpness.selection import SELECTIONS
+from analog_samson.sharpness.selection import SELECTIONS, selection_name
 from analog_samson.training.faults import NUMBERS, option_faults
 from analog_samson.training.schedule import Schedule
 
@@ -87,6 +87,8 @@ class TrainOptions:
     channels_last: bool = False
 
     def __post_init__(self) -> None:
+        if self.selection is not None:
+            object.__setattr__(self, "selection", selection_name(self.selection))
         faults = list(option_faults(self))
         if faults:
             raise OptionError(list_faults("training options", faults))
@@ -103,7 +105,7 @@ class TrainOptions:
 
     def ascent(self, model: nn.Module) -> Ascent | None:
         """The climb to the worst nearby weights of `model`; None for the methods without one."""
-        if self.method not in DEFAULT_RHO:
+        if self.method not in worst_case_methods():
             return None
         return plan_ascent(
             model,
@@ -166,9 +168,9 @@ class TrainOptions:
         selection = self.selection or "weights_only"
         if self.method == "rwp":
             return {"selection": selection, "perturbed_share": 1.0, **self.perturbation_size()}
-        if self.method not in DEFAULT_RHO:
+        if self.method not in worst_case_methods():
             return {}
-        common = {"selection": selection, "rho": DEFAULT_RHO[self.method]}
+        common = {"selection": selection, "rho": find_method(self.method)().size}
         scale = {} if self.method == "sam" else {"eta": SELECTIONS[selection].eta}
         norm = {"p": math.inf} if self.method == "samson" else {}
         return {**common, **scale, **norm, "ascent_every": 1, "ascent_fraction": 1.0}

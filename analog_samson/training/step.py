@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from analog_samson import rng
 from analog_samson.chip.batchnorm import frozen_statistics
 from analog_samson.errors import DataError, ModelError
+from analog_samson.sharpness.methods import RandomWeight
 from analog_samson.sharpness.perturb import Ascent, perturbed
+from analog_samson.sharpness.perturbation_breakdown import format_breakdown, perturbation_breakdown
 from analog_samson.sharpness.reuse import ReusedAscent, scaled
-from analog_samson.sharpness.share import format_share, perturbation_share
 from analog_samson.training.distill import distillation_loss
 from analog_samson.training.distributed import ALONE, Shard, World
 from analog_samson.training.options import TrainOptions
@@ -138,7 +139,7 @@ class Updater:
         every, factor = self.options.ascent_every or 1, self.options.ramp(place.now)
         if place.step % every:
             assert self._reused is not None
-            with self._reused.held(factor):
+            with self._reused.applied(factor):
                 return self._pass(batch, draws, place)
         first = batch.first(self.options.ascent_fraction or 1.0)
         seen = self._pass(first, draws, place, averaged=self.options.ascent_sync)
@@ -152,8 +153,8 @@ class Updater:
         if every == 1:
             return perturbed(scaled(ascent, factor))
         self._reused = ReusedAscent(ascent)
-        self._reused.aim()
-        return self._reused.held(factor)
+        self._reused.update_direction()
+        return self._reused.applied(factor)
 
     def _perturb(self, batch: Batch, draws: Draws, place: Place) -> Seen:
         """Random weight perturbation: the gradient at weights moved at random, mixed with that of the clean ones.
@@ -170,10 +171,10 @@ class Updater:
         return seen
 
     def _moved(self, draws: Draws, place: Place) -> AbstractContextManager[None]:
-        factor = self.options.ramp(place.now)
-        size = {name: value * factor for name, value in self.options.perturbation_size().items()}
+        size = self.options.perturbation_size()
+        perturbation = RandomWeight(sigma=size.get("sigma"), rho=size.get("rho")).resized(self.options.ramp(place.now))
         selection = self.options.selection or "weights_only"
-        return random_perturbation(self.model, generator=draws.perturbation, method="sam", selection=selection, **size)
+        return random_perturbation(self.model, perturbation, generator=draws.perturbation, selection=selection)
 
     def _pass(
         self,
@@ -238,8 +239,8 @@ class Updater:
 
     def _note_share(self, ascent: Ascent) -> None:
         if self.share is None:
-            self.share = perturbation_share(ascent)
-            _logger.info(format_share(self.share))
+            self.share = perturbation_breakdown(ascent)
+            _logger.info(format_breakdown(self.share))
 
 
 def logits_of(output: object) -> Tensor:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from analog_samson.chip.device import weight_on_chip
 from analog_samson.errors import OptionError
 from analog_samson.presets.schema import Preset, check_preset
-from analog_samson.sharpness.perturb import moving_members, plan_ascent
-from analog_samson.sharpness.scale import global_norm
+from analog_samson.sharpness.methods import Asam, RandomWeight
+from analog_samson.sharpness.perturb import moving_parameters, plan_ascent
+from analog_samson.sharpness.perturbations import RandomPerturbation
 from analog_samson.sharpness.selection import computed_weights, crossbar_weights
 from analog_samson.sharpness.shift import shifted
 
@@ -122,44 +123,42 @@ def preset_noise(model: nn.Module, preset: Preset, t_seconds: float, *, generato
 @contextmanager
 def random_perturbation(
     model: nn.Module,
+    perturbation: RandomPerturbation,
     *,
     generator: torch.Generator,
-    rho: float | None = None,
-    sigma: float | None = None,
-    method: str = "sam",
-    p: float = math.inf,
-    eta: float | None = None,
     selection: str = "weights_only",
 ) -> Iterator[None]:
-    """Random weight perturbation: the neighbourhood of SAM, ASAM or SAMSON, entered at random instead of uphill.
+    """Hold the weights at a random point nearby for one forward and backward pass; restores them exactly.
 
-    z is one normal number a weight and T the scale of `method` (see `sharpness.scale`). Give exactly one of
-    rho: eps = rho T z / ||z||_2, a random point of the surface ||eps / T||_2 = rho on which the ascent ends as well;
-    sigma: eps = sigma T z, noise of that size on each weight. With method "asam" and eta = 0 the latter is the
-    multiplicative noise of eq. 8, with "samson" and p = inf noise relative to W_max that vanishes with the weight.
-    The first is the size of the second with rho = sigma sqrt(number of weights). eta None is that of the selection.
+    Needs no gradient and hence one pass a step. With `RandomWeight(sigma=..., like=Asam(eta=0.0))` it is the
+    multiplicative noise of eq. 8; like=Samson(eta=0.0) makes it relative to the largest weight of each tensor, and
+    vanish with the weight. Frozen parameters take part.
 
-    Needs no gradient and hence one pass a step. The weights come back exactly; run the backward pass inside. Frozen
-    parameters take part. Draws one number a weight from `generator`, which has to be on the device of the weights.
+    Args:
+        model: The network, changed in place inside the block.
+        perturbation: The method, such as `RandomWeight(rho=0.1)`.
+        generator: On the device of the weights; one normal number a weight is drawn from it.
+        selection: Which parameters move, see `sharpness.selection`.
 
+    Raises:
+        OptionError: The selection picks no parameter, or the generator is on another device.
+
+    >>> from analog_samson.sharpness.methods import RandomWeight
     >>> layer = nn.Linear(2, 1)
     >>> clean = layer.weight.detach().clone()
-    >>> with random_perturbation(layer, rho=0.1, generator=torch.Generator().manual_seed(0)):
+    >>> with random_perturbation(layer, RandomWeight(rho=0.1), generator=torch.Generator().manual_seed(0)):
     ...     step = layer.weight.detach() - clean
     >>> round(step.norm().item(), 5), torch.equal(layer.weight, clean)
     (0.1, True)
     """
-    if (rho is None) == (sigma is None):
-        raise OptionError("random weight perturbation: give exactly one of rho and sigma")
-    size = _expect_not_negative("sigma" if rho is None else "rho", sigma if rho is None else rho)
-    plan = plan_ascent(model, method=method, rho=size, p=p, eta=eta, selection=selection)
-    moving, scales = moving_members(plan.parts[0])
+    group = plan_ascent(model, perturbation=perturbation, selection=selection).groups[0]
+    moving, scales = moving_parameters(group)
     if not moving:
         raise OptionError(f"random weight perturbation: selection={selection!r} picks no parameter of the model")
-    weights = [member.tensor.detach() for member in moving]
+    weights = [info.tensor.detach() for info in moving]
     noise = [_normal(weight, generator) for weight in weights]
-    factor = size if rho is None else size / global_norm(noise)
-    steps = list(torch._foreach_mul(torch._foreach_mul(noise, scales), factor))
+    assert isinstance(group.perturbation, RandomPerturbation)
+    steps = group.perturbation.steps(noise, scales)
     del noise, scales
     with shifted(weights, steps):
         del steps
@@ -179,7 +178,7 @@ def relative_noise(model: nn.Module, sigma_c: float, *, generator: torch.Generat
     [[True, False]]
     """
     sigma = _expect_not_negative("the relative error sigma_c", sigma_c)
-    return random_perturbation(model, sigma=sigma, method="asam", eta=0.0, generator=generator)
+    return random_perturbation(model, RandomWeight(sigma=sigma, like=Asam(eta=0.0)), generator=generator)
 
 
 def expect_weights(model: nn.Module, *, trained: bool) -> None:

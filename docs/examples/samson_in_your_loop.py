@@ -1,4 +1,4 @@
-"""SAMSON in a training loop of your own: two passes a step, weights clipped after it, and where the climb went."""
+"""SAMSON in a training loop of your own: two passes a step, weights clipped, and where the perturbation went."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from analog_samson import SAMSON
 from analog_samson.data import normalization_for, open_data
 from analog_samson.data.batches import Batches
 from analog_samson.models.build import build_model
-from analog_samson.sharpness.share import format_share
+from analog_samson.sharpness.perturbation_breakdown import format_breakdown
 from analog_samson.tasks.evaluation import evaluate
 from analog_samson.training.weight_noise import clip_weights
 
@@ -28,14 +28,14 @@ def main() -> None:
     for _ in range(EPOCHS):
         for x, y in train:
             loss(model(x), y).backward()
-            optimizer.first_step(zero_grad=True)  # climbs to the worst nearby weights
+            optimizer.first_step(zero_grad=True)  # moves to the worst nearby weights
             loss(model(x), y).backward()
             optimizer.second_step(zero_grad=True)  # back to the weights, and the update
             clip_weights(model, 0.2)
         schedule.step()
-    assert optimizer.share is not None
+    assert optimizer.perturbation_breakdown is not None
     print(f"test accuracy {evaluate(model, test).accuracy_percent:.1f} %")
-    print(f"first step, {format_share(optimizer.share)}")
+    print(f"first step, {format_breakdown(optimizer.perturbation_breakdown)}")
     print(f"steps skipped for a gradient that was not finite: {optimizer.skipped_steps}")
 
 

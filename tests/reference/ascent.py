@@ -1,4 +1,4 @@
-"""The slow obvious twin of `sharpness.scale`: plain Python numbers, one weight at a time."""
+"""The slow obvious twin of `sharpness.perturbations`: plain Python numbers, one weight at a time."""
 
 import math
 
