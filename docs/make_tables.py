@@ -11,7 +11,7 @@ from typing import get_args
 from analog_samson.models.registry import MODELS
 from analog_samson.presets import Preset, list_presets
 from analog_samson.presets.fields import Expected, Section
-from analog_samson.sharpness.methods import registered_methods
+from analog_samson.sharpness.methods import METHODS
 from analog_samson.sharpness.selection import SELECTIONS
 from analog_samson.units import format_duration
 
@@ -81,8 +81,7 @@ def _expected(field: object) -> str:
 def methods_table() -> str:
     """The scale, the default size and the source of each method."""
     rows = [
-        (f"`{name}`", _in_cell(method.formula), f"{method().size:g}", method.source)
-        for name, method in registered_methods().items()
+        (f"`{name}`", _in_cell(method.formula), f"{method().size:g}", method.source) for name, method in METHODS.items()
     ]
     return _table(("method", "T", "default rho (rwp: sigma)", "source"), rows)
 

@@ -30,7 +30,7 @@ from analog_samson.sharpness.perturbations import (
 
 SGD = "sgd"  # the method that trains at the weights themselves
 DEFAULT_SIGMA = 0.01  # of random weight perturbation, in units of the weights
-_METHODS: dict[str, type[Perturbation]] = {}
+METHODS: dict[str, type[Perturbation]] = {}  # filled by register_method
 _Method = TypeVar("_Method", bound="type[Perturbation]")
 
 
@@ -53,43 +53,33 @@ def register_method(name: str) -> Callable[[_Method], _Method]:
     ...         return weight.abs().sqrt()
     >>> make_perturbation("root").size
     0.1
-    >>> unregister_method("root")
+    >>> _ = METHODS.pop("root")
     """
 
     def register(method: _Method) -> _Method:
-        known = _METHODS.get(name)
+        known = METHODS.get(name)
         if name == SGD or (known is not None and known.__qualname__ != method.__qualname__):
             raise ValueError(f"there is a method {name!r} already; choose another name")
         method.name = name
-        _METHODS[name] = method
+        METHODS[name] = method
         return method
 
     return register
 
 
-def unregister_method(name: str) -> None:
-    """Remove a method, as a test does with its own."""
-    del _METHODS[name]
-
-
-def registered_methods() -> dict[str, type[Perturbation]]:
-    """All registered methods by name."""
-    return dict(_METHODS)
-
-
 def worst_case_methods() -> list[str]:
     """The names of the methods with an ascent step."""
-    return [name for name, method in _METHODS.items() if issubclass(method, WorstCase)]
+    return [name for name, method in METHODS.items() if issubclass(method, WorstCase)]
 
 
 def training_methods() -> list[str]:
     """The names of the methods that `fit` knows."""
-    return [SGD, *(name for name, method in _METHODS.items() if issubclass(method, WorstCase | RandomPerturbation))]
+    return [SGD, *(name for name, method in METHODS.items() if issubclass(method, WorstCase | RandomPerturbation))]
 
 
 def measuring_methods() -> list[str]:
     """The names of the neighbourhoods that `measure_sharpness` knows."""
-    return [name for name, method in _METHODS.items() if issubclass(method, WorstCase | Keskar)]
+    return [name for name, method in METHODS.items() if issubclass(method, WorstCase | Keskar)]
 
 
 def find_method(name: str, known: Iterable[str] | None = None) -> type[Perturbation]:
@@ -102,10 +92,10 @@ def find_method(name: str, known: Iterable[str] | None = None) -> type[Perturbat
     Raises:
         OptionError: There is no such method; the message lists those there are.
     """
-    names = list(_METHODS if known is None else known)
-    if name not in names or name not in _METHODS:
+    names = list(METHODS if known is None else known)
+    if name not in names or name not in METHODS:
         raise OptionError(f"method: expected one of {', '.join(names)}, got {name!r}{did_you_mean(str(name), names)}")
-    return _METHODS[name]
+    return METHODS[name]
 
 
 def make_perturbation(method: str, known: Iterable[str] | None = None, **options: Any) -> Perturbation:
@@ -137,7 +127,7 @@ def import_method(text: str) -> str:
         method = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise OptionError(f"method {text}: cannot be imported ({error})") from error
-    if not (isinstance(method, type) and issubclass(method, Perturbation) and method.name in _METHODS):
+    if not (isinstance(method, type) and issubclass(method, Perturbation) and method.name in METHODS):
         raise OptionError(f"method {text}: expected a perturbation class with @register_method(NAME)")
     return method.name
 
