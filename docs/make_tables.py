@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
-from analog_samson.models.registry import MODELS
+from analog_samson.models.build import MODELS
 from analog_samson.presets import Preset, list_presets
 from analog_samson.presets.fields import Expected, Section
 from analog_samson.sharpness.methods import METHODS
