@@ -1,7 +1,7 @@
 """Named random streams: a draw depends on what it is for, never on what was drawn before.
 
-Every simulated cell (one instance at one time) takes its own stream, so order, worker count and resumption do
-not change a number, and two checkpoints of one architecture, simulated with one seed, meet the same devices (paired
+Device noise takes a stream for each weight, instance and time. So order, worker count, resumption and the other layers
+change no number, and two checkpoints of one architecture, simulated with one seed, meet the same devices (paired
 comparison).
 """
 
@@ -51,3 +51,42 @@ def stream(seed: int, *names: object) -> Iterator[None]:
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if torch.cuda.is_available() else []):
         torch.manual_seed(derive_seed(seed, *names))
         yield
+
+
+class ContinuedStream:
+    """A named stream that continues where it stopped, each time that it is entered.
+
+    For code that draws again and again from torch's global stream of one device, such as a layer's converters in every
+    forward: however other code draws in between, the numbers are the same.
+
+    >>> noise = ContinuedStream(0, "converters", "fc")
+    >>> with noise:
+    ...     first = torch.rand(3)
+    >>> with noise:
+    ...     second = torch.rand(3)
+    >>> both = torch.rand(6, generator=generator(0, "converters", "fc"))
+    >>> torch.equal(torch.cat([first, second]), both)
+    True
+    """
+
+    def __init__(self, seed: int, *names: object, device: torch.device | str = "cpu") -> None:
+        """Begin the stream of the named draw on `device`; nothing is drawn."""
+        self._device = torch.device(device)
+        self._state = generator(seed, *names, device=device).get_state()
+        self._outside = self._state
+
+    def __enter__(self) -> None:
+        self._outside = self._swap(self._state)
+
+    def __exit__(self, *_: object) -> None:
+        self._state = self._swap(self._outside)
+
+    def _swap(self, state: torch.Tensor) -> torch.Tensor:
+        """Let the global stream of the device be in `state`; returns the state that it was in."""
+        if self._device.type == "cuda":
+            before = torch.cuda.get_rng_state(self._device)
+            torch.cuda.set_rng_state(state, self._device)
+        else:
+            before = torch.get_rng_state()
+            torch.set_rng_state(state)
+        return before

@@ -1,5 +1,6 @@
 """Drift simulation and the Gaussian sweep."""
 
+import copy
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from analog_samson import rng
 from analog_samson.chip.convert import convert
+from analog_samson.chip.matrix import matrices_of
 from analog_samson.crossbar.plan import crossbar_paths
 from analog_samson.errors import DataError, OptionError, PlanError
 from analog_samson.presets.search import load_preset
@@ -107,11 +109,13 @@ def test_drift_when_two_models_share_a_seed_meets_the_same_devices():
 
 
 def test_drift_when_time_is_zero_measures_the_weights_as_programmed(model, data):
-    analog = convert(model, PCM)
-    with rng.stream(0, "program", 0):
-        analog.program_analog_weights()
+    twin = copy.deepcopy(model)
     with torch.no_grad():
-        correct = sum(int((analog(x).argmax(1) == y).sum()) for x, y in data)
+        for path, matrix in matrices_of(convert(model, PCM)).items():
+            with rng.stream(0, "program", 0, path):
+                matrix.program()
+            twin.get_submodule(path).weight.copy_(matrix.values())
+        correct = sum(int((twin(x).argmax(1) == y).sum()) for x, y in data)
     result = drift(model, data, times=(0.0,), instances=1)
     assert values(result, stage="drift") == [pytest.approx(100 * correct / 120)]
 
@@ -254,7 +258,7 @@ def test_sweep_when_layers_share_a_parameter_each_has_devices_of_its_own():
     first, second, embedding = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False), nn.Embedding(64, 64)
     second.weight = embedding.weight = first.weight
     model, kept = nn.Sequential(embedding, first, second), first.weight
-    with _noisy([first, second], 0.3, 0, 0):
+    with _noisy({"1": first, "2": second}, 0.3, 0, 0):
         ratios = [layer.weight / kept for layer in (first, second)]
         assert embedding.weight is kept
     assert [ratio.std().item() for ratio in ratios] == pytest.approx([0.3, 0.3], rel=0.05)  # 4.5 standard errors

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from analog_samson.chip.state import stored_weight, tile_grid
 from analog_samson.chip.tile import CrossbarConfig
 from analog_samson.crossbar.operator import Operator
 from analog_samson.errors import OptionError
+from analog_samson.rng import ContinuedStream
 
 
 class TileMatrix:
@@ -21,6 +23,7 @@ class TileMatrix:
     Attributes:
         shape: Of the weight, (out, ...); on the tiles it lies as (out, rows).
         after: A scale and a shift for each output that the digital scale of the tiles takes along, or None.
+        converter_noise: The stream that products draw from; None is torch's global stream.
     """
 
     def __init__(self, weight: Tensor, config: CrossbarConfig) -> None:
@@ -30,6 +33,7 @@ class TileMatrix:
         tile_class = config.get_default_tile_module_class(columns, rows)
         self.shape = weight.shape
         self.after: Affine | None = None
+        self.converter_noise: ContinuedStream | None = None
         self._module: Any = tile_class(columns, rows, copy.deepcopy(config), False)
         self._module.set_weights(matrix)
         self._module.to(weight.device).eval()
@@ -38,13 +42,18 @@ class TileMatrix:
     def around(cls, module: Any, shape: torch.Size) -> "TileMatrix":
         """The matrix of one of aihwkit's layers, from its ``analog_module`` and the shape of its weight."""
         matrix = cls.__new__(cls)
-        matrix.shape, matrix.after, matrix._module = shape, None, module
+        matrix.shape, matrix.after, matrix.converter_noise, matrix._module = shape, None, None, module
         return matrix
 
     @property
     def perfect(self) -> bool:
         """Whether products are exact, so that the stored values alone decide them."""
         return bool(self.grid[0][0].rpu_config.forward.is_perfect)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tiles are."""
+        return torch.device(self.grid[0][0].device)
 
     @property
     def grid(self) -> list[list[Any]]:
@@ -83,8 +92,9 @@ class TileMatrix:
             tile.set_input_range(largest)
 
     def multiply(self, x: Tensor, operator: Operator, bias: Tensor | None) -> Tensor:
-        """The operator's output for x (N, C, ...). Draws converter noise from torch's global stream."""
-        return execute(self._module, x, operator, bias, self.after)
+        """The operator's output for x (N, C, ...). Draws from `converter_noise`."""
+        with nullcontext() if self.converter_noise is None else self.converter_noise:
+            return execute(self._module, x, operator, bias, self.after)
 
 
 _ATTRIBUTE = "tile_matrices"

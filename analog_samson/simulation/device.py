@@ -11,6 +11,7 @@ from analog_samson.chip.batchnorm import adapted_statistics
 from analog_samson.chip.convert import mount
 from analog_samson.chip.fold import Pairs, foldable, folded
 from analog_samson.chip.input_ranges import needs_calibration, set_input_ranges
+from analog_samson.chip.matrix import TileMatrix
 from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.chip.weight_error import weight_error
 from analog_samson.crossbar.plan import ConversionPlan
@@ -78,9 +79,13 @@ class SimulatedDevice:
         return self._mounted.network
 
     def program(self, seed: int, instance: int) -> "Chip":
-        """Program a new chip, in the place of the one before; drawn from the stream of (seed, instance)."""
-        with rng.stream(seed, "program", instance):
-            for matrix in self._mounted.matrices.values():
+        """Program a new chip, in the place of the one before.
+
+        Each weight draws its programming noise and drift exponents from the stream of (seed, instance, path), so that
+        other layers do not decide which devices a weight gets.
+        """
+        for path, matrix in self._mounted.matrices.items():
+            with rng.stream(seed, "program", instance, path):
                 matrix.program()
         self._current = Chip(self, seed, instance)
         return self._current
@@ -96,13 +101,12 @@ class SimulatedDevice:
         if condition.stage != DRIFT or condition.time_seconds is None:
             raise OptionError(f"a chip has no condition {condition}; give stage 'drift' and a time")
         time = condition.time_seconds
-        with rng.stream(chip.seed, "drift", chip.instance, time), ExitStack() as stack:
+        draw = (chip.seed, "drift", chip.instance, time)
+        with rng.stream(*draw), ExitStack() as stack:  # of a network that draws numbers of its own
             for path, matrix in self._mounted.matrices.items():
-                if time > 0:
-                    matrix.drift(time)
-                else:
-                    matrix.rewind()
-                self._mounted.refresh(path)
+                with rng.stream(*draw, path):
+                    self._age(path, matrix, time)
+                matrix.converter_noise = rng.ContinuedStream(*draw, path, "converters", device=matrix.device)
             if condition.calibration == ADABS:
                 if self.calibration is None:
                     raise OptionError("calibration: AdaBS recomputes statistics on calibration batches, got none")
@@ -110,6 +114,13 @@ class SimulatedDevice:
             if isinstance(self._mounted, CrossbarNetwork):
                 stack.enter_context(folded(self._mounted, self._pairs))
             yield self.network
+
+    def _age(self, path: str, matrix: TileMatrix, time: float) -> None:
+        if time > 0:
+            matrix.drift(time)
+        else:
+            matrix.rewind()
+        self._mounted.refresh(path)
 
 
 class Chip:
@@ -121,8 +132,9 @@ class Chip:
     def at(self, condition: Condition) -> Any:
         """Context: the network as this chip computes it under a condition, ages in any order.
 
-        Read noise is drawn once for each time, from the stream of (seed, instance, time), and holds while the context
-        lasts: calibration and test see the same draw. Converter noise is drawn from that stream in every forward.
+        Read noise is drawn once for each time and weight, from the stream of (seed, instance, time, path), and holds
+        while the context lasts: calibration and test see the same draw. Converters draw in every forward, each weight's
+        from a stream of its own; those of engine "aihwkit" follow no seed.
 
         Args:
             condition: A stage "drift" with its time [s], with or without calibration.

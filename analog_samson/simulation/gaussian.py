@@ -1,6 +1,6 @@
 """The generic Gaussian conductance model: every device is off by a relative error of strength sigma_c."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -42,10 +42,10 @@ def sweep_conductance_noise(
     """Accuracy under G = G_T * delta, delta ~ N(1, sigma_c^2) per device (SAMSON paper, eq. 7-8), for each sigma_c.
 
     The mapping to conductances is linear, so the weights of all crossbar layers are multiplied by delta; biases
-    and other digital parameters are not. One instance draws one standard normal per device from a stream named by
-    (seed, instance) and scales it by every sigma_c: neighbouring points differ by sigma_c alone; sigma_c = 0 draws
-    nothing and is measured once. task: as in `simulate_drift`. `model` is put back exactly. Raises OptionError, and
-    PlanError for layers of which nobody knows whether they go on a crossbar.
+    and other digital parameters are not. One instance draws one standard normal per device, for each layer from the
+    stream of (seed, instance, path), and scales it by every sigma_c: neighbouring points differ by sigma_c alone.
+    sigma_c = 0 draws nothing and is measured once. task: as in `simulate_drift`. `model` is put back exactly. Raises
+    OptionError, and PlanError for layers of which nobody knows whether they go on a crossbar.
 
     >>> model, data = nn.Linear(2, 2, bias=False), [(torch.eye(2), torch.tensor([0, 1]))]
     >>> _ = nn.init.eye_(model.weight)
@@ -58,7 +58,7 @@ def sweep_conductance_noise(
     kept: Store = MemoryStore() if store is None else store
     if isinstance(kept, MemoryStore):
         kept.expect(label, GAUSSIAN, ("gaussian",))
-    layers = [find_layer(model, path) for path in crossbar_paths(model, keep_digital)]
+    layers = {path: find_layer(model, path) for path in crossbar_paths(model, keep_digital)}
     for instance, condition in _cells(sigmas, instances, adabs):
         if kept.has(instance, condition):
             continue
@@ -84,22 +84,22 @@ def _cells(sigmas: Sequence[float], instances: int, adabs: bool) -> Iterator[tup
 
 
 @contextmanager
-def _noisy(layers: Sequence[nn.Module], sigma: float, seed: int, instance: int) -> Iterator[None]:
+def _noisy(layers: Mapping[str, nn.Module], sigma: float, seed: int, instance: int) -> Iterator[None]:
     """Each layer with its weights times delta inside, with its own parameter after.
 
     The parameter is exchanged, not changed: another layer may hold it too, on devices of its own or digitally.
     """
-    saved = [layer.get_parameter("weight") for layer in layers]
-    draws = rng.generator(seed, "gaussian", instance)
+    saved = {path: layer.get_parameter("weight") for path, layer in layers.items()}
     try:
-        for layer, weight in zip(layers, saved, strict=True):
+        for path, weight in saved.items():
+            draws = rng.generator(seed, "gaussian", instance, path)
             normal = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
             noisy = weight.detach() * (1 + sigma * normal.to(weight.device))
-            layer.register_parameter("weight", nn.Parameter(noisy, requires_grad=False))
+            layers[path].register_parameter("weight", nn.Parameter(noisy, requires_grad=False))
         yield
     finally:
-        for layer, weight in zip(layers, saved, strict=True):
-            layer.register_parameter("weight", weight)
+        for path, weight in saved.items():
+            layers[path].register_parameter("weight", weight)
 
 
 def _check(sigmas: Sequence[Any], instances: int, adabs: bool, data: Labelled, calibration: Labelled | None) -> None:
