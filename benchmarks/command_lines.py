@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from analog_samson.analysis.summary import Run
+from analog_samson.analysis.runs import Run
 from analog_samson.cli.main import app
 from analog_samson.cli.simulate import parse_sigmas
 from analog_samson.cli.train import job_of

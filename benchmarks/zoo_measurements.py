@@ -7,8 +7,9 @@ from typing import Any
 
 from command_lines import simulation_command
 
+from analog_samson.analysis.runs import Run, digest
 from analog_samson.analysis.statistics import Summary
-from analog_samson.analysis.summary import Result, Run, digest
+from analog_samson.analysis.summary import Result
 from analog_samson.errors import RunError, list_faults
 from analog_samson.models.checkpoint import Checkpoint
 from analog_samson.results.store import open_run
@@ -55,7 +56,7 @@ def measurement(name: str, run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
         "seed": run.meta["seed"],
         "version": run.meta["environment"]["analog-samson"],
         "torch": run.meta["environment"]["torch"],
-        "digital_percent": digital.accuracy.mean,
+        "digital_percent": digital.value.mean,
         "aged": [number for result in run.results for number in aged(result)],
         "noisy": [number for result in run.results for number in noisy(result)],
     }
@@ -63,14 +64,14 @@ def measurement(name: str, run: Run, checkpoint: Checkpoint) -> dict[str, Any]:
 
 def aged(result: Result) -> Iterator[dict[str, Any]]:
     for state in result.times:
-        place = {"preset": result.preset, "time_seconds": state.time_seconds, "adabs": result.adabs}
-        yield place | statistics(state.accuracy)
+        place = {"preset": result.preset, "time_seconds": state.time_seconds, "adabs": result.calibration == "adabs"}
+        yield place | statistics(state.value)
 
 
 def noisy(result: Result) -> Iterator[dict[str, Any]]:
     for point in result.sweep:
-        place = {"preset": GAUSSIAN, "sigma_c": point.sigma_c, "adabs": result.adabs}
-        yield place | statistics(point.accuracy)
+        place = {"preset": GAUSSIAN, "sigma_c": point.sigma_c, "adabs": result.calibration == "adabs"}
+        yield place | statistics(point.value)
 
 
 def statistics(accuracy: Summary) -> dict[str, Any]:

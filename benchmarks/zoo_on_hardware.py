@@ -31,7 +31,8 @@ import torch
 from command_lines import simulation_command
 from table import rendered
 
-from analog_samson.analysis.summary import Result, Run, digest
+from analog_samson.analysis.runs import Run, digest
+from analog_samson.analysis.summary import Result
 from analog_samson.data import open_data
 from analog_samson.data.batches import Batches
 from analog_samson.data.normalization import Normalization
@@ -90,11 +91,11 @@ def digital_accuracy(name: str, test: str, known: Sequence[dict[str, Any]]) -> d
 def rows_of(run: Run, digital: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One row a time, of a finished run with AdaBS: the accuracies of its chips without and with it."""
     name = zoo_name(run)
-    found = {result.adabs: result for result in run.results}
+    found = {result.calibration: result for result in run.results}
     missing = missing_instances(run)
-    if missing or set(found) != {False, True} or found[False].digital is None:
+    if missing or set(found) != {"none", "adabs"} or found["none"].digital is None:
         raise RunError(f"{run.name}: expected a finished run with --adabs; {missing or 'simulate it with that option'}")
-    own, adapted = found[False], found[True]
+    own, adapted = found["none"], found["adabs"]
     for seconds in TIMES:
         yield {
             "network": name,
@@ -104,7 +105,7 @@ def rows_of(run: Run, digital: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "extrapolated": own.validity.mark(seconds) == EXTRAPOLATED,
             "digital": digital,
             "images": run.meta["data"]["count"],
-            "digital_percent_on_these_images": own.digital.accuracy.mean,
+            "digital_percent_on_these_images": own.digital.value.mean,
             "calibration_images": run.options["calibration_limit"],
             "input_range": run.options.get("input_range"),
             "accuracy_percent": {"own": chips_at(own, seconds), "adabs": chips_at(adapted, seconds)},
@@ -118,7 +119,7 @@ def chips_at(result: Result, seconds: float) -> list[float]:
     state = next((state for state in result.times if state.time_seconds == seconds), None)
     if state is None:
         raise RunError(f"{result.checkpoint} on {result.preset}: nothing at {seconds:g} s; finish the run first")
-    return [state.accuracies[chip] for chip in sorted(state.accuracies)]
+    return [state.values[chip] for chip in sorted(state.values)]
 
 
 def zoo_name(run: Run) -> str:

@@ -25,7 +25,8 @@ from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.frames import cell_rows
 from analog_samson.analysis.lifetime import Fate, find_crossing, lifetime, lifetimes
 from analog_samson.analysis.ranking import study
-from analog_samson.analysis.summary import Run, digest, results_of
+from analog_samson.analysis.runs import Run, digest
+from analog_samson.analysis.summary import results_of
 from analog_samson.analysis.yields import share_interval, yield_at, yield_curve
 from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.search import list_presets
@@ -47,6 +48,7 @@ from analog_samson.report.sentences import (
 )
 from analog_samson.report.study_tables import differences_grid
 from analog_samson.report.tables import comparison_row, notes
+from analog_samson.results.metric import ACCURACY
 from analog_samson.results.records import Record
 from analog_samson.results.store import open_run
 
@@ -110,7 +112,7 @@ def test_what_is_said_of_two_networks_does_not_depend_on_what_stands_beside_them
 
     def said(runs: Sequence[Run]) -> list[tuple[str, ...]]:
         (one,) = [c for c in compare(runs) if (c.first.checkpoint, c.second.checkpoint) == ("sgd", "samson")]
-        rows = [comparison_row(step, "sgd", "samson") for step in one.steps]
+        rows = [comparison_row(one, step, "sgd", "samson") for step in one.steps]
         return [*rows, *(row for row in differences_grid(study(runs)).rows if {"sgd", "samson"} <= {*row})]
 
     assert said(few) == said(many)
@@ -177,7 +179,7 @@ ADABS = {"adabs": True, "calibration_data": None, "calibration_limit": 50, "cali
         ({"calibration_limit": 500}, "b and a: calibration limit differs: 50 and 500"),
         ({"calibration_limit": None}, "b and a: calibration limit differs: 50 and None"),
         ({"calibration_data": "npz:x"}, "b and a: calibration data differs: training part of the data and npz:x"),
-        ({"calibration_augment": False}, "b and a: augmentation of calibration images differs: True and False"),
+        ({"calibration_augment": False}, "b and a: augmentation of calibration samples differs: True and False"),
     ],
 )
 def test_runs_with_other_calibration_are_refused_where_it_is_used(
@@ -246,7 +248,7 @@ def test_frontier_agrees_with_its_definition(points: list[tuple[int, int]]) -> N
             if r.metric == "accuracy_percent" and r.stage in ("digital", "drift")
         ]
         meta = META | {"checkpoint": {}, "preset": PRESET}
-        results = results_of(records, validity_of(PRESET))
+        results = results_of(records, validity=validity_of(PRESET))
         runs.append(Run(name=f"net{place}", options={}, meta=meta, records=tuple(records), results=results))
     found = [entry.on_frontier for entry in study(runs).entries]
     beaten = [any(x >= a and y >= b and (x, y) != (a, b) for x, y in points) for a, b in points]
@@ -264,7 +266,7 @@ def test_ranks_shift_as_far_as_the_intervals_leave_open(four: tuple[Run, ...]) -
 
 
 def test_crossing_is_interpolated_in_the_logarithm_of_time() -> None:
-    found = find_crossing([(1.0, 92.0), (10.0, 91.0), (1000.0, 89.0)], 90.0)
+    found = find_crossing([(1.0, 92.0), (10.0, 91.0), (1000.0, 89.0)], 90.0, ACCURACY)
     assert (found.fate, found.seconds, found.extrapolated) == (Fate.WITHIN, pytest.approx(100.0), False)
 
 
@@ -276,7 +278,7 @@ def test_crossing_agrees_with_a_fine_grid(accuracies: list[float], threshold: fl
     """The first time on a fine grid at which the interpolated line is below the threshold."""
     assume(min(abs(accuracy - threshold) for accuracy in accuracies) > 1e-6)  # not on the edge of rounding
     decades = np.arange(len(accuracies), dtype=float)
-    found = find_crossing(list(zip(10.0**decades, accuracies, strict=True)), threshold)
+    found = find_crossing(list(zip(10.0**decades, accuracies, strict=True)), threshold, ACCURACY)
     grid = np.linspace(0, decades[-1], 20001)
     below = np.interp(grid, decades, accuracies) < threshold - 1e-9
     if not below.any():
@@ -300,17 +302,20 @@ def test_crossing_agrees_with_a_fine_grid(accuracies: list[float], threshold: fl
     ],
 )
 def test_crossing_beyond_the_simulated_times(points: list[tuple[float, float]], fate: Fate, seconds: float) -> None:
-    found = find_crossing(points, 90.0)
+    found = find_crossing(points, 90.0, ACCURACY)
     assert (found.fate, found.seconds) == (fate, pytest.approx(seconds))
     assert found.extrapolated == (fate is Fate.BEYOND)
 
 
 def test_crossing_later_than_the_preset_is_valid_is_marked() -> None:
     points = [(1.0, 92.0), (1000.0, 89.0)]
-    assert find_crossing(points, 90.0, Validity(max_seconds=50.0)).mark == "extrapolated"
-    assert find_crossing(points, 90.0, Validity(max_seconds=200.0)).mark == ""
-    assert find_crossing(points, 90.0, Validity(max_seconds=1e9, published_seconds=(1.0, 1e3))).mark == "interpolated"
-    assert find_crossing(points, 90.0, Validity(max_seconds=0.0)).mark == "extrapolated"
+    assert find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=50.0)).mark == "extrapolated"
+    assert find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=200.0)).mark == ""
+    assert (
+        find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=1e9, published_seconds=(1.0, 1e3))).mark
+        == "interpolated"
+    )
+    assert find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=0.0)).mark == "extrapolated"
 
 
 def test_every_crossing_of_a_lifetime_has_a_mark_of_its_own(tmp_path: Path) -> None:
@@ -391,17 +396,17 @@ def test_share_interval_agrees_with_the_binomial_test_of_scipy(n: int, data: st.
 
 @given(st.lists(st.floats(0, 100).map(lambda value: round(value, 4)), min_size=1, max_size=12))
 def test_yield_curve_falls_from_all_chips_to_the_best_one(accuracies: list[float]) -> None:
-    curve = yield_curve(accuracies)
+    curve = yield_curve(accuracies, ACCURACY)
     assert curve[0] == (min(accuracies), 1.0)
     assert curve[-1][0] == max(accuracies)
     assert all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(curve))
-    assert all(yield_at(accuracies, at).share == share for at, share in curve)
+    assert all(yield_at(accuracies, at, ACCURACY).share == share for at, share in curve)
 
 
 def test_chip_as_far_below_digital_as_allowed_passes_whatever_the_last_bit_says() -> None:
     assert 63.4 < 64.4 - 1.0
-    assert yield_at([63.4, 63.3], 64.4 - 1.0).passed == 1
-    assert find_crossing([(1.0, 63.4), (10.0, 63.4)], 64.4 - 1.0).fate is Fate.NEVER
+    assert yield_at([63.4, 63.3], 64.4 - 1.0, ACCURACY).passed == 1
+    assert find_crossing([(1.0, 63.4), (10.0, 63.4)], 64.4 - 1.0, ACCURACY).fate is Fate.NEVER
 
 
 def test_losses_that_are_not_finite_are_told_below_the_tables(tmp_path: Path) -> None:
@@ -417,7 +422,7 @@ def test_losses_that_are_not_finite_are_told_below_the_tables(tmp_path: Path) ->
 
 def test_yield_of_one_chip_has_no_interval(tmp_path: Path) -> None:
     (run,) = read(synthetic_run(tmp_path / "run", instances=1))
-    assert yield_at([80.0], 70.0).low is None
+    assert yield_at([80.0], 70.0, ACCURACY).low is None
     assert yield_sentence(run.results[0], None) == "The one chip is below 90.7 % after 1y (extrapolated)."
 
 

@@ -84,7 +84,7 @@ def test_table_and_rows_hold_what_measure_sharpness_gives(networks, tmp_path):
         batches = Batches(images, normalization, batch_size=16, device="cpu")
         expected = measure_sharpness(restore_model(stored), batches, method=row["method"], p=2.0)
         assert (float(row["value"]), float(row["loss"])) == (expected.value, expected.loss)
-        assert (row["sha256"], row["images"], row["batches"], row["batch_size"]) == (stored.sha256, "40", "3", "16")
+        assert (row["sha256"], row["samples"], row["batches"], row["batch_size"]) == (stored.sha256, "40", "3", "16")
         assert f"{expected.value:.5g}" in text
 
 

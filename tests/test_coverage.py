@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from analog_samson import CoverageWarning, load_preset, open_run, plan_conversion, simulate_drift
-from analog_samson.analysis.summary import digest
+from analog_samson.analysis.runs import digest
 from analog_samson.cli.main import main
 from analog_samson.crossbar.coverage import Coverage, LeftOut, tiles_warning
 from analog_samson.crossbar.matrices import weight_matrices

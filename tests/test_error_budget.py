@@ -13,7 +13,7 @@ from torch import nn
 
 from analog_samson import rng
 from analog_samson.analysis.error_budget import AS_IS, ErrorBudget
-from analog_samson.analysis.summary import digest
+from analog_samson.analysis.runs import digest
 from analog_samson.chip.convert import convert
 from analog_samson.chip.input_ranges import needs_calibration
 from analog_samson.crossbar.plan import plan_conversion
@@ -319,7 +319,7 @@ def test_error_budget_as_it_is_meets_the_very_chips_of_the_run(options: Simulate
     assert kept.layers == (found.layers[0].path,)
     assert kept.digital_macs_percent == pytest.approx(found.layers[0].macs_percent)
     assert found.outcomes is not None
-    assert (found.outcomes.chips, found.outcomes.images, found.outcomes.classes) == (3, 100, 3)
+    assert (found.outcomes.chips, found.outcomes.samples, found.outcomes.classes) == (3, 100, 3)
 
 
 def test_error_budget_when_interrupted_anywhere_continues_to_the_same_records(

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
-from analog_samson.analysis.summary import Run, digest, results_of
+from analog_samson.analysis.runs import Run, digest
+from analog_samson.analysis.summary import results_of
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, make_figure, png, svg
 from analog_samson.report.figures import accuracy_over_time, figures
 from analog_samson.report.inline import colour_css, inline_svg
@@ -104,7 +105,7 @@ def test_figures_exist_for_what_was_measured_only(tmp_path: Path, pair: tuple[Ru
 def test_accuracy_figure_names_times_values_digital_and_extrapolation(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     shown = texts(figures([run])["accuracy_over_time"])
-    means = [f"{state.accuracy.mean:.1f}" for state in run.results[0].states]
+    means = [f"{state.value.mean:.1f}" for state in run.results[0].states]
     assert {"programmed", "1s", "1h", "1d", "1y", "digital 91.7 %", "extrapolated", *means} <= set(shown)
 
 

@@ -10,7 +10,7 @@ from synthetic_runs import synthetic_run
 from torch import nn
 
 from analog_samson import plan_conversion
-from analog_samson.analysis.summary import digest
+from analog_samson.analysis.runs import digest
 from analog_samson.cli.main import main
 from analog_samson.presets.search import load_preset
 from analog_samson.results.store import open_run

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from synthetic_runs import META, PLAN, PRESET, synthetic_records, synthetic_run
 
-from analog_samson.analysis.summary import digest
+from analog_samson.analysis.runs import digest
 from analog_samson.errors import RunError
 from analog_samson.report.citations import references
 from analog_samson.report.page import render_page, write_report

@@ -17,8 +17,8 @@ from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
 from analog_samson.analysis.error_budget import ErrorBudget, Layer
 from analog_samson.analysis.ranking import study as study_of
+from analog_samson.analysis.runs import digest
 from analog_samson.analysis.statistics import Difference
-from analog_samson.analysis.summary import digest
 from analog_samson.report.explanation_tables import effects_grid, layers_grid
 from analog_samson.report.page import render_page
 from analog_samson.report.pictures import pictures

@@ -11,7 +11,7 @@ from synthetic_runs import META, synthetic_records, synthetic_run
 
 from analog_samson.analysis.comparison import compare
 from analog_samson.analysis.ranking import study
-from analog_samson.analysis.summary import Run, digest
+from analog_samson.analysis.runs import Run, digest
 from analog_samson.errors import RunError
 from analog_samson.report.blocks import report_blocks
 from analog_samson.report.exports import render_json, render_marked_csv
@@ -39,7 +39,7 @@ def read(*paths: Path) -> tuple[Run, ...]:
 
 
 def last_accuracies(run: Run) -> dict[int, float]:
-    return dict(run.results[0].states[-1].accuracies)
+    return dict(run.results[0].states[-1].values)
 
 
 def test_seeds_are_one_sample_and_are_never_ranked_against_each_other(tmp_path):
@@ -49,9 +49,9 @@ def test_seeds_are_one_sample_and_are_never_ranked_against_each_other(tmp_path):
     (result,) = run.results
     last = result.states[-1]
     assert (run.name, result.checkpoint, result.seeds, run.seeds) == ("sgd", "sgd", 3, (0, 1, 2))
-    assert (last.accuracy.n, result.digital.accuracy.n) == (15, 1)
-    assert last.accuracy.mean == pytest.approx(mean(alone))
-    assert [point.accuracy.n for point in result.sweep] == [1, *[15] * 5]
+    assert (last.value.n, result.digital.value.n) == (15, 1)
+    assert last.value.mean == pytest.approx(mean(alone))
+    assert [point.value.n for point in result.sweep] == [1, *[15] * 5]
     assert not compare(runs)
     assert missing_instances(run) is None
     assert "15 instances over 3 seeds" in headline(runs).second
@@ -125,7 +125,7 @@ def test_other_numbers_of_chips_and_moments_are_pooled_and_what_is_missing_is_to
     more = seeded_run(tmp_path, "sgd", 0, instances=8, options={"instances": 8, "checkpoint": "elsewhere/sgd.pt"})
     half = [record for record in synthetic_records("sgd", seed=10) if record.time_seconds != YEAR]
     (run,) = read(more, seeded_run(tmp_path, "sgd", 1, records=half))
-    assert [state.accuracy.n for state in run.results[0].times] == [13, 13, 13, 8]
+    assert [state.value.n for state in run.results[0].times] == [13, 13, 13, 8]
     assert missing_instances(run) == "seed 1: not finished: 5 instances asked, 1y has none."
 
 

@@ -86,8 +86,8 @@ def test_run_that_stopped_after_its_pilot_says_how_many_chips_are_missing(tmp_pa
     records = drift_only("sgd")
     options = {"target_halfwidth": target, "max_instances": 5000}
     (run,) = read(synthetic_run(tmp_path / "n", "sgd", records=records, options=options))
-    pilots = [list(state.accuracies.values()) for result in run.results for state in result.states]
-    wanted = min(5000, max(stein_total(values, target, run.meta["data"]["count"]) for values in pilots))
+    pilots = [list(state.values.values()) for result in run.results for state in result.states]
+    wanted = min(5000, max(stein_total(values, target, 100 / run.meta["data"]["count"]) for values in pilots))
     told = missing_instances(run)
     assert (told is None) if wanted == len(pilots[0]) else f"not finished: {wanted} instances asked" in told
 
@@ -104,7 +104,7 @@ def test_intervals_after_steins_rule_are_those_of_the_rule():
             for chip, value in enumerate(values)
         ]
         for name, given in (("rule", pilot), ("naive", None)):
-            accuracy = results_of(records, pilot=given)[0].states[0].accuracy
+            accuracy = results_of(records, pilot=given)[0].states[0].value
             inside = accuracy.low <= 0 <= accuracy.high
             covered, naive = covered + (inside and name == "rule"), naive + (inside and name == "naive")
     assert accuracy.mean == pytest.approx(np.mean(values))

@@ -29,6 +29,7 @@ from analog_samson.report.pictures import pictures
 from analog_samson.report.provenance import preset_views
 from analog_samson.report.sentences import helps_sentence, hurts_sentence, where_sentence
 from analog_samson.report.tables import missing_instances, notes
+from analog_samson.results.metric import ACCURACY
 from analog_samson.results.records import Record
 from analog_samson.results.store import open_run
 from analog_samson.simulation.comparison import Comparison
@@ -87,13 +88,13 @@ def test_lifetime_lies_within_its_interval_when_the_spread_shrinks(tmp_path: Pat
 
 
 def test_simulated_times_are_told_to_the_letter() -> None:
-    never = find_crossing([(1.0, 92.0), (90 * DAY, 91.9)], 50.0)
+    never = find_crossing([(1.0, 92.0), (90 * DAY, 91.9)], 50.0, ACCURACY)
     assert crossing_words(never) == ">90 days"
 
 
 def test_equivalent_sigma_has_an_interval_where_all_chips_agree() -> None:
-    curve = gaussian_curve({0.0: {0: 92.0}, 0.1: {0: 88.0, 1: 88.0}, 0.2: {0: 80.0, 1: 80.0}})
-    found = equivalent_sigma_c([90.0, 90.0], curve, images=500)
+    curve = gaussian_curve({0.0: {0: 92.0}, 0.1: {0: 88.0, 1: 88.0}, 0.2: {0: 80.0, 1: 80.0}}, ACCURACY)
+    found = equivalent_sigma_c([90.0, 90.0], curve, step=0.2)
     assert found.low is not None
     assert found.high is not None
     assert found.low < found.value < found.high
@@ -206,8 +207,8 @@ def test_robustness_notes_in_what_runs_differ(tmp_path: Path) -> None:
     ]
     subjects = [Subject(label=name, run_label=name, sha256=name) for name in "ab"]
     told = read_robustness(paths, subjects).notes
-    assert [next(word for word in ("images", "seed", "chips") if word in note) for note in told] == [
-        "images",
+    assert [next(word for word in ("samples", "seed", "chips") if word in note) for note in told] == [
+        "samples",
         "seed",
         "chips",
     ]
@@ -230,9 +231,9 @@ def test_results_in_memory_have_the_intervals_of_a_run_folder(network: tuple[nn.
         model, pcm, data, times=[HOUR], instances=2, seed=0, target_halfwidth=150.0, max_instances=50
     )
     assert (found.images, found.pilot) == (2, 2)
-    accuracy = found.results()[0].states[0].accuracy
+    accuracy = found.results()[0].states[0].value
     assert accuracy.high is not None
-    assert accuracy.high - accuracy.mean == pytest.approx(stein_halfwidth([100.0, 100.0], accuracy.n, 2))
+    assert accuracy.high - accuracy.mean == pytest.approx(stein_halfwidth([100.0, 100.0], accuracy.n, 50.0))
 
 
 def test_sweep_in_memory_has_nothing_to_plot_over_time(network: tuple[nn.Module, list]) -> None:

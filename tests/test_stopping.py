@@ -21,11 +21,11 @@ def test_halfwidth_at_the_total_meets_the_target_and_one_less_does_not():
 def test_pilot_of_equal_counts_promises_no_more_than_its_images_can_tell():
     """On 50 images a hidden spread of 0.5 points gives equal counts nearly always: the interval has to cover it."""
     assert stein_halfwidth([100.0] * 5, 5) == 0.0
-    assert stein_halfwidth([100.0] * 5, 5, images=50) == pytest.approx(
+    assert stein_halfwidth([100.0] * 5, 5, step=2.0) == pytest.approx(
         2.7764 * 100 / 50 / math.sqrt(12) / math.sqrt(5), abs=1e-4
     )
-    assert stein_total([100.0] * 5, 0.5, images=50) > 5
-    assert stein_total([90.0, 94.0, 98.0], 1.0, images=50) == stein_total([90.0, 94.0, 98.0], 1.0)
+    assert stein_total([100.0] * 5, 0.5, step=2.0) > 5
+    assert stein_total([90.0, 94.0, 98.0], 1.0, step=2.0) == stein_total([90.0, 94.0, 98.0], 1.0)
 
 
 def test_pilot_of_one_is_refused():

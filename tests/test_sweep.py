@@ -197,14 +197,14 @@ def test_summary_is_the_mean_over_the_chips_of_all_seeds_that_finished(checkpoin
             found = [r for r in run.records() if r.metric == "accuracy_percent" and r.time_seconds == 86400.0]
             values += [record.value for record in found]
     assert (last["chips"], last["seeds"], last["failed_seeds"], last["mark"]) == ("6", "3", "", "")
-    assert float(last["mean_percent"]) == pytest.approx(mean(values))
-    assert float(last["std_points"]) == pytest.approx(stdev(values))
-    assert float(last["low_percent"]) < mean(values) < float(last["high_percent"])
+    assert float(last["mean"]) == pytest.approx(mean(values))
+    assert float(last["std"]) == pytest.approx(stdev(values))
+    assert float(last["low"]) < mean(values) < float(last["high"])
     assert [(row["stage"], row["failed_seeds"]) for row in rows if row["checkpoint"] == "wrong"] == [
         ("failed", "0 1 2")
     ]
     (digital,) = (row for row in rows if row["stage"] == "digital")
-    assert (digital["chips"], digital["std_points"]) == ("1", "")
+    assert (digital["chips"], digital["std"]) == ("1", "")
 
 
 def test_run_goes_on_however_its_paths_are_written(checkpoints, tmp_path, monkeypatch):

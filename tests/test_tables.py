@@ -16,7 +16,7 @@ from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
 from analog_samson.analysis.comparison import compare
 from analog_samson.analysis.labels import distinct_names
-from analog_samson.analysis.summary import Run, digest
+from analog_samson.analysis.runs import Run, digest
 from analog_samson.errors import RunError
 from analog_samson.report.blocks import report_blocks
 from analog_samson.report.exports import render_csv, render_json, render_marked_csv
@@ -154,9 +154,9 @@ def test_equivalent_is_absent_when_only_the_other_adabs_setting_was_swept(tmp_pa
     drift = [r for r in synthetic_records(adabs=True) if r.stage == "drift"]
     sweep = [r for r in synthetic_records() if r.stage in ("gaussian", "digital")]
     results = read(synthetic_run(tmp_path / "run", records=drift + sweep))[0].results
-    assert [(result.adabs, bool(result.states), bool(result.sweep)) for result in results] == [
-        (False, False, True),
-        (True, True, False),
+    assert [(result.calibration, bool(result.states), bool(result.sweep)) for result in results] == [
+        ("none", False, True),
+        ("adabs", True, False),
     ]
     assert all(state.equivalent is None for state in results[1].states)
 

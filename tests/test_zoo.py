@@ -392,7 +392,7 @@ def test_further_run_is_added_to_a_card_and_replaces_what_it_said_of_that_preset
         assert "On `pcm_rasch_2023` (converters) after 1d: " in text
     with open_run(trained.run) as run:
         (found,) = script["digest"]([run])
-    assert found.results[0].states[0].accuracy.mean == pytest.approx(first.aged[0].mean_percent)
+    assert found.results[0].states[0].value.mean == pytest.approx(first.aged[0].mean_percent)
 
 
 def changed(trained, path, **metadata):

@@ -10,15 +10,16 @@ from itertools import combinations
 from typing import Any
 
 from analog_samson.analysis.labels import listed_seeds
+from analog_samson.analysis.runs import Run
 from analog_samson.analysis.statistics import Difference, paired_difference
-from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.analysis.summary import Result, State
 from analog_samson.errors import RunError, list_faults
 from analog_samson.presets.validity import EXTRAPOLATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The difference [points], second minus first, at one moment that both runs have."""
+    """The difference of the metric, second minus first, at one moment that both runs have."""
 
     label: str
     stage: str
@@ -36,9 +37,10 @@ class Step:
 class Comparison:
     """Two results on one preset, and their difference at every shared moment; or why they cannot be paired.
 
-    leading: `first` is the first network on the preset, in the order of all runs: what others are measured against.
-    same_chips: whether both have the same layers on tiles, so that instance i is the same chip for both; the chips of
-    others are drawn apart.
+    Attributes:
+        leading: `first` is the first network on the preset, in the order of all runs: what others are measured against.
+        same_chips: Whether both have the same layers on tiles, so that instance i is the same chip for both; the chips
+            of others are drawn apart.
     """
 
     first: Result
@@ -52,6 +54,15 @@ class Comparison:
     def hardware_steps(self) -> tuple[Step, ...]:
         """The steps on simulated chips, without the digital one."""
         return tuple(step for step in self.steps if step.stage != "digital")
+
+    def better(self, step: Step) -> Result | None:
+        """The result with the better mean at a step; None where they are equal or not known."""
+        worse = self.first.metric.worse_by(step.difference.mean, 0.0)
+        return self.second if worse < 0 else self.first if worse > 0 else None
+
+    def winner(self, step: Step) -> Result | None:
+        """The result that is significantly better at a step, if one is."""
+        return self.better(step) if step.difference.significant else None
 
 
 def compare(runs: Sequence[Run]) -> tuple[Comparison, ...]:
@@ -94,10 +105,7 @@ def unequal_options(runs: Sequence[Run]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Two results on one preset before they are compared, and the moments at which they will be.
-
-    images: how many their accuracies are shares of, None where that is not known.
-    """
+    """Two results on one preset before they are compared, and the moments at which they will be."""
 
     first: Result
     second: Result
@@ -105,7 +113,6 @@ class _Pair:
     same_chips: bool
     obstacles: tuple[str, ...]
     moments: tuple[tuple[State, State], ...]
-    images: int | None
 
     def compared(self) -> Comparison:
         digital = (self.first.digital, self.second.digital)
@@ -113,7 +120,7 @@ class _Pair:
         return Comparison(
             first=self.first,
             second=self.second,
-            steps=tuple(_steps(pairs, self.images)),
+            steps=tuple(_steps(pairs, self.first.step)),  # both have the same, or are not compared
             obstacles=self.obstacles,
             leading=self.leading,
             same_chips=self.same_chips,
@@ -123,22 +130,21 @@ class _Pair:
 def _pairs(runs: Sequence[Run]) -> Iterator[_Pair]:
     """Every pair on one preset, in the order in which networks come first: signs are the same on every preset."""
     groups: dict[str, list[tuple[Run, Result]]] = {}
-    order = list(dict.fromkeys((r.checkpoint, r.adabs) for run in runs for r in run.results if r.states))
+    order = list(dict.fromkeys((r.checkpoint, r.calibration) for run in runs for r in run.results if r.states))
     for run in runs:
         for result in run.results:
             if result.states:
                 groups.setdefault(result.preset, []).append((run, result))
     for group in groups.values():
-        group.sort(key=lambda pair: order.index((pair[1].checkpoint, pair[1].adabs)))
+        group.sort(key=lambda pair: order.index((pair[1].checkpoint, pair[1].calibration)))
         last = last_shared([result for _, result in group])
         for (place, (one_run, one)), (_, (other_run, other)) in combinations(enumerate(group), 2):
             obstacles = tuple(_obstacles(one_run, other_run))
             moments = [(a, b) for a in one.states for b in other.states if same_moment(a, b)]
             if place and last:
                 moments = [pair for pair in moments if same_moment(pair[0], last[0])]
-            images = (one_run.meta.get("data") or {}).get("count")  # both have the same, or are not compared
             same = one_run is other_run or _tiles(one_run) == _tiles(other_run)
-            yield _Pair(one, other, place == 0, same, obstacles, () if obstacles else tuple(moments), images)
+            yield _Pair(one, other, place == 0, same, obstacles, () if obstacles else tuple(moments))
 
 
 def last_shared(group: Sequence[Result]) -> list[State]:
@@ -152,7 +158,7 @@ def last_shared(group: Sequence[Result]) -> list[State]:
 
 
 def _obstacles(first: Run, second: Run) -> list[str]:
-    """Why instance i is not the same chip seen by the same images in both runs."""
+    """Why instance i is not the same chip measured on the same samples in both runs."""
     return [] if first is second else [text for _, text in _differences(first, second)]
 
 
@@ -183,13 +189,13 @@ def _data(run: Run) -> Mapping[str, Any]:
 
 def _data_words(run: Run) -> str:
     name, limit = _data(run).get("name", "not recorded"), run.options.get("limit")
-    return str(name) if limit is None else f"{name}, the first {limit} images"
+    return str(name) if limit is None else f"{name}, the first {limit} samples"
 
 
 def _is_calibrated(run: Run) -> bool:
-    """Whether calibration images decide the run's numbers: by AdaBS, or as converters need input ranges."""
+    """Whether calibration samples decide the run's numbers: by a calibration, or as converters need input ranges."""
     periphery = (run.meta["preset"] or {}).get("periphery") or {}
-    return bool(run.options.get("adabs")) or periphery.get("model") == "converters"
+    return bool(run.options.get("calibrate") or run.options.get("adabs")) or periphery.get("model") == "converters"
 
 
 def _calibration_words(run: Run) -> str:
@@ -204,13 +210,13 @@ _FACTS: tuple[tuple[str, Any, Any], ...] = (
 )
 
 
-# The same for images that set input ranges or batch-norm statistics, of runs that use such.
+# The same for samples that set input ranges or batch-norm statistics, of runs that use such.
 _CALIBRATION: tuple[tuple[str, Any, Any], ...] = tuple(
-    (name, shown, lambda run, shown=shown: repr(shown(run)))  # None is a value: all images
+    (name, shown, lambda run, shown=shown: repr(shown(run)))  # None is a value: all samples
     for name, shown in (
         ("calibration data", _calibration_words),
         ("calibration limit", lambda run: run.options.get("calibration_limit")),
-        ("augmentation of calibration images", lambda run: run.options.get("calibration_augment")),
+        ("augmentation of calibration samples", lambda run: run.options.get("calibration_augment")),
     )
 )
 _OF_A_PRESET = ("preset", *(name for name, _, _ in _CALIBRATION))
@@ -230,23 +236,19 @@ def _obstacle(name: str, first: object, second: object, *, differ: bool) -> str:
     return f"{name} differs: {first} and {second}" + (" (other content)" if first == second else "")
 
 
-def _steps(pairs: Sequence[tuple[State | None, State | None]], images: int | None) -> Iterator[Step]:
+def _steps(pairs: Sequence[tuple[State | None, State | None]], step: float | None) -> Iterator[Step]:
     for first, second in pairs:
         assert first is not None
         assert second is not None
-        difference = paired_difference(first.accuracies, second.accuracies, images=images)
+        difference = paired_difference(first.values, second.values, step)
         if difference is not None:
-            yield _step(first, difference, mark=first.mark or second.mark)
-
-
-def _step(state: State, difference: Difference, *, mark: str) -> Step:
-    return Step(
-        label=state.label,
-        stage=state.stage,
-        time_seconds=state.time_seconds,
-        mark=mark,
-        difference=difference,
-    )
+            yield Step(
+                label=first.label,
+                stage=first.stage,
+                time_seconds=first.time_seconds,
+                mark=first.mark or second.mark,
+                difference=difference,
+            )
 
 
 def same_moment(first: State | Step, second: State | Step) -> bool:

@@ -19,7 +19,7 @@ def cell_columns(records: Iterable[Record]) -> list[str]:
 
 
 def cell_rows(records: Sequence[Record], validity: Validity) -> list[dict[str, Any]]:
-    """One row a cell (checkpoint, preset, stage, AdaBS, instance, moment), a column for each metric, and the mark.
+    """One row a cell (checkpoint, preset, stage, calibration, instance, moment), its metrics, and the mark.
 
     An absent metric is None.
 

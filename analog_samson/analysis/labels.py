@@ -6,7 +6,33 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from analog_samson.results.condition import ADABS, UNCALIBRATED
 from analog_samson.results.records import Record
+
+_CALIBRATIONS = {ADABS: "AdaBS"}
+
+
+def calibration_title(calibration: str) -> str:
+    """A calibration method as headings call it; the word itself where it has no other name.
+
+    >>> calibration_title("adabs"), calibration_title("none")
+    ('AdaBS', 'none')
+    """
+    return _CALIBRATIONS.get(calibration, calibration)
+
+
+def plain_first(calibration: str) -> tuple[bool, str]:
+    """The sort key that puts uncalibrated networks first."""
+    return calibration != UNCALIBRATED, calibration
+
+
+def calibrated_name(name: str, calibration: str, joint: str = " + ") -> str:
+    """A network's name with its calibration, if there is one.
+
+    >>> calibrated_name("net", "adabs"), calibrated_name("net", "none")
+    ('net + AdaBS', 'net')
+    """
+    return name if calibration == UNCALIBRATED else f"{name}{joint}{calibration_title(calibration)}"
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

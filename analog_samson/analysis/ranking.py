@@ -7,18 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analog_samson.analysis.comparison import Comparison, Step, compare, last_shared, same_moment
-from analog_samson.analysis.statistics import reaches
-from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.analysis.labels import calibrated_name
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.statistics import at_least_as_good
+from analog_samson.analysis.summary import Result, State
+from analog_samson.results.metric import Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One network on one preset at the preset's last shared moment.
 
-    method: the network's name with its AdaBS setting. rank: place by mean accuracy, 1 the best, over the chips that
-    all networks on the preset have where they were compared on such. best_rank and worst_rank: the ranks that
-    the networks which differ significantly leave open. on_frontier: no other network on the preset is at least
-    as accurate both digitally and, on those chips, here, and better in one.
+    Attributes:
+        method: The network's name with its calibration.
+        rank: Place by mean value, 1 the best, over the chips that all networks on the preset have where they were
+            compared on such.
+        best_rank, worst_rank: The ranks that the networks which differ significantly leave open.
+        on_frontier: No other network on the preset is at least as good both digitally and, on those chips, here, and
+            better in one.
     """
 
     method: str
@@ -77,7 +83,7 @@ def study(runs: Sequence[Run], comparisons: Sequence[Comparison] | None = None) 
 
 def method_name(result: Result) -> str:
     """What a network is called whatever preset it is on."""
-    return result.checkpoint + (" + AdaBS" if result.adabs else "")
+    return calibrated_name(result.checkpoint, result.calibration)
 
 
 def is_study(results: Sequence[Result]) -> bool:
@@ -95,50 +101,39 @@ def series_places(results: Sequence[Result]) -> list[int]:
 
 
 def _entries(group: Sequence[Result], states: Sequence[State], steps: Sequence[tuple[Comparison, Step]]) -> list[Entry]:
+    metric = group[0].metric
     means = _means(states, paired=len(steps) == len(group) * (len(group) - 1) // 2)
-    clean = [means[i] if (d := result.digital) is None else d.accuracy.mean for i, result in enumerate(group)]
+    clean = [means[i] if (d := result.digital) is None else d.value.mean for i, result in enumerate(group)]
     entries = []
     for place, (result, state) in enumerate(zip(group, states, strict=True)):
-        beaten_by, beats = _seen(result, steps)
+        winners = [c.winner(step) for c, step in steps if c.first is result or c.second is result]
         entries.append(
             Entry(
                 method=method_name(result),
                 preset=result.preset,
                 result=result,
                 state=state,
-                rank=1 + sum(not reaches(means[place], mean) for mean in means),
-                best_rank=1 + beaten_by,
-                worst_rank=len(group) - beats,
-                on_frontier=not _dominated(place, clean, means),
+                rank=1 + sum(not at_least_as_good(means[place], mean, metric) for mean in means),
+                best_rank=1 + sum(winner is not None and winner is not result for winner in winners),
+                worst_rank=len(group) - sum(winner is result for winner in winners),
+                on_frontier=not _dominated(place, clean, means, metric),
             )
         )
     return entries
 
 
 def _means(states: Sequence[State], *, paired: bool) -> list[float]:
-    """The mean accuracies over the chips that all have; over its own each, where they were not paired."""
-    shared = sorted(set.intersection(*({*state.accuracies} for state in states)))
+    """The mean values over the chips that all have; over its own each, where they were not paired."""
+    shared = sorted(set.intersection(*({*state.values} for state in states)))
     if not paired or not shared:
-        return [state.accuracy.mean for state in states]
-    return [sum(state.accuracies[chip] for chip in shared) / len(shared) for state in states]
+        return [state.value.mean for state in states]
+    return [sum(state.values[chip] for chip in shared) / len(shared) for state in states]
 
 
-def _seen(result: Result, steps: Sequence[tuple[Comparison, Step]]) -> tuple[int, int]:
-    """How many others are significantly better than a result, and how many significantly worse."""
-    gains = [
-        step.difference.mean * (1 if comparison.second is result else -1)
-        for comparison, step in steps
-        if step.difference.significant and (comparison.second is result or comparison.first is result)
-    ]
-    return sum(gain < 0 for gain in gains), sum(gain > 0 for gain in gains)
+def _dominated(place: int, clean: Sequence[float], noisy: Sequence[float], metric: Metric) -> bool:
+    """Whether another network is at least as good both digitally and here, and better in one."""
 
+    def as_good(one: int, other: int) -> bool:
+        return all(at_least_as_good(values[one], values[other], metric) for values in (clean, noisy))
 
-def _dominated(place: int, clean: Sequence[float], noisy: Sequence[float]) -> bool:
-    own = clean[place], noisy[place]
-    others = [pair for other, pair in enumerate(zip(clean, noisy, strict=True)) if other != place]
-    return any(_as_good(other, own) and not _as_good(own, other) for other in others)
-
-
-def _as_good(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether one network is at least as accurate as another, digitally and here."""
-    return reaches(one[0], other[0]) and reaches(one[1], other[1])
+    return any(as_good(other, place) and not as_good(place, other) for other in range(len(clean)))

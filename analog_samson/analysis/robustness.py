@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from analog_samson.analysis.labels import calibration_title, plain_first
 from analog_samson.errors import RunError, list_faults
+from analog_samson.results.condition import UNCALIBRATED
+from analog_samson.results.metric import ACCURACY, Metric, stored_metrics
 from analog_samson.results.records import Record
 from analog_samson.results.store import RunFolder, open_run
 from analog_samson.units import SECONDS
 
-SIGMA_C = 0.4  # robustness is the accuracy lost from sigma_c = 0 to here
+SIGMA_C = 0.4  # robustness is how much worse the metric gets from sigma_c = 0 to here
 _YEAR = float(SECONDS["y"])
 
 
@@ -28,8 +31,10 @@ class Subject:
 class Robustness:
     """What runs say of each checkpoint.
 
-    values: by checkpoint label, then by measure: "accuracy lost at sigma_c 0.4 [points]", "accuracy after 1y on PRESET
-    [%]", with ", AdaBS" behind where statistics were adapted; means over instances. notes: what a reader has to know.
+    Attributes:
+        values: By checkpoint label, then by measure, such as "accuracy lost at sigma_c 0.4 [points]" and "accuracy
+            after 1y on PRESET [%]", followed by the calibration, if there is one; means over instances.
+        notes: What a reader has to know.
     """
 
     values: dict[str, dict[str, float]]
@@ -53,7 +58,7 @@ def read_robustness(paths: Sequence[Path | str], subjects: Sequence[Subject]) ->
     for path in paths:
         with open_run(path) as run:
             owner, note = _owner(run, subjects)
-            found = robustness_of(run.records())
+            found = robustness_of(run.records(), stored_metrics(run.meta("task"))[0])
             made.append(_circumstances(run))
         notes += [note] if note else []
         faults += _faults(path, owner, found, values, subjects)
@@ -78,7 +83,7 @@ def _faults(
     return [f"{path}: {owner} has {measure!r} from another run" for measure in found if measure in values[owner]]
 
 
-def robustness_of(records: Sequence[Record]) -> dict[str, float]:
+def robustness_of(records: Sequence[Record], metric: Metric = ACCURACY) -> dict[str, float]:
     """The measures of one run: means over instances; what was not simulated is left out.
 
     >>> cell = {"checkpoint": "net", "preset": "ideal", "stage": "gaussian", "calibration": "none"}
@@ -87,18 +92,25 @@ def robustness_of(records: Sequence[Record]) -> dict[str, float]:
     >>> robustness_of([Record(**cell, sigma_c=sigma, instance=i, value=value) for sigma, i, value in found])
     {'accuracy lost at sigma_c 0.4 [points]': 17.0}
     """
-    accuracies = [record for record in records if record.metric == "accuracy_percent"]
+    measured = [record for record in records if record.metric == metric.name]
+    lost = f"{metric.title} {'lost' if metric.higher_is_better else 'gained'} at sigma_c {SIGMA_C:g}"
+    lost += _unit(metric.difference_unit or metric.unit)
     measures: dict[str, float] = {}
-    for adabs, ending in ((False, ""), (True, ", AdaBS")):
-        same = [record for record in accuracies if record.adabs == adabs]
+    for calibration in sorted({record.calibration for record in measured}, key=plain_first):
+        same = [record for record in measured if record.calibration == calibration]
+        ending = "" if calibration == UNCALIBRATED else f", {calibration_title(calibration)}"
         clean, noisy = (_mean([r for r in same if r.stage == "gaussian" and r.sigma_c == s]) for s in (0.0, SIGMA_C))
         if clean is not None and noisy is not None:
-            measures[f"accuracy lost at sigma_c {SIGMA_C:g} [points]{ending}"] = clean - noisy
+            measures[f"{lost}{ending}"] = metric.worse_by(noisy, clean)
         for preset in sorted({record.preset for record in same if record.stage == "drift"}):
             late = _mean([r for r in same if r.stage == "drift" and r.preset == preset and r.time_seconds == _YEAR])
             if late is not None:
-                measures[f"accuracy after 1y on {preset} [%]{ending}"] = late
+                measures[f"{metric.title} after 1y on {preset}{_unit(metric.unit)}{ending}"] = late
     return measures
+
+
+def _unit(unit: str) -> str:
+    return f" [{unit}]" if unit else ""
 
 
 def _mean(records: Sequence[Record]) -> float | None:
@@ -120,11 +132,11 @@ def _owner(run: RunFolder, subjects: Sequence[Subject]) -> tuple[str | None, str
 
 
 def _circumstances(run: RunFolder) -> dict[str, str]:
-    """What has to be equal for accuracies of two runs to tell networks apart."""
+    """What has to be equal for values of two runs to compare networks."""
     preset, data = run.meta("preset") or {}, run.meta("data") or {}
     chips = len({record.instance for record in run.records() if record.stage == "drift"})
     return {
-        "images": str(data.get("fingerprint"))[:12],
+        "samples": str(data.get("fingerprint"))[:12],
         "seed": str(run.meta("seed")),
         "chips": str(chips),
         f"preset {preset.get('name')}": str(run.meta("preset_sha256"))[:12],
@@ -132,13 +144,13 @@ def _circumstances(run: RunFolder) -> dict[str, str]:
 
 
 def _unequal(made: Sequence[Mapping[str, str]]) -> list[str]:
-    """A note for everything in which runs differ, which moves their accuracies too."""
+    """A note for everything in which runs differ, which moves their values too."""
     found: dict[str, set[str]] = {}
     for one in made:
         for name, value in one.items():
             found.setdefault(name, set()).add(value)
     return [
-        f"the runs differ in {name} ({', '.join(sorted(values))}), and that moves accuracies too"
+        f"the runs differ in {name} ({', '.join(sorted(values))}), and that moves their values too"
         for name, values in found.items()
         if len(values) > 1
     ]

@@ -27,14 +27,14 @@ class Finding:
     selection: str
     steps: int
     batch_size: int
-    images: int
+    samples: int
     batches: int
     loss: float
     value: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
+class SharpnessStudy:
     """Findings by checkpoint and method, in the order asked for, and what runs say of the checkpoints, if any."""
 
     findings: tuple[Finding, ...]
@@ -50,7 +50,7 @@ class Study:
         return list(dict.fromkeys(finding.method for finding in self.findings))
 
 
-def correlations(study: Study) -> Correlations:
+def correlations(study: SharpnessStudy) -> Correlations:
     """(method, measure of robustness) to its three correlations, over the checkpoints that have both."""
     found: Correlations = {}
     if study.robustness is None:
@@ -66,7 +66,7 @@ def correlations(study: Study) -> Correlations:
     return found
 
 
-def rows_as_csv(study: Study) -> str:
+def rows_as_csv(study: SharpnessStudy) -> str:
     """One line per finding, floats exact, with the checkpoint's robustness behind; what is not known is empty."""
     measures = study.robustness.measures if study.robustness else []
     known = study.robustness.values if study.robustness else {}

@@ -1,22 +1,29 @@
-"""Mean, spread and interval over a few simulated chips, and differences between runs on the same chips."""
+"""Mean, spread and interval over a few simulated chips, and differences between runs on the same chips.
+
+Values may be of any metric. `step` is the metric's resolution on the samples that were used, see `Metric.step`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, isclose, isfinite
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
+
+from analog_samson.results.metric import Metric
 
 CONFIDENCE = 0.95
-_TOLERANCE = 1e-9  # points; equal accuracies may differ in the last bit
+_ROUNDING = 1e-11  # of the largest value; equal values may differ in the last bits
 Ends = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """n values in short: mean, sample standard deviation (n - 1), and Student's t interval of the mean.
+    """Mean, sample standard deviation (n - 1) and Student's t interval of the mean of n values.
 
-    With n = 1 there is neither spread nor interval: std, low and high are None. The interval may reach beyond what an
-    accuracy can be; `percent_interval` is what is shown of it. It may be wider than std says: see `summarize`.
+    With n = 1, or with a value that is not finite, there is neither spread nor interval: std, low and high are None.
+    The interval may leave the metric's bounds; `value_interval` is the one to show. It may be wider than std implies:
+    see `summarize`.
     """
 
     mean: float
@@ -28,10 +35,11 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Mean of paired differences with its interval, over chips: it holds for the test images that were used.
+    """Mean of paired differences over chips with its interval, for the test samples that were used.
 
-    significant: whether the interval excludes zero; None where n = 1 allows no interval, False where equal differences
-    allow none (see `paired_difference`). The interval holds with 95 % by itself, whatever else is compared.
+    Attributes:
+        significant: Whether the interval excludes zero. None where n = 1 allows no interval; False where equal
+            differences allow none, see `paired_difference`. The level of 95 % is that of each interval by itself.
     """
 
     mean: float
@@ -41,11 +49,13 @@ class Difference:
     significant: bool | None
 
 
-def summarize(values: Sequence[float], images: int | None = None) -> Summary:
+def summarize(values: Sequence[float], step: float | None = None) -> Summary:
     """Summary of one or more values, with the 95 % t interval of their mean.
 
-    images: for accuracies [%], on how many images they were counted. A few chips often have equally many right, and
-    that says little about their spread; so for the interval the deviation counts as no less than `rounding_std`.
+    Args:
+        values: One value a chip.
+        step: Resolution of a value. A few chips often have equal values, which says little about their spread, so
+            the interval assumes at least the standard deviation of rounding to this step.
 
     >>> s = summarize([79.0, 80.0, 81.0])
     >>> s.mean, s.std, s.n, round(s.low, 2), round(s.high, 2)
@@ -56,12 +66,20 @@ def summarize(values: Sequence[float], images: int | None = None) -> Summary:
     n = len(values)
     if n == 0:
         raise ValueError("no values to summarize")
+    if not np.isfinite(values).all():
+        return Summary(mean=_infinite_mean(values), std=None, n=n, low=None, high=None)
     mean = float(np.mean(values))
     if n == 1:
         return Summary(mean=mean, std=None, n=1, low=None, high=None)
     std = float(np.std(values, ddof=1))
-    reach = t_quantile(n) * max(std, least_std(images)) / np.sqrt(n)
+    reach = t_quantile(n) * max(std, rounding_std(step)) / np.sqrt(n)
     return Summary(mean=mean, std=std, n=n, low=float(mean - reach), high=float(mean + reach))
+
+
+def _infinite_mean(values: Sequence[float]) -> float:
+    """The infinity among the values, or NaN where there is a NaN or both infinities."""
+    infinite = {value for value in values if not isfinite(value)}
+    return infinite.pop() if len(infinite) == 1 else float("nan")
 
 
 def t_quantile(n: int) -> float:
@@ -74,70 +92,86 @@ def t_quantile(n: int) -> float:
 
 
 def paired_difference(
-    first: Mapping[int, float], second: Mapping[int, float], images: int | None = None
+    first: Mapping[int, float], second: Mapping[int, float], step: float | None = None
 ) -> Difference | None:
     """Second minus first over the instances that both have; None where they share none.
 
-    Both maps are value by instance. Instance i is the same simulated chip in both, so its own luck cancels.
-    images: as for `summarize`. Without it nothing keeps the spread from zero, and differences that are all equal have
-    no interval and are not significant. Nor is one with a value that is not finite; its mean is NaN.
+    Args:
+        first: Value by instance. Instance i is the same simulated chip in both, so what it has in common cancels.
+        second: The same of the other run.
+        step: As for `summarize`. Without it differences that are all equal have no interval and are not significant.
+            Neither is a difference with a value that is not finite; its mean is NaN.
 
-    >>> found = paired_difference({0: 80.0, 1: 81.0}, {0: 81.0, 1: 82.0}, images=100)
-    >>> found.mean, round(found.low, 2), found.significant
+    >>> difference = paired_difference({0: 80.0, 1: 81.0}, {0: 81.0, 1: 82.0}, step=1.0)
+    >>> difference.mean, round(difference.low, 2), difference.significant
     (1.0, -1.59, False)
     """
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return None
-    differences = [second[instance] - first[instance] for instance in shared]
-    if not np.isfinite(differences).all():
-        return Difference(mean=float("nan"), low=None, high=None, n=len(shared), significant=False)
-    summary = summarize(differences)
-    spread = max(summary.std or 0.0, least_std(images))
-    if summary.n == 1 or spread < _TOLERANCE:
-        significant = None if summary.n == 1 else False
-        return Difference(mean=summary.mean, low=None, high=None, n=summary.n, significant=significant)
-    reach = float(t_quantile(summary.n) * spread / np.sqrt(summary.n))
-    low, high = summary.mean - reach, summary.mean + reach
-    significant = not low - _TOLERANCE <= 0 <= high + _TOLERANCE
-    return Difference(mean=summary.mean, low=low, high=high, n=summary.n, significant=significant)
+    n, pairs = len(shared), np.array([(first[instance], second[instance]) for instance in shared])
+    if not np.isfinite(pairs).all():
+        return Difference(mean=float("nan"), low=None, high=None, n=n, significant=False)
+    summary = summarize(list(pairs[:, 1] - pairs[:, 0]), step)
+    tolerance = _ROUNDING * float(np.abs(pairs).max())
+    if n == 1 or max(summary.std or 0.0, rounding_std(step)) <= tolerance:
+        return Difference(mean=summary.mean, low=None, high=None, n=n, significant=None if n == 1 else False)
+    assert summary.low is not None
+    assert summary.high is not None
+    significant = not summary.low - tolerance <= 0 <= summary.high + tolerance
+    return Difference(mean=summary.mean, low=summary.low, high=summary.high, n=n, significant=significant)
 
 
-def rounding_std(images: int) -> float:
-    """Standard deviation [points] of rounding to whole images: an accuracy moves in steps of 100 / images points.
+def improvement(
+    before: Mapping[int, float], after: Mapping[int, float], metric: Metric, step: float | None = None
+) -> Difference | None:
+    """How much better the instances are after than before, by the metric: positive is better."""
+    pair = (before, after) if metric.higher_is_better else (after, before)
+    return paired_difference(*pair, step=step)
 
-    >>> round(rounding_std(100), 3)
+
+def rounding_std(step: float | None) -> float:
+    """Standard deviation of rounding to multiples of `step`; 0 for None.
+
+    >>> round(rounding_std(1.0), 3)
     0.289
     """
-    return float(100 / images / np.sqrt(12))
+    return 0.0 if step is None else float(step / np.sqrt(12))
 
 
-def reaches(accuracy: float, threshold: float) -> bool:
-    """Whether an accuracy [%] is at or above a threshold that may itself be a difference of accuracies.
+def goodness(value: float, metric: Metric) -> float:
+    """The value with the sign at which higher is better; NaN counts as worst.
 
-    >>> 63.4 >= 64.4 - 1.0, reaches(63.4, 64.4 - 1.0)
+    >>> goodness(3.0, Metric(name="rmse", title="RMSE", higher_is_better=False))
+    -3.0
+    """
+    return -inf if value != value else value if metric.higher_is_better else -value
+
+
+def at_least_as_good(value: float, threshold: float, metric: Metric) -> bool:
+    """Whether a value is as good as a threshold, which may itself be a difference of values.
+
+    >>> accuracy = Metric(name="accuracy", title="accuracy")
+    >>> 63.4 >= 64.4 - 1.0, at_least_as_good(63.4, 64.4 - 1.0, accuracy)
     (False, True)
     """
-    return accuracy >= threshold - _TOLERANCE
+    return goodness(value, metric) >= goodness(threshold, metric) or isclose(value, threshold)
 
 
-def least_std(images: int | None) -> float:
-    """What the deviation of accuracies [%] counts as at least; nothing is known of values that count no images."""
-    return 0.0 if images is None else rounding_std(images)
+def value_interval(summary: Summary, metric: Metric) -> Ends:
+    """The interval of a value, cut at the metric's bounds.
 
-
-def percent_interval(summary: Summary) -> Ends:
-    """The interval of an accuracy [%] as it is shown: without what no accuracy can be.
-
-    >>> [round(end, 1) for end in percent_interval(summarize([87.0, 93.0]))]
+    >>> percent = Metric(name="accuracy", title="accuracy", lower=0.0, upper=100.0)
+    >>> [round(end, 1) for end in value_interval(summarize([87.0, 93.0]), percent)]
     [51.9, 100.0]
     """
-    return _within(summary.low, summary.high, 0.0, 100.0)
+    return _within(summary.low, summary.high, metric.lower, metric.upper)
 
 
-def points_interval(difference: Difference) -> Ends:
-    """The interval of a difference of accuracies [points] as it is shown: without what none can be."""
-    return _within(difference.low, difference.high, -100.0, 100.0)
+def difference_interval(difference: Difference, metric: Metric) -> Ends:
+    """The interval of a difference, cut at the largest differences that the metric's bounds allow."""
+    span = metric.upper - metric.lower
+    return _within(difference.low, difference.high, -span, span)
 
 
 def _within(low: float | None, high: float | None, bottom: float, top: float) -> Ends:
@@ -146,16 +180,25 @@ def _within(low: float | None, high: float | None, bottom: float, top: float) ->
     return min(max(low, bottom), top), max(min(high, top), bottom)
 
 
-def binomial_half_width(accuracy_percent: float, count: int) -> float:
-    """How far [points] the accuracy of all images may be from that on `count` independent ones, with 95 %.
+def share_interval(passed: int, n: int) -> tuple[float, float]:
+    """Clopper and Pearson's 95 % interval of a share (0 to 1) of which `passed` of `n` were observed."""
+    interval = stats.binomtest(passed, n).proportion_ci(CONFIDENCE, "exact")
+    return float(interval.low), float(interval.high)
+
+
+def sampling_half_width(value: float, count: int, metric: Metric) -> float | None:
+    """How far the value on all samples may be from that on `count` independent ones, with 95 %.
 
     The distance to the farther end of Wilson's score interval (J. Am. Stat. Assoc. 22, 1927), which is not zero where
-    all images are right:
+    all samples are right. None for a metric that is no share of counted samples.
 
-    >>> round(binomial_half_width(90.0, 2000), 2), round(binomial_half_width(100.0, 500), 2)
+    >>> percent = Metric(name="accuracy", title="accuracy", lower=0.0, upper=100.0, counted=True)
+    >>> round(sampling_half_width(90.0, 2000, percent), 2), round(sampling_half_width(100.0, 500, percent), 2)
     (1.39, 0.76)
     """
-    share, z = accuracy_percent / 100, special.ndtri((1 + CONFIDENCE) / 2)
-    deviation = np.sqrt(share * (1 - share) / count + (z / count / 2) ** 2)
-    aside = abs(0.5 - share) * z / count  # of the interval's centre
-    return float(100 * z * (deviation + aside) / (1 + z**2 / count))
+    if not metric.counted or not isfinite(value):
+        return None
+    span = metric.upper - metric.lower
+    share = (value - metric.lower) / span
+    interval = stats.binomtest(round(share * count), count).proportion_ci(CONFIDENCE, "wilson")
+    return float(span * max(share - interval.low, interval.high - share))

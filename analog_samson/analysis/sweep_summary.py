@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from analog_samson.analysis.statistics import Summary, percent_interval
-from analog_samson.analysis.summary import Result, Run
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.statistics import Summary, value_interval
+from analog_samson.analysis.summary import Result
+from analog_samson.results.condition import UNCALIBRATED
 from analog_samson.results.csv_text import csv_text
 
 SUMMARY_COLUMNS = (
-    *("checkpoint", "preset", "stage", "adabs", "time_seconds", "sigma_c", "chips", "seeds"),
-    *("mean_percent", "std_points", "low_percent", "high_percent", "mark", "failed_seeds"),
+    *("checkpoint", "preset", "stage", "calibration", "time_seconds", "sigma_c", "chips", "seeds"),
+    *("metric", "mean", "std", "low", "high", "mark", "failed_seeds"),
 )
 Failed = tuple[tuple[str, str], int]
 
 
 def summary_csv(runs: Sequence[Run], failed: Sequence[Failed] = ()) -> str:
-    """Accuracy of every condition as CSV: mean, standard deviation and 95 % interval over chips.
+    """The metric at every condition as CSV: mean, standard deviation and 95 % interval over chips.
 
     Args:
         runs: As `digest` gives them, seeds pooled.
@@ -42,12 +44,12 @@ def _rows(result: Result) -> Iterator[tuple[Any, ...]]:
     place = result.checkpoint, result.preset
     digital = () if result.digital is None else (result.digital,)
     for state in (*digital, *result.states):
-        moment = (state.stage, result.adabs and state.stage != "digital", state.time_seconds, None)
-        yield (*place, *moment, *_counted(state.accuracy, result.seeds), state.mark)
+        calibration = UNCALIBRATED if state.stage == "digital" else result.calibration
+        yield (*place, state.stage, calibration, state.time_seconds, None, *_summary(state.value, result), state.mark)
     for point in result.sweep:
-        yield (*place, "gaussian", result.adabs, None, point.sigma_c, *_counted(point.accuracy, result.seeds), "")
+        yield (*place, "gaussian", result.calibration, None, point.sigma_c, *_summary(point.value, result), "")
 
 
-def _counted(accuracy: Summary, seeds: int) -> tuple[Any, ...]:
-    low, high = percent_interval(accuracy)
-    return accuracy.n, min(seeds, accuracy.n), accuracy.mean, accuracy.std, low, high
+def _summary(value: Summary, result: Result) -> tuple[Any, ...]:
+    low, high = value_interval(value, result.metric)
+    return value.n, min(result.seeds, value.n), result.metric.name, value.mean, value.std, low, high

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from analog_samson.analysis.correlation import METHOD_OF_INTERVAL, correlate
 from analog_samson.analysis.correlation import Correlation as Coefficient
-from analog_samson.analysis.statistics import Difference, Summary, paired_difference, points_interval, summarize
+from analog_samson.analysis.statistics import Difference, Summary, difference_interval, paired_difference, summarize
 from analog_samson.experiments.conditions import after, at_sigma, digital, noisy
 from analog_samson.experiments.plan import UNTRAINED
 from analog_samson.experiments.results import CellResult, ExperimentResults, options_text, pool, spread
@@ -12,6 +12,7 @@ from analog_samson.experiments.schema import Method, Printed, Setting
 from analog_samson.experiments.shown import AccuracyTable, ConditionTables, Correlation, SigmaCurves, TimeBars
 from analog_samson.report.grid import Block, Grid
 from analog_samson.report.wording import NONE, interval, signed
+from analog_samson.results.metric import ACCURACY
 
 _METRICS = {"top1_percent": "top-1", "top5_percent": "top-5"}
 _DIGITS = 2
@@ -80,7 +81,7 @@ def _accuracy(outcome: ExperimentResults, shows: AccuracyTable, setting: Setting
                 spread(summarize(list(values.values())), outcome.digits),
                 str(len(values)),
                 NONE if difference is None else signed(difference.mean, outcome.digits),
-                NONE if difference is None else interval(*points_interval(difference), outcome.digits),
+                NONE if difference is None else interval(*difference_interval(difference, ACCURACY), outcome.digits),
                 *_beside(printed, baseline, outcome.digits),
             )
         )

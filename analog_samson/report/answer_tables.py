@@ -18,7 +18,7 @@ from analog_samson.report.wording import (
     state_label,
 )
 
-_KEY = ("checkpoint", "preset", "adabs")
+_KEY = ("checkpoint", "preset", "calibration")
 _CROSSING = ("seconds", "fate", "mark")
 FEW_RESULTS = 2
 
@@ -84,8 +84,8 @@ def yield_grid(results: Sequence[Result], threshold: float | None) -> Grid | Non
         if result.states:
             last = result.states[-1]
             for at in thresholds(result, threshold):
-                loss = None if result.digital is None else result.digital.accuracy.mean - at
-                found.append((label, result, last, loss, yield_at(last.accuracies.values(), at)))
+                loss = None if result.digital is None else result.metric.worse_by(at, result.digital.value.mean)
+                found.append((label, result, last, loss, yield_at(last.values.values(), at, result.metric)))
     if not found:
         return None
     data = tuple(
@@ -112,7 +112,7 @@ def yield_grid(results: Sequence[Result], threshold: float | None) -> Grid | Non
 
 
 def _key(result: Result) -> tuple[Any, ...]:
-    return result.checkpoint, result.preset, result.adabs
+    return result.checkpoint, result.preset, result.calibration
 
 
 def loss_words(loss: float | None) -> str:

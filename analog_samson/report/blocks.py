@@ -6,7 +6,8 @@ from dataclasses import replace
 from analog_samson.analysis.comparison import compare
 from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.ranking import Study, study
-from analog_samson.analysis.summary import Result, Run
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.summary import Result
 from analog_samson.errors import OptionError, did_you_mean
 from analog_samson.report.answer_tables import FEW_RESULTS, lifetime_grid, yield_grid
 from analog_samson.report.explanation_tables import (
@@ -141,7 +142,7 @@ def error_budget_blocks(budget: ErrorBudget, name: str = "") -> list[Block]:
 def error_budget_note(budget: ErrorBudget) -> str:
     """What the budget stands on, what is missing, and how to read its intervals."""
     chips = "one chip: no intervals" if budget.instances == 1 else f"n = {budget.instances} chips"
-    text = f"Evaluated at {budget.label} on {budget.images} images, {chips}, the same for variants with the "
+    text = f"Evaluated at {budget.label} on {budget.samples} images, {chips}, the same for variants with the "
     text += "same layers on tiles."
     if budget.instances > 1:
         text += " Each difference has its own 95 % interval (Student's t over chips): where nothing differs, about one "

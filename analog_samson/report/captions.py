@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from analog_samson.analysis.comparison import Comparison
 from analog_samson.analysis.equivalent_sigma import Verdict
-from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.summary import Result, State
 from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.wording import (
     duration_words,
@@ -45,7 +46,7 @@ def over_time_caption(runs: Sequence[Run]) -> str:
 def gaussian_caption(runs: Sequence[Run]) -> str:
     """How to read the Gaussian curve."""
     results = [result for run in runs for result in run.results if result.sweep]
-    points = [point.accuracy.n for result in results for point in result.sweep if point.sigma_c > 0]
+    points = [point.value.n for result in results for point in result.sweep if point.sigma_c > 0]
     text = f"Generic Gaussian model, {_chip_range(points)} at each strength."
     text += f" Line: mean; dots: single chips; {_band(results)}."
     if any(state.equivalent for result in results for state in result.times):
@@ -71,7 +72,7 @@ def differences_caption(comparisons: Sequence[Comparison]) -> str:
 def over_time_alternative(results: Sequence[Result]) -> str:
     """Accuracy over time in words."""
     lines = [
-        f"{label}: {', '.join(f'{state_label(s)} {s.accuracy.mean:.1f}' for s in result.states)} percent"
+        f"{label}: {', '.join(f'{state_label(s)} {s.value.mean:.1f}' for s in result.states)} percent"
         for label, result in zip(series_labels(results), results, strict=True)
         if result.states
     ]
@@ -84,7 +85,7 @@ def gaussian_alternative(results: Sequence[Result]) -> str:
     for label, result in zip(series_labels(results), results, strict=True):
         if result.sweep:
             first, last = result.sweep[0], result.sweep[-1]
-            ends = " to ".join(f"{p.accuracy.mean:.1f} percent at {p.sigma_c:g}" for p in (first, last))
+            ends = " to ".join(f"{p.value.mean:.1f} percent at {p.sigma_c:g}" for p in (first, last))
             marks = ", ".join(f"{state_label(s)} at {sigma_value(s.equivalent)}" for s in result.times if s.equivalent)
             lines.append(f"{label} from {ends}" + (f", drift times: {marks}" if marks else ""))
     return f"Line chart of accuracy over sigma_c of the generic Gaussian model. {'; '.join(lines)}."
@@ -101,7 +102,7 @@ def differences_alternative(comparisons: Sequence[Comparison], labels: dict[int,
 
 def chips(results: Sequence[Result]) -> str:
     """How many instances the states of the results have."""
-    return _chip_range([state.accuracy.n for result in results for state in result.states])
+    return _chip_range([state.value.n for result in results for state in result.states])
 
 
 def _chip_range(counts: Sequence[int]) -> str:
@@ -112,8 +113,8 @@ def _chip_range(counts: Sequence[int]) -> str:
 
 
 def _band(results: Sequence[Result]) -> str:
-    counts = [state.accuracy.n for result in results for state in result.states]
-    counts += [point.accuracy.n for result in results for point in result.sweep]
+    counts = [state.value.n for result in results for state in result.states]
+    counts += [point.value.n for result in results for point in result.sweep]
     return (
         "no band, since one chip shows no spread"
         if max(counts, default=1) == 1

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from analog_samson.analysis.equivalent_sigma import Verdict
 from analog_samson.analysis.ranking import Entry, Study, is_study, series_places, study
-from analog_samson.analysis.statistics import percent_interval
-from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.statistics import value_interval
+from analog_samson.analysis.summary import Result, State
 from analog_samson.report.captions import moment
 from analog_samson.report.sentences import and_list, is_paired, level_with, not_beaten
 from analog_samson.report.wording import optional, series_labels, sigma_interval, sigma_value
+from analog_samson.results.metric import Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +45,9 @@ def cards(runs: Sequence[Run]) -> list[Card]:
 def _stage_cards(result: Result) -> list[Card]:
     found = []
     if result.digital:
-        found.append(Card(title="Digital", value=f"{result.digital.accuracy.mean:.1f}", unit="%", note="no hardware"))
+        found.append(Card(title="Digital", value=f"{result.digital.value.mean:.1f}", unit="%", note="no hardware"))
     ends = {state.label: state for state in (*result.states[:1], *result.states[-1:])}
-    found += [_state_card(state) for state in ends.values()]
+    found += [_state_card(state, result.metric) for state in ends.values()]
     last = result.states[-1] if result.states else None
     if last and last.drop is not None:
         found.append(
@@ -56,11 +58,11 @@ def _stage_cards(result: Result) -> list[Card]:
     return found
 
 
-def _state_card(state: State) -> Card:
+def _state_card(state: State, metric: Metric) -> Card:
     title = "Programmed" if state.time_seconds is None else moment(state).capitalize()
-    low, high = percent_interval(state.accuracy)
+    low, high = value_interval(state.value, metric)
     note = "one chip: no spread" if low is None or high is None else f"95 %: {low:.1f} to {high:.1f}"
-    return Card(title=title, value=f"{state.accuracy.mean:.1f}", unit=_spread(state), note=note, mark=_mark(state))
+    return Card(title=title, value=f"{state.value.mean:.1f}", unit=_spread(state), note=note, mark=_mark(state))
 
 
 def _sigma_card(state: State) -> Card:
@@ -82,19 +84,19 @@ def _hardware_cards(run: Run) -> list[Card]:
 
 
 def _result_card(result: Result, label: str, place: int) -> Card:
-    digital = "" if result.digital is None else f"digital {result.digital.accuracy.mean:.1f} %"
+    digital = "" if result.digital is None else f"digital {result.digital.value.mean:.1f} %"
     if not result.states:
         return Card(title=label, value="-", note=f"{digital}, not simulated yet".lstrip(", "), series=place)
     last = result.states[-1]
     parts = [moment(last), digital, f"equivalent sigma_c {sigma_value(last.equivalent)}" if last.equivalent else ""]
     note = ", ".join(part for part in parts if part)
-    value = f"{last.accuracy.mean:.1f}"
+    value = f"{last.value.mean:.1f}"
     return Card(title=label, value=value, unit=_spread(last), note=note, mark=_mark(last), series=place)
 
 
 def _preset_card(seen: Study, best: Entry, place: int) -> Card:
     """The best network on a preset, and whether significantly so."""
-    if best.state.accuracy.n == 1:
+    if best.state.value.n == 1:
         level = level_with(seen, best)
         says = f"{f'level with {and_list(level)}' if level else 'highest'}; one chip: no interval"
     else:
@@ -104,12 +106,12 @@ def _preset_card(seen: Study, best: Entry, place: int) -> Card:
         says = f"not significantly different from {and_list(equal)}" if equal else alone
         says = says if is_paired(seen, best) else "highest; not compared on the same chips"
     note = f"{best.method}, {says}"
-    value, mark = f"{best.state.accuracy.mean:.1f}", _mark(best.state)
+    value, mark = f"{best.state.value.mean:.1f}", _mark(best.state)
     return Card(title=best.preset, value=value, unit=_spread(best.state), note=note, mark=mark, series=place)
 
 
 def _spread(state: State) -> str:
-    return "%" if state.accuracy.std is None else f"± {state.accuracy.std:.1f} %"
+    return "%" if state.value.std is None else f"± {state.value.std:.1f} %"
 
 
 def _mark(state: State) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from analog_samson.analysis.summary import Run, digest
+from analog_samson.analysis.runs import Run, digest
 from analog_samson.errors import OptionError
 from analog_samson.report.blocks import pick_tables, report_blocks
 from analog_samson.report.exports import render_json, render_marked_csv

@@ -10,11 +10,11 @@ from analog_samson.analysis.summary import Result, State
 from analog_samson.report.grid import Data
 
 _STATE = (
-    *("checkpoint", "preset", "adabs", "stage", "time_seconds", "mean_percent", "std", "n", "low_percent"),
+    *("checkpoint", "preset", "calibration", "stage", "time_seconds", "mean_percent", "std", "n", "low_percent"),
     *("high_percent", "drop_points", "equivalent_sigma_c", "sigma_low", "sigma_high"),
     *("sigma_verdict", "sigma_leaves_sweep", "weight_error", "mark"),
 )
-_SWEEP = ("checkpoint", "preset", "adabs", "sigma_c", "mean_percent", "std", "n", "low_percent", "high_percent")
+_SWEEP = ("checkpoint", "preset", "calibration", "sigma_c", "mean_percent", "std", "n", "low_percent", "high_percent")
 _STEP = (
     *("preset", "network", "minus", "stage", "time_seconds", "mean_points", "low_points", "high_points", "n"),
     *("significant", "mark"),
@@ -30,10 +30,10 @@ def state_data(results: Sequence[Result]) -> Data:
 def sweep_data(results: Sequence[Result]) -> Data:
     """Every point of the Gaussian sweeps."""
     rows = [
-        (r.checkpoint, r.preset, r.adabs, p.sigma_c, a.mean, a.std, a.n, a.low, a.high)
+        (r.checkpoint, r.preset, r.calibration, p.sigma_c, a.mean, a.std, a.n, a.low, a.high)
         for r in results
         for p in r.sweep
-        for a in [p.accuracy]
+        for a in [p.value]
     ]
     return Data(columns=_SWEEP, rows=tuple(rows))
 
@@ -57,9 +57,9 @@ def _states(result: Result) -> tuple[State, ...]:
 
 
 def _state_row(result: Result, state: State) -> tuple[Any, ...]:
-    a, sigma = state.accuracy, state.equivalent
+    a, sigma = state.value, state.equivalent
     return (
-        *(result.checkpoint, result.preset, result.adabs, state.stage, state.time_seconds),
+        *(result.checkpoint, result.preset, result.calibration, state.stage, state.time_seconds),
         *(a.mean, a.std, a.n, a.low, a.high, state.drop),
         *((None,) * 5 if sigma is None else _sigma(sigma)),
         None if state.weight_error is None else state.weight_error.mean,

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from analog_samson.analysis.error_budget import ErrorBudget, Layer, Outcomes
+from analog_samson.analysis.decisions import Outcomes
+from analog_samson.analysis.error_budget import ErrorBudget, Layer
 from analog_samson.analysis.statistics import Difference
 from analog_samson.report.explanation_figures import LAYERS_SHOWN, drawn_remedies, short_name
 from analog_samson.report.wording import marked, signed
@@ -41,17 +42,17 @@ def _where(budget: ErrorBudget, when: str) -> tuple[str, str]:
 def _helps(budget: ErrorBudget, when: str) -> tuple[str, str]:
     drawn = drawn_remedies(budget)
     left_out = [r for r in budget.remedies if r not in drawn]
-    far = "".join(f" Not drawn: {r.name}, {r.accuracy.mean:.1f} %." for r in left_out)
+    far = "".join(f" Not drawn: {r.name}, {r.value.mean:.1f} %." for r in left_out)
     caption = (
         f"Accuracy at {when} over the share of work that is digital. Line: the most sensitive layers kept digital; "
         f"squares: other remedies; bars: 95 % interval of the mean; dotted: all digital.{far}"
     )
-    said = [f"{short_name(r)} {r.accuracy.mean:.1f} at {r.digital_macs_percent or 0:.1f}" for r in drawn]
+    said = [f"{short_name(r)} {r.value.mean:.1f} at {r.digital_macs_percent or 0:.1f}" for r in drawn]
     return caption, f"Chart of accuracy in percent over the digital share of MACs in percent. {'; '.join(said)}."
 
 
 def _margins(outcomes: Outcomes, when: str) -> tuple[str, str]:
-    caption = f"How sure decisions are, digitally and at {when}, on {outcomes.images} images."
+    caption = f"How sure decisions are, digitally and at {when}, on {outcomes.samples} images."
     ends = f"median {outcomes.digital_median:.2f} digitally and {outcomes.aged_median:.2f} on the device"
     more = " The last bin holds all larger margins."
     return caption + more, f"Two histograms of the margin between top output and runner-up: {ends}."
@@ -60,7 +61,7 @@ def _margins(outcomes: Outcomes, when: str) -> tuple[str, str]:
 def _confusion(outcomes: Outcomes, when: str) -> tuple[str, str]:
     caption = f"Decisions on the device at {when}, percent of the true class, mean of {outcomes.chips} chips."
     right = sum(count for (true, taken), count in outcomes.aged_confusion.items() if true == taken)
-    share = 100 * right / outcomes.images / outcomes.chips
+    share = 100 * right / outcomes.samples / outcomes.chips
     return caption, f"Confusion matrix of {outcomes.classes} classes; {share:.1f} percent of the decisions are right."
 
 

@@ -6,8 +6,9 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from analog_samson.analysis.error_budget import ErrorBudget, Layer, Outcomes, Remedy
-from analog_samson.analysis.statistics import Difference, Ends, percent_interval, points_interval
+from analog_samson.analysis.decisions import Outcomes
+from analog_samson.analysis.error_budget import Effect, ErrorBudget, Layer, Remedy
+from analog_samson.analysis.statistics import Ends, difference_interval, value_interval
 from analog_samson.report.drawing import Drawing, Layout
 from analog_samson.report.marks import annotate
 from analog_samson.report.palette import LIGHT
@@ -24,14 +25,13 @@ _SECOND = PlainLook(colour=LIGHT["series-2"], marker="s", label="lost with it al
 def error_budget_figures(budget: ErrorBudget) -> dict[str, Drawing]:
     """The figures that were measured for, by name."""
     found: dict[str, Drawing] = {}
-    mark = budget.mark
     if budget.effects:
-        rows = [_effect_row(e.name, e.gain_without, e.loss_alone, mark) for e in budget.effects]
+        rows = [_effect_row(effect, budget) for effect in budget.effects]
         found["hurts"] = rows_drawing(rows, "accuracy (points)", [_FIRST, _SECOND])
     if budget.layers:
         shown = budget.layers[:LAYERS_SHOWN]
         layers = [
-            Row(heading=one.path, marks=(_layer_mark(one, mark),), note=_share(one.macs_percent)) for one in shown
+            Row(heading=one.path, marks=(_layer_mark(one, budget),), note=_share(one.macs_percent)) for one in shown
         ]
         unit = "rise of the loss (nats)" if shown[0].nats else "accuracy lost (points)"
         found["where"] = rows_drawing(layers, f"{unit} with this layer alone", [_FIRST])
@@ -50,17 +50,17 @@ def drawn_remedies(budget: ErrorBudget) -> list[Remedy]:
     return [r for r in budget.remedies if r.gain is None or r.gain.mean > -FAR_POINTS]
 
 
-def _effect_row(name: str, gain: Difference | None, loss: Difference | None, mark: str) -> Row:
-    looks = ((gain, _FIRST), (loss, _SECOND))
-    marks = [_mark(d.mean, points_interval(d), look, mark) for d, look in looks if d is not None]
-    return Row(heading=name, marks=tuple(marks))
+def _effect_row(effect: Effect, budget: ErrorBudget) -> Row:
+    looks = ((effect.gain_without, _FIRST), (effect.loss_alone, _SECOND))
+    ends = [(d, difference_interval(d, budget.metric), look) for d, look in looks if d is not None]
+    return Row(heading=effect.name, marks=tuple(_mark(d.mean, e, look, budget.mark) for d, e, look in ends))
 
 
-def _layer_mark(layer: Layer, mark: str) -> Mark:
+def _layer_mark(layer: Layer, budget: ErrorBudget) -> Mark:
     nats, lost = layer.nats, layer.lost
     if nats is None:
-        return _mark(lost.mean, points_interval(lost), _FIRST, mark)
-    return _mark(nats.mean, (nats.low, nats.high), _FIRST, mark)
+        return _mark(lost.mean, difference_interval(lost, budget.metric), _FIRST, budget.mark)
+    return _mark(nats.mean, (nats.low, nats.high), _FIRST, budget.mark)
 
 
 def _mark(mean: float, ends: Ends, look: PlainLook, mark: str) -> Mark:
@@ -77,11 +77,11 @@ def _draw_remedies(budget: ErrorBudget, axes: Axes, layout: Layout) -> None:
     base = next((r for r in shown if r.name.endswith("(as it is)")), None)
     line = [r for r in shown if r is base or r.layers]
     face = LIGHT["surface"] if budget.mark else LIGHT["series-1"]
-    axes.plot([_x(r) for r in line], [r.accuracy.mean for r in line], color=LIGHT["series-1"], zorder=2)
+    axes.plot([_x(r) for r in line], [r.value.mean for r in line], color=LIGHT["series-1"], zorder=2)
     for remedy in shown:
-        x, accuracy = _x(remedy), remedy.accuracy
+        x, accuracy = _x(remedy), remedy.value
         colour = LIGHT["series-1"] if remedy in line else LIGHT["series-2"]
-        low, high = percent_interval(accuracy)
+        low, high = value_interval(accuracy, budget.metric)
         if low is not None and high is not None:
             axes.plot([x, x], [low, high], color=colour, linewidth=2.2, alpha=0.4)
         fill = face if remedy in line else LIGHT["surface"] if budget.mark else colour
@@ -104,9 +104,9 @@ def _name_remedies(axes: Axes, remedies: Sequence[Remedy], layout: Layout) -> No
     height = (0.085 if layout.narrow else 0.065) * (top - bottom)
     for side in (True, False):
         group = sorted(
-            (r for r in remedies if (_x(r) < left + 0.6 * (right - left)) == side), key=lambda r: r.accuracy.mean
+            (r for r in remedies if (_x(r) < left + 0.6 * (right - left)) == side), key=lambda r: r.value.mean
         )
-        places = spread([r.accuracy.mean for r in group], [height] * len(group), bottom, top)
+        places = spread([r.value.mean for r in group], [height] * len(group), bottom, top)
         for remedy, y in zip(group, places, strict=True):
             name = short_name(remedy).replace(" digital", "" if layout.narrow else " digital")
             ground = {"facecolor": LIGHT["surface"], "alpha": 0.8, "linewidth": 0, "pad": 0.6}
@@ -118,7 +118,7 @@ def short_name(remedy: Remedy) -> str:
     """A remedy's name in a figure.
 
     >>> from analog_samson.analysis.statistics import summarize
-    >>> short_name(Remedy(name="2 most sensitive layers digital", accuracy=summarize([90.0]), gain=None,
+    >>> short_name(Remedy(name="2 most sensitive layers digital", value=summarize([90.0]), gain=None,
     ...                   digital_macs_percent=4.0, layers=("a", "b")))
     '2 layers digital'
     """

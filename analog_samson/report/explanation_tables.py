@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from analog_samson.analysis.error_budget import Effect, ErrorBudget, Layer, Outcomes, Remedy
-from analog_samson.analysis.statistics import Difference, Summary, points_interval
+from analog_samson.analysis.decisions import Outcomes
+from analog_samson.analysis.error_budget import Effect, ErrorBudget, Layer, Remedy
+from analog_samson.analysis.statistics import Difference, Summary, difference_interval
 from analog_samson.report.grid import Data, Grid
 from analog_samson.report.wording import NONE, interval, marked, mean_and_std, optional, signed, verdict
+from analog_samson.results.metric import Metric
 
 PAIRS_SHOWN = 10
 _DIFFERENCE = ("mean_points", "low_points", "high_points", "n", "significant")
@@ -30,7 +32,7 @@ def effects_grid(budget: ErrorBudget) -> Grid:
         name="hurts",
         title=f"What hurts at {_moment(budget)}, points{_beside(budget)}",
         headers=headers,
-        rows=tuple(_effect_row(effect) for effect in budget.effects),
+        rows=tuple(_effect_row(effect, budget.metric) for effect in budget.effects),
         align="lrrrrl",
         data=_dated(budget, ("effect", "quantity", "against", *_DIFFERENCE), data),
     )
@@ -52,7 +54,7 @@ def layers_grid(budget: ErrorBudget) -> Grid:
             *("layer", "type", "rise of loss, nats", "95 % interval", "lost points", "95 % interval"),
             *("MACs %", "devices %", "what it says"),
         ),
-        rows=tuple(_layer_row(layer) for layer in budget.layers),
+        rows=tuple(_layer_row(layer, budget.metric) for layer in budget.layers),
         align="llrrrrrrl",
         data=_dated(budget, ("layer", "type", *_DIFFERENCE, *_NATS, "macs_percent", "devices_percent"), data),
     )
@@ -63,8 +65,8 @@ def remedies_grid(budget: ErrorBudget) -> Grid:
     data = tuple(
         (
             remedy.name,
-            remedy.accuracy.mean,
-            remedy.accuracy.std,
+            remedy.value.mean,
+            remedy.value.std,
             *_difference_data(remedy.gain),
             remedy.digital_macs_percent,
             " ".join(remedy.layers),
@@ -75,7 +77,7 @@ def remedies_grid(budget: ErrorBudget) -> Grid:
         name="helps",
         title=f"What helps at {_moment(budget)}",
         headers=("remedy", "accuracy %", "gained points", "95 % interval", "digital MACs %", "what it says"),
-        rows=tuple(_remedy_row(remedy) for remedy in budget.remedies),
+        rows=tuple(_remedy_row(remedy, budget.metric) for remedy in budget.remedies),
         align="lrrrrl",
         data=_dated(
             budget, ("remedy", "accuracy_percent", "std", *_DIFFERENCE, "digital_macs_percent", "layers"), data
@@ -131,9 +133,9 @@ def confusion_grid(budget: ErrorBudget, outcomes: Outcomes) -> Grid:
     )
 
 
-def _effect_row(effect: Effect) -> tuple[str, ...]:
+def _effect_row(effect: Effect, metric: Metric) -> tuple[str, ...]:
     gain, loss = effect.gain_without, effect.loss_alone
-    return effect.name, *_points_cells(gain), *_points_cells(loss), _effect_says(effect)
+    return effect.name, *_points_cells(gain, metric), *_points_cells(loss, metric), _effect_says(effect)
 
 
 def _effect_says(effect: Effect) -> str:
@@ -154,23 +156,23 @@ def _beside(budget: ErrorBudget) -> str:
     return "" if beside is None else f" (alone: beside {beside}, which is always there)"
 
 
-def _layer_row(layer: Layer) -> tuple[str, ...]:
+def _layer_row(layer: Layer, metric: Metric) -> tuple[str, ...]:
     shares = (optional(layer.macs_percent), optional(layer.devices_percent))
     says = _says(layer.decides, "loses", "gains")
     nats = (NONE, NONE) if layer.nats is None else _nats_cells(layer.nats)
-    return layer.path, layer.layer_type, *nats, *_points_cells(layer.lost), *shares, says
+    return layer.path, layer.layer_type, *nats, *_points_cells(layer.lost, metric), *shares, says
 
 
-def _remedy_row(remedy: Remedy) -> tuple[str, ...]:
+def _remedy_row(remedy: Remedy, metric: Metric) -> tuple[str, ...]:
     digital = optional(remedy.digital_macs_percent)
     says = NONE if remedy.name.endswith("(as it is)") else _says(remedy.gain, "helps", "harms")
-    return remedy.name, mean_and_std(remedy.accuracy), *_points_cells(remedy.gain), digital, says
+    return remedy.name, mean_and_std(remedy.value), *_points_cells(remedy.gain, metric), digital, says
 
 
-def _points_cells(difference: Difference | None) -> tuple[str, str]:
+def _points_cells(difference: Difference | None, metric: Metric) -> tuple[str, str]:
     if difference is None:
         return NONE, NONE
-    return signed(difference.mean), interval(*points_interval(difference))
+    return signed(difference.mean), interval(*difference_interval(difference, metric))
 
 
 def _nats_cells(difference: Difference) -> tuple[str, str]:

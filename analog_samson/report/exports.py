@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.summary import Result, State
 from analog_samson.presets.validity import INTERPOLATED, validity_of
 from analog_samson.report.blocks import all_grids
 from analog_samson.report.grid import Data, data_rows, finite, join_data
@@ -78,10 +79,10 @@ def _result(result: Result) -> dict[str, Any]:
     return {
         "checkpoint": result.checkpoint,
         "preset": result.preset,
-        "adabs": result.adabs,
+        "calibration": result.calibration,
         "digital": None if result.digital is None else _state(result.digital),
         "states": [_state(state) for state in result.states],
-        "gaussian": [{"sigma_c": p.sigma_c, "accuracy_percent": asdict(p.accuracy)} for p in result.sweep],
+        "gaussian": [{"sigma_c": p.sigma_c, "accuracy_percent": asdict(p.value)} for p in result.sweep],
     }
 
 
@@ -90,7 +91,7 @@ def _state(state: State) -> dict[str, Any]:
     return {
         "stage": state.stage,
         "time_seconds": state.time_seconds,
-        "accuracy_percent": asdict(state.accuracy),
+        "accuracy_percent": asdict(state.value),
         "drop_points": state.drop,
         "equivalent_sigma_c": None
         if equivalent is None

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from analog_samson.analysis.comparison import Comparison, Step, compare
 from analog_samson.analysis.ranking import is_study
-from analog_samson.analysis.statistics import points_interval
-from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.statistics import difference_interval
+from analog_samson.analysis.summary import Result, State
 from analog_samson.report.drawing import WIDE, Drawing, Layout, make_figure, panels, split
 from analog_samson.report.marks import (
     Series,
@@ -90,7 +91,7 @@ def draw_accuracy_over_time(series: Sequence[Series], max_seconds: float | None,
     axis = time_axis(moments)
     for one in series:
         draw_digital_line(axes, one)
-        draw_dots(axes, [(axis.position(s) + one.offset * axis.span, s.accuracies) for s in one.result.states], one)
+        draw_dots(axes, [(axis.position(s) + one.offset * axis.span, s.values) for s in one.result.states], one)
         draw_mean_and_band(axes, [(axis.position(state), state) for state in one.result.states], one)
     axes.set_ylim(top=min(axes.get_ylim()[1], 101))
     _label_means(axes, series, axis, layout)
@@ -106,7 +107,7 @@ def draw_gaussian(series: Sequence[Series], axes: Axes, layout: Layout) -> None:
     largest = max(one.result.sweep[-1].sigma_c for one in series)
     for one in series:
         points = [(point.sigma_c, point) for point in one.result.sweep]
-        draw_dots(axes, [(x + one.offset * largest, point.accuracies) for x, point in points], one)
+        draw_dots(axes, [(x + one.offset * largest, point.values) for x, point in points], one)
         draw_mean_and_band(axes, points, one, markers=False)
     axes.set_xlim(-0.03 * largest, 1.06 * largest)
     _mark_all_times(axes, [one for one in series if any(s.equivalent for s in one.result.times)], layout)
@@ -127,7 +128,9 @@ def draw_differences(comparisons: Sequence[Comparison], series: Sequence[Series]
         one = looks[id(comparison.second)]
         for step in (step for step in comparison.steps if step.stage != "digital"):
             x, difference = axis.position(step) + shift * one.offset * axis.span, step.difference
-            low, high = (difference.mean if end is None else end for end in points_interval(difference))
+            low, high = (
+                difference.mean if end is None else end for end in difference_interval(difference, one.result.metric)
+            )
             axes.plot([x, x], [low, high], color=one.colour, linewidth=2.2, solid_capstyle="butt", alpha=0.55)
             draw_marker(axes, x, difference.mean, one, mark=step.mark)
             if len(comparisons) == 1:
@@ -142,10 +145,10 @@ def _label_means(axes: Axes, series: Sequence[Series], axis: TimeAxis, layout: L
     """The mean in figures: at every moment of a single series, else at the last one, pushed apart."""
     if len(series) == 1:
         for state in series[0].result.states:
-            x, mean = axis.position(state), state.accuracy.mean
+            x, mean = axis.position(state), state.value.mean
             annotate(axes, f"{mean:.1f}", x, mean, LIGHT["ink"], (5, 6))
         return
-    ends = sorted((one.result.states[-1].accuracy.mean, place) for place, one in enumerate(series))
+    ends = sorted((one.result.states[-1].value.mean, place) for place, one in enumerate(series))
     bottom, top = axes.get_ylim()
     height = (0.075 if layout.narrow else 0.06) * (top - bottom)
     places = spread([mean for mean, _ in ends], [height] * len(ends), bottom, top)
@@ -191,7 +194,7 @@ def _mark_all_times(axes: Axes, series: Sequence[Series], layout: Layout) -> Non
     """
     bottom, top = axes.get_ylim()
     row = (0.09 if layout.narrow else 0.075) * (top - bottom)
-    lowest_first = sorted(series, key=lambda one: one.result.times[-1].accuracy.mean)
+    lowest_first = sorted(series, key=lambda one: one.result.times[-1].value.mean)
     rows = dict(zip(map(id, lowest_first), (bottom - row, top + row), strict=False)) if len(series) < 3 else {}
     axes.set_ylim(bottom - 2 * row if rows else bottom, top + 2 * row if len(rows) > 1 else top)
     for one in series:
@@ -199,8 +202,8 @@ def _mark_all_times(axes: Axes, series: Sequence[Series], layout: Layout) -> Non
         if id(one) in rows:
             _label_times(axes, sorted(marks, key=lambda mark: mark[0]), one, rows[id(one)], layout)
         for x, state in marks:
-            draw_sigma_bar(axes, state.equivalent, state.accuracy.mean, one)
-            draw_marker(axes, x, state.accuracy.mean, one, mark=state.mark)
+            draw_sigma_bar(axes, state.equivalent, state.value.mean, one)
+            draw_marker(axes, x, state.value.mean, one, mark=state.mark)
 
 
 def _label_times(axes: Axes, marks: Sequence[tuple[float, State]], one: Series, row: float, layout: Layout) -> None:
@@ -208,10 +211,10 @@ def _label_times(axes: Axes, marks: Sequence[tuple[float, State]], one: Series, 
     low, high = axes.get_xlim()
     letter = (0.032 if layout.narrow else 0.0165) * (high - low)
     widths = [letter * (len(state.label) + 1) for _, state in marks]
-    below = row < marks[0][1].accuracy.mean
+    below = row < marks[0][1].value.mean
     bend = row + (0.045 if below else -0.045) * (axes.get_ylim()[1] - axes.get_ylim()[0])
     for (x, state), centre in zip(marks, spread([x for x, _ in marks], widths, low, high), strict=True):
-        path = [state.accuracy.mean, bend, row]
+        path = [state.value.mean, bend, row]
         axes.plot([x, x, centre], path, color=one.colour, linewidth=0.8, alpha=0.6, zorder=2)
         side = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 8.5}
         annotate(axes, state.label, centre, row, one.colour, (0, -2 if below else 2), **side)

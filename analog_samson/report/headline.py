@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 from analog_samson.analysis.comparison import Comparison, Step, compare, same_moment
 from analog_samson.analysis.input_ranges import run_sentences
+from analog_samson.analysis.labels import calibrated_name
 from analog_samson.analysis.ranking import Study, study
-from analog_samson.analysis.statistics import points_interval
-from analog_samson.analysis.summary import Result, Run, State
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.statistics import difference_interval, goodness
+from analog_samson.analysis.summary import Result, State
 from analog_samson.crossbar.coverage import plan_coverage, tiles_warning
 from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.captions import moment
@@ -78,7 +80,7 @@ def _headline(runs: Sequence[Run]) -> Headline:
     simulated = [result for result in results if result.states]
     if not simulated:
         digital = results[0].digital
-        score = "" if digital is None else f"{digital.accuracy.mean:.1f} %"
+        score = "" if digital is None else f"{digital.value.mean:.1f} %"
         after = "digital; it has not been simulated over time yet."
         return Headline(network=results[0].checkpoint, score=score, after=after)
     comparisons = compare(runs)
@@ -87,11 +89,11 @@ def _headline(runs: Sequence[Run]) -> Headline:
         return _over_presets(seen, simulated)
     shared = [(entry.result, entry.state) for preset in seen.presets for entry in seen.on(preset)[:1]]
     alone = [(result, result.states[-1]) for result in simulated]
-    best, last = max(shared or alone, key=lambda pair: pair[1].accuracy.mean)
+    best, last = max(shared or alone, key=lambda pair: goodness(pair[1].value.mean, pair[0].metric))
     return Headline(
         preset=best.preset,
-        network=best.checkpoint + (" with AdaBS" if best.adabs else ""),
-        score=f"{mean_and_std(last.accuracy)} %",
+        network=calibrated_name(best.checkpoint, best.calibration, " with "),
+        score=f"{mean_and_std(last.value)} %",
         after=f"{moment(last)}.",
         mark=last.mark,
         second=_second_sentence(best, last, comparisons, seen),
@@ -104,8 +106,8 @@ def _over_presets(seen: Study, results: Sequence[Result]) -> Headline:
     moments = {moment(entry.state) for entry in seen.entries}
     when = f"{moments.pop()}" if len(moments) == 1 else "at the last time simulated"
     if len(seen.methods) == 1:
-        ordered = sorted(results, key=lambda result: -result.states[-1].accuracy.mean)
-        ends = [f"{r.states[-1].accuracy.mean:.1f} % on {r.preset}" for r in (ordered[-1], ordered[0])]
+        ordered = sorted(results, key=lambda result: -goodness(result.states[-1].value.mean, result.metric))
+        ends = [f"{r.states[-1].value.mean:.1f} % on {r.preset}" for r in (ordered[-1], ordered[0])]
         plain = f"{seen.methods[0]} scores from {ends[0]} to {ends[1]} {when}."
         mark = _mark([result.states[-1] for result in ordered])
         return Headline(plain=plain, second=_devices(ordered), mark=mark)
@@ -121,7 +123,7 @@ def _over_presets(seen: Study, results: Sequence[Result]) -> Headline:
 def _winners(seen: Study) -> str:
     """Which network is significantly better than every other one, and on how many presets."""
     count = len(seen.presets)
-    if all(entry.state.accuracy.n == 1 for entry in seen.entries):
+    if all(entry.state.value.n == 1 for entry in seen.entries):
         firsts = [[entry.method for entry in seen.on(preset) if entry.rank == 1] for preset in seen.presets]
         best = Counter(names[0] for names in firsts if len(names) == 1)
         words = [f"{name} scores highest on {times} of {count} presets" for name, times in best.most_common()]
@@ -156,13 +158,13 @@ def _devices(ordered: Sequence[Result]) -> str:
     words = []
     for result in ordered:
         last = result.states[-1]
-        words.append(f"{result.preset} {mean_and_std(last.accuracy)} %" + (f" ({last.mark})" if last.mark else ""))
+        words.append(f"{result.preset} {mean_and_std(last.value)} %" + (f" ({last.mark})" if last.mark else ""))
     return f"{', '.join(words)}."
 
 
 def _second_sentence(best: Result, last: State, comparisons: Sequence[Comparison], seen: Study) -> str:
-    parts = [] if best.digital is None else [f"digital {best.digital.accuracy.mean:.1f} %"]
-    parts.append(instance_count(last.accuracy.n, best.seeds))
+    parts = [] if best.digital is None else [f"digital {best.digital.value.mean:.1f} %"]
+    parts.append(instance_count(last.value.n, best.seeds))
     facts = "; ".join(parts)
     sentences = [f"{facts[0].upper()}{facts[1:]}."]
     if len(seen.methods) > 2:
@@ -172,14 +174,14 @@ def _second_sentence(best: Result, last: State, comparisons: Sequence[Comparison
         steps = [step for step in comparison.steps if same_moment(step, last)]
         if best in (comparison.first, comparison.second) and steps:
             sign = 1 if comparison.second is best else -1
-            name = other.checkpoint + (" + AdaBS" if other.adabs else "")
-            sentences.append(_against(name, steps[0], sign, same_chips=comparison.same_chips))
+            name = calibrated_name(other.checkpoint, other.calibration)
+            sentences.append(_against(name, comparison, steps[0], sign))
     return " ".join(sentences)
 
 
-def _against(other: str, step: Step, sign: int, *, same_chips: bool) -> str:
+def _against(other: str, comparison: Comparison, step: Step, sign: int) -> str:
     difference, mark = step.difference, f", {step.mark}" if step.mark else ""
-    ends = [None if end is None else sign * end for end in points_interval(difference)]
+    ends = [None if end is None else sign * end for end in difference_interval(difference, comparison.first.metric)]
     low, high = ends[::sign]
     if difference.significant is False:
         if low is None:
@@ -189,4 +191,4 @@ def _against(other: str, step: Step, sign: int, *, same_chips: bool) -> str:
     mean = sign * difference.mean
     change = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} {other}" if mean else f"equal to {other}"
     known = "one chip" if low is None else f"95 % interval {interval(low, high)}"
-    return f"It is {change}{' on the same chips' if same_chips else ''} ({known}{mark})."
+    return f"It is {change}{' on the same chips' if comparison.same_chips else ''} ({known}{mark})."

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from analog_samson.analysis.equivalent_sigma import EquivalentSigma, Verdict
 from analog_samson.analysis.ranking import is_study, method_name, series_places
-from analog_samson.analysis.statistics import percent_interval
+from analog_samson.analysis.statistics import value_interval
 from analog_samson.analysis.summary import GaussianPoint, Result, State
 from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.drawing import Layout
@@ -81,7 +81,7 @@ def make_series(results: Sequence[Result]) -> list[Series]:
 def draw_digital_line(axes: Axes, one: Series) -> None:
     """The digital accuracy as a dotted reference."""
     if one.result.digital is not None:
-        digital = one.result.digital.accuracy.mean
+        digital = one.result.digital.value.mean
         axes.axhline(digital, color=one.colour, linewidth=1, linestyle=_DOTS, alpha=0.8)
 
 
@@ -96,14 +96,14 @@ def draw_mean_and_band(
     axes: Axes, points: Sequence[tuple[float, State | GaussianPoint]], one: Series, *, markers: bool = True
 ) -> None:
     """Mean line and 95 % band through (x, point); where n = 1 the band has no width."""
-    x, means = [at for at, _ in points], [point.accuracy.mean for _, point in points]
-    ends = [percent_interval(point.accuracy) for _, point in points]
+    x, means = [at for at, _ in points], [point.value.mean for _, point in points]
+    ends = [value_interval(point.value, one.result.metric) for _, point in points]
     low = [mean if end is None else end for mean, (end, _) in zip(means, ends, strict=True)]
     high = [mean if end is None else end for mean, (_, end) in zip(means, ends, strict=True)]
     axes.fill_between(x, low, high, color=one.colour, alpha=_BAND_ALPHA, linewidth=0, zorder=1.5)
     axes.plot(x, means, color=one.colour, linestyle="solid" if markers else one.dashes, zorder=3)
     for at, point in points if markers else ():
-        draw_marker(axes, at, point.accuracy.mean, one, mark=point.mark if isinstance(point, State) else "")
+        draw_marker(axes, at, point.value.mean, one, mark=point.mark if isinstance(point, State) else "")
 
 
 def draw_marker(axes: Axes, x: float, y: float, one: Look, *, mark: str) -> None:
@@ -144,7 +144,7 @@ def draw_legend(
         Line2D([], [], color=one.colour, linestyle=style, marker=one.marker, label=literal(one.label))
         for one, style in zip(series, styles, strict=True)
     ]
-    values = [one.result.digital.accuracy.mean for one in series if one.result.digital]
+    values = [one.result.digital.value.mean for one in series if one.result.digital]
     if digital and values:
         label = f"digital {values[0]:.1f} %" if len(series) == 1 else "digital"
         handles.append(Line2D([], [], color=LIGHT["muted"], linewidth=1, linestyle=_DOTS, label=label))

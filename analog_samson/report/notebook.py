@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from analog_samson.analysis.ranking import study
-from analog_samson.analysis.summary import Result, Run
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.summary import Result
 from analog_samson.report.drawing import WIDE, Drawing, svg
 from analog_samson.report.figures import accuracy_figure, figures
 from analog_samson.report.grid import Grid

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from analog_samson import __version__
-from analog_samson.analysis.summary import Run, digest
+from analog_samson.analysis.runs import Run, digest
 from analog_samson.report.cards import cards
 from analog_samson.report.citations import references
 from analog_samson.report.drawing import NARROW, WIDE, png, svg

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from analog_samson.analysis.comparison import compare
 from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.ranking import Study, study
-from analog_samson.analysis.summary import Result, Run
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.summary import Result
 from analog_samson.report import captions, study_captions
 from analog_samson.report.blocks import runs_with_budget
 from analog_samson.report.data import state_data, step_data, sweep_data
@@ -103,7 +104,7 @@ def _of_study(seen: Study) -> Iterator[tuple[str, Picture]]:
 def _of_chips(results: Sequence[Result]) -> Iterator[tuple[str, Picture]]:
     """The yield curve; one chip has none."""
     series = [one for one in make_series(results) if one.result.states]
-    if any(len(one.result.states[-1].accuracies) > 1 for one in series):
+    if any(len(one.result.states[-1].values) > 1 for one in series):
         drawn = [one.result for one in series]
         yield (
             "yield",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analog_samson.analysis.summary import Run
+from analog_samson.analysis.runs import Run
 from analog_samson.report.citations import doi_url
 from analog_samson.report.wording import duration_words
 

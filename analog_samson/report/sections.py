@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from analog_samson.analysis.comparison import compare
 from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.ranking import study
-from analog_samson.analysis.summary import Result, Run
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.summary import Result
 from analog_samson.report.answer_tables import FEW_RESULTS, lifetime_grid, yield_grid
 from analog_samson.report.blocks import error_budget_note, runs_with_budget, shows_study
 from analog_samson.report.explanation_tables import (
@@ -94,7 +95,7 @@ def answers(results: Sequence[Result], threshold: float | None) -> Answers:
     """How long each network lasts and how many of its chips are good enough."""
     few = results if len(results) <= FEW_RESULTS else ()  # of more, the table says it better
     labels = series_labels(few)
-    spread = any(len(result.states[-1].accuracies) > 1 for result in results if result.states)
+    spread = any(len(result.states[-1].values) > 1 for result in results if result.states)
     return Answers(
         lifetime_sentences=_labelled(labels, [lifetime_sentence(result, threshold) for result in few]),
         lifetime=lifetime_grid(results, threshold),

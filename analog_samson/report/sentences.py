@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from analog_samson.analysis.error_budget import ErrorBudget, Layer, Outcomes, Remedy
+from analog_samson.analysis.decisions import Outcomes
+from analog_samson.analysis.error_budget import ErrorBudget, Layer, Remedy
 from analog_samson.analysis.lifetime import Crossing, Fate, lifetimes, thresholds
 from analog_samson.analysis.ranking import Entry, Study
-from analog_samson.analysis.statistics import Difference, Ends, points_interval
+from analog_samson.analysis.statistics import Difference, Ends, difference_interval
 from analog_samson.analysis.summary import Result
 from analog_samson.analysis.yields import yield_at
 from analog_samson.report.answer_tables import crossing_time, loss_words
 from analog_samson.report.wording import coverage, interval, marked, no_interval, optional, signed, state_label
+from analog_samson.results.metric import Metric
 
 _NO_INTERVAL = "one chip: no interval"
 
@@ -35,7 +37,7 @@ def yield_sentence(result: Result, threshold: float | None) -> str | None:
         return None
     last = result.states[-1]
     when = "right after programming" if last.time_seconds is None else f"after {state_label(last)}"
-    one = yield_at(last.accuracies.values(), wanted[0])
+    one = yield_at(last.values.values(), wanted[0], result.metric)
     if one.low is None or one.high is None:
         return f"The one chip is {'at or above' if one.passed else 'below'} {wanted[0]:.1f} % {when}."
     between = interval(100 * one.low, 100 * one.high, 0)
@@ -49,9 +51,9 @@ def hurts_sentence(budget: ErrorBudget) -> str:
         return "Nothing was taken away from this device."
     away = [(e.name, e.gain_without) for e in budget.effects if _costs(e.gain_without)]
     alone = [(e.name, e.loss_alone) for e in budget.effects if _costs(e.loss_alone) and not _costs(e.gain_without)]
-    said = [f"taking {name} away gains {_size(gain)}" for name, gain in away if gain is not None]
+    said = [f"taking {name} away gains {_size(gain, budget.metric)}" for name, gain in away if gain is not None]
     sentences = [f"{_first_upper(', '.join(said))}{_when(budget)}."] if said else []
-    said = [f"{name} costs {_size(loss)}" for name, loss in alone if loss is not None]
+    said = [f"{name} costs {_size(loss, budget.metric)}" for name, loss in alone if loss is not None]
     if said:
         when = "" if sentences else _when(budget)
         sentences.append(f"Significant only in isolation{when}: {', '.join(said)}.")
@@ -68,15 +70,16 @@ def where_sentence(budget: ErrorBudget) -> str | None:
     worst = next((layer for layer in budget.layers if _costs(layer.decides)), None)
     if worst is None and first.decides.significant is None and first.decides.mean > 0:
         worst = first
-    when, here = _when(budget), _here(budget)
+    when, here, metric = _when(budget), _here(budget), budget.metric
     if worst is None and first.decides.mean <= 0:
         return f"No layer alone loses significantly{when}, and none loses on average{here}."
     if worst is None:
-        return f"No layer alone loses significantly{when}; {first.path} loses most, {_layer_size(first)}{here}."
+        return f"No layer alone loses significantly{when}; {first.path} loses most, {_layer_size(first, metric)}{here}."
     shares = "" if worst.macs_percent is None else f", with {worst.macs_percent:.1f} % of the MACs"
     devices = "" if worst.devices_percent is None else f" and {worst.devices_percent:.1f} % of the devices"
     name = "The most sensitive layer is" if worst is first else "The layer with the largest significant loss is"
-    return f"{name} {worst.path}: alone on the device it costs {_layer_size(worst)}{shares}{devices}{when}{here}."
+    cost = _layer_size(worst, metric)
+    return f"{name} {worst.path}: alone on the device it costs {cost}{shares}{devices}{when}{here}."
 
 
 def helps_sentence(budget: ErrorBudget) -> str | None:
@@ -88,10 +91,10 @@ def helps_sentence(budget: ErrorBudget) -> str | None:
     remedy, gain = max(changed, key=lambda pair: pair[1].mean)
     seen = [(r, g) for r, g in changed if g.significant and g.mean > 0]
     if not seen and (gain.significant is not None or gain.mean <= 0):
-        largest = f"the largest gain is that of {_remedy(remedy)}, {_points(gain)}{_here(budget)}"
+        largest = f"the largest gain is that of {_remedy(remedy)}, {_points(gain, budget.metric)}{_here(budget)}"
         return f"No remedy helps significantly{_when(budget)}; {largest}."
     remedy, gain = max(seen, key=lambda pair: pair[1].mean) if seen else (remedy, gain)
-    return f"What helps most{_when(budget)}: {_remedy(remedy)}, {_points(gain)}{_here(budget)}."
+    return f"What helps most{_when(budget)}: {_remedy(remedy)}, {_points(gain, budget.metric)}{_here(budget)}."
 
 
 def decisions_sentence(budget: ErrorBudget, outcomes: Outcomes) -> str:
@@ -110,7 +113,7 @@ def ahead_sentence(study: Study, preset: str) -> str:
         return f"On {preset}, the networks share no moment."
     best = entries[0]
     when = "right after programming" if best.state.time_seconds is None else f"after {state_label(best.state)}"
-    place = f"On {preset}, {best.method} has {best.state.accuracy.mean:.1f} % {when}{_standing(study, entries)}."
+    place = f"On {preset}, {best.method} has {best.state.value.mean:.1f} % {when}{_standing(study, entries)}."
     return " ".join([place, *_spread_and_lead(study, entries)])
 
 
@@ -118,7 +121,7 @@ def _standing(study: Study, entries: Sequence[Entry]) -> str:
     """How the best network stands to the others on its preset."""
     if len(entries) == 1:
         return ""
-    if entries[0].state.accuracy.n == 1:
+    if entries[0].state.value.n == 1:
         level = level_with(study, entries[0])
         return f", {f'level with {and_list(level)}' if level else 'the highest'} ({_NO_INTERVAL})"
     if study.ahead(entries[0].preset) is not None:
@@ -131,10 +134,11 @@ def _standing(study: Study, entries: Sequence[Entry]) -> str:
 
 def _spread_and_lead(study: Study, entries: Sequence[Entry]) -> list[str]:
     """Over the chips of the best network: their spread, and its difference to the next one, where they are known."""
-    best, accuracy = entries[0], entries[0].state.accuracy
+    best, accuracy = entries[0], entries[0].state.value
     spread = [] if accuracy.std is None else [f"Its n = {accuracy.n} chips spread by ± {accuracy.std:.1f}."]
     found = [_difference_to(study, best, other) for other in entries[1:2]]
-    lead = [f"Against {entries[1].method}: {_points(one)}, on these test images." for one in found if one is not None]
+    metric = best.result.metric
+    lead = [f"Against {entries[1].method}: {_points(one, metric)}, on these test images." for one in found if one]
     return [*spread, *lead]
 
 
@@ -225,8 +229,8 @@ def _none_significant(budget: ErrorBudget) -> str:
     doing, change = measured[0]
     if change.significant is None:
         doing, change = max(measured, key=lambda pair: abs(pair[1].mean))
-        return f"{_first_upper(doing)} changes most, {_points(change)}{_when(budget)}."
-    return f"No single effect costs accuracy significantly{_when(budget)}; {doing}: {_points(change)}."
+        return f"{_first_upper(doing)} changes most, {_points(change, budget.metric)}{_when(budget)}."
+    return f"No single effect costs accuracy significantly{_when(budget)}; {doing}: {_points(change, budget.metric)}."
 
 
 def _measured_how(budget: ErrorBudget) -> str:
@@ -238,21 +242,21 @@ def _measured_how(budget: ErrorBudget) -> str:
     return f"Gains are measured from the run as it is, losses alone from {alone}{_here(budget)}."
 
 
-def _layer_size(layer: Layer) -> str:
+def _layer_size(layer: Layer, metric: Metric) -> str:
     """What a layer loses alone, without its sign."""
     if layer.nats is None:
-        return _size(layer.lost)
+        return _size(layer.lost, metric)
     between = _between(layer.nats, (layer.nats.low, layer.nats.high), 3)
-    return f"{layer.nats.mean:.3f} nats of loss ({between}) and {_size(layer.lost)}"
+    return f"{layer.nats.mean:.3f} nats of loss ({between}) and {_size(layer.lost, metric)}"
 
 
-def _points(difference: Difference) -> str:
-    return f"{signed(difference.mean)} points ({_between(difference, points_interval(difference))})"
+def _points(difference: Difference, metric: Metric) -> str:
+    return f"{signed(difference.mean)} points ({_between(difference, difference_interval(difference, metric))})"
 
 
-def _size(difference: Difference) -> str:
+def _size(difference: Difference, metric: Metric) -> str:
     """Where the words around it say the direction."""
-    return f"{optional(difference.mean)} points ({_between(difference, points_interval(difference))})"
+    return f"{optional(difference.mean)} points ({_between(difference, difference_interval(difference, metric))})"
 
 
 def _between(difference: Difference, ends: Ends, digits: int = 1) -> str:
@@ -266,7 +270,7 @@ def _first_upper(text: str) -> str:
 
 
 def _here(budget: ErrorBudget) -> str:
-    return f", on these {budget.images} images"
+    return f", on these {budget.samples} images"
 
 
 def _remedy(remedy: Remedy) -> str:

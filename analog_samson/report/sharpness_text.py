@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from analog_samson.analysis.correlation import DEPENDENCE, METHOD_OF_INTERVAL, Correlation
 from analog_samson.analysis.robustness import Robustness
-from analog_samson.analysis.sharpness import PERCENT, Correlations, Study, correlations
+from analog_samson.analysis.sharpness import PERCENT, Correlations, SharpnessStudy, correlations
 from analog_samson.report.grid import Block, Grid, render_text
 
 
-def print_study(study: Study) -> str:
+def print_study(study: SharpnessStudy) -> str:
     """The tables as plain text."""
     blocks: list[Block] = ["\n".join(study.notes), _sharpness_grid(study)]
     if study.robustness is not None:
@@ -18,7 +18,7 @@ def print_study(study: Study) -> str:
     return render_text(blocks)
 
 
-def _sharpness_grid(study: Study) -> Grid:
+def _sharpness_grid(study: SharpnessStudy) -> Grid:
     rows = tuple(
         (
             finding.checkpoint,
@@ -28,7 +28,7 @@ def _sharpness_grid(study: Study) -> Grid:
             f"{finding.value:.5g}",
             "%" if finding.method == PERCENT else "nats",
             f"{finding.loss:.5g}",
-            str(finding.images),
+            str(finding.samples),
             str(finding.batch_size),
         )
         for finding in study.findings

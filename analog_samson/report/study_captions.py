@@ -45,9 +45,9 @@ def frontier_alternative(study: Study) -> str:
     """The frontier in words."""
     said = []
     for entry in study.entries:
-        digital = "" if entry.result.digital is None else f"{entry.result.digital.accuracy.mean:.1f} digital, "
+        digital = "" if entry.result.digital is None else f"{entry.result.digital.value.mean:.1f} digital, "
         place = ", on the frontier" if entry.on_frontier else ""
-        here = marked(f"{entry.state.accuracy.mean:.1f} on the device", entry.state.mark)
+        here = marked(f"{entry.state.value.mean:.1f} on the device", entry.state.mark)
         said.append(f"{entry.preset}, {entry.method}: {digital}{here}{place}")
     return f"Scatter chart of clean accuracy and accuracy on the device, percent. {'; '.join(said)}."
 
@@ -59,13 +59,13 @@ def heat_map_caption() -> str:
 
 def heat_map_alternative(study: Study) -> str:
     """The heat map in words."""
-    said = [marked(f"{e.method} on {e.preset} {e.state.accuracy.mean:.1f}", e.state.mark) for e in study.entries]
+    said = [marked(f"{e.method} on {e.preset} {e.state.value.mean:.1f}", e.state.mark) for e in study.entries]
     return f"Table of colours: accuracy in percent at the last time. {'; '.join(said)}."
 
 
 def yield_caption(results: Sequence[Result]) -> str:
     """How to read the yield curve."""
-    counts = sorted({len(result.states[-1].accuracies) for result in results})
+    counts = sorted({len(result.states[-1].values) for result in results})
     chips = "-".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     text = f"Share of the {chips} simulated chips that are at least so accurate"
     if len(results) == 1:
@@ -80,7 +80,7 @@ def yield_alternative(results: Sequence[Result]) -> str:
     """The yield curves in words: worst, median and best chip."""
     said = []
     for label, result in zip(series_labels(results), results, strict=True):
-        ordered = sorted(result.states[-1].accuracies.values())
+        ordered = sorted(result.states[-1].values.values())
         middle = ordered[(len(ordered) - 1) // 2]
         ends = f"worst {ordered[0]:.1f}, middle {middle:.1f}, best {ordered[-1]:.1f} percent"
         said.append(f"{label} {moment_words(result.states[-1])}: {ends}")
@@ -90,15 +90,15 @@ def yield_alternative(results: Sequence[Result]) -> str:
 def yield_data(results: Sequence[Result]) -> Data:
     """The steps of every curve."""
     rows = [
-        (result.checkpoint, result.preset, result.adabs, state.stage, state.time_seconds, at, share, state.mark)
+        (result.checkpoint, result.preset, result.calibration, state.stage, state.time_seconds, at, share, state.mark)
         for result in results
         for state in result.states
-        for at, share in yield_curve(list(state.accuracies.values()))
+        for at, share in yield_curve(list(state.values.values()), result.metric)
     ]
     columns = (
         "checkpoint",
         "preset",
-        "adabs",
+        "calibration",
         "stage",
         "time_seconds",
         "accuracy_percent",

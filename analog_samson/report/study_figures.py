@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from analog_samson.analysis.ranking import Entry, Study, method_name
-from analog_samson.analysis.statistics import percent_interval, points_interval
+from analog_samson.analysis.statistics import difference_interval, value_interval
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, Layout, panels, split
 from analog_samson.report.marks import Series, annotate, draw_marker, make_series
 from analog_samson.report.palette import LIGHT
@@ -52,8 +52,8 @@ def _difference_rows(study: Study, looks: Looks) -> list[Row]:
         marks = tuple(
             Mark(
                 mean=step.difference.mean,
-                low=points_interval(step.difference)[0],
-                high=points_interval(step.difference)[1],
+                low=difference_interval(step.difference, comparison.first.metric)[0],
+                high=difference_interval(step.difference, comparison.first.metric)[1],
                 look=looks[method_name(comparison.second)],
                 mark=step.mark,
             )
@@ -78,12 +78,12 @@ def _draw_frontiers(study: Study, presets: Sequence[str], looks: Looks, axes: Ax
 
 def _draw_frontier(entries: Sequence[Entry], looks: Looks, axes: Axes) -> None:
     """Every network at (clean, on the device) with its interval; the frontier joins those that none beats in both."""
-    points = [(e.result.digital.accuracy.mean, e) for e in entries if e.result.digital is not None]
-    front = sorted((x, entry.state.accuracy.mean) for x, entry in points if entry.on_frontier)
+    points = [(e.result.digital.value.mean, e) for e in entries if e.result.digital is not None]
+    front = sorted((x, entry.state.value.mean) for x, entry in points if entry.on_frontier)
     axes.plot([x for x, _ in front], [y for _, y in front], color=LIGHT["muted"], linewidth=1, zorder=1)
     for x, entry in points:
-        accuracy, look = entry.state.accuracy, looks[entry.method]
-        low, high = percent_interval(accuracy)
+        accuracy, look = entry.state.value, looks[entry.method]
+        low, high = value_interval(accuracy, entry.result.metric)
         if low is not None and high is not None:
             axes.plot([x, x], [low, high], color=look.colour, linewidth=2.2, alpha=0.55)
         draw_marker(axes, x, accuracy.mean, look, mark=entry.state.mark)
@@ -94,7 +94,7 @@ def _draw_frontier(entries: Sequence[Entry], looks: Looks, axes: Axes) -> None:
 
 def _draw_heat_map(study: Study, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
     """A row of cells per preset, a column per network; darker is more accurate."""
-    means = [entry.state.accuracy.mean for entry in study.entries]
+    means = [entry.state.value.mean for entry in study.entries]
     low, span = min(means), max(means) - min(means) or 1.0
     for row, preset in enumerate(presets):
         heading = marked(preset, study.on(preset)[0].state.mark)
@@ -102,8 +102,8 @@ def _draw_heat_map(study: Study, presets: Sequence[str], looks: Looks, axes: Axe
         for column, method in enumerate(looks):
             entry = study.entry(method, preset)
             if entry is not None:
-                share = (entry.state.accuracy.mean - low) / span
-                _draw_cell(axes, column, -row, share, f"{entry.state.accuracy.mean:.1f}")
+                share = (entry.state.value.mean - low) / span
+                _draw_cell(axes, column, -row, share, f"{entry.state.value.mean:.1f}")
     for column, look in enumerate(looks.values()):
         draw_marker(axes, column, 0.85, look, mark="")
     axes.set_xlim(-0.5, len(looks) - 0.5)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analog_samson.analysis.comparison import Comparison, Step
 from analog_samson.analysis.ranking import Entry, Study, method_name
-from analog_samson.analysis.statistics import points_interval
+from analog_samson.analysis.statistics import difference_interval
 from analog_samson.report.grid import Data, Grid
 from analog_samson.report.wording import (
     NONE,
@@ -83,10 +83,10 @@ def frontier_grid(study: Study) -> Grid:
             e.preset,
             e.method,
             e.state.time_seconds,
-            None if e.result.digital is None else e.result.digital.accuracy.mean,
-            e.state.accuracy.mean,
-            e.state.accuracy.std,
-            e.state.accuracy.n,
+            None if e.result.digital is None else e.result.digital.value.mean,
+            e.state.value.mean,
+            e.state.value.std,
+            e.state.value.n,
             e.on_frontier,
             e.state.mark,
         )
@@ -112,7 +112,7 @@ def _difference_row(comparison: Comparison, step: Step) -> tuple[str, ...]:
         second,
         first,
         signed(difference.mean),
-        interval(*points_interval(difference)),
+        interval(*difference_interval(difference, comparison.first.metric)),
         str(difference.n),
         verdict(difference, second, first),
     )
@@ -136,8 +136,8 @@ def _frontier_row(entry: Entry) -> tuple[str, ...]:
     return (
         entry.preset,
         entry.method,
-        NONE if digital is None else f"{digital.accuracy.mean:.1f}",
+        NONE if digital is None else f"{digital.value.mean:.1f}",
         marked(entry.state.label, entry.state.mark),
-        mean_and_std(entry.state.accuracy),
+        mean_and_std(entry.state.value),
         "yes" if entry.on_frontier else "no",
     )

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from math import isfinite
 
 from analog_samson.analysis.comparison import Comparison, Step, compare, interval_count, unequal_options
-from analog_samson.analysis.labels import listed_seeds
+from analog_samson.analysis.labels import calibration_title, listed_seeds
 from analog_samson.analysis.ranking import is_study, method_name
-from analog_samson.analysis.statistics import binomial_half_width, percent_interval, points_interval
+from analog_samson.analysis.runs import Run, pilot_of
+from analog_samson.analysis.statistics import difference_interval, sampling_half_width, value_interval
 from analog_samson.analysis.stopping import stein_halfwidth, stein_total
-from analog_samson.analysis.summary import Result, Run, State, pilot_of
+from analog_samson.analysis.summary import Result, State
 from analog_samson.report.data import state_data, step_data, sweep_data
 from analog_samson.report.grid import Block, Grid
 from analog_samson.report.wording import (
@@ -25,6 +26,8 @@ from analog_samson.report.wording import (
     state_label,
     verdict,
 )
+from analog_samson.results.condition import ADABS, UNCALIBRATED
+from analog_samson.results.metric import Metric
 from analog_samson.units import format_duration
 
 SPREAD_NOTE = (
@@ -40,7 +43,7 @@ SIGMA_NOTE = (
 def overview_grid(results: Sequence[Result]) -> Grid:
     """One row per checkpoint, preset and AdaBS: mean and std at every moment that any of them has."""
     moments = _moments(results)
-    headers = ("checkpoint", "preset", "AdaBS", "n", *(label for label, _ in moments))
+    headers = ("checkpoint", "preset", "calibration", "n", *(label for label, _ in moments))
     rows = tuple(_overview_row(result, [key for _, key in moments]) for result in results)
     return Grid(
         name="accuracy",
@@ -58,9 +61,9 @@ def detail_grid(result: Result) -> Grid:
     swept = any(state.equivalent for state in states)
     sigma = ("equivalent sigma_c", "95 % interval") if swept else ()
     headers = ("state", "accuracy %", "std", "n", "95 % interval", "drop", *sigma, "weight error")
-    rows = tuple(_detail_row(state, swept) for state in states)
-    adabs = " with AdaBS" if result.adabs else ""
-    title = f"{result.checkpoint} on {result.preset}{adabs}"
+    rows = tuple(_detail_row(state, swept, result.metric) for state in states)
+    calibrated = "" if result.calibration == UNCALIBRATED else f" with {calibration_title(result.calibration)}"
+    title = f"{result.checkpoint} on {result.preset}{calibrated}"
     return Grid(
         name="details",
         title=title,
@@ -92,18 +95,18 @@ def comparison_block(comparison: Comparison, results: Sequence[Result]) -> Block
     if comparison.obstacles:
         return f"{second} and {first} are not compared: {'; '.join(comparison.obstacles)}."
     headers = ("state", "difference", "95 % interval", "n", "what it says")
-    rows = tuple(comparison_row(step, first, second) for step in comparison.steps)
+    rows = tuple(comparison_row(comparison, step, first, second) for step in comparison.steps)
     title = f"{second} minus {first}{place}, points, same instances"
     data = step_data([comparison])
     return Grid(name="comparison", title=title, headers=headers, rows=rows, align="lrrrl", data=data)
 
 
-def comparison_row(step: Step, first: str, second: str) -> tuple[str, ...]:
+def comparison_row(comparison: Comparison, step: Step, first: str, second: str) -> tuple[str, ...]:
     """Cells of one moment of a comparison."""
     difference = step.difference
     label = marked(step.label, step.mark)
     says = verdict(difference, second, first) if step.stage != "digital" else "one network, no instances"
-    between = interval(*points_interval(difference))
+    between = interval(*difference_interval(difference, comparison.first.metric))
     return label, signed(difference.mean), between, str(difference.n), says
 
 
@@ -156,18 +159,19 @@ def _image_notes(runs: Sequence[Run]) -> list[str]:
     widths: dict[int, list[float]] = {}
     for run in runs:
         count = _images(run)
-        last = [result.states[-1] for result in run.results if result.states]
-        if count and last:
-            found = [binomial_half_width(state.accuracy.mean, count) for state in last]
-            widths.setdefault(count, []).extend(found)
+        simulated = [result for result in run.results if result.states]
+        if count and simulated:
+            found = [sampling_half_width(result.states[-1].value.mean, count, result.metric) for result in simulated]
+            widths.setdefault(count, []).extend(width for width in found if width is not None)
     return [
         f"{count} test images; their own sampling error of {_range(found)} points comes on top."
         for count, found in widths.items()
+        if found
     ]
 
 
 def _images(run: Run) -> int | None:
-    return (run.meta["data"] or {}).get("count")
+    return run.samples
 
 
 def _range(widths: Sequence[float]) -> str:
@@ -181,10 +185,10 @@ def _stopping_note(run: Run) -> str | None:
     if pilot is None or target is None:
         return None
     widths = [
-        stein_halfwidth([state.accuracies[i] for i in range(pilot)], len(state.accuracies), _images(run))
+        stein_halfwidth([state.values[i] for i in range(pilot)], len(state.values), result.step)
         for result in run.results
         for state in result.times
-        if len(state.accuracies) >= pilot
+        if len(state.values) >= pilot
     ]
     reached = f"; 95 % intervals by that rule are ±{max(widths):.2f} points or narrower" if widths else ""
     return (
@@ -200,10 +204,10 @@ def missing_instances(run: Run) -> str | None:
         return " ".join(f"seed {seed}: {text}" for seed, text in found if text is not None) or None
     states = [state for result in run.results for state in result.states]
     wanted = _wanted_instances(run, states)
-    short = list(dict.fromkeys(f"{s.label} has {s.accuracy.n}" for s in states if s.accuracy.n < wanted))
+    short = list(dict.fromkeys(f"{s.label} has {s.value.n}" for s in states if s.value.n < wanted))
     short += [f"{label} has none" for label in _missing_times(run) if states]
     short += _missing_sigmas(run) if states else []
-    short += ["AdaBS has none"] if states and _lacks_adabs(run) else []
+    short += [f"{calibration_title(name)} has none" for name in _missing_calibrations(run) if states]
     if not short and (states or not wanted):
         return None
     return f"not finished: {wanted} instances asked, {', '.join(short) or 'none simulated yet'}."
@@ -212,23 +216,27 @@ def missing_instances(run: Run) -> str | None:
 def _wanted_instances(run: Run, states: Sequence[State]) -> int:
     """As many as asked for, as the pilot decided, or as any moment has."""
     asked, pilot = run.options.get("instances"), pilot_of(run.options)
-    pilots = [[s.accuracies[i] for i in range(pilot or 0) if i in s.accuracies] for s in states]
+    pilots = [[s.values[i] for i in range(pilot or 0) if i in s.values] for s in states]
     if pilot is not None and pilots and all(len(values) == pilot for values in pilots):
         target = run.options["target_halfwidth"]
-        return min(run.options["max_instances"], max(stein_total(values, target, _images(run)) for values in pilots))
-    return asked if isinstance(asked, int) else max((state.accuracy.n for state in states), default=0)
+        return min(
+            run.options["max_instances"], max(stein_total(values, target, run.results[0].step) for values in pilots)
+        )
+    return asked if isinstance(asked, int) else max((state.value.n for state in states), default=0)
 
 
-def _lacks_adabs(run: Run) -> bool:
-    """Whether adapted statistics were asked for and no result has them yet."""
-    return bool(run.options.get("adabs")) and not any(result.adabs and result.states for result in run.results)
+def _missing_calibrations(run: Run) -> list[str]:
+    """Calibrations that were asked for and that no result has yet."""
+    asked = run.options.get("calibrate") or ((ADABS,) if run.options.get("adabs") else ())
+    measured = {result.calibration for result in run.results if result.states}
+    return [name for name in asked if name not in measured]
 
 
 def _missing_sigmas(run: Run) -> list[str]:
     """Every sigma_c that was asked for and has fewer instances than that; without noise one is all there are."""
     asked, short = run.options.get("instances") or 1, []
     for result in (result for result in run.results if result.states):
-        found = {point.sigma_c: point.accuracy.n for point in result.sweep}
+        found = {point.sigma_c: point.value.n for point in result.sweep}
         for sigma in run.options.get("sigmas") or ():
             if found.get(sigma, 0) < (asked if sigma > 0 else 1):
                 short.append(f"sigma_c {sigma:g} has {found.get(sigma) or 'none'}")
@@ -252,27 +260,27 @@ def _moments(results: Sequence[Result]) -> list[tuple[str, tuple[str, float | No
 
 def _overview_row(result: Result, keys: Sequence[tuple[str, float | None]]) -> tuple[str, ...]:
     by_key = {(state.stage, state.time_seconds): state for state in all_states(result)}
-    counts = sorted({state.accuracy.n for state in result.states})
+    counts = sorted({state.value.n for state in result.states})
     n = NONE if not counts else "-".join(str(count) for count in {counts[0]: 0, counts[-1]: 0})
     cells = (_overview_cell(by_key.get(key)) for key in keys)
-    return (result.checkpoint, result.preset, "yes" if result.adabs else "no", n, *cells)
+    return (result.checkpoint, result.preset, calibration_title(result.calibration), n, *cells)
 
 
 def _overview_cell(state: State | None) -> str:
     if state is None:
         return NONE
-    return marked(mean_and_std(state.accuracy), state.mark)
+    return marked(mean_and_std(state.value), state.mark)
 
 
-def _detail_row(state: State, swept: bool) -> tuple[str, ...]:
-    accuracy = state.accuracy
+def _detail_row(state: State, swept: bool, metric: Metric) -> tuple[str, ...]:
+    accuracy = state.value
     sigma = (sigma_value(state.equivalent), sigma_interval(state.equivalent)) if swept else ()
     return (
         state_label(state),
         f"{accuracy.mean:.1f}",
         optional(accuracy.std),
         str(accuracy.n),
-        interval(*percent_interval(accuracy)),
+        interval(*value_interval(accuracy, metric)),
         optional(state.drop),
         *sigma,
         NONE if state.weight_error is None else f"{state.weight_error.mean:.3f}",
@@ -283,4 +291,4 @@ def _sweep_cell(result: Result, sigma: float) -> str:
     point = next((point for point in result.sweep if point.sigma_c == sigma), None)
     if point is None:
         return NONE
-    return f"{mean_and_std(point.accuracy)} ({point.accuracy.n})"
+    return f"{mean_and_std(point.value)} ({point.value.n})"

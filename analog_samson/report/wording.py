@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import isfinite
 
 from analog_samson.analysis.equivalent_sigma import EquivalentSigma, Verdict
+from analog_samson.analysis.labels import calibrated_name
 from analog_samson.analysis.statistics import Difference, Summary
 from analog_samson.analysis.summary import Result, State
 from analog_samson.units import SECONDS
@@ -98,24 +99,23 @@ def marked(text: str, mark: str) -> str:
 
 
 def series_labels(results: Sequence[Result]) -> list[str]:
-    """The shortest labels that tell the results apart: checkpoint, and preset or AdaBS where they differ."""
+    """The shortest labels that tell the results apart: checkpoint, and preset or calibration where they differ."""
     presets = {result.preset for result in results}
-    adabs = {result.adabs for result in results}
+    apart = len({result.calibration for result in results}) > 1
+    names = [result.checkpoint + (f" on {result.preset}" if len(presets) > 1 else "") for result in results]
     return [
-        result.checkpoint
-        + (f" on {result.preset}" if len(presets) > 1 else "")
-        + (" + AdaBS" if result.adabs and len(adabs) > 1 else "")
-        for result in results
+        calibrated_name(name, result.calibration) if apart else name
+        for name, result in zip(names, results, strict=True)
     ]
 
 
 def answer(result: Result) -> str:
     """One sentence: what the network scores on this hardware at the last time simulated."""
-    place = f"On {result.preset}, {result.checkpoint}{' with AdaBS' if result.adabs else ''}"
+    place = f"On {result.preset}, {calibrated_name(result.checkpoint, result.calibration, ' with ')}"
     if not result.states:
         return f"{place} has not been simulated over time yet{_digital_clause(result)}."
     last = result.states[-1]
-    score = f"scores {mean_and_std(last.accuracy)} % {moment_words(last)}"
+    score = f"scores {mean_and_std(last.value)} % {moment_words(last)}"
     return f"{place} {score}{_digital_clause(result, last)}."
 
 
@@ -178,8 +178,8 @@ def instance_count(n: int, seeds: int = 1) -> str:
 
 
 def _digital_clause(result: Result, last: State | None = None) -> str:
-    parts = [] if result.digital is None else [f"digital {result.digital.accuracy.mean:.1f} %"]
-    parts += [] if last is None else [instance_count(last.accuracy.n, result.seeds)]
+    parts = [] if result.digital is None else [f"digital {result.digital.value.mean:.1f} %"]
+    parts += [] if last is None else [instance_count(last.value.n, result.seeds)]
     return f" ({'; '.join(parts)})" if parts else ""
 
 

@@ -32,7 +32,7 @@ def draw_yield(series: Sequence[Series], axes: Axes, layout: Layout) -> None:
 
 def _draw_steps(axes: Axes, state: State, one: Series, alpha: float) -> None:
     """All chips are at or above the worst one, none above the best one."""
-    points = yield_curve(list(state.accuracies.values()))
+    points = yield_curve(list(state.values.values()), one.result.metric)
     x = [at for at, _ in points]
     y = [100 * share for _, share in points]
     axes.step([x[0], *x, x[-1]], [100.0, *y, 0.0], where="pre", color=one.colour, linestyle=one.dashes, alpha=alpha)
@@ -41,7 +41,7 @@ def _draw_steps(axes: Axes, state: State, one: Series, alpha: float) -> None:
 def _name_ends(axes: Axes, one: Series) -> None:
     """The first and the last moment named at the top of their steps, between them where both names fit there."""
     states = one.result.states
-    ends = {state_label(state): min(state.accuracies.values()) for state in (states[0], states[-1])}
+    ends = {state_label(state): min(state.values.values()) for state in (states[0], states[-1])}
     tops, (low, high) = sorted((top, label) for label, top in ends.items()), axes.get_xlim()
     inside = tops[-1][0] - tops[0][0] > _ROOM * (high - low)
     for (top, label), is_left in zip(tops, (True, False), strict=False):

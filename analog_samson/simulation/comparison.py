@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from analog_samson.analysis.comparison import refuse_unequal
 from analog_samson.analysis.frames import cell_columns, cell_rows
-from analog_samson.analysis.summary import META_KEYS, Run, digest, results_of
+from analog_samson.analysis.runs import META_KEYS, Run, digest
+from analog_samson.analysis.summary import results_of
 from analog_samson.errors import OptionError, RunError, list_faults
 from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.presets.search import load_preset
@@ -179,5 +180,5 @@ def _run_of(name: str, result: DriftResult) -> Run:
         "seed": result.seed,
         "preset_sha256": hashlib.sha256(content).hexdigest(),
     }
-    results = results_of(records, validity_of(result.preset), result.pilot, result.images)
+    results = results_of(records, validity=validity_of(result.preset), pilot=result.pilot, samples=result.images)
     return Run(name=name, options={}, meta=meta, records=records, results=results)

@@ -96,7 +96,7 @@ class DriftResult:
 
         if not self._has_accuracy:
             raise OptionError("results, plot and reports are of accuracies so far; frame() has the raw values")
-        return results_of(self.records, validity_of(self.preset), self.pilot, self.images)
+        return results_of(self.records, ACCURACY, validity_of(self.preset), pilot=self.pilot, samples=self.images)
 
 
 @renamed_keyword("exclude", "keep_digital")
@@ -217,7 +217,7 @@ def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float, im
     for record in records:
         if record.stage == DRIFT and record.metric == "accuracy_percent" and record.instance < pilot:
             cells.setdefault(record.condition, []).append(record.value)
-    return max(stein_total(values, halfwidth, images) for values in cells.values())
+    return max(stein_total(values, halfwidth, ACCURACY.step(images)) for values in cells.values())
 
 
 def measure_cell(

@@ -10,7 +10,7 @@ from torch import nn
 
 from analog_samson.analysis.labels import distinct_names
 from analog_samson.analysis.robustness import Subject, read_robustness
-from analog_samson.analysis.sharpness import Finding, Study, rows_as_csv
+from analog_samson.analysis.sharpness import Finding, SharpnessStudy, rows_as_csv
 from analog_samson.data import ImageSet, choose_normalization, open_data
 from analog_samson.data.batches import Batches
 from analog_samson.errors import OptionError, did_you_mean, list_faults
@@ -100,7 +100,7 @@ class _Candidate:
     note: str
 
 
-def study_sharpness(options: StudyOptions, *, progress: Progress = lambda text: None) -> Study:
+def study_sharpness(options: StudyOptions, *, progress: Progress = lambda text: None) -> SharpnessStudy:
     """Measure every checkpoint with every method; `progress` hears of each measure that is done.
 
     Everything that can be wrong is found before the first measure. Draws nothing. Raises AnalogSamsonError.
@@ -114,7 +114,7 @@ def study_sharpness(options: StudyOptions, *, progress: Progress = lambda text: 
         _candidate(checkpoint, subject, images, options, device)
         for checkpoint, subject in zip(checkpoints, subjects, strict=True)
     ]
-    return Study(
+    return SharpnessStudy(
         findings=tuple(_findings(candidates, options, progress)),
         robustness=robustness,
         notes=_notes(candidates, images, options),
@@ -126,7 +126,7 @@ def count_measures(options: StudyOptions) -> int:
     return len(options.checkpoints) * len(options.methods)
 
 
-def save_rows(study: Study, path: Path) -> None:
+def save_rows(study: SharpnessStudy, path: Path) -> None:
     """The raw rows as CSV, whole or not at all; the folder has to exist."""
     write_atomically(path, rows_as_csv(study).encode())
 
@@ -216,7 +216,7 @@ def _finding(candidate: _Candidate, method: str, options: StudyOptions) -> Findi
         selection=options.selection,
         steps=options.steps,
         batch_size=options.batch_size,
-        images=found.images,
+        samples=found.images,
         batches=found.batches,
         loss=found.loss,
         value=found.value,

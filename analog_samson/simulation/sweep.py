@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analog_samson.analysis.summary import digest
+from analog_samson.analysis.runs import digest
 from analog_samson.analysis.sweep_summary import summary_csv
 from analog_samson.errors import OptionError, RunError, list_faults
 from analog_samson.models.zoo.search import checkpoint_path

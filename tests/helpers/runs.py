@@ -2,7 +2,7 @@
 
 from synthetic_runs import PRESET, synthetic_run
 
-from analog_samson.analysis.summary import digest
+from analog_samson.analysis.runs import digest
 from analog_samson.results.records import Record
 from analog_samson.results.store import open_run
 
