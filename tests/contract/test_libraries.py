@@ -1,0 +1,215 @@
+"""What every network of torchvision, timm and transformers keeps to: all of its weights are planned, and it simulates.
+
+On ideal hardware a network computes what it computes digitally. On PCM and with 8-bit converters it gives finite
+outputs, and the same ones for the same seed. `python tests/contract/test_libraries.py` writes what each network gave to
+tests/contract/results.csv.
+"""
+
+import csv
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from analog_samson import SimulatedDevice, load_preset, plan_conversion, rng
+from analog_samson.chip.input_ranges import choose_input_ranges
+from analog_samson.errors import InputRangeWarning
+from analog_samson.results.condition import Condition
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_transformers import TRANSFORMERS
+
+RESULTS = Path(__file__).parent / "results.csv"
+PRESETS = ("ideal", "pcm_nandakumar_2019", "pcm_rasch_2023")
+DAY = Condition(stage="drift", time_seconds=86400.0)
+NOW = Condition(stage="drift", time_seconds=0.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network with inputs for it, by name; `fast` cases are part of every test run."""
+
+    build: Callable[[], nn.Module]
+    inputs: Callable[[], dict[str, Tensor]]
+    fast: bool = False
+
+
+def picture(side: int, *more: int) -> Callable[[], dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    return lambda: {"x": torch.randn(2, 3, *more, side, side, generator=generator.manual_seed(0))}
+
+
+def seeded(name: str, make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        with rng.stream(0, "initial weights", name):
+            return make().eval()
+
+    return build
+
+
+def torchvision_cases() -> dict[str, Case]:
+    from torchvision import models
+    from torchvision.models import detection, segmentation, video
+
+    cases = {}
+    for name in TORCHVISION:
+        side = {"inception_v3": 299}.get(name, 224 if name.startswith(("vit", "swin", "maxvit")) else 64)
+        cases[name] = Case(seeded(name, lambda name=name: models.get_model(name, weights=None)), picture(side))
+    for name in ("deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50", "fcn_resnet50", "lraspp_mobilenet_v3_large"):
+        options = {"weights": None, "weights_backbone": None}
+        cases[name] = Case(seeded(name, lambda n=name: getattr(segmentation, n)(**options)), picture(64))
+    for name in ("resnet18", "resnet50"):
+        backbone = detection.backbone_utils.resnet_fpn_backbone
+        cases[f"fpn_{name}"] = Case(seeded(name, lambda n=name: backbone(backbone_name=n, weights=None)), picture(64))
+    for name in ("r3d_18", "mc3_18", "r2plus1d_18"):
+        cases[name] = Case(seeded(name, lambda n=name: getattr(video, n)(weights=None)), picture(32, 4))
+    return {f"torchvision:{name}": case for name, case in cases.items()}
+
+
+def timm_cases() -> dict[str, Case]:
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+
+    def case(name: str) -> Case:
+        config = timm.get_pretrained_cfg(name)
+        side = config.input_size[1] if config is not None else 224
+        return Case(seeded(name, lambda: timm.create_model(name, pretrained=False)), picture(side))
+
+    return {f"timm:{name}": case(name) for name in TIMM}
+
+
+def transformers_cases() -> dict[str, Case]:
+    return {f"hf:{name}": Case(small.build, small.inputs, fast=True) for name, small in TRANSFORMERS.items()}
+
+
+def answer(network: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+    """The tensor that a network's output consists of, or the one that names what it was trained for."""
+    with torch.no_grad():
+        output: Any = network(inputs["x"]) if set(inputs) == {"x"} else network(**inputs)
+    for name in ("logits", "logits_per_text", "start_logits", "last_hidden_state", "out", "0"):
+        if not isinstance(output, Tensor) and name in output:
+            return output[name]
+    return output[0] if isinstance(output, tuple | list) else output
+
+
+def examine(build: Callable[[], nn.Module], inputs: Callable[[], dict[str, Tensor]]) -> dict[str, float]:
+    """Simulate a network on each preset and assert what every network keeps to."""
+    model, x = build(), inputs()
+    batch = (x["x"], torch.zeros(2)) if set(x) == {"x"} else x
+    digital = answer(model, x)
+    size = digital.abs().max().item()
+    assert size > 0
+    found: dict[str, float] = {}
+    for name in PRESETS:
+        preset = load_preset(name)
+        plan = plan_conversion(model, preset)
+        plan.check()
+        assert all(row.reason for row in plan.rows if row.action != "analog")
+        ranges = None
+        if name == "pcm_rasch_2023":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", InputRangeWarning)
+                chosen = choose_input_ranges(model, preset, [batch], seed=0)
+            ranges = {path: one.value for path, one in chosen.items()}
+        device = SimulatedDevice(model, plan, input_ranges=ranges)
+        outputs = []
+        for _ in range(2):
+            with device.program(0, 0).at(NOW if name == "ideal" else DAY) as network:
+                outputs.append(answer(network, x))
+            if name == "ideal":
+                break
+        assert outputs[0].shape == digital.shape
+        assert outputs[0].isfinite().all()
+        assert outputs[0].equal(outputs[-1])
+        found[name] = ((outputs[0] - digital).abs().max() / size).item()
+    assert found["ideal"] < 1e-4
+    assert found["pcm_nandakumar_2019"] > 1e-4
+    found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    found["analog_parameters_percent"] = plan.summary().analog_parameters_percent
+    return found
+
+
+TORCHVISION = (
+    "alexnet", "convnext_small", "convnext_tiny", "densenet121", "densenet161", "densenet169", "densenet201",
+    "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4", "efficientnet_b5",
+    "efficientnet_b6", "efficientnet_v2_m", "efficientnet_v2_s", "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5",
+    "mnasnet0_75", "mnasnet1_0", "mnasnet1_3", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small",
+    "regnet_x_16gf", "regnet_x_1_6gf", "regnet_x_3_2gf", "regnet_x_400mf", "regnet_x_800mf", "regnet_x_8gf",
+    "regnet_y_16gf", "regnet_y_1_6gf", "regnet_y_3_2gf", "regnet_y_400mf", "regnet_y_800mf", "regnet_y_8gf",
+    "resnet101", "resnet152", "resnet18", "resnet34", "resnet50", "resnext101_32x8d", "resnext50_32x4d",
+    "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0", "squeezenet1_0",
+    "squeezenet1_1", "swin_s", "swin_t", "swin_v2_s", "swin_v2_t", "vgg11", "vgg11_bn", "vit_b_16", "vit_b_32",
+    "wide_resnet50_2",
+)  # fmt: skip
+TIMM = (
+    "beit_base_patch16_224", "cait_xxs24_224", "coat_tiny", "convit_tiny", "convmixer_768_32", "cpubone_nano",
+    "crossvit_tiny_240", "cs3darknet_focus_s", "cspnext_tiny", "davit_tiny", "deit_tiny_patch16_224", "densenet121",
+    "dla46x_c", "dpn48b", "edgenext_xx_small", "efficientformerv2_s0", "efficientvim_m1", "efficientvit_b0",
+    "efficientvit_m0", "ese_vovnet19b_slim_dw", "fasternet_t0", "fastvit_t8", "focalnet_tiny_srf", "gcvit_xxtiny",
+    "ghostnet_050", "gmlp_ti16_224", "halonet_h1", "hardcorenas_b", "hgnetv2_b0", "hiera_tiny_224", "hrnet_w18_small",
+    "iformer_t", "inception_next_atto", "inception_resnet_v2", "inception_v3", "inception_v4", "lcnetv2_small",
+    "legacy_seresnet18", "legacy_xception", "levit_128s", "lowformer_b0", "mobilenetv3_small_050", "mobilenetv5_base",
+    "mobilevit_xxs", "mvitv2_tiny", "nest_tiny", "nextvit_small", "pit_ti_224", "poolformerv2_s12", "pvt_v2_b0",
+    "rdnet_tiny", "regnetx_002", "repghostnet_050", "repvit_m1", "res2next50", "resnest14d", "resnetv2_18",
+    "rexnet_100", "samvit_base_patch16_224", "selecsls42", "sequencer2d_s", "shvit_s1", "skresnet18", "starnet_s050",
+    "swiftformer_xs", "swin_tiny_patch4_window7_224", "swinv2_cr_tiny_224", "swinv2_tiny_window8_256", "test_byobnet",
+    "test_coatnet", "test_convnext", "test_efficientnet", "test_mambaout", "test_nfnet", "test_resnet", "test_vit",
+    "test_vit_relpos", "tiny_vit_5m_224", "tnt_s_patch16_224", "tresnet_m", "twins_svt_small", "visformer_tiny",
+    "vit_tiny_patch16_dinov3_qkvb", "vit_tiny_r_s16_p8_224", "vitamin_small_224", "volo_d1_224", "xception41p",
+    "xcit_nano_12_p8_224",
+)  # fmt: skip
+
+
+def fast(cases: Mapping[str, Case]) -> list[str]:
+    return [name for name, case in cases.items() if case.fast]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_transformer_of_hugging_face_is_planned_and_simulated(name):
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    case = transformers_cases()[f"hf:{name}"]
+    examine(case.build, case.inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # libraries warn about themselves
+@pytest.mark.parametrize("name", [f"torchvision:{name}" for name in TORCHVISION])
+def test_network_of_torchvision_is_planned_and_simulated(name):
+    case = torchvision_cases()[name]
+    examine(case.build, case.inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [f"timm:{name}" for name in TIMM])
+def test_network_of_timm_is_planned_and_simulated(name):
+    case = timm_cases()[name]
+    examine(case.build, case.inputs)
+
+
+def main() -> None:
+    """Examine every network and write one row for each, also of those that fail."""
+    warnings.simplefilter("ignore")
+    cases = {**transformers_cases(), **torchvision_cases(), **timm_cases()}
+    wanted = sys.argv[1:] or list(cases)
+    columns = ("network", "parameters", "analog_parameters_percent", *PRESETS, "problem")
+    with RESULTS.open("w", newline="") as file:
+        table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        table.writeheader()
+        for name in wanted:
+            try:
+                found = {key: f"{value:.4g}" for key, value in examine(cases[name].build, cases[name].inputs).items()}
+            except Exception as error:
+                found = {"problem": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]}
+            table.writerow({"network": name, **found})
+            file.flush()
+
+
+if __name__ == "__main__":
+    main()
