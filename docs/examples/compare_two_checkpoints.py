@@ -7,6 +7,7 @@ from analog_samson.analysis.statistics import paired_difference
 from analog_samson.data import Normalization, open_data
 from analog_samson.data.batches import Batches
 from analog_samson.models.restore import restore_model
+from analog_samson.results.metric import ACCURACY
 from analog_samson.simulation.drift import DriftResult
 from analog_samson.training.job import TrainJob, prepare_training
 from analog_samson.units import parse_duration
@@ -45,7 +46,9 @@ def main() -> None:
     accuracy = {name: by_instance(simulate(train(name, Path("trainings")))) for name in TRAININGS}
     for name, values in accuracy.items():
         print(f"{name}: {sum(values.values()) / len(values):.1f} % after one year, {len(values)} chips")
-    difference = paired_difference(accuracy["sgd"], accuracy["samson"], images=len(open_data("digits", "test")))
+    difference = paired_difference(
+        accuracy["sgd"], accuracy["samson"], step=ACCURACY.step(len(open_data("digits", "test")))
+    )
     assert difference is not None
     print(f"samson - sgd: {difference.mean:+.1f} points, 95 % interval [{difference.low:+.1f}, {difference.high:+.1f}]")
     print("significant" if difference.significant else "not significant")

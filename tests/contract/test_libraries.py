@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,15 @@ def torchvision_cases() -> dict[str, Case]:
     cases = {}
     for name in TORCHVISION:
         side = {"inception_v3": 299}.get(name, 224 if name.startswith(("vit", "swin", "maxvit")) else 64)
-        cases[name] = Case(seeded(name, lambda name=name: models.get_model(name, weights=None)), picture(side))
+        cases[name] = Case(seeded(name, partial(models.get_model, name, weights=None)), picture(side))
     for name in ("deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50", "fcn_resnet50", "lraspp_mobilenet_v3_large"):
-        options = {"weights": None, "weights_backbone": None}
-        cases[name] = Case(seeded(name, lambda n=name: getattr(segmentation, n)(**options)), picture(64))
+        make = getattr(segmentation, name)
+        cases[name] = Case(seeded(name, partial(make, weights=None, weights_backbone=None)), picture(64))
+    backbone = detection.backbone_utils.resnet_fpn_backbone
     for name in ("resnet18", "resnet50"):
-        backbone = detection.backbone_utils.resnet_fpn_backbone
-        cases[f"fpn_{name}"] = Case(seeded(name, lambda n=name: backbone(backbone_name=n, weights=None)), picture(64))
+        cases[f"fpn_{name}"] = Case(seeded(name, partial(backbone, backbone_name=name, weights=None)), picture(64))
     for name in ("r3d_18", "mc3_18", "r2plus1d_18"):
-        cases[name] = Case(seeded(name, lambda n=name: getattr(video, n)(weights=None)), picture(32, 4))
+        cases[name] = Case(seeded(name, partial(getattr(video, name), weights=None)), picture(32, 4))
     return {f"torchvision:{name}": case for name, case in cases.items()}
 
 
