@@ -120,7 +120,7 @@ def test_compare_takes_existing_runs_and_refuses_other_data(here: Path) -> None:
     with pytest.raises(RunError, match="these runs cannot be compared: 2 problems") as caught:
         call(compare, runs[0], f"short/bad/{PRESETS[0]}", "--out", "third")
     assert "data differs: " in str(caught.value)
-    assert "the first 50 images" in str(caught.value)
+    assert "the first 50 samples" in str(caught.value)
     assert "seed differs: 0 and 1" in str(caught.value)
     assert not (here / "third").exists()
 

@@ -1,0 +1,67 @@
+"""Intervals over chips and samples cover the mean over all of both, where intervals over chips alone do not."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analog_samson.analysis.sampling import sampled_difference, sampled_share
+from analog_samson.analysis.statistics import summarize
+
+TRIALS = 300
+
+
+def outcomes(generator, chips, samples, chip, sample, rest, mean=3.0):
+    """Right where a normal score is above zero: the sum of a mean, a chip, a sample and a rest of these deviations."""
+    score = mean + generator.normal(0, chip, (chips, 1)) + generator.normal(0, sample, (1, samples))
+    return score + generator.normal(0, rest, (chips, samples)) > 0
+
+
+@pytest.mark.parametrize("chips", [2, 3, 10])
+def test_interval_covers_other_chips_and_other_samples(chips):
+    """Fewer than 273 hits of 300 happen once in 1,000 tries if 95 % are covered."""
+    generator, hits, over_chips = np.random.default_rng(chips), 0, 0
+    truth = stats.norm.cdf(3 / np.sqrt(0.1**2 + 2**2 + 1))
+    for _ in range(TRIALS):
+        right = outcomes(generator, chips, 200, chip=0.1, sample=2.0, rest=1.0)
+        found, alone = sampled_share(right), summarize(list(right.mean(axis=1)))
+        hits += found.low <= truth <= found.high
+        over_chips += alone.low <= truth <= alone.high
+        assert (found.mean, found.std) == (pytest.approx(alone.mean), pytest.approx(alone.std))
+    assert hits >= 273
+    assert over_chips < hits
+    if chips == 10:
+        assert over_chips < 250, "the samples would not matter here"
+
+
+def test_equal_networks_seldom_differ_significantly_although_samples_do():
+    """Two networks of equal quality that err on other samples: what chips share must not count as evidence."""
+    generator, alarms, naive = np.random.default_rng(5), 0, 0
+    for _ in range(TRIALS):
+        pair = [outcomes(generator, 5, 200, chip=0.05, sample=2.0, rest=0.5) for _ in range(2)]
+        alarms += bool(sampled_difference(*pair).significant)
+        difference = summarize(list(pair[1].mean(axis=1) - pair[0].mean(axis=1)))
+        naive += not difference.low <= 0 <= difference.high
+    assert alarms <= 30  # 5 % are 15; more than 30 happen once in 10,000 tries
+    assert naive > 100, "chips alone would decide"
+
+
+def test_real_difference_is_significant_and_has_the_sign_of_second_minus_first():
+    generator = np.random.default_rng(3)
+    first = outcomes(generator, 5, 2000, chip=0.05, sample=2.0, rest=0.5)
+    second = first.copy()
+    second[:, :100] = True
+    found = sampled_difference(first, second)
+    assert found.mean == pytest.approx(second.mean() - first.mean())
+    assert found.mean > 0
+    assert found.significant
+    back = sampled_difference(second, first)
+    assert (back.low, back.high) == (pytest.approx(-found.high), pytest.approx(-found.low))
+
+
+def test_outcomes_without_spread_and_single_chips():
+    whole = sampled_share(np.ones((3, 50), bool))
+    assert (whole.low, whole.high) == (pytest.approx(0.025 ** (1 / 50)), 1.0)
+    assert sampled_share(np.ones((1, 50), bool)).low is None
+    same = outcomes(np.random.default_rng(0), 3, 50, 0.1, 2.0, 1.0)
+    assert (sampled_difference(same, same).low, sampled_difference(same, same).significant) == (None, False)
+    assert sampled_difference(same[:1], same[:1]).significant is None
