@@ -110,8 +110,8 @@ class Options(BaseModel):
         return cls.model_validate(dict(given), strict=False, context=True)
 
     def replace(self, **changes: Any) -> Self:
-        """The same options with some changed, checked again."""
-        return type(self)(**{**dict(self), **changes})
+        """The same options with some changed, checked again; those that nobody gave stay so."""
+        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
 
     def part(self, kind: type[T]) -> T:
         """Those options that `kind`, a base of this class, declares."""
@@ -233,6 +233,7 @@ def _bounds(metadata: list[Any]) -> str:
     limits = {
         name: getattr(item, name) for item in metadata for name in ("ge", "gt", "le", "lt") if hasattr(item, name)
     }
+    limits = {name: limit for name, limit in limits.items() if abs(limit) < 2**62}  # beyond, any number of a seed fits
     ge, gt, le, lt = (f"{limits[name]:g}" if name in limits else "" for name in ("ge", "gt", "le", "lt"))
     high = f"up to {le}" if le else f"below {lt}" if lt else ""
     if ge and le:

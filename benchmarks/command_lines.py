@@ -16,12 +16,10 @@ import typer
 from analog_samson.analysis.runs import Run
 from analog_samson.cli.main import app
 from analog_samson.cli.simulate import parse_sigmas
-from analog_samson.cli.train import job_of
-from analog_samson.data.normalization import parse_normalization
 from analog_samson.data.sources import SOURCES
 from analog_samson.errors import CheckpointError, RunError, list_faults
 from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions
-from analog_samson.training.job import read_texts
+from analog_samson.training.job import TrainJob
 from analog_samson.training.options import TrainOptions
 from analog_samson.units import format_duration, parse_times
 
@@ -98,12 +96,11 @@ def float_of(value: Any) -> Any:
 
 def check_training(arguments: Sequence[str], trained: Mapping[str, Any], noise_preset: Path | None) -> None:
     """Raise CheckpointError unless the command line reads these options from the command."""
-    job = job_of({name: value for name, value in parsed(arguments).items() if value is not None})
-    normalization = None if job.normalization is None else parse_normalization(job.normalization)
-    given = dict(job.options)
+    given = {name: value for name, value in parsed(arguments).items() if value is not None and name != "out"}
     if noise_preset is not None and given.get("noise_preset") == noise_preset.name:
         given["noise_preset"] = str(noise_preset.resolve())
-    read = TrainOptions(seed=job.seed, normalization=normalization, **read_texts(given)).resolved()
+    job = TrainJob.from_text(given)
+    read = TrainOptions(seed=job.seed, normalization=job.normalization, **job.training()).resolved()
     stored = {name: float_of(value) for name, value in trained.items()}
     differ = [
         f"{name}: trained with {stored.get(name)!r}, the command says {read.get(name)!r}"

@@ -182,7 +182,7 @@ def work(world: World, folder: Path) -> dict[str, Any]:
     together = ("--epochs", "1", "--ascent-sync", "--out", str(folder / "command"))
     found["command"] = command("train", *command_for(images), *together)
     options = {"method": "samson", "batch_size": 32, "learning_rate": 0.05, "epochs": EPOCHS}
-    job = TrainJob(data=f"npz:{images}", seed=0, model="digits_cnn", threads=1, options=options)
+    job = TrainJob(data=f"npz:{images}", seed=0, model="digits_cnn", threads=1, **options)
     prepare_training(job, world).run(folder / "whole")
     return found
 

@@ -36,7 +36,7 @@ def attacks(folder: Path) -> dict:
             calls[file.name] = lambda file=file: restore_model(load_checkpoint(file), SMALL["model"]).state_dict()
         elif kind == "train":
             options = {"epochs": 1, "method": "sgd"}
-            train = job.TrainJob(data=spec, test_data=spec, seed=0, model="digits_cnn", options=options)
+            train = job.TrainJob(data=spec, test_data=spec, seed=0, model="digits_cnn", **options)
             calls[file.name] = lambda train=train: job.prepare_training(train)
         else:
             limit = 3 if "limit" in file.name else None

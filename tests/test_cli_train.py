@@ -36,7 +36,7 @@ def test_help_shows_defaults_an_example_and_every_option():
     assert "(sam, rwp: in units of the weights). [default: (sam 0.05, asam and samson 0.5, rwp by --sigma)]" in text
     assert "[default: (by data: digits 30; from scratch 200; from a checkpoint 10)]" in text
     assert "--bf16 --no-bf16" in text
-    for name in TrainOptions.__dataclass_fields__:
+    for name in set(TrainOptions.model_fields) - {"perturbation"}:
         option = {"learning_rate": "lr"}.get(name, name)
         assert f"--{option.replace('_', '-')}" in text
 
@@ -165,7 +165,7 @@ def test_ingredients_of_the_command_reach_the_training(tmp_path):
         ),
         *("--distill", tmp_path / "teacher" / "checkpoint.safetensors", "--out", tmp_path / "run"),
     )
-    assert "noise_preset pcm_nandakumar_2019, noise_time 3600, ema_decay 0.9" in text
+    assert {"noise_preset pcm_nandakumar_2019", "noise_time 3600", "ema_decay 0.9"} <= set(re.split(", |\n", text))
     assert "sha256" not in text
     assert "teacher: digits_cnn of checkpoint.safetensors" in text
     metadata = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").metadata
@@ -265,7 +265,7 @@ def test_foreign_checkpoint_is_fine_tuned(tmp_path, shared):
         (["--model", "digits_cnn", "--noise-time", "1d"], "noise_time: has no effect without noise_preset"),
         (["--model", "digits_cnn", "--noise-preset", "ideal"], "noise_preset: has no effect, for ideal"),
         (["--model", "digits_cnn", "--noise-time", "1 day"], "duration '1 day'"),
-        (["--model", "digits_cnn", "--ema-decay", "1"], "ema_decay: expected a number below 1"),
+        (["--model", "digits_cnn", "--ema-decay", "1"], "--ema-decay: expected a number above 0, below 1"),
         (["--model", "digits_cnn", "--distill", "none.pt"], "none.pt: no such file"),
         (["--model", "digits_cnn", "--distill-weight", "0.5"], "distill_weight: has no effect without a teacher"),
         (["--model", "digits_cnn", "--distill-model", "resnet20"], "distill_model: has no effect without distill"),

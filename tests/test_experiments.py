@@ -74,7 +74,7 @@ def test_options_of_every_training_can_be(name, scale):
 
 
 def test_training_options_of_a_file_are_those_of_trainings():
-    assert set(TrainingTable.model_fields) - {"teacher"} <= set(TrainOptions.__dataclass_fields__)
+    assert set(TrainingTable.model_fields) - {"teacher"} <= set(TrainOptions.model_fields)
 
 
 @pytest.mark.parametrize("name", TRAINED)

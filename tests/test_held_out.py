@@ -29,7 +29,7 @@ def noise(tmp_path: Path) -> Path:
 def trained(folder: Path, data: Path, **job) -> tuple[float, SimulateOptions]:
     """The test accuracy of a training, and the options that simulate its checkpoint on the same data."""
     options = {"epochs": 30, "batch_size": 20, "learning_rate": 0.1, "method": "sgd"}
-    made = prepare_training(TrainJob(data=f"npz:{data}", seed=0, model=SMALL["model"], options=options, **job))
+    made = prepare_training(TrainJob(data=f"npz:{data}", seed=0, model=SMALL["model"], **options, **job))
     made.run(folder)
     checkpoint = folder / "checkpoint.safetensors"
     simulate = SimulateOptions(

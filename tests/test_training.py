@@ -22,12 +22,10 @@ from analog_samson.data.batches import Batches
 from analog_samson.errors import DataError, ModelError, OptionError, RunError
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.models.restore import restore_model
-from analog_samson.sharpness.methods import training_methods
 from analog_samson.sharpness.selection import crossbar_weights
 from analog_samson.tasks.evaluation import evaluate
 from analog_samson.training import TrainingError, TrainOptions, TrainProgress, fit
 from analog_samson.training.folder import finished_epochs
-from analog_samson.training.options import parse_ratio
 from analog_samson.training.recipes import DIGITS, FINE_TUNING, FROM_SCRATCH, recipe_for
 from analog_samson.training.schedule import SCHEDULES, Schedule
 
@@ -298,6 +296,15 @@ def test_finished_training_is_not_repeated_and_its_files_are_made_again(tmp_path
     assert weights_and_history(tmp_path / "run") == before
 
 
+def test_training_of_version_0_1_goes_on_under_the_new_name_of_its_selection(tmp_path):
+    options = {"method": "sam", "selection": "name_contains_weight", "epochs": 2}
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", progress=stop_at(2, 1), **options)
+    stored = tmp_path / "run" / "train.toml"
+    stored.write_text(stored.read_text().replace('"name_contains_weight"', '"reference"'))
+    assert train(tmp_path / "run", **options | {"selection": "reference"})[1].resumed_after == 1
+
+
 def killed_training(folder: Path) -> None:
     """Runs in the process that is killed and in this one."""
     torch.set_num_threads(1)
@@ -555,77 +562,6 @@ def test_data_that_does_not_fit_is_refused_before_anything_is_written(tmp_path, 
 
 
 # ---- options and schedules
-
-
-def options_message(**options) -> str:
-    with pytest.raises(OptionError) as caught:
-        TrainOptions(**{"seed": 0} | options)
-    return str(caught.value)
-
-
-def test_all_faults_of_options_are_listed_at_once():
-    text = options_message(epochs=0, learning_rate=-1.0, method="samsom", clip=0.2, clip_std=2.0, momentum=float("nan"))
-    assert text.splitlines() == [
-        "training options: 5 problems",
-        "  epochs: expected a whole number of at least 1, got 0",
-        "  learning_rate: expected a finite number above 0, got -1.0",
-        "  momentum: expected a number from 0 to 1, got nan",
-        "  method: expected one of sgd, sam, asam, samson, rwp, got 'samsom'"
-        "; did you mean 'samson' or 'sam' or 'asam'?",
-        "  clip and clip_std: both limit the weights; give one of them",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"method": "sgd", "rho": 0.5}, "rho: has no effect with method sgd"),
-        ({"method": "sgd", "selection": "paper"}, "selection: has no effect with method sgd"),
-        ({"method": "sam", "p": 2.0}, "p: has no effect with method sam"),
-        ({"method": "asam", "p": 2.0}, "p: has no effect with method asam"),
-        ({"method": "samson", "p": 0.5}, "p: expected a number of at least 1, or inf, got 0.5"),
-        ({"method": "samson", "rho": -0.1}, "rho: expected a finite number of at least 0, got -0.1"),
-        ({"method": "samson", "selection": "weight_only"}, "did you mean 'weights_only'"),
-        ({"nesterov": True, "momentum": 0.0}, "nesterov: needs a momentum above 0"),
-        ({"schedule": "onecycle", "warmup_epochs": 1.0}, "onecycle schedule has a rise of its own"),
-        ({"schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"warmup_epochs": 5.0, "epochs": 5}, "warmup_epochs: 5 of 5 epochs; expected fewer than epochs"),
-        ({"seed": 0.5}, "seed: expected a whole number, got 0.5"),
-        ({"clip": 0.0}, "clip: expected a number above 0, got 0"),
-        ({"clip": float("inf")}, "clip: expected a finite number above 0, got inf"),
-        ({"noise": -1.0}, "noise: expected sigma_G / G_max"),
-        ({"batch_size": True}, "batch_size: expected a whole number"),
-        ({"learning_rate": "fast"}, "learning_rate: expected a finite number above 0, got 'fast'"),
-        ({"label_smoothing": 1.5}, "label_smoothing: expected a number from 0 to 1, got 1.5"),
-    ],
-    ids=str,
-)
-def test_fault_of_an_option_is_explained(options, expected):
-    text = options_message(**options)
-    assert "1 problem\n" in text
-    assert expected in text
-
-
-def test_defaults_of_the_methods_are_filled_in():
-    found = {method: TrainOptions(seed=0, method=method).resolved() for method in training_methods()}
-    assert [found[method]["rho"] for method in training_methods()] == [None, 0.05, 0.5, 0.5, None]
-    assert [found[method]["ascent_every"] for method in training_methods()] == [None, 1, 1, 1, None]
-    assert (found["rwp"]["sigma"], found["rwp"]["perturbed_share"], found["rwp"]["eta"]) == (0.01, 1.0, None)
-    assert TrainOptions(seed=0, method="rwp", rho=1.0).resolved()["sigma"] is None
-    assert found["samson"]["p"] == math.inf
-    assert found["sam"]["p"] is None
-    assert TrainOptions(seed=0, method="samson", selection="paper").resolved()["eta"] == 0.0
-
-
-@pytest.mark.parametrize(("text", "value"), [("0.94/25", 0.0376), ("0.05", 0.05), ("1e-2", 0.01)])
-def test_ratio_is_read(text, value):
-    assert parse_ratio(text) == pytest.approx(value)
-
-
-@pytest.mark.parametrize("text", ["", "a", "1/0", "1/", "1/2/3", "/2"])
-def test_faulty_ratio_is_refused(text):
-    with pytest.raises(OptionError, match="expected a number such as"):
-        parse_ratio(text)
 
 
 def rates(steps: int = 10, **options) -> list[float]:

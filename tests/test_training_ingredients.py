@@ -2,7 +2,6 @@
 
 import copy
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -515,80 +514,16 @@ def test_gradient_of_a_noisy_pass_is_used_for_the_clean_weights():
     assert_moved_by(model, before, gradients(reference, data))
 
 
-# ---- options
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"method": "rwp", "p": 2.0}, "p: has no effect with method rwp"),
-        ({"method": "rwp", "eta": 0.0}, "eta: has no effect with method rwp"),
-        ({"method": "rwp", "ascent_every": 2}, "ascent_every: has no effect with method rwp"),
-        ({"method": "rwp", "rho": 0.1, "sigma": 0.1}, "rho and sigma: both say how far weights move"),
-        ({"method": "rwp", "sigma": -0.1}, "sigma: expected a finite number of at least 0, got -0.1"),
-        ({"method": "rwp", "perturbed_share": 0.0}, "perturbed_share: expected a number above 0, got 0"),
-        ({"method": "rwp", "perturbed_share": 1.1}, "perturbed_share: expected a number above 0, up to 1, got 1.1"),
-        ({"method": "samson", "sigma": 0.1}, "sigma: has no effect with method samson"),
-        ({"method": "sam", "perturbed_share": 0.5}, "perturbed_share: has no effect with method sam"),
-        ({"ascent_every": 2}, "ascent_every: has no effect with method sgd"),
-        ({"ascent_fraction": 0.5}, "ascent_fraction: has no effect with method sgd"),
-        ({"ramp_epochs": 1.0}, "ramp_epochs: has no effect with method sgd"),
-        ({"method": "sam", "ascent_every": 0}, "ascent_every: expected a whole number of at least 1, got 0"),
-        ({"method": "sam", "ascent_every": 2.0}, "ascent_every: expected a whole number of at least 1, got 2.0"),
-        ({"method": "sam", "ascent_fraction": 1.5}, "ascent_fraction: expected a number above 0, up to 1, got 1.5"),
-        (
-            {"method": "sam", "ascent_fraction": 0.1, "batch_size": 16},
-            "ascent_fraction: 0.1 of 16 images a step is less than two",
-        ),
-        ({"method": "sam", "ramp_epochs": 0.0}, "ramp_epochs: expected a number above 0, got 0"),
-        ({"method": "sam", "ramp_epochs": 6.0, "epochs": 5}, "ramp_epochs: 6 of 5 epochs; expected at most epochs"),
-        ({"ema_decay": 1.0}, "ema_decay: expected a number below 1, got 1"),
-        ({"ema_decay": 0.0}, "ema_decay: expected a number above 0, got 0"),
-        ({"distill_weight": 1.2}, "distill_weight: expected a number above 0, up to 1, got 1.2"),
-        ({"distill_temperature": 0.0}, "distill_temperature: expected a number above 0, got 0"),
-        ({"distill_weight": 1.0, "label_smoothing": 0.1}, "label_smoothing: has no effect where distill_weight is 1"),
-        ({"noise_time": 1.0}, "noise_time: has no effect without noise_preset"),
-        ({"noise_preset": "pcm"}, "noise_preset: expected a preset (see load_preset), got 'pcm'"),
-        ({"noise_preset": "ideal"}, "noise_preset: has no effect, for ideal stores every weight exactly"),
-        (
-            {"noise_preset": GAUSSIAN, "noise_time": 1.0},
-            "noise_time: has no effect, for weights on gaussian_joshi_2020 do not change with time",
-        ),
-        ({"noise_preset": PCM, "noise": 0.1}, "noise and noise_preset: each puts noise on the weights"),
-        ({"noise_sigma_c": 0.2, "noise": 0.1}, "noise and noise_sigma_c: each puts noise on the weights"),
-        ({"noise_sigma_c": -0.2}, "noise_sigma_c: expected a relative error, a finite number of at least 0"),
-        ({"noise_preset": PCM, "noise_time": -1.0}, "noise_time: expected seconds, a finite number"),
-    ],
-    ids=str,
-)
-def test_fault_of_an_ingredient_is_explained(options, expected):
-    with pytest.raises(OptionError) as caught:
-        TrainOptions(**{"seed": 0} | with_presets(options))
-    assert "1 problem\n" in str(caught.value)
-    assert expected in str(caught.value)
-
-
-def test_noise_of_a_preset_is_resolved_with_its_fingerprint_and_a_day():
-    preset = load_preset(PCM)
-    found = TrainOptions(seed=0, noise_preset=preset).resolved()
-    assert (found["noise_preset"], found["noise_preset_sha256"]) == (PCM, preset.fingerprint)
-    assert found["noise_time"] == 86400.0
-    assert TrainOptions(seed=0, noise_preset=load_preset(GAUSSIAN)).resolved()["noise_time"] is None
-    assert "noise_preset_sha256" not in TrainOptions(seed=0).resolved()
-
-
 # ---- jobs from Python
 
 
 def test_job_takes_texts_as_the_command_line_does():
     options = {"noise_preset": PCM, "noise_time": "1h", "method": "rwp", "epochs": 1}
-    prepared = prepare_training(TrainJob(data="digits", seed=0, model="digits_cnn", limit=64, options=options))
+    prepared = prepare_training(TrainJob(data="digits", seed=0, model="digits_cnn", limit=64, **options))
     assert prepared.options.noise_preset == load_preset(PCM)
     assert prepared.options.noise_time == 3600.0
     with pytest.raises(OptionError, match=r"duration '1 hour'"):
-        prepare_training(
-            TrainJob(data="digits", seed=0, model="digits_cnn", options=options | {"noise_time": "1 hour"})
-        )
+        prepare_training(TrainJob(data="digits", seed=0, model="digits_cnn", **options | {"noise_time": "1 hour"}))
 
 
 def test_holdout_never_touches_the_test_data_and_is_the_same_for_every_setting_of_a_grid(tmp_path, monkeypatch):
@@ -607,7 +542,7 @@ def test_holdout_never_touches_the_test_data_and_is_the_same_for_every_setting_o
         for seed in (0, 1):
             options = {"method": "samson", "rho": rho, "epochs": 1}
             prepared = prepare_training(
-                TrainJob(data="digits", seed=seed, model="digits_cnn", limit=200, holdout=0.1, options=options)
+                TrainJob(data="digits", seed=seed, model="digits_cnn", limit=200, holdout=0.1, **options)
             )
             tested.add(prepared.test_set.fingerprint)
             assert (len(prepared.train_set), len(prepared.test_set)) == (180, 20)
@@ -620,7 +555,7 @@ def test_holdout_never_touches_the_test_data_and_is_the_same_for_every_setting_o
 def test_job_with_a_foreign_teacher_takes_the_students_network_for_it(tmp_path):
     torch.save(network(3).state_dict(), tmp_path / "teacher.pt")
     job = TrainJob(data="digits", seed=0, model="digits_cnn", limit=64, distill=tmp_path / "teacher.pt")
-    prepared = prepare_training(replace(job, options={"epochs": 1}))
+    prepared = prepare_training(job.replace(epochs=1))
     assert prepared.metadata["distilled_from"]["model"] == "digits_cnn"
     assert prepared.metadata["distilled_from"]["file"] == "teacher.pt"
     assert (prepared.options.distill_weight, prepared.options.distill_temperature) == (0.5, 4.0)
@@ -629,7 +564,7 @@ def test_job_with_a_foreign_teacher_takes_the_students_network_for_it(tmp_path):
     assert metadata["distilled_from"]["sha256"] == load_checkpoint(tmp_path / "teacher.pt").sha256
     assert metadata["training"]["distill_weight"] == 0.5
     with pytest.raises(OptionError, match="distill_model: has no effect without distill"):
-        replace(job, distill=None, distill_model="digits_cnn")
+        job.replace(distill=None, distill_model="digits_cnn")
 
 
 @pytest.mark.gpu

@@ -11,7 +11,7 @@ from analog_samson.cli.processes import told_once
 
 if TYPE_CHECKING:
     from analog_samson.training import TrainResult
-    from analog_samson.training.job import PreparedTraining, TrainJob
+    from analog_samson.training.job import PreparedTraining
 
 EXAMPLE = """Example:
 
@@ -200,26 +200,14 @@ def train(
 ) -> None:
     given = {name: value for name, value in locals().items() if value is not None}  # every option by its name
     from analog_samson.training.distributed import joined_world
-    from analog_samson.training.job import prepare_training
+    from analog_samson.training.job import TrainJob, prepare_training
 
+    given.pop("out")
     with told_once(), joined_world() as world:
-        _run(world.together(lambda: prepare_training(job_of(given), world)), out)
+        _run(world.together(lambda: prepare_training(TrainJob.from_text(given), world)), out)
 
 
 train.__doc__ = f"Train a network from scratch, or fine-tune a checkpoint.\n\n{EXAMPLE}"
-
-
-def job_of(given: dict[str, Any]) -> "TrainJob":
-    """Divide the options into those of the training itself and those that name models, data and machine."""
-    from dataclasses import fields
-
-    from analog_samson.training.job import TrainJob
-    from analog_samson.training.options import TrainOptions
-
-    own = {field.name for field in fields(TrainJob)} - {"options"}
-    options = {field.name for field in fields(TrainOptions)} - own
-    chosen = {name: value for name, value in given.items() if name in options}
-    return TrainJob(options=chosen, **{name: value for name, value in given.items() if name in own})
 
 
 def _run(prepared: "PreparedTraining", out: Path) -> None:

@@ -182,6 +182,7 @@ def test_images(job: CellJob) -> ImageSet:
 
 def _train_job(job: CellJob) -> TrainJob:
     cell = job.cell
+    normalization = _normalization(cell)
     tested: dict[str, Any] = {"holdout": cell.holdout} if cell.holdout else {"test_data": job.data.test}
     return TrainJob(
         data=job.data.train,
@@ -189,13 +190,13 @@ def _train_job(job: CellJob) -> TrainJob:
         model=cell.network,
         limit=fewest(job.limit, cell.sample),
         from_checkpoint=job.start,
-        normalization=_normalization(cell),
+        normalization=None if normalization is None else NORMALIZATIONS[normalization],
         device=job.device,
         threads=job.threads,
-        options=cell.training,
         distill=job.start if cell.distill else None,
         distill_model=cell.network if cell.distill else None,
         **tested,
+        **{"method": "sgd", **cell.training},
     )
 
 

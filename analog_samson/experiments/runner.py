@@ -27,7 +27,6 @@ from analog_samson.experiments.tune import Choice, choose, chosen_options, write
 from analog_samson.presets.search import load_preset
 from analog_samson.results.links import refuse_links
 from analog_samson.runtime.workers import Pool, run_cells
-from analog_samson.training.job import read_texts
 from analog_samson.training.options import TrainOptions
 
 Say = Callable[[str], None]
@@ -113,7 +112,7 @@ def check_training(cells: Sequence[Cell]) -> None:
     faults = []
     for cell in cells:
         try:
-            TrainOptions(seed=cell.seed, **read_texts(cell.training))
+            TrainOptions(seed=cell.seed, **cell.training)
         except OptionError as error:
             faults.append(f"{cell.folder}: {error}")
     if faults:

@@ -126,9 +126,9 @@ def import_method(text: str) -> str:
     try:
         method = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise OptionError(f"method {text}: cannot be imported ({error})") from error
+        raise OptionError(f"{text}: cannot be imported ({error})") from error
     if not (isinstance(method, type) and issubclass(method, Perturbation) and method.name in METHODS):
-        raise OptionError(f"method {text}: expected a perturbation class with @register_method(NAME)")
+        raise OptionError(f"{text}: expected a perturbation class with @register_method(NAME)")
     return method.name
 
 

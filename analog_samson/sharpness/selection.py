@@ -8,7 +8,7 @@ perturbation went.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from analog_samson.errors import OptionError, did_you_mean
 
 CROSSBAR, NORMALISATION, BIAS, OTHER = "crossbar weight", "normalisation weight", "bias", "other"
 KINDS = (CROSSBAR, NORMALISATION, BIAS, OTHER)  # a tensor with several owners is of the first kind that applies
+SelectionName = Literal["weights_only", "paper", "name_contains_weight"]
 _RENAMED = {"reference": "name_contains_weight"}  # names of version 0.1, read where they are stored or given
 
 Role = Literal["scaled", "unscaled", "left out"]  # perturbed with the method's T | with T = 1 | not at all
@@ -54,7 +55,7 @@ def _by_name(info: ParamInfo) -> Role:
     return "scaled" if "weight" in info.name else "unscaled"
 
 
-SELECTIONS: dict[str, Selection] = {
+SELECTIONS: dict[SelectionName, Selection] = {
     "weights_only": Selection(
         summary="convolution and linear weights, the tensors that are programmed on a crossbar, and nothing else",
         eta=0.01,
@@ -73,9 +74,9 @@ SELECTIONS: dict[str, Selection] = {
 }
 
 
-def selection_name(name: str) -> str:
+def selection_name(name: Any) -> Any:
     """The present name of a selection mode: "reference" of version 0.1 is "name_contains_weight"."""
-    return _RENAMED.get(name, name)
+    return _RENAMED.get(name, name) if isinstance(name, str) else name
 
 
 def find_selection(name: str) -> Selection:

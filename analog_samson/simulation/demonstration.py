@@ -37,7 +37,7 @@ CONTENDERS = (
 
 def prepare_contender(contender: Contender, seed: int) -> PreparedTraining:
     """The training of the digits network, ready to run."""
-    job = TrainJob(data="digits", model="digits_cnn", seed=seed, threads=1, options=contender.options)
+    job = TrainJob(data="digits", model="digits_cnn", seed=seed, threads=1, **contender.options)
     return prepare_training(job)
 
 

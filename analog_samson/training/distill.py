@@ -1,6 +1,6 @@
 """Distillation: the network also learns the answers of a digital teacher, right and wrong ones (Hinton et al. 2015)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -71,8 +71,7 @@ def with_distillation(options: TrainOptions, teacher: Teacher | None) -> TrainOp
             raise OptionError(list_faults("training options", faults))
         return options
     weight, temperature = options.distill_weight, options.distill_temperature
-    return replace(
-        options,
+    return options.replace(
         distill_weight=DEFAULT_WEIGHT if weight is None else weight,
         distill_temperature=DEFAULT_TEMPERATURE if temperature is None else temperature,
     )

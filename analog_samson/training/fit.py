@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def _prepare(
     """Check that network, data, options and teacher fit together, before anything is written."""
     check_initialised(model)
     normalization = _normalization(train_set, options)
-    options = with_distillation(replace(options, normalization=normalization), teacher)
+    options = with_distillation(options.replace(normalization=normalization), teacher)
     if teacher is not None and teacher.model is model:
         raise OptionError("the teacher is the very network that is trained; give a copy of it (copy.deepcopy)")
     _check_batch(options, world)

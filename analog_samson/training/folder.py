@@ -22,6 +22,7 @@ from analog_samson.results.lock import FolderLock
 from analog_samson.results.runfile import check_same_options, plain_options
 from analog_samson.runtime.plain_values import parse_toml
 from analog_samson.runtime.torch_file import refuse_packed
+from analog_samson.sharpness.selection import selection_name
 
 TRAIN_FILE, STATE_FILE = "train.toml", "resume.pt"
 CHECKPOINT_FILE, HISTORY_FILE = "checkpoint.safetensors", "history.csv"
@@ -105,6 +106,8 @@ def _check_free(folder: Path, asked: Mapping[str, Any]) -> bool:
     if not holds(folder, TRAIN_FILE) or _is_barren(folder):
         return True
     stored = _read(folder / TRAIN_FILE)
+    if "selection" in stored:
+        stored["selection"] = selection_name(stored["selection"])  # trainings of 0.1 store an older name
     check_same_options(folder, _IMPLIED | stored, {**_IMPLIED, **asked}, volatile=())
     return False
 

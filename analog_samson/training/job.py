@@ -1,11 +1,12 @@
 """A training as the command line asks for it: names of model, data and files in, a network ready to be trained out."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from analog_samson import rng
@@ -15,54 +16,90 @@ from analog_samson.errors import OptionError
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint, load_into
 from analog_samson.models.restore import restore_model, stated_model
-from analog_samson.presets.search import load_preset
+from analog_samson.options import Shown, Written
 from analog_samson.runtime.devices import bfloat16_notes, find_device
 from analog_samson.runtime.state_check import check_storable
-from analog_samson.sharpness.methods import worst_case_methods
+from analog_samson.sharpness.perturbations import WorstCase
 from analog_samson.training.distill import Teacher, with_distillation
 from analog_samson.training.distributed import ALONE, World
 from analog_samson.training.fit import fit
-from analog_samson.training.options import TrainOptions, parse_ratio
+from analog_samson.training.method_options import TrainMethod
+from analog_samson.training.options import COMPUTING, DISTILLATION, TrainOptions, TrainSeed
 from analog_samson.training.recipes import recipe_for, with_recipe
 from analog_samson.training.records import Progress, TrainResult
-from analog_samson.units import parse_duration
 
 HOLDOUT = 0.1
+DATA = "Network and data"
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainJob:
-    """What is asked for. options: fields of TrainOptions that were given; the recipe of the data fills in the rest.
+class TrainJob(TrainOptions):
+    """The options of `analog-samson train`: those of the training, and the names of model, data, files and machine.
 
-    Options may be texts as the command line takes them: noise "0.94/25", noise_preset by name or file, noise_time "1d".
-    distill: the checkpoint of a teacher; distill_model: its network, where the file does not say (None: the student's).
-    holdout: the share of the training images to test on, in place of test data. limit: the first training images
-    only. threads: of the CPU, None leaves torch's own choice, or divides the cores among several processes.
+    The recipe of the data fills in training options that are not given.
     """
 
-    data: str
-    seed: int
-    model: str | None = None
-    test_data: str | None = None
-    holdout: float | None = None
-    limit: int | None = None
-    from_checkpoint: Path | None = None
-    distill: Path | None = None
-    distill_model: str | None = None
-    normalization: str | None = None
-    device: str = "cpu"
-    threads: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    NAME = "train"
 
-    def __post_init__(self) -> None:
+    data: Annotated[
+        str,
+        Field(description="digits, cifar10:DIR, cifar100:DIR, folder:DIR, npz:FILE or module:callable."),
+        Shown(panel=DATA),
+    ] = "digits"
+    model: Annotated[
+        str | None,
+        Field(description="NAME, torchvision:NAME, timm:NAME or module:callable."),
+        Shown(panel=DATA, default="the checkpoint's"),
+    ] = None
+    test_data: Annotated[
+        str | None,
+        Field(description="Test data, named as --data."),
+        Shown(panel=DATA, default="the test part of --data"),
+    ] = None
+    holdout: Annotated[
+        float | None,
+        Field(gt=0, lt=1, description="Share of the training samples to test on, in the place of test data."),
+        Shown(panel=DATA, default="0.1 if --data has one part"),
+    ] = None
+    limit: Annotated[
+        int | None, Field(ge=1, description="Use the first N training samples."), Shown(panel=DATA, default="all")
+    ] = None
+    from_checkpoint: Annotated[
+        Path | None,
+        Field(description="Begin at these weights: .safetensors, .pt, .pth, .th or zoo:NAME."),
+        Written(Path, metavar="FILE"),
+        Shown(panel=DATA, default="random weights"),
+    ] = None
+    method: TrainMethod = "samson"
+    distill: Annotated[
+        Path | None,
+        Field(description="Checkpoint or zoo:NAME of a teacher, whose outputs are learnt too."),
+        Written(Path, metavar="FILE"),
+        Shown(panel=DISTILLATION, default="no teacher"),
+    ] = None
+    distill_model: Annotated[
+        str | None,
+        Field(description="Network of the teacher."),
+        Shown(panel=DISTILLATION, default="its checkpoint's, else --model"),
+    ] = None
+    seed: TrainSeed = 0
+    device: Annotated[str, Field(description="cpu, cuda, cuda:N or auto."), Shown(panel=COMPUTING)] = "cpu"
+    threads: Annotated[
+        int | None,
+        Field(ge=1, description="CPU threads of a process."),
+        Shown(panel=COMPUTING, default="torch's own choice; torchrun: cores / processes"),
+    ] = None
+
+    def problems(self) -> Iterator[str]:
+        """Those of files and names alone: the training options are checked when the recipe has filled them in."""
         if self.holdout is not None and self.test_data is not None:
-            raise OptionError("holdout and test_data: both say what to test on; give one of them")
-        if self.holdout is not None and not 0 < self.holdout < 1:
-            raise OptionError(f"holdout: expected a share of the images between 0 and 1, got {self.holdout!r}")
+            yield "holdout and test_data: both say what to test on; give one of them"
         if self.distill_model is not None and self.distill is None:
-            raise OptionError("distill_model: has no effect without distill, the checkpoint of the teacher")
-        if self.threads is not None and self.threads < 1:
-            raise OptionError(f"threads: expected at least 1, got {self.threads}")
+            yield "distill_model: has no effect without distill, the checkpoint of the teacher"
+
+    def training(self) -> dict[str, Any]:
+        """The training options that were given, but for seed and normalization."""
+        names = [name for name in TrainOptions.model_fields if name not in ("seed", "normalization")]
+        return {name: getattr(self, name) for name in names if name == "method" or name in self.model_fields_set}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,15 +142,14 @@ def prepare_training(job: TrainJob, world: World = ALONE) -> PreparedTraining:
     name = _model_name(job, start)
     train_set, test_set, parts, held_out = _sets(job)
     normalization, origin = choose_normalization(
-        text=job.normalization,
+        text=job.normalization.text() if job.normalization else None,
         metadata=None if start is None else start.metadata,
         model_name=name,
         data_spec=job.data,
         channels=train_set.channels,
     )
     recipe = recipe_for(train_set, fine_tuning=start is not None)
-    given = with_recipe(recipe, read_texts(job.options))
-    options = TrainOptions(seed=job.seed, normalization=normalization, **given)
+    options = TrainOptions(seed=job.seed, normalization=normalization, **with_recipe(recipe, job.training()))
     teacher, taught = _teacher(job, name, train_set)
     notes = (parts, f"normalization {normalization} ({origin})", f"recipe: {recipe.name}", *_processes(options, world))
     notes = (*notes, *bfloat16_notes(options.bf16, device))
@@ -127,23 +163,6 @@ def prepare_training(job: TrainJob, world: World = ALONE) -> PreparedTraining:
         teacher=teacher,
         world=world,
     )
-
-
-def read_texts(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with texts of the command line turned into what TrainOptions takes; others stay.
-
-    >>> read_texts({"noise": "1/25", "noise_time": "1h", "clip": 0.2})
-    {'noise': 0.04, 'noise_time': 3600.0, 'clip': 0.2}
-    """
-    readers: dict[str, Callable[[str], Any]] = {
-        "noise": parse_ratio,
-        "noise_time": parse_duration,
-        "noise_preset": load_preset,
-    }
-    return {
-        name: readers[name](value) if name in readers and isinstance(value, str) else value
-        for name, value in options.items()
-    }
 
 
 def _device(job: TrainJob, world: World) -> torch.device:
@@ -165,7 +184,7 @@ def _processes(options: TrainOptions, world: World) -> tuple[str, ...]:
     if world.size == 1:
         return ()
     threads, climb = torch.get_num_threads(), ""
-    if options.method in worst_case_methods():
+    if isinstance(options.effective_perturbation(), WorstCase):
         climb = ", each climbs by the whole batch" if options.ascent_sync else ", each climbs by its own images"
     return (
         f"{world.size} processes of {threads} CPU thread{'s' * (threads > 1)}: {options.batch_size} images a step in "

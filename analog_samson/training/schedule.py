@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
-SCHEDULES = {
+ScheduleKind = Literal["constant", "step", "cosine", "onecycle"]
+SCHEDULES: dict[ScheduleKind, str] = {
     "constant": "the same rate throughout",
     "step": "divided in steps: times step_factor every step_epochs",
     "cosine": "half a cosine down to zero",
@@ -20,7 +22,7 @@ class Schedule:
     warmup_epochs: a linear rise before the schedule begins (not for onecycle, which has its own).
     """
 
-    kind: str
+    kind: ScheduleKind
     learning_rate: float
     epochs: int
     warmup_epochs: float = 0.0

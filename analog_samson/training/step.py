@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from analog_samson import rng
 from analog_samson.chip.batchnorm import frozen_statistics
 from analog_samson.errors import DataError, ModelError
-from analog_samson.sharpness.methods import RandomWeight
 from analog_samson.sharpness.perturb import Ascent, perturbed
 from analog_samson.sharpness.perturbation_breakdown import format_breakdown, perturbation_breakdown
+from analog_samson.sharpness.perturbations import RandomPerturbation
 from analog_samson.sharpness.reuse import ReusedAscent, scaled
 from analog_samson.training.distill import distillation_loss
 from analog_samson.training.distributed import ALONE, Shard, World
@@ -126,7 +126,7 @@ class Updater:
         """Update the weights once, then limit them."""
         if self.ascent is not None:
             seen = self._climb(self.ascent, batch, draws, place)
-        elif self.options.method == "rwp":
+        elif isinstance(self.options.effective_perturbation(), RandomPerturbation):
             seen = self._perturb(batch, draws, place)
         else:
             seen = self._pass(batch, draws, place)
@@ -171,9 +171,10 @@ class Updater:
         return seen
 
     def _moved(self, draws: Draws, place: Place) -> AbstractContextManager[None]:
-        size = self.options.perturbation_size()
-        perturbation = RandomWeight(sigma=size.get("sigma"), rho=size.get("rho")).resized(self.options.ramp(place.now))
-        selection = self.options.selection or "weights_only"
+        perturbation = self.options.effective_perturbation()
+        assert isinstance(perturbation, RandomPerturbation)
+        perturbation = perturbation.resized(self.options.ramp(place.now))
+        selection = self.options.selected
         return random_perturbation(self.model, perturbation, generator=draws.perturbation, selection=selection)
 
     def _pass(

@@ -18,7 +18,7 @@ TRAININGS = {"sgd": {"method": "sgd"}, "samson": {"method": "samson", "rho": 0.5
 
 def train(name: str, folder: Path) -> Path:
     """A checkpoint; the same call again finds the training finished."""
-    job = TrainJob(data="digits", model="digits_cnn", seed=0, options={"epochs": 12, **TRAININGS[name]})
+    job = TrainJob(data="digits", model="digits_cnn", seed=0, epochs=12, **TRAININGS[name])
     checkpoint = prepare_training(job).run(folder / name).checkpoint
     assert checkpoint is not None
     return checkpoint
