@@ -4,9 +4,9 @@ Options are checked when made, in Python, from a run.toml and from a command lin
 help are generated from the classes (`analog_samson.cli.from_options`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 from unicodedata import category
 
@@ -28,6 +28,7 @@ T = TypeVar("T", bound="Options")
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "one line of text"}
+_ANY = 2**62  # a bound so far away says nothing to a person
 _NO_TEXT = ("Cc", "Cs")  # control characters, and bytes that are no text
 
 
@@ -41,6 +42,7 @@ class Shown:
         metavar: The name of its value, such as N or FILE.
         flags: Its names, where they are not the field's own name.
         unit: The unit of its value, for messages.
+        needs: The option without which it has no effect.
         is_argument: Whether it is given by place instead of by name.
     """
 
@@ -49,6 +51,7 @@ class Shown:
     metavar: str = ""
     flags: tuple[str, ...] = ()
     unit: str = ""
+    needs: str = ""
     is_argument: bool = False
 
 
@@ -94,20 +97,45 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    NAME: ClassVar[str] = "options"
+    NAME: ClassVar[str] = "options"  # in messages
+    PANELS: ClassVar[tuple[str, ...]] = ()  # their order in help
 
     def problems(self) -> Iterator[str]:
         """One sentence for each contradiction between fields that are valid by themselves."""
         yield from ()
 
+    def idle(self, given: Collection[str]) -> Iterator[str]:
+        """One sentence for each of the options that were given and would do nothing."""
+        for name in given:
+            needed = shown(type(self).model_fields[name]).needs
+            if needed and not getattr(self, needed, True):
+                yield f"{self.typed(name)}: has no effect without {self.typed(needed)}; give both or neither"
+
     @classmethod
-    def from_text(cls, given: Mapping[str, Any]) -> Self:
-        """The options of a command line: text by field name; a list of texts for an option that may be repeated.
+    def typed(cls, name: str, value: object = None) -> str:
+        """A field as it is typed on the command line, such as --batch-size; of a flag, that for `value`."""
+        look, word = shown(cls.model_fields[name]), name.replace("_", "-")
+        if look.is_argument:
+            return look.metavar or name.upper()
+        if value is False:
+            return (look.flags or ("", f"--no-{word}"))[1]
+        return (look.flags or (f"--{word}",))[0]
+
+    @classmethod
+    def from_text(cls, given: Mapping[str, Any], known: Mapping[str, Any] = MappingProxyType({})) -> Self:
+        """The options of a command line.
+
+        Args:
+            given: Text by field name; a list of texts for an option that may be repeated.
+            known: Values of other options, such as those of a file.
 
         Raises:
-            OptionError: With every problem, each option named as it is typed.
+            OptionError: With every problem, each option named as it is typed; also for one that would do nothing.
         """
-        return cls.model_validate(dict(given), strict=False, context=True)
+        options = cls.model_validate({**known, **given}, strict=False, context=True)
+        if problems := list(options.idle(given)):
+            raise OptionError(list_faults(cls.NAME, problems))
+        return options
 
     def replace(self, **changes: Any) -> Self:
         """The same options with some changed, checked again; those that nobody gave stay so."""
@@ -136,16 +164,19 @@ def shown(field: FieldInfo) -> Shown:
     return next((item for item in field.metadata if isinstance(item, Shown)), Shown())
 
 
-def typed_name(name: str, field: FieldInfo) -> str:
-    """A field as it is typed on the command line.
+def written(field: FieldInfo) -> Written | None:
+    """How a field is written as text, where that is not plain."""
+    return next((item for item in field.metadata if isinstance(item, Written)), None)
 
-    >>> typed_name("batch_size", FieldInfo())
-    '--batch-size'
-    """
-    look = shown(field)
-    if look.is_argument:
-        return look.metavar or name.upper()
-    return (look.flags or (f"--{name.replace('_', '-')}",))[0]
+
+def plain_type(field: FieldInfo) -> Any:
+    """The type of a field without None and metadata."""
+    return _plain(field.annotation)[0]
+
+
+def accepts_none(field: FieldInfo) -> bool:
+    """Whether a field can be None, which a run.toml stores by leaving it out."""
+    return NoneType in get_args(field.annotation)
 
 
 def choices(annotation: Any) -> tuple[str, ...]:
@@ -176,9 +207,9 @@ def _sentence(fault: ErrorDetails, kind: type[Options], *, typed: bool) -> str:
     field = kind.model_fields.get(name)
     if field is None:
         return f"{name}: unknown option{did_you_mean(name, kind.model_fields)}"
-    place = typed_name(name, field) if typed else name
+    place = kind.typed(name) if typed else name
     if fault["type"] == "missing":
-        return f"{place}: missing"
+        return f"{place}: missing" + (f" ({field.description})" if field.description else "")
     if fault["type"] == "value_error":
         return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
     annotation = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
@@ -230,10 +261,8 @@ def _expected(annotation: Any) -> str:
 
 
 def _bounds(metadata: list[Any]) -> str:
-    limits = {
-        name: getattr(item, name) for item in metadata for name in ("ge", "gt", "le", "lt") if hasattr(item, name)
-    }
-    limits = {name: limit for name, limit in limits.items() if abs(limit) < 2**62}  # beyond, any number of a seed fits
+    known = {name: getattr(item, name) for item in metadata for name in ("ge", "gt", "le", "lt") if hasattr(item, name)}
+    limits = {name: limit for name, limit in known.items() if abs(limit) < _ANY}
     ge, gt, le, lt = (f"{limits[name]:g}" if name in limits else "" for name in ("ge", "gt", "le", "lt"))
     high = f"up to {le}" if le else f"below {lt}" if lt else ""
     if ge and le:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterable
 
 from analog_samson.errors import OptionError
 
@@ -32,6 +33,15 @@ def parse_times(text: str) -> tuple[float, ...]:
     (1.0, 86400.0)
     """
     return tuple(sorted({parse_duration(part) for part in text.split(",")}))
+
+
+def format_times(times: Iterable[float]) -> str:
+    """Times as `parse_times` reads them.
+
+    >>> format_times([1.0, 3600.0])
+    '1s,1h'
+    """
+    return ",".join(map(format_duration, times))
 
 
 def format_duration(seconds: float) -> str:

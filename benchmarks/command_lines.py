@@ -7,21 +7,23 @@ import argparse
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from analog_samson.analysis.runs import Run
+from analog_samson.cli.from_options import arguments_of, parsed_text
 from analog_samson.cli.main import app
-from analog_samson.cli.simulate import parse_sigmas
+from analog_samson.cli.simulate import SimulateCommand, simulate
 from analog_samson.data.sources import SOURCES
 from analog_samson.errors import CheckpointError, RunError, list_faults
-from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions
+from analog_samson.options import accepts_none
+from analog_samson.simulation.options import VOLATILE, SimulateOptions
+from analog_samson.simulation.stored_options import BEFORE
 from analog_samson.training.job import TrainJob
 from analog_samson.training.options import TrainOptions
-from analog_samson.units import format_duration, parse_times
+from analog_samson.units import format_duration
 
 # Options whose default depends on the method: left out of a command where they have it.
 _OF_METHOD = ("rho", "p", "eta", "selection", "sigma", "perturbed_share", "ascent_every", "ascent_fraction")
@@ -113,41 +115,28 @@ def check_training(arguments: Sequence[str], trained: Mapping[str, Any], noise_p
 
 def simulation_command(name: str, run: Run) -> str:
     """The command that repeats a run, with the network from the zoo and files without their folders."""
+    left_out = (*VOLATILE, "label", "model", *(() if has_converters(run) else ("input_range",)))
+    stored = {key: value for key, value in run.options.items() if key not in left_out}
     before = BEFORE if has_converters(run) else {}
-    options = before | {key: value for key, value in run.options.items() if key not in (*VOLATILE, "label", "model")}
-    shown = dict(options, checkpoint=f"zoo:{name}", out=f"runs/{name}-{run.name.replace('/', '-')}")
-    for key in ("data", "calibration_data"):
-        if key in shown:
-            shown[key] = without_folder(shown[key])
-    shown["times"] = ",".join(format_duration(time) for time in shown["times"])
-    shown["sigmas"] = ",".join(number_text(sigma) for sigma in shown.get("sigmas", ())) or "none"
-    arguments = written("simulate", shown)
-    check_simulation(arguments, options, run)
-    return shlex.join(["analog-samson", *arguments])
-
-
-def check_simulation(arguments: Sequence[str], options: Mapping[str, Any], run: Run) -> None:
-    """Raise RunError unless the command line reads the run's options from the command, files aside."""
-    read = parsed(arguments)
-    read |= {"times": parse_times(read["times"]), "sigmas": parse_sigmas(read["sigmas"])}
-    names = {field.name for field in fields(SimulateOptions)} - {*VOLATILE, "label", "model"}
-    names -= {"checkpoint", "data", "calibration_data", *(() if has_converters(run) else ("input_range",))}
+    files = {key: without_folder(stored[key]) for key in ("data", "calibration_data") if key in stored}
+    files |= {"checkpoint": f"zoo:{name}", "out": Path(f"runs/{name}-{run.name.replace('/', '-')}")}
+    absent = {key: None for key, field in SimulateOptions.model_fields.items() if accepts_none(field)}
+    options = SimulateCommand(**{**before, **absent, **stored, **files})
+    arguments = arguments_of(options, always=_ALWAYS)
+    read = SimulateCommand.from_text(parsed_text(simulate, arguments))
     differ = [
-        f"{name}: the run has {options.get(name)!r}, the command says {read[name]!r}"
-        for name in sorted(names)
-        if (listed(read[name]) or None) != (listed(options.get(name)) or None)
+        f"{key}: the run has {value!r}, the command says {getattr(read, key)!r}"
+        for key, value in options
+        if value != getattr(read, key)
     ]
     if differ:
         raise RunError(list_faults(f"{run.name}: {shlex.join(arguments)}", differ))
+    return shlex.join(["analog-samson", "simulate", *arguments])
 
 
 def has_converters(run: Run) -> bool:
     """Whether input ranges have an effect on the run's preset."""
     return bool(run.meta["preset"]["periphery"]["model"] == "converters")
-
-
-def listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def parsed(arguments: Sequence[str]) -> dict[str, Any]:

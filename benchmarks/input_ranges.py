@@ -85,6 +85,7 @@ def resnet(options: argparse.Namespace) -> tuple[nn.Module, Batches, Batches]:
         data=f"npz:{options.shared / 'data' / 'cifar10_test.npz'}",
         preset=PRESET,
         times=tuple(TIMES.values()),
+        sigmas=(),
         adabs=True,
         limit=options.limit,
         calibration_data=options.images,

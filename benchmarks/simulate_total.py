@@ -58,6 +58,7 @@ def simulate(options: argparse.Namespace, *, bf16: bool) -> tuple[float, dict[fl
         data=options.data,
         preset="pcm_nandakumar_2019",
         times=TIMES,
+        sigmas=(),
         instances=options.instances,
         limit=options.limit,
         bf16=bf16,

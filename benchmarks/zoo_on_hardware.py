@@ -65,9 +65,10 @@ def measure(options: argparse.Namespace, name: str, preset: str) -> Path:
         calibration_data=options.train,
         preset=preset,
         times=TIMES,
+        sigmas=(),
         instances=options.chips,
         limit=images,
-        adabs=True,
+        calibrate=("adabs",),
         threads=options.threads,
     )
     run_simulation(
@@ -94,7 +95,7 @@ def rows_of(run: Run, digital: dict[str, Any]) -> Iterator[dict[str, Any]]:
     found = {result.calibration: result for result in run.results}
     missing = missing_instances(run)
     if missing or set(found) != {"none", "adabs"} or found["none"].digital is None:
-        raise RunError(f"{run.name}: expected a finished run with --adabs; {missing or 'simulate it with that option'}")
+        raise RunError(f"{run.name}: expected a finished run with AdaBS; {missing or 'simulate it with that option'}")
     own, adapted = found["none"], found["adabs"]
     for seconds in TIMES:
         yield {

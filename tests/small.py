@@ -43,6 +43,7 @@ def small_options(folder: Path, *, images: int, tested: int, **options: Any) -> 
     np.savez(folder / "train.npz", images=pixels[tested:], labels=labels[tested:])
     save_checkpoint(folder / "net.safetensors", model, SMALL)
     return SimulateOptions(
+        sigmas=options.pop("sigmas", ()),
         checkpoint=str(folder / "net.safetensors"),
         model=SMALL["model"],
         data=f"npz:{folder / 'test.npz'}",

@@ -2,7 +2,6 @@
 
 import runpy
 import warnings
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
 from analog_samson.report.command import make_report
 from analog_samson.results.runfile import MARK
-from analog_samson.simulation.options import read_config
 from analog_samson.simulation.run import run_simulation
+from analog_samson.simulation.stored_options import read_config
 
 RASCH = load_preset("pcm_rasch_2023")
 MULTIPLE = RASCH.periphery.input_range_std_multiple
@@ -321,7 +320,7 @@ def options(tmp_path):
 
 
 def converters(options: Any, **more: Any) -> Any:
-    return replace(options, preset="pcm_rasch_2023", times=(1.0,), **more)
+    return options.replace(preset="pcm_rasch_2023", times=(1.0,), **more)
 
 
 def test_run_stores_method_and_ranges_and_reports_inaccurate_layers(options, tmp_path):
@@ -370,7 +369,7 @@ def test_run_of_a_version_without_the_option_repeats_and_continues_with_std(opti
 def test_run_without_converters_stores_no_method_and_continues_whatever_it_is(options, tmp_path):
     with run_simulation(options, tmp_path / "run") as run:
         assert "input_range" not in run.options
-    run_simulation(replace(options, input_range="std"), tmp_path / "run").close()
+    run_simulation(options.replace(input_range="std"), tmp_path / "run").close()
     assert read_config(tmp_path / "run", [options.model]).input_range == "std"
 
 

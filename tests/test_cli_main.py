@@ -71,7 +71,7 @@ WRONG = {
     "no such checkpoint": (["--checkpoint", "none.pt"], ["none.pt", "no such file"]),
     "no such data": (["--data", "npz:none.npz"], ["none.npz"]),
     "unknown data": (["--data", "cifar9:x"], ["cifar9"]),
-    "no instances": (["--instances", "0"], ["instances", "expected 1 or more"]),
+    "no instances": (["--instances", "0"], ["--instances", "expected a whole number of 1 or more"]),
     "kept digital nothing": (["--keep-digital", "tail.*"], ["'tail.*' fits no layer path"]),
     "normalization": (["--normalization", "imagent"], ["imagenet"]),
     "adabs without calibration data": (["--adabs", "--calibration-data", "npz:no.npz"], ["no.npz"]),
@@ -234,13 +234,20 @@ def test_convert_when_run_prints_plan_and_hardware(capsys, tmp_path):
 def test_convert_when_out_is_not_json_leaves_it_alone(files, capsys, name):
     before = (files / "net.safetensors").read_bytes()
     code, out, err = run(capsys, "convert", "--model", "resnet20", "--out", name)
-    assert (code, out, err) == (1, "", f"error: --out {name}: expected a file name that ends in .json\n")
+    assert (code, out, err) == (
+        1,
+        "",
+        f"error: convert: 1 problem\n  --out {name}: expected a file name that ends in .json\n",
+    )
     assert (files / "net.safetensors").read_bytes() == before
 
 
 def test_convert_when_shape_is_wrong_says_so(capsys):
     code, _, err = run(capsys, "convert", "--model", "resnet20", "--input-shape", "3,x")
-    assert (code, err) == (1, "error: --input-shape '3,x': expected whole numbers above 0 such as 3,32,32\n")
+    assert (code, err) == (
+        1,
+        "error: convert: 1 problem\n  --input-shape: expected whole numbers above 0 such as 3,32,32, got '3,x'\n",
+    )
 
 
 def test_bug_when_it_happens_exits_with_3(capsys, monkeypatch):

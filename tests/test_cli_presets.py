@@ -113,7 +113,8 @@ def test_check_when_files_are_faulty_reports_all_faults_of_all_files(tmp_path):
 
 
 def test_check_when_given_no_file_is_a_usage_error():
-    assert run("check").exit_code == 2
+    result = run("check")
+    assert (result.exit_code, str(result.exception).splitlines()[1]) == (1, "  FILE: missing (Preset files (.toml).)")
 
 
 @pytest.mark.parametrize("command", ["list", "show", "check"])

@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from typer.testing import CliRunner
 
 from analog_samson.cli.compare import compare
 from analog_samson.cli.convert import convert
-from analog_samson.cli.preset_dirs import resolve_preset
+from analog_samson.cli.helping import HelpfulCommand
+from analog_samson.cli.shared import resolve_preset
 from analog_samson.cli.simulate import simulate
 from analog_samson.cli.sweep import sweep
 from analog_samson.errors import AnalogSamsonError, OptionError, PresetError, RunError
@@ -30,12 +30,11 @@ from analog_samson.results.store import open_run
 from analog_samson.simulation.comparison import (
     Comparison,
     compare_runs,
-    count_comparison,
-    plan_comparison,
     run_comparison,
 )
 from analog_samson.simulation.drift import DriftResult, simulate_drift
-from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.jobs import count_evaluations, plan_jobs
+from analog_samson.simulation.many_options import CompareOptions
 
 PRESETS = ("pcm_nandakumar_2019", "gaussian_joshi_2020")
 
@@ -43,7 +42,7 @@ PRESETS = ("pcm_nandakumar_2019", "gaussian_joshi_2020")
 def call(command: Callable[..., None], *arguments: Any) -> Any:
     """A command's result; errors of the user are raised, as cli/main.py expects them."""
     app = typer.Typer()
-    app.command()(command)
+    app.command(cls=HelpfulCommand)(command)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "160"})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -85,11 +84,16 @@ def test_compare_simulates_every_cell_and_writes_one_page(here: Path) -> None:
 
 
 def test_compare_when_stopped_goes_on_and_ends_with_the_same_records(here: Path) -> None:
-    base = SimulateOptions(
-        checkpoint="", preset="", data="npz:data.npz", times=(1.0, 31536000.0), instances=3, threads=1
+    options = CompareOptions(
+        checkpoint=("good.safetensors", "bad.safetensors"),
+        model=(SMALL["model"],),
+        preset=PRESETS,
+        data="npz:data.npz",
+        times=(1.0, 31536000.0),
+        instances=3,
+        threads=1,
     )
-    named: dict[str, tuple[Path, str | None]] = {n: (Path(f"{n}.safetensors"), SMALL["model"]) for n in ("good", "bad")}
-    cells = plan_comparison(base, named, PRESETS, here / "stopped")
+    jobs = plan_jobs(options, here / "stopped")
     left = iter(range(10))
 
     def progress(text: str) -> None:
@@ -97,13 +101,13 @@ def test_compare_when_stopped_goes_on_and_ends_with_the_same_records(here: Path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_comparison(cells, progress=progress)
-    stopped = run_comparison(cells)
-    whole = run_comparison(plan_comparison(base, named, PRESETS, here / "whole"))
+        run_comparison(jobs, progress=progress)
+    stopped = run_comparison(jobs)
+    whole = run_comparison(plan_jobs(options, here / "whole"))
     assert [run.records for run in stopped.runs] == [run.records for run in whole.runs]
-    assert count_comparison(cells) == 4 * 3 * 2
+    assert count_evaluations(jobs) == 4 * 3 * 2
     with pytest.raises(RunError, match="limit"):
-        run_comparison(plan_comparison(replace(base, limit=7), named, PRESETS, here / "whole"))
+        run_comparison(plan_jobs(options.replace(limit=7), here / "whole"))
 
 
 def test_compare_takes_existing_runs_and_refuses_other_data(here: Path) -> None:
@@ -126,15 +130,15 @@ def test_compare_takes_existing_runs_and_refuses_other_data(here: Path) -> None:
 
 
 WRONG = {
-    "no checkpoint": (["--data", "npz:data.npz"], "--checkpoint: give one or more"),
+    "no checkpoint": (["--data", "npz:data.npz"], "--checkpoint: missing (Checkpoint: FILE"),
     "no data": (["--checkpoint", "good.safetensors"], "--data: missing"),
     "nothing to compare": (
         ["--checkpoint", "good.safetensors", "--data", "npz:data.npz"],
         "nothing to compare: give two checkpoints or two presets",
     ),
     "missing file": ([*ARGUMENTS, "--checkpoint", "none.pt"], "none: no file none.pt"),
-    "labels": ([*ARGUMENTS, "--label", "one"], "--label: 1 names for 2 checkpoints"),
-    "models": ([*ARGUMENTS, *["--model", "a"] * 2], "--model: 3 names for 2 checkpoints"),
+    "labels": ([*ARGUMENTS, "--label", "one"], "label: 1 names for 2 checkpoints"),
+    "models": ([*ARGUMENTS, *["--model", "a"] * 2], "model: 3 names for 2 checkpoints"),
     "preset twice": ([*ARGUMENTS, *ON_BOTH, *ON_BOTH], "preset 'gaussian_joshi_2020': named twice"),
     "label twice": ([*ARGUMENTS, "--label", "x", "--label", "x"], "both are called x"),
     "runs and checkpoints": (["some/run", *ARGUMENTS], "exclude each other"),
@@ -155,7 +159,7 @@ def test_compare_when_wrong_says_so_and_leaves_nothing(case: str, here: Path) ->
 
 def test_compare_help_shows_an_example_and_defaults(here: Path) -> None:
     text = " ".join(call(compare, "--help").stdout.split())
-    for words in ("--checkpoint", "--preset", "[default: (pcm_nandakumar_2019)]", "Example:", "refused"):
+    for words in ("--checkpoint FILE", "--preset PRESET", "pcm_nandakumar_2019]", "Example:", "refused"):
         assert words in text
 
 
@@ -181,7 +185,7 @@ def test_simulate_with_an_error_budget_says_the_cost_before(here: Path) -> None:
 )
 def test_simulate_refuses_options_of_an_error_budget_that_is_not_asked_for(here: Path, option: str, value: str) -> None:
     arguments = ["--checkpoint", "good.safetensors", "--data", "npz:data.npz", "--out", "run"]
-    with pytest.raises(OptionError, match=f"simulate: {option} would do nothing without --error-budget"):
+    with pytest.raises(OptionError, match=f"{option}: has no effect without --error-budget"):
         call(simulate, *arguments, option, value)
     assert not (here / "run").exists()
 
@@ -235,7 +239,7 @@ def test_names_that_a_folder_does_not_add_stay_names(mine: Path) -> None:
     assert resolve_preset(PRESETS[0], [mine]) == PRESETS[0]
     assert resolve_preset("own", [mine]) == str(mine / "own.toml")
     assert resolve_preset(str(mine / "own.toml"), [mine]) == str(mine / "own.toml")
-    assert resolve_preset("nothing is looked up", None) == "nothing is looked up"
+    assert resolve_preset("nothing is looked up", []) == "nothing is looked up"
 
 
 # In a notebook

@@ -7,7 +7,6 @@ import sqlite3
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,8 @@ from analog_samson.report.command import make_report
 from analog_samson.results.records import COLUMNS
 from analog_samson.results.runfile import MARK, plain_options
 from analog_samson.results.store import RunFolder, open_run
-from analog_samson.simulation.options import SimulateOptions, read_config
+from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.stored_options import read_config
 from analog_samson.training.fit import fit
 from analog_samson.training.options import TrainOptions
 
@@ -145,7 +145,7 @@ def toml_attempts(folder: Path, count: int) -> Attempts:
     files = [(folder / f"{name}.toml", read) for name, (_, read) in packaged.items()]
     texts = [(resources.files(room) / f"{name}.toml").read_text("utf-8") for name, (room, _) in packaged.items()]
     files.append((folder / "options.toml", read_config))
-    texts.append(f"{MARK}\n" + tomli_w.dumps(plain_options(asdict(options))))
+    texts.append(f"{MARK}\n" + tomli_w.dumps(plain_options(dict(options))))
     odd = [value for value in ODD if value is not None and value not in ([None], {"": None}, "\ud800")]
     for turn in range(count):
         (file, read), text = draw.choice(list(zip(files, texts, strict=True)))

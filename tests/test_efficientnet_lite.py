@@ -111,8 +111,9 @@ def test_efficientnet_lite_when_simulated_is_itself_on_ideal_hardware_and_needs_
         normalization=normalization,
         preset=preset,
         times=(1.0,),
+        sigmas=(),
         instances=1,
-        adabs=preset != "ideal",
+        calibrate=() if preset == "ideal" else ("adabs",),
         batch_size=32,
         threads=1,
     )

@@ -28,8 +28,8 @@ from analog_samson.results.records import Record
 from analog_samson.results.runfile import BUDGET_FOLDER
 from analog_samson.results.store import RunFolder, open_run
 from analog_samson.results.variant_store import Shelf
-from analog_samson.simulation.error_budget import ErrorBudgetOptions, open_error_budget
-from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.error_budget import open_error_budget
+from analog_samson.simulation.options import ErrorBudgetOptions, SimulateOptions
 from analog_samson.simulation.outcomes import bin_edges, decide, summarize_decisions
 from analog_samson.simulation.run import run_simulation
 from analog_samson.simulation.variants import (
@@ -273,6 +273,11 @@ def options(tmp_path: Any) -> SimulateOptions:
     return small_options(tmp_path, images=140, tested=100, instances=3)
 
 
+def on(**settings: Any) -> ErrorBudgetOptions:
+    """What an error budget is evaluated on: time, instances, limit."""
+    return ErrorBudgetOptions(**{f"error_budget_{name}": value for name, value in settings.items()})
+
+
 def error_budget_of(
     options: SimulateOptions, out: Any, *, stop: int | None = None, **settings: Any
 ) -> ErrorBudget | None:
@@ -284,7 +289,7 @@ def error_budget_of(
         if next(left, None) is None:
             raise KeyboardInterrupt
 
-    with open_error_budget(options, out, ErrorBudgetOptions(**settings)) as budget:
+    with open_error_budget(options, out, on(**settings)) as budget:
         budget.finish(progress)
         assert budget.missing == 0
     with open_run(out) as run:
@@ -325,7 +330,7 @@ def test_error_budget_as_it_is_meets_the_very_chips_of_the_run(options: Simulate
 def test_error_budget_when_interrupted_anywhere_continues_to_the_same_records(
     options: SimulateOptions, tmp_path: Any
 ) -> None:
-    options = replace(options, instances=2)
+    options = options.replace(instances=2)
     whole = error_budget_of(options, tmp_path / "whole")
     for stop in (0, 1, 2, 3, 9, 20):
         with pytest.raises(KeyboardInterrupt):
@@ -337,13 +342,13 @@ def test_error_budget_when_interrupted_anywhere_continues_to_the_same_records(
 def test_cost_is_told_before_and_what_is_stored_is_not_paid_again(options: SimulateOptions, tmp_path: Any) -> None:
     run_simulation(options, tmp_path / "run").close()
     steps: list[str] = []
-    with open_error_budget(options, tmp_path / "run", ErrorBudgetOptions(instances=2, limit=60)) as budget:
+    with open_error_budget(options, tmp_path / "run", on(instances=2, limit=60)) as budget:
         said = budget.cost()
         total = budget.evaluations
         assert re.fullmatch(rf"error budget: {total} evaluations of 60 images \(2 chips at 1y\); about \d+ s", said)
         budget.finish(steps.append)
         assert len(steps) == total
-    with open_error_budget(options, tmp_path / "run", ErrorBudgetOptions(instances=2, limit=60)) as budget:
+    with open_error_budget(options, tmp_path / "run", on(instances=2, limit=60)) as budget:
         assert budget.cost().endswith(f"{total} of them stored already")
         budget.finish(lambda text: pytest.fail(f"{text} was evaluated again"))
 
@@ -358,11 +363,11 @@ def test_error_budget_says_what_it_leaves_out_and_why(options: SimulateOptions, 
     """No calibration images: no AdaBS. One layer alone: nothing to rank."""
     alone = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     save_checkpoint(tmp_path / "alone.safetensors", alone, {"model": "test_error_budget:alone"})
-    found = error_budget_of(replace(options, calibration_data="npz:nowhere.npz"), tmp_path / "run")
+    found = error_budget_of(options.replace(calibration_data="npz:nowhere.npz"), tmp_path / "run")
     assert found is not None
     assert re.match(r"AdaBS: no calibration images \(.*nowhere", found.skipped[0])
-    options = replace(
-        options, checkpoint=str(tmp_path / "alone.safetensors"), model="test_error_budget:alone", preset="ideal"
+    options = options.replace(
+        checkpoint=str(tmp_path / "alone.safetensors"), model="test_error_budget:alone", preset="ideal"
     )
     found = error_budget_of(options, tmp_path / "alone")
     assert found is not None
@@ -379,8 +384,8 @@ def alone(num_classes: int = 3, in_channels: int = 1) -> nn.Module:
 
 
 def test_error_budget_at_another_time_with_converters(options: SimulateOptions, tmp_path: Any) -> None:
-    options = replace(options, preset="pcm_rasch_2023", times=(1.0,), instances=1)
-    found = error_budget_of(options, tmp_path / "run", time_seconds=3600.0)
+    options = options.replace(preset="pcm_rasch_2023", times=(1.0,), instances=1)
+    found = error_budget_of(options, tmp_path / "run", time=3600.0)
     assert found is not None
     assert (found.label, found.instances, found.mark) == ("1h", 1, "")
     effects = {effect.name: effect for effect in found.effects}
@@ -395,21 +400,21 @@ def test_error_budget_at_another_time_with_converters(options: SimulateOptions, 
         assert effect.gain_without.significant is None
         assert effect.loss_alone is not None
         assert effect.loss_alone.mean == pytest.approx(accuracy["only input clipping"] - accuracy[f"only {name}"])
-    with open_error_budget(options, tmp_path / "run", ErrorBudgetOptions(time_seconds=3600.0)) as budget:
+    with open_error_budget(options, tmp_path / "run", on(time=3600.0)) as budget:
         assert "(1 chip at 1h)" in budget.cost()
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"instances": 0}, "instances: expected 1 or more, got 0"),
-        ({"limit": 0}, "limit: expected 1 or more, got 0"),
-        ({"time_seconds": float("nan")}, "time_seconds: expected a finite number"),
+        ({"instances": 0}, "instances: expected a whole number of 1 or more, got 0"),
+        ({"limit": 0}, "limit: expected a whole number of 1 or more, got 0"),
+        ({"time": float("nan")}, "time: expected a finite number"),
     ],
 )
 def test_error_budget_options_when_wrong_say_so(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(OptionError, match=said):
-        ErrorBudgetOptions(**settings)
+        on(**settings)
 
 
 def test_load_preset_is_not_changed_by_muting() -> None:

@@ -1,6 +1,5 @@
 """Images that a training held out of undivided data are what its network is tested on."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +37,9 @@ def trained(folder: Path, data: Path, **job) -> tuple[float, SimulateOptions]:
         data=f"npz:{data}",
         preset="ideal",
         times=(1.0,),
+        sigmas=(),
         instances=1,
-        adabs=True,
+        calibrate=("adabs",),
     )
     return load_checkpoint(checkpoint).metadata["accuracy_percent"], simulate
 
@@ -57,7 +57,7 @@ def test_network_is_tested_on_what_its_training_held_out(job, noise, tmp_path):
     test, rest = find_held_out(options.data, metadata)
     assert rest.fingerprint == metadata["data_fingerprint"]
     assert test.fingerprint == inputs.images.fingerprint
-    assert len(load_inputs(replace(options, limit=5)).images) == 5
+    assert len(load_inputs(options.replace(limit=5)).images) == 5
 
 
 def test_other_images_are_taken_whole(noise, tmp_path):
@@ -68,7 +68,7 @@ def test_other_images_are_taken_whole(noise, tmp_path):
     metadata = load_checkpoint(options.checkpoint).metadata
     for name in ("other", "few"):
         assert find_held_out(f"npz:{tmp_path / name}.npz", metadata) is None
-    inputs = load_inputs(replace(options, data=f"npz:{tmp_path / 'other.npz'}", adabs=False))
+    inputs = load_inputs(options.replace(data=f"npz:{tmp_path / 'other.npz'}", calibrate=()))
     assert (len(inputs.images), inputs.images.name) == (200, "npz:other.npz")
 
 
@@ -79,7 +79,7 @@ def test_average_is_tested_on_what_all_its_parts_held_out(noise, tmp_path):
         checkpoints = tuple(part.checkpoint for part in parts)
         average = AverageOptions(checkpoints=checkpoints, model=SMALL["model"], data=options[0].data)
         path = write_average(average_checkpoints(average), tmp_path / str(tested))
-        assert len(load_inputs(replace(options[0], checkpoint=str(path), adabs=False)).images) == tested
+        assert len(load_inputs(options[0].replace(checkpoint=str(path), calibrate=())).images) == tested
 
 
 def test_training_with_test_images_of_its_own_holds_nothing_out(noise, tmp_path):
@@ -87,4 +87,4 @@ def test_training_with_test_images_of_its_own_holds_nothing_out(noise, tmp_path)
     assert "held_out" not in load_checkpoint(options.checkpoint).metadata
     with pytest.raises(DataError, match="would come out too good"):
         load_inputs(options)
-    assert len(load_inputs(replace(options, adabs=False)).images) == len(open_data(options.data, "test"))
+    assert len(load_inputs(options.replace(calibrate=())).images) == len(open_data(options.data, "test"))

@@ -38,6 +38,7 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
+TWO = ["--preset", "pcm_nandakumar_2019", "--preset", "ideal"]
 SIMULATE = ["simulate", "--checkpoint", "net.safetensors", "--model", SMALL["model"]]
 
 
@@ -46,40 +47,46 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors", "--model", SMALL["mod
     [
         (
             ["simulate", "--config", "run/run.toml", "--model", SMALL["model"], "--seed", "9", "--limit", "3"],
-            "simulate: --seed, --limit beside --config",
+            "simulate: --limit, --seed beside --config",
         ),
-        ([*SIMULATE, "--data", "npz:data.npz", "--max-instances", "3"], "--max-instances would do nothing without"),
+        (
+            [*SIMULATE, "--data", "npz:data.npz", "--max-instances", "3"],
+            "--max-instances: has no effect without --target-halfwidth",
+        ),
         (
             [*SIMULATE, "--data", "npz:data.npz", "--calibration-data", "npz:large.npz"],
-            "--calibration-data would do nothing: pcm_nandakumar_2019 has no input ranges",
+            "--calibration-data: nothing to calibrate on pcm_nandakumar_2019; give --calibrate adabs too",
         ),
         (
             [*SIMULATE, "--data", "npz:data.npz", "--calibration-limit", "5", "--plain-calibration"],
-            "--calibration-limit, --plain-calibration would do nothing: pcm_nandakumar_2019 has no input ranges",
+            "--calibration-limit, --plain-calibration: nothing to calibrate on pcm_nandakumar_2019",
         ),
         (
-            ["compare", *SIMULATE[1:], "--data", "npz:data.npz", "--calibration-limit", "5"],
-            "compare: --calibration-limit would do nothing: pcm_nandakumar_2019 has no input ranges",
+            ["compare", *SIMULATE[1:], *TWO, "--data", "npz:data.npz", "--calibration-limit", "5"],
+            "--calibration-limit: nothing to calibrate on pcm_nandakumar_2019",
         ),
         (
-            ["compare", *SIMULATE[1:], "--data", "npz:data.npz", "--calibration-data", "npz:large.npz"],
-            "compare: --calibration-data would do nothing: pcm_nandakumar_2019 has no input ranges",
+            ["compare", *SIMULATE[1:], *TWO, "--data", "npz:data.npz", "--calibration-data", "npz:large.npz"],
+            "--calibration-data: nothing to calibrate on pcm_nandakumar_2019",
         ),
         (
             ["sweep", "a=net.safetensors", "--data", "npz:data.npz", "--calibration-data", "npz:large.npz"],
-            "sweep: --calibration-data would do nothing: pcm_nandakumar_2019 has no input ranges",
+            "--calibration-data: nothing to calibrate on pcm_nandakumar_2019",
         ),
         *(
-            ([*command, "--data", "npz:data.npz", "--input-range", "std"], f"{command[0]}: --input-range would do")
-            for command in (SIMULATE, ["compare", *SIMULATE[1:]], ["sweep", "a=net.safetensors"])
+            (
+                [*command, "--data", "npz:data.npz", "--input-range", "std"],
+                "--input-range: has no effect on pcm_nandakumar_2019",
+            )
+            for command in (SIMULATE, ["compare", *SIMULATE[1:], *TWO], ["sweep", "a=net.safetensors"])
         ),
         (
             [*SIMULATE, "--data", "npz:data.npz", "--preset", "pcm_rasch_2023", "--input-range", "largest"],
-            "input_range: expected one of output_error, std, got 'largest'",
+            "--input-range: expected one of output_error, std, got 'largest'",
         ),
         ([*SIMULATE, "--data", "npz:large.npz", *QUICK], "the network cannot run on inputs of 1 x 9 x 9: "),
         (["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", "--noise", "x"], "ratio 'x'"),
-        (["compare", "run", "--times", "1y", "--seed", "9", "--adabs"], "run folders and --times, --seed, --adabs"),
+        (["compare", "run", "--times", "1y", "--seed", "9", "--adabs"], "run folders and --times, --seed, --calibrate"),
         (
             ["train", "--model", "digits_cnn", "--data", "npz:lacking.npz", "--epochs", "1"],
             "npz:lacking.npz has 3 classes, test data npz:lacking.npz has 2; use two parts of one dataset, "
@@ -90,7 +97,7 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors", "--model", SMALL["mod
         ([*SIMULATE, "--data", "npz:data.npz", "--label", "a\udcff"], "label: expected one line of text, got"),
         (
             [*SIMULATE, "--data", "npz:data.npz", "--target-halfwidth", "1e-200"],
-            "target_halfwidth: expected 0.0001 percentage points or more, got 1e-200",
+            "target-halfwidth: expected a finite number of 0.0001 or more, in percentage points, got '1e-200'",
         ),
         (["report", "a" * 300], "File name too long"),
         (["simulate", "--checkpoint", "a" * 300, "--data", "npz:data.npz"], "File name too long"),

@@ -14,7 +14,7 @@ from analog_samson.analysis.runs import digest
 from analog_samson.cli.main import main
 from analog_samson.presets.search import load_preset
 from analog_samson.results.store import open_run
-from analog_samson.simulation.options import read_config
+from analog_samson.simulation.stored_options import read_config
 
 NET = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
 
@@ -50,9 +50,11 @@ def test_run_that_stored_old_names_is_read_under_the_new_ones(tmp_path: Path) ->
 
 def test_config_of_0_1_is_repeated_under_the_new_names(tmp_path: Path) -> None:
     config = tmp_path / "old.toml"
-    lines = ['checkpoint = "a"', 'data = "digits"', 'preset = "ideal"', "times = [1.0]", 'exclude = ["head"]']
+    lines = ['checkpoint = "a"', 'data = "digits"', 'preset = "ideal"', "times = [1.0]"]
+    lines += ['exclude = ["head"]', "adabs = true"]
     config.write_text("\n".join(["# analog-samson run", *lines]))
-    assert read_config(config).keep_digital == ("head",)
+    options = read_config(config)
+    assert (options.keep_digital, options.calibrate) == (("head",), ("adabs",))
 
 
 def test_error_budget_of_0_1_is_read(tmp_path: Path) -> None:

@@ -1,10 +1,16 @@
 """Options as classes: every problem at once, the same from Python, from a file and from a command line."""
 
+import re
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
 
+from analog_samson.cli.compare import CompareCommand
+from analog_samson.cli.from_options import arguments_of, parsed_text
+from analog_samson.cli.main import main
+from analog_samson.cli.simulate import SimulateCommand, simulate
+from analog_samson.cli.sweep import SweepCommand
 from analog_samson.errors import OptionError
 from analog_samson.options import Count, Options, Shown, Written
 from analog_samson.units import parse_times
@@ -87,3 +93,44 @@ def test_part_of_a_larger_class_is_taken():
         out: str = "runs"
 
     assert Larger(data="d", batch_size=3).part(Trial) == Trial(data="d", batch_size=3)
+
+
+# Commands
+
+# What several networks, presets and seeds are called beside one, and what is done with one finished run alone.
+PLURAL = {"checkpoint", "label", "model", "preset", "seed"}
+OF_ONE_RUN = {"config"}
+PRINTED = {"html", "threshold"}  # sweep prints no report
+
+
+@pytest.mark.parametrize(("several", "lacking"), [(CompareCommand, OF_ONE_RUN), (SweepCommand, OF_ONE_RUN | PRINTED)])
+def test_compare_and_sweep_take_every_option_of_simulate(several: type[Options], lacking: set[str]) -> None:
+    one = SimulateCommand.model_fields
+    assert set(one) - set(several.model_fields) == lacking
+    for name in set(one) - lacking - PLURAL - {"out", "sigmas", "threads"}:
+        assert several.typed(name) == SimulateCommand.typed(name)
+        assert several.model_fields[name].get_default() == one[name].get_default()
+        assert several.model_fields[name].description == one[name].description
+
+
+@pytest.mark.parametrize("command", ["simulate", "compare", "sweep", "convert", "presets show"])
+def test_help_fits_eighty_columns_and_names_no_python_type(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command.split(), "--help"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80
+    assert not re.search(r"<str>|<int>|<float>|<bool>|list\[|None|…", said)
+    assert "Usage: " in said
+
+
+def test_command_line_of_options_gives_them_back() -> None:
+    options = SimulateCommand(
+        checkpoint="a.pt", data="digits", times=(1.0, 3600.0), keep_digital=("a", "b"), bf16=True, html=False,
+        calibrate=("adabs",), calibration_augment=False, target_halfwidth=0.5, max_instances=50, seed=3, sigmas=(),
+    )  # fmt: skip
+    words = arguments_of(options)
+    assert words[:2] == ["--checkpoint", "a.pt"]
+    assert "--plain-calibration" in words
+    assert SimulateCommand.from_text(parsed_text(simulate, words)) == options

@@ -73,6 +73,7 @@ def options(tmp_path):
         "data": f"npz:{tmp_path / 'whole.npz'}",
         "preset": "pcm_nandakumar_2019",
         "times": (1.0,),
+        "sigmas": (),
         "instances": 1,
     }
 
@@ -83,7 +84,7 @@ def build() -> nn.Module:
 
 def test_simulation_when_data_has_one_part_refuses_to_calibrate_on_it(options, tmp_path):
     with pytest.raises(DataError) as caught:
-        run_simulation(SimulateOptions(**options, adabs=True, limit=5), tmp_path / "run")
+        run_simulation(SimulateOptions(**options, calibrate=("adabs",), limit=5), tmp_path / "run")
     assert str(caught.value) == (
         "calibration set npz:whole.npz: 5 of its 12 images are also among the 5 test images, so results would come "
         "out too good; the training part of npz:whole.npz was taken (a file without parts serves for both); name data "
@@ -100,8 +101,8 @@ def test_simulation_when_input_ranges_need_calibration_refuses_too(options, tmp_
 def test_simulation_when_named_calibration_data_overlaps_is_refused_and_runs_on_others(options, tmp_path):
     same, other = (options | {"calibration_data": f"npz:{tmp_path}/{name}.npz"} for name in ("whole", "other"))
     with pytest.raises(DataError, match=r"too good; name data without them by --calibration-data"):
-        run_simulation(SimulateOptions(**same, adabs=True), tmp_path / "run")
-    with run_simulation(SimulateOptions(**other, adabs=True), tmp_path / "run") as run:
+        run_simulation(SimulateOptions(**same, calibrate=("adabs",)), tmp_path / "run")
+    with run_simulation(SimulateOptions(**other, calibrate=("adabs",)), tmp_path / "run") as run:
         assert any(record.adabs for record in run.records())
 
 

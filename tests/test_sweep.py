@@ -19,9 +19,9 @@ from analog_samson.results.store import open_run
 from analog_samson.rng import stream
 from analog_samson.runtime import workers as module
 from analog_samson.runtime.workers import BACKENDS, Pool, run_cells
+from analog_samson.simulation.jobs import named_checkpoints
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.run import run_simulation
-from analog_samson.simulation.sweep import parse_checkpoints
 
 app = typer.Typer()
 app.command()(sweep)
@@ -219,12 +219,12 @@ def test_run_goes_on_however_its_paths_are_written(checkpoints, tmp_path, monkey
 
 
 def test_checkpoints_are_named_by_file_folder_or_user():
-    named = parse_checkpoints(["runs/sgd/training/checkpoint.safetensors", "sam.pt", "best=x/checkpoint.pt"])
+    named = named_checkpoints(["runs/sgd/training/checkpoint.safetensors", "sam.pt", "best=x/checkpoint.pt"])
     assert list(named) == ["sgd", "sam", "best"]
     with pytest.raises(OptionError, match="both are called sam; give NAME=FILE"):
-        parse_checkpoints(["a/sam.pt", "b/sam.pt"])
+        named_checkpoints(["a/sam.pt", "b/sam.pt"])
     with pytest.raises(OptionError, match="cannot be the name of a folder"):
-        parse_checkpoints(["../x=a.pt"])
+        named_checkpoints(["../x=a.pt"])
 
 
 @pytest.mark.parametrize(
@@ -233,9 +233,9 @@ def test_checkpoints_are_named_by_file_folder_or_user():
         (["none.pt", "other.pt"], "sweep: 2 problems"),
         (["--preset", "idael"], "did you mean 'ideal'"),
         (["--preset", "ideal", "--preset", "ideal"], "preset 'ideal': named twice"),
-        (["--seeds", "x"], "--seeds 'x': expected whole numbers or ranges such as 0,1,2 or 0-9,12"),
-        (["--seeds", "3-1"], "--seeds '3-1': the range 3-1 ends before it begins"),
-        (["--seeds", "0-4,3"], "--seeds '0-4,3': seed 3 is named twice"),
+        (["--seeds", "x"], "--seeds: seeds 'x': expected whole numbers or ranges such as 0,1,2 or 0-9,12"),
+        (["--seeds", "3-1"], "--seeds: seeds '3-1': the range 3-1 ends before it begins"),
+        (["--seeds", "0-4,3"], "--seeds: seeds '0-4,3': seed 3 is named twice"),
         (["--seeds", "0-999999999"], "expected at most 100000 seeds"),
         (["--workers", "0"], "workers: expected at least 1, got 0"),
     ],

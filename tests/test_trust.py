@@ -15,7 +15,7 @@ from analog_samson.experiments.catalogue import load_experiment
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.models.restore import restore_model
-from analog_samson.simulation.options import read_config
+from analog_samson.simulation.stored_options import read_config
 
 EVIL = """
 from pathlib import Path

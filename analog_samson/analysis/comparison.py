@@ -195,7 +195,7 @@ def _data_words(run: Run) -> str:
 def _is_calibrated(run: Run) -> bool:
     """Whether calibration samples decide the run's numbers: by a calibration, or as converters need input ranges."""
     periphery = (run.meta["preset"] or {}).get("periphery") or {}
-    return bool(run.options.get("calibrate") or run.options.get("adabs")) or periphery.get("model") == "converters"
+    return bool(run.options.get("calibrate")) or periphery.get("model") == "converters"
 
 
 def _calibration_words(run: Run) -> str:

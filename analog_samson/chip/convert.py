@@ -1,11 +1,12 @@
 """A digital model and a preset become a model on tiles, by the plan and by nothing else."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
 
+from analog_samson.chip.choices import Engine
 from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.chip.reference import ReferenceNetwork
 from analog_samson.chip.rpu import rpu_config
@@ -16,7 +17,7 @@ from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.renamed import renamed_keyword
 from analog_samson.runtime.state_check import check_initialised
 
-ENGINES = ("fast", "aihwkit")
+ENGINES = get_args(Engine)
 
 
 @renamed_keyword("exclude", "keep_digital")

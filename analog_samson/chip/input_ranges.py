@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from analog_samson import rng
+from analog_samson.chip.choices import InputRangeMethod
 from analog_samson.chip.input_sample import InputSample, watch_inputs
 from analog_samson.chip.matrix import TileMatrix, matrices_of
 from analog_samson.chip.rpu import rpu_config
@@ -23,7 +24,7 @@ from analog_samson.runtime.devices import full_precision
 from analog_samson.tasks.batch import Run, feed
 
 OUTPUT_ERROR, STD = "output_error", "std"
-METHODS = (OUTPUT_ERROR, STD)
+METHODS = get_args(InputRangeMethod)
 QUANTILES = (1.0, 0.9999, 0.9995, 0.999, 0.998, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)
 LATEST_SECONDS = 86400.0  # of the search; a range is set once and has to serve earlier and later times as well
 

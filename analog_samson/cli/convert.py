@@ -1,51 +1,71 @@
 """`analog-samson convert`: what a model becomes on a preset's hardware."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from pydantic import Field
 
-from analog_samson.cli.preset_dirs import PresetDirs, resolve_preset
-from analog_samson.errors import OptionError
+from analog_samson.cli.from_options import Given, takes
+from analog_samson.cli.shared import PresetFolders
+from analog_samson.options import Shown, Written
+from analog_samson.simulation.options import HARDWARE, NETWORK, OUTPUT, PRESET, KeepDigital, ModelName, PresetName
 
-EXAMPLE = "Example:\n\nanalog-samson convert --model resnet20 --preset pcm_rasch_2023 --input-shape 3,32,32"
+EXAMPLE = "analog-samson convert --model resnet20 --preset pcm_rasch_2023 --input-shape 3,32,32"
 
 
-def convert(
-    model: Annotated[str | None, typer.Option(help="Model name, if the checkpoint does not say it.")] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint or zoo:NAME, to check its weights too.")] = None,
-    preset: Annotated[str, typer.Option(help="Hardware preset, by name or TOML file.")] = "pcm_nandakumar_2019",
-    preset_dir: PresetDirs = None,
-    keep_digital: Annotated[list[str] | None, typer.Option(help="Layer path or pattern that stays digital.")] = None,
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"expected whole numbers above 0 such as 3,32,32, got {text!r}") from None
+
+
+class ConvertCommand(PresetFolders):
+    """Show which layers go on analog tiles, and the hardware they need."""
+
+    NAME = "convert"
+    PANELS = (NETWORK, HARDWARE, OUTPUT)
+
+    model: ModelName = None
+    checkpoint: Annotated[
+        str | None,
+        Field(description="Checkpoint or zoo:NAME, to check its weights too."),
+        Shown(panel=NETWORK, metavar="FILE"),
+    ] = None
     input_shape: Annotated[
-        str | None, typer.Option(help="C,H,W of one sample, to count multiply-accumulates (MACs).")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write plan and summary as JSON.")] = None,
-) -> None:
+        tuple[Annotated[int, Field(ge=1)], ...] | None,
+        Field(min_length=1, description="Shape of one sample, to count multiply-accumulates (MACs)."),
+        Written(_shape, str, "C,H,W"),
+        Shown(panel=NETWORK),
+    ] = None
+    preset: PresetName = PRESET
+    keep_digital: KeepDigital = ()
+    out: Annotated[
+        Path | None,
+        Field(description="Also write plan and summary as JSON."),
+        Shown(panel=OUTPUT, metavar="FILE.json"),
+    ] = None
+
+    def problems(self) -> Iterator[str]:
+        if self.model is None and self.checkpoint is None:
+            yield "give --model NAME, --checkpoint FILE, or both"
+        if self.out is not None and self.out.suffix != ".json":  # so that --out never overwrites a checkpoint
+            yield f"--out {self.out}: expected a file name that ends in .json"
+
+
+@takes(ConvertCommand, EXAMPLE)
+def convert(given: Given) -> None:
     from analog_samson.simulation.conversion import describe_conversion
 
-    if model is None and checkpoint is None:
-        raise OptionError("convert: give --model NAME, --checkpoint FILE, or both")
-    _check_name(out)
-    shape = _parse_shape(input_shape)
-    found, kept = resolve_preset(preset, preset_dir), tuple(keep_digital or ())
-    print(describe_conversion(model, checkpoint, found, keep_digital=kept, input_shape=shape, out=out))
-
-
-convert.__doc__ = f"Show which layers go on analog tiles, and the hardware they need.\n\n{EXAMPLE}"
-
-
-def _check_name(out: Path | None) -> None:
-    """Raise OptionError for a file that is not JSON by its name, so that --out never overwrites a checkpoint."""
-    if out is not None and out.suffix != ".json":
-        raise OptionError(f"--out {out}: expected a file name that ends in .json")
-
-
-def _parse_shape(text: str | None) -> tuple[int, ...] | None:
-    try:
-        shape = None if text is None else tuple(int(part) for part in text.split(","))
-    except ValueError:
-        shape = ()
-    if shape is not None and (not shape or min(shape) < 1):
-        raise OptionError(f"--input-shape {text!r}: expected whole numbers above 0 such as 3,32,32")
-    return shape
+    options = ConvertCommand.from_text(given)
+    print(
+        describe_conversion(
+            options.model,
+            options.checkpoint,
+            options.preset,
+            keep_digital=options.keep_digital,
+            input_shape=options.input_shape,
+            out=options.out,
+        )
+    )

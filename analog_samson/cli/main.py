@@ -24,6 +24,7 @@ from analog_samson.cli import (
     train,
     zoo,
 )
+from analog_samson.cli.helping import HelpfulCommand
 from analog_samson.cli.interruption import told_when_interrupted
 from analog_samson.cli.notices import notices_as_lines
 from analog_samson.cli.old_names import with_present_names
@@ -57,7 +58,7 @@ for command, continues in (
     (reproduce.reproduce, True),
     (doctor.doctor, False),
 ):
-    app.command()(told_when_interrupted(command, continues=continues))
+    app.command(cls=HelpfulCommand)(told_when_interrupted(command, continues=continues))
 for group in (presets.app, zoo.app):
     for part in group.registered_commands:
         if part.callback is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 RENAMED = {
+    "--adabs": "--calibrate=adabs",
     "--exclude": "--keep-digital",
     "--explain": "--error-budget",
     "--explain-time": "--error-budget-time",

@@ -5,8 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import Field
 
-from analog_samson.cli.preset_dirs import PresetDirs
+from analog_samson.cli.from_options import Given, takes
+from analog_samson.cli.helping import HelpfulCommand
+from analog_samson.cli.shared import PresetFolders
+from analog_samson.options import Options, Shown
+from analog_samson.simulation.options import DEFAULT_TIMES, Times
 
 if TYPE_CHECKING:
     from analog_samson.presets import Preset
@@ -16,37 +21,49 @@ app = typer.Typer(
 )
 
 
-@app.command("list", epilog="Example: analog-samson presets list --preset-dir my_presets")
-def list_(preset_dir: PresetDirs = None) -> None:
+class ListPresets(PresetFolders):
     """Print one line per preset: name, technology, year, kind of evidence, summary."""
+
+    NAME = "presets list"
+
+
+class ShowPreset(PresetFolders):
+    """Print every value of a preset with unit and meaning, its source, and how far its devices are from target."""
+
+    NAME = "presets show"
+
+    preset: Annotated[
+        str, Field(description="Name of a preset, or a .toml file."), Shown(metavar="NAME|FILE", is_argument=True)
+    ]
+    times: Annotated[Times, Field(description="Times after programming at which devices are drawn.")] = DEFAULT_TIMES
+    plot: Annotated[
+        Path | None,
+        Field(description="Draw the errors of its devices as a picture too, .svg or .png."),
+        Shown(metavar="FILE"),
+    ] = None
+
+
+@takes(ListPresets, "analog-samson presets list --preset-dir my_presets")
+def list_(given: Given) -> None:
     from analog_samson.presets.search import list_presets
 
     rows = [("NAME", "TECHNOLOGY", "YEAR", "EVIDENCE", "SUMMARY")]
-    for preset in list_presets(preset_dir or ()):
+    for preset in list_presets(ListPresets.from_text(given).preset_dir):
         source = preset.source
         rows.append((preset.name, preset.device.technology, str(source.year), source.kind, preset.summary))
     _print_table(rows)
 
 
-@app.command(epilog="Example: analog-samson presets show pcm_nandakumar_2019 --plot error.svg")
-def show(
-    preset: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Name of a preset, or a .toml file.")],
-    preset_dir: PresetDirs = None,
-    times: Annotated[str, typer.Option(help="Times after programming at which devices are drawn.")] = "1s,1h,1d,1y",
-    plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Draw the errors of its devices as a picture too, .svg or .png."),
-    ] = None,
-) -> None:
-    """Print every value of a preset with its unit and meaning, its source, and how far its devices are from target."""
+@takes(ShowPreset, "analog-samson presets show pcm_nandakumar_2019 --plot error.svg")
+def show(given: Given) -> None:
     from analog_samson.presets.search import load_preset
-    from analog_samson.units import parse_times
 
-    moments, found = parse_times(times), load_preset(preset, preset_dir or ())
-    if plot is not None:
-        _check_plot(plot)
+    options = ShowPreset.from_text(given)
+    found = load_preset(options.preset)
+    if options.plot is not None:
+        _check_plot(options.plot)
     _print_values(found)
-    _print_errors(found, moments, plot)
+    _print_errors(found, options.times, options.plot)
 
 
 def _check_plot(plot: Path) -> None:
@@ -89,16 +106,25 @@ def _print_errors(found: "Preset", times: Sequence[float], plot: Path | None) ->
         typer.echo(f"\nwrote {plot}")
 
 
-@app.command(epilog="Example: analog-samson presets check my_pcm.toml")
-def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Preset files (.toml).")],
-) -> None:
-    """Check preset files; report every fault of every file and exit with 1 if there is any."""
+class CheckPresets(Options):
+    """Check preset files; report every problem of every file and exit with 1 if there is any."""
+
+    NAME = "presets check"
+
+    files: Annotated[
+        tuple[Path, ...],
+        Field(min_length=1, description="Preset files (.toml)."),
+        Shown(metavar="FILE", is_argument=True),
+    ]
+
+
+@takes(CheckPresets, "analog-samson presets check my_pcm.toml")
+def check(given: Given) -> None:
     from analog_samson.errors import PresetError
     from analog_samson.presets.search import read_preset
 
     faults = []
-    for file in files:
+    for file in CheckPresets.from_text(given).files:
         try:
             preset = read_preset(file)
         except PresetError as error:
@@ -107,6 +133,10 @@ def check(
             typer.echo(f"{file}: ok ({preset.name}, fingerprint {preset.fingerprint[:12]})")
     if faults:
         raise PresetError("\n".join(faults))
+
+
+for name, command in (("list", list_), ("show", show), ("check", check)):
+    app.command(name, cls=HelpfulCommand)(command)
 
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analog_samson.cli.seeds import parse_seeds
 from analog_samson.errors import OptionError
+from analog_samson.seeds import parse_seeds
 
 if TYPE_CHECKING:
     from analog_samson.experiments.plan import Overrides

@@ -212,7 +212,7 @@ def _simulate_options(job: CellJob, evaluation: Evaluation, checkpoint: Path) ->
         seed=job.cell.seed,
         sigmas=evaluation.sigmas,
         limit=fewest(job.limit, evaluation.test_limit or None),
-        adabs=evaluation.adabs,
+        calibrate=("adabs",) if evaluation.adabs else (),
         bf16=evaluation.bf16,
         calibration_data=job.data.train,
         calibration_limit=fewest(job.limit, evaluation.calibration_limit or None),

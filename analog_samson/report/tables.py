@@ -26,7 +26,7 @@ from analog_samson.report.wording import (
     state_label,
     verdict,
 )
-from analog_samson.results.condition import ADABS, UNCALIBRATED
+from analog_samson.results.condition import UNCALIBRATED
 from analog_samson.results.metric import Metric
 from analog_samson.units import format_duration
 
@@ -227,9 +227,8 @@ def _wanted_instances(run: Run, states: Sequence[State]) -> int:
 
 def _missing_calibrations(run: Run) -> list[str]:
     """Calibrations that were asked for and that no result has yet."""
-    asked = run.options.get("calibrate") or ((ADABS,) if run.options.get("adabs") else ())
     measured = {result.calibration for result in run.results if result.states}
-    return [name for name in asked if name not in measured]
+    return [name for name in run.options.get("calibrate", ()) if name not in measured]
 
 
 def _missing_sigmas(run: Run) -> list[str]:

@@ -12,7 +12,7 @@ from analog_samson.runtime.plain_values import parse_toml
 # Options of runs of version 0.1 by the names that they have now.
 RENAMED = {
     "exclude": "keep_digital",
-    "explain_time_seconds": "error_budget_time_seconds",
+    "explain_time_seconds": "error_budget_time",
     "explain_instances": "error_budget_instances",
     "explain_limit": "error_budget_limit",
 }
@@ -83,7 +83,15 @@ def read_options(path: Path) -> dict[str, Any]:
         raise RunError(f"{path}: cannot be read as TOML ({error})") from error
     if not text.startswith(MARK):
         raise RunError(f"{path}: not written by analog-samson (expected a first line starting {MARK!r})")
-    return {RENAMED.get(name, name): value for name, value in options.items()}
+    return _present(options)
+
+
+def _present(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options under their present names and in their present form."""
+    present = {RENAMED.get(name, name): value for name, value in options.items()}
+    if isinstance(present.get("adabs"), bool):
+        present.setdefault("calibrate", ["adabs"] if present.pop("adabs") else [])
+    return present
 
 
 def check_same_options(

@@ -1,8 +1,8 @@
-"""Checkpoints on presets over time, side by side: every cell a run folder, and one comparison of them all."""
+"""Checkpoints on presets over time, side by side."""
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,27 +12,15 @@ from analog_samson.analysis.comparison import refuse_unequal
 from analog_samson.analysis.frames import cell_columns, cell_rows
 from analog_samson.analysis.runs import META_KEYS, Run, digest
 from analog_samson.analysis.summary import results_of
-from analog_samson.errors import OptionError, RunError, list_faults
-from analog_samson.models.zoo.search import checkpoint_path
-from analog_samson.presets.search import load_preset
+from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.validity import validity_of
-from analog_samson.results.links import refuse_links
 from analog_samson.results.store import open_run
 from analog_samson.simulation.drift import DriftResult, Progress
-from analog_samson.simulation.options import SimulateOptions, count_cells
-from analog_samson.simulation.run import run_simulation
+from analog_samson.simulation.jobs import SweepJob
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonCell:
-    """One checkpoint on one preset: what is simulated, and the run folder it goes to."""
-
-    options: SimulateOptions
-    folder: Path
 
 
 @dataclass(frozen=True)
@@ -111,53 +99,13 @@ class Comparison:
         return marked(said.sentence, said.mark)
 
 
-def plan_comparison(
-    base: SimulateOptions, checkpoints: Mapping[str, tuple[Path, str | None]], presets: Sequence[str], out: Path
-) -> list[ComparisonCell]:
-    """Every checkpoint on every preset, each in OUT/LABEL/PRESET.
-
-    base: all other options. checkpoints: (file, model name or None) by label. Raises OptionError with every fault,
-    RunError for a link below `out`.
-    """
-    files = {label: path for label, (path, _) in checkpoints.items()}
-    faults = [f"{label}: no file {path}" for label, path in files.items() if not checkpoint_path(path).is_file()]
-    names = [load_preset(preset).name for preset in presets]
-    faults += [f"preset {name!r}: named twice" for name in sorted({n for n in names if names.count(n) > 1})]
-    if not checkpoints:
-        faults.append("no checkpoint given")
-    if len(checkpoints) * len(presets) < 2:
-        faults.append("nothing to compare: give two checkpoints or two presets")
-    if faults:
-        raise OptionError(list_faults("compare", faults))
-    cells = [
-        ComparisonCell(
-            options=replace(base, checkpoint=str(path), model=model, preset=preset, label=label),
-            folder=out / label / name,
-        )
-        for label, (path, model) in checkpoints.items()
-        for preset, name in zip(presets, names, strict=True)
-    ]
-    refuse_links(out, [cell.folder for cell in cells])
-    return cells
-
-
-def count_comparison(cells: Sequence[ComparisonCell]) -> int:
-    """How many evaluations the cells take."""
-    return sum(count_cells(cell.options) for cell in cells)
-
-
 def run_comparison(
-    cells: Sequence[ComparisonCell],
-    *,
-    command: str = "",
-    progress: Progress = lambda text: None,
-    say: Callable[[str], None] = lambda text: None,
+    jobs: Sequence[SweepJob], *, command: str = "", progress: Progress = lambda text: None
 ) -> Comparison:
-    """Simulate or continue every cell, one after the other, and compare them."""
-    for cell in cells:
-        say(f"{cell.options.label} on {cell.options.preset}")
-        run_simulation(cell.options, cell.folder, command=command, progress=progress).close()
-    return compare_runs([cell.folder for cell in cells])
+    """Simulate or resume every job, one after the other, and compare them."""
+    for job in jobs:
+        job.run(command=command, progress=progress)
+    return compare_runs([job.folder for job in jobs])
 
 
 def compare_runs(folders: Sequence[Path]) -> Comparison:

@@ -25,6 +25,7 @@ from analog_samson.results.metric import ACCURACY
 from analog_samson.results.protocol import Store
 from analog_samson.results.records import Record
 from analog_samson.simulation.device import SimulatedDevice
+from analog_samson.simulation.options import LEAST_HALFWIDTH, pilot_problems
 from analog_samson.tasks.batch import few_inputs
 from analog_samson.tasks.evaluation import classification_of, data_faults
 from analog_samson.tasks.scoring import score
@@ -41,7 +42,6 @@ Labelled = Iterable[tuple[Tensor, Tensor]]
 Progress = Callable[[str], None]
 
 _FEW = 2  # samples on which folding batch norm is tried
-_LEAST_HALFWIDTH = 1e-4  # points; a million images move an accuracy in steps of so much
 
 
 @dataclass(frozen=True)
@@ -241,11 +241,10 @@ def extent_faults(
     if instances < 1:
         faults.append(f"instances: expected 1 or more, got {instances}")
     if target_halfwidth is not None:
-        if not _LEAST_HALFWIDTH <= target_halfwidth < math.inf:
-            least = f"{_LEAST_HALFWIDTH:g} percentage points or more"
+        if not LEAST_HALFWIDTH <= target_halfwidth < math.inf:
+            least = f"{LEAST_HALFWIDTH:g} percentage points or more"
             faults.append(f"target_halfwidth: expected {least}, got {target_halfwidth}")
-        if not 2 <= instances <= max_instances:
-            faults.append(f"instances: a pilot of 2 to max_instances ({max_instances}) is needed, got {instances}")
+        faults += pilot_problems(instances, max_instances)
     return faults
 
 

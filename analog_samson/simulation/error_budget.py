@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import cached_property
-from math import ceil, inf
+from math import ceil
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,8 +14,8 @@ from analog_samson.chip.batchnorm import batchnorm_layers
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.data import ImageSet
 from analog_samson.data.batches import Batches
-from analog_samson.errors import DataError, OptionError, list_faults
-from analog_samson.results.condition import DIGITAL, DRIFT, Condition
+from analog_samson.errors import DataError
+from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, Condition
 from analog_samson.results.metric import ACCURACY, LOSS
 from analog_samson.results.records import Record
 from analog_samson.results.runfile import budget_folder
@@ -24,10 +24,11 @@ from analog_samson.results.variant_store import Shelf
 from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.simulation.drift import Progress, simulate_drift
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs, takes_channels_last
-from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions, stored_options
+from analog_samson.simulation.options import VOLATILE, ErrorBudgetOptions, SimulateOptions
 from analog_samson.simulation.outcomes import Decisions, bin_edges, decide, summarize_decisions
 from analog_samson.simulation.ranges import run_input_ranges
 from analog_samson.simulation.run import limited_threads
+from analog_samson.simulation.stored_options import BEFORE, stored_options
 from analog_samson.simulation.variants import (
     KEPT_DIGITAL,
     Variant,
@@ -40,28 +41,6 @@ from analog_samson.units import format_duration
 _REMARK = "Part of the run in the folder above; analog-samson simulate --error-budget with its options resumes it."
 
 
-@dataclass(frozen=True, kw_only=True)
-class ErrorBudgetOptions:
-    """What an error budget is evaluated on.
-
-    time_seconds: after programming; None takes the run's last time. instances: chips of every variant, at most those of
-    the run. limit: the first so many test images, None takes all of the run. Intervals are over chips, so more chips on
-    fewer images tell more than fewer chips on more.
-    """
-
-    time_seconds: float | None = None
-    instances: int = 10
-    limit: int | None = 1000
-
-    def __post_init__(self) -> None:
-        counts = {"instances": self.instances, "limit": self.limit}
-        faults = [f"{name}: expected 1 or more, got {n}" for name, n in counts.items() if n is not None and n < 1]
-        if self.time_seconds is not None and not 0 <= self.time_seconds < inf:
-            faults.append(f"time_seconds: expected a finite number of 0 or more, got {self.time_seconds}")
-        if faults:
-            raise OptionError(list_faults("error budget", faults))
-
-
 @contextmanager
 def open_error_budget(options: SimulateOptions, out: Path, settings: ErrorBudgetOptions) -> Iterator["ErrorBudgetRun"]:
     """An error budget of the run `options` in its folder `out`, ready to run or to be continued.
@@ -70,10 +49,12 @@ def open_error_budget(options: SimulateOptions, out: Path, settings: ErrorBudget
     """
     with limited_threads(options.threads):
         inputs, skipped = _load(options)
-        images = inputs.images if settings.limit is None else inputs.images.take(settings.limit)
-        time = max(options.times) if settings.time_seconds is None else settings.time_seconds
-        settings = replace(
-            settings, time_seconds=time, instances=min(settings.instances, options.instances), limit=len(images)
+        images = inputs.images.take(settings.error_budget_limit)
+        time = settings.error_budget_time
+        settings = ErrorBudgetOptions(
+            error_budget_time=max(options.times) if time is None else time,
+            error_budget_instances=min(settings.error_budget_instances, options.instances),
+            error_budget_limit=len(images),
         )
         stored = _stored(options, settings, inputs)
         folder = budget_folder(out)
@@ -93,9 +74,9 @@ class ErrorBudgetRun:
         run: RunFolder,
         skipped: Sequence[str],
     ) -> None:
-        assert settings.time_seconds is not None
+        assert settings.error_budget_time is not None
         self.options, self.inputs, self.run = options, inputs, run
-        self.time, self.instances = float(settings.time_seconds), settings.instances
+        self.time, self.instances = settings.error_budget_time, settings.error_budget_instances
         self.plan = _plan(inputs, options)
         channels_last = takes_channels_last(inputs, options)
         self.data = inputs.batches(images, options, channels_last=channels_last)
@@ -249,7 +230,7 @@ class ErrorBudgetRun:
 def _load(options: SimulateOptions) -> tuple[Inputs, list[str]]:
     """The run's inputs with images for AdaBS if there are any, and why AdaBS is left out where it is."""
     try:
-        inputs, skipped = load_inputs(replace(options, adabs=True)), []
+        inputs, skipped = load_inputs(options.replace(calibrate=(ADABS,))), []
     except DataError as error:
         inputs, skipped = load_inputs(options), [f"AdaBS: no calibration images ({error})"]
     if not batchnorm_layers(inputs.model):
@@ -266,13 +247,12 @@ def _plan(inputs: Inputs, options: SimulateOptions) -> ConversionPlan:
 
 def _stored(options: SimulateOptions, settings: ErrorBudgetOptions, inputs: Inputs) -> dict[str, Any]:
     """What decides the numbers: the run's options, those of the error budget, and the content of what they name."""
-    own = {f"error_budget_{name}": value for name, value in asdict(settings).items()}
     content = {
         "preset_sha256": inputs.preset.fingerprint,
         "checkpoint_sha256": inputs.checkpoint.sha256,
         "data_fingerprint": inputs.images.fingerprint,
     }
-    return {**stored_options(options, inputs.preset), **own, **content}
+    return {**stored_options(options, inputs.preset), **dict(settings), **content}
 
 
 def _when(seconds: float) -> str:

@@ -1,129 +1,265 @@
-"""Everything that decides the numbers of a simulation, and how a run folder gives it back."""
+"""Everything that decides the numbers of a simulation: options of `simulate`, `compare` and `sweep`, declared once."""
 
-import json
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields
-from math import inf
-from pathlib import Path
-from typing import Any
-from unicodedata import category
+from collections.abc import Collection, Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field
 
-from analog_samson.chip.convert import ENGINES
-from analog_samson.chip.input_ranges import OUTPUT_ERROR, STD, check_method, needs_calibration
-from analog_samson.data.sources import SOURCES
-from analog_samson.errors import OptionError, RunError, did_you_mean, list_faults
-from analog_samson.models.own_code import MODEL_LIBRARIES, code_fault, is_code
-from analog_samson.presets.faults import kind_faults
-from analog_samson.presets.schema import Preset
-from analog_samson.results.runfile import options_file, read_options
-from analog_samson.simulation.drift import extent_faults
+from analog_samson.chip.choices import Engine, InputRangeMethod
+from analog_samson.errors import OptionError
+from analog_samson.options import Count, Options, Seed, Shown, Written
+from analog_samson.results.condition import ADABS
+from analog_samson.units import format_duration, format_times, parse_duration, parse_times
 
+PRESET = "pcm_nandakumar_2019"
+DEFAULT_TIMES = (1.0, 3600.0, 86400.0, 31536000.0)
 VOLATILE = ("device", "threads")
-# Options that may name package.module:callable, and what precedes a colon in them without meaning code.
-CODE: Mapping[str, Collection[str]] = {"model": MODEL_LIBRARIES, "data": SOURCES, "calibration_data": SOURCES}
-BEFORE = {"input_range": STD}  # what runs did that do not store an option, for it did not exist yet
-_UNWRITABLE = ("Cc", "Cs")  # control characters, and bytes that are no text
+LEAST_HALFWIDTH = 1e-4  # points; a million images move an accuracy in steps of so much
+NETWORK, DATA, HARDWARE, STATISTICS = "Network", "Data", "Hardware", "Statistics"
+CALIBRATION, BUDGET, MACHINE, OUTPUT = "Calibration", "Error budget", "Machine", "Output"
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Times = Annotated[tuple[Seconds, ...], Field(min_length=1), Written(parse_times, format_times, "TIMES")]
+Sigma = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MaybeCount = Annotated[int | None, Field(ge=1)]
+Threads = Annotated[
+    MaybeCount, Field(description="CPU threads."), Shown(panel=MACHINE, metavar="N", default="torch's own choice")
+]
+ModelName = Annotated[
+    str | None,
+    Field(description="NAME, torchvision:NAME, timm:NAME or package.module:callable."),
+    Shown(panel=NETWORK, metavar="NAME", default="the checkpoint's"),
+]
+PresetName = Annotated[
+    str, Field(description="Hardware preset: a name or a TOML file."), Shown(panel=HARDWARE, metavar="PRESET")
+]
+KeepDigital = Annotated[
+    tuple[str, ...],
+    Field(description="Layer that stays digital: a path, or a pattern such as layer1.*; may be repeated."),
+    Shown(panel=HARDWARE, metavar="LAYER"),
+]
+SeedOption = Annotated[
+    Seed, Field(description="Equal seeds give equal chips, whatever the checkpoint."), Shown(panel=STATISTICS)
+]
+Device = Annotated[str, Field(description="cpu, cuda, cuda:N or auto."), Shown(panel=MACHINE, metavar="DEVICE")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SimulateOptions:
-    """Everything that decides a run's numbers; stored whole in its run.toml.
+def pilot_problems(instances: int, max_instances: int) -> list[str]:
+    """What is wrong with the number of chips that decide on the number of further ones."""
+    if 2 <= instances <= max_instances:
+        return []
+    return [f"instances: a pilot of 2 to max_instances ({max_instances}) is needed, got {instances}"]
 
-    times are seconds after programming, sigmas relative conductance errors; an empty `sigmas` skips the Gaussian
-    model. `limit` and `calibration_limit` take the first so many images, None takes all. calibration_augment: colour
-    images for calibration are cropped and flipped as in training: the network's own statistics are of such images, and
-    AdaBS on plain ones costs points. input_range: how the input ranges of converters are chosen, see
-    `chip.input_ranges.choose_input_ranges`; without effect on a preset that has none.
+
+def parse_sigmas(text: str) -> tuple[float, ...]:
+    """Values of sigma_c in ascending order; none for `none`.
+
+    >>> parse_sigmas("0.2, 0.1"), parse_sigmas("none")
+    ((0.1, 0.2), ())
     """
-
-    checkpoint: str
-    data: str
-    preset: str
-    times: tuple[float, ...]
-    model: str | None = None
-    label: str | None = None
-    instances: int = 10
-    target_halfwidth: float | None = None
-    max_instances: int = 100
-    seed: int = 0
-    sigmas: tuple[float, ...] = ()
-    limit: int | None = None
-    adabs: bool = False
-    calibration_data: str | None = None
-    calibration_limit: int | None = 1000
-    calibration_augment: bool = True
-    input_range: str = OUTPUT_ERROR
-    normalization: str | None = None
-    keep_digital: tuple[str, ...] = ()
-    engine: str = "fast"
-    bf16: bool = False
-    batch_size: int = 250
-    device: str = "cpu"
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        faults = extent_faults(self.times, self.instances, self.target_halfwidth, self.max_instances)
-        names = ("batch_size", "limit", "max_instances", "calibration_limit", "threads")
-        counts = {name: getattr(self, name) for name in names}
-        faults += [f"{name}: expected 1 or more, got {n}" for name, n in counts.items() if n is not None and n < 1]
-        faults += [f"sigmas: expected finite numbers of 0 or more, got {s}" for s in self.sigmas if not 0 <= s < inf]
-        for name, text in vars(self).items():
-            if isinstance(text, str) and any(category(letter) in _UNWRITABLE for letter in text):
-                faults.append(f"{name}: expected one line of text, got {text!r}")
-        if problem := check_method(self.input_range):
-            faults.append(problem)
-        if self.engine not in ENGINES:
-            faults.append(f"engine: expected one of {', '.join(ENGINES)}, got {self.engine!r}")
-        if faults:
-            raise OptionError(list_faults("simulate", faults))
-
-
-_STORED = TypeAdapter(SimulateOptions)
-
-
-def stored_options(options: SimulateOptions, preset: Preset) -> dict[str, Any]:
-    """The options as a run folder stores them: without those that have no effect on this preset."""
-    return asdict(options) | ({} if needs_calibration(preset) else {"input_range": None})
-
-
-def read_config(path: Path, trusted: Collection[str] = ()) -> SimulateOptions:
-    """The options of another run, from its folder, its run.toml or a copy.
-
-    A run of a version that did not have an option yet gets what that version did (BEFORE).
-
-    Args:
-        trusted: Code (package.module:callable) that may be run if the file names it as model or data.
-
-    Raises:
-        RunError: The file holds anything but the options of a simulation, or names code that is not trusted.
-    """
-    stored = BEFORE | read_options(options_file(path))
-    known = {field.name for field in fields(SimulateOptions)}
-    unknown = [f"{key}: unknown option{did_you_mean(key, known)}" for key in stored if key not in known]
-    if unknown:
-        raise RunError(list_faults(f"{path}: not the options of a simulation", unknown))
+    if text.strip() in ("", "none"):
+        return ()
     try:
-        options = _STORED.validate_json(json.dumps(stored, default=str), strict=True)
-    except ValidationError as error:
-        raise RunError(list_faults(f"{path}: not the options of a simulation", kind_faults(error))) from None
-    _refuse_code(path, options, trusted)
-    return options
+        return tuple(sorted({float(part) for part in text.split(",")}))
+    except ValueError:
+        raise OptionError(f"expected numbers such as 0,0.1,0.2 or `none`, got {text!r}") from None
 
 
-def _refuse_code(path: Path, options: SimulateOptions, trusted: Collection[str]) -> None:
-    """Raise RunError where the options name code that the user did not name as well."""
-    named = {name: getattr(options, name) or "" for name in CODE}
-    untrusted = [name for name in CODE if is_code(named[name], CODE[name]) and named[name] not in trusted]
-    if untrusted:
-        faults = list_faults(f"{path}", [code_fault(name, named[name]) for name in untrusted])
-        again = " ".join(f"--{name.replace('_', '-')} {named[name]}" for name in untrusted)
-        raise RunError(f"{faults}\n  if you trust that code, name it yourself: {again}")
+def _write_sigmas(sigmas: tuple[float, ...]) -> str:
+    return ",".join(f"{sigma:g}" for sigma in sigmas) or "none"
+
+
+def write_list(values: tuple[Any, ...]) -> str:
+    return ",".join(map(str, values))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text.strip() not in ("", "none") else ()
+
+
+Sigmas = Annotated[
+    tuple[Sigma, ...],
+    Field(description="Values of sigma_c for the generic Gaussian conductance model, or `none`."),
+    Written(parse_sigmas, _write_sigmas, "SIGMAS"),
+    Shown(panel=STATISTICS),
+]
+
+
+_OF_CALIBRATION_IMAGES = ("calibration_data", "calibration_limit", "calibration_augment")
+
+
+class SimulationOptions(Options):
+    """What every simulation takes, whatever the number of its networks, presets and seeds."""
+
+    PANELS = (NETWORK, DATA, HARDWARE, STATISTICS, CALIBRATION, BUDGET, MACHINE, OUTPUT)
+
+    data: Annotated[
+        str,
+        Field(description="Test data: digits, cifar10:DIR, cifar100:DIR, imagenet:DIR, folder:DIR or npz:FILE."),
+        Shown(panel=DATA, metavar="DATA"),
+    ]
+    limit: Annotated[
+        MaybeCount, Field(description="Use the first N test images."), Shown(panel=DATA, default="all")
+    ] = None
+    normalization: Annotated[
+        str | None,
+        Field(description="Of the input: imagenet, cifar10, unit, ... or m1,m2,m3/s1,s2,s3."),
+        Shown(panel=DATA, metavar="NAME", default="the checkpoint's, the model's or the data's"),
+    ] = None
+    batch_size: Annotated[Count, Field(description="Images in a batch."), Shown(panel=DATA)] = 250
+    keep_digital: KeepDigital = ()
+    engine: Annotated[
+        Engine,
+        Field(description="What multiplies: fast, or aihwkit's own tiles (slow, for comparison)."),
+        Shown(panel=HARDWARE),
+    ] = "fast"
+    bf16: Annotated[
+        bool,
+        Field(description="Compute products of perfect converters in bfloat16, in about half the time."),
+        Shown(panel=HARDWARE),
+    ] = False
+    times: Annotated[
+        Times, Field(description="Times after programming (units s m h d w y)."), Shown(panel=STATISTICS)
+    ] = DEFAULT_TIMES
+    instances: Annotated[
+        Count, Field(description="Simulated chips, each programmed once."), Shown(panel=STATISTICS)
+    ] = 10
+    target_halfwidth: Annotated[
+        float | None,
+        Field(
+            ge=LEAST_HALFWIDTH,
+            allow_inf_nan=False,
+            description="Add chips until each 95 % interval is at most +- this.",
+        ),
+        Shown(panel=STATISTICS, default="off", metavar="X", unit="percentage points"),
+    ] = None
+    max_instances: Annotated[
+        Count,
+        Field(description="At most so many chips."),
+        Shown(panel=STATISTICS, needs="target_halfwidth"),
+    ] = 100
+    sigmas: Sigmas = ()
+    calibrate: Annotated[
+        tuple[Literal["adabs"], ...],
+        Field(description="Also measure with the network adapted to each chip: adabs (batch-norm statistics)."),
+        Written(_names, write_list, "METHODS"),
+        Shown(panel=CALIBRATION, default="none"),
+    ] = ()
+    input_range: Annotated[
+        InputRangeMethod,
+        Field(
+            description="Input ranges of converters: output_error (smallest output error, layer by layer) or std (the "
+            "preset's multiple of the standard deviation)."
+        ),
+        Shown(panel=CALIBRATION),
+    ] = "output_error"
+    calibration_data: Annotated[
+        str | None,
+        Field(description="Images for AdaBS and input ranges."),
+        Shown(panel=CALIBRATION, metavar="DATA", default="training part of --data"),
+    ] = None
+    calibration_limit: Annotated[
+        MaybeCount, Field(description="Use the first N calibration images."), Shown(panel=CALIBRATION)
+    ] = 1000
+    calibration_augment: Annotated[
+        bool,
+        Field(description="Crop and flip colour calibration images, as in training."),
+        Shown(panel=CALIBRATION, flags=("--augment-calibration", "--plain-calibration")),
+    ] = True
+    device: Device = "cpu"
+    threads: Threads = None
+
+    @property
+    def adabs(self) -> bool:
+        """Whether batch-norm statistics are also adapted to each chip."""
+        return ADABS in self.calibrate
+
+    @property
+    def preset_names(self) -> tuple[str, ...]:
+        """The presets that are simulated."""
+        return ()
+
+    def problems(self) -> Iterator[str]:
+        if self.target_halfwidth is not None:
+            yield from pilot_problems(self.instances, self.max_instances)
+
+    def idle(self, given: Collection[str]) -> Iterator[str]:
+        yield from super().idle(given)
+        from analog_samson.presets.schema import Converters
+        from analog_samson.presets.search import load_preset
+
+        presets = [load_preset(name) for name in self.preset_names]
+        if any(isinstance(preset.periphery, Converters) for preset in presets):
+            return
+        names = ", ".join(self.preset_names)
+        if "input_range" in given:
+            yield f"--input-range: has no effect on {names}, for want of converters; leave it out"
+        of_images = [name for name in _OF_CALIBRATION_IMAGES if name in given]
+        if of_images and not (self.calibrate or getattr(self, "error_budget", False)):
+            typed = ", ".join(self.typed(name, getattr(self, name)) for name in of_images)
+            yield f"{typed}: nothing to calibrate on {names}; give --calibrate adabs too, or leave it out"
+
+
+class SimulateOptions(SimulationOptions):
+    """Everything that decides the numbers of one run; stored whole in its run.toml."""
+
+    NAME = "simulate"
+
+    checkpoint: Annotated[
+        str,
+        Field(description="Checkpoint: .safetensors, .pt, .pth, .th or zoo:NAME."),
+        Shown(panel=NETWORK, metavar="FILE"),
+    ]
+    model: ModelName = None
+    label: Annotated[
+        str | None,
+        Field(description="Name of the network in tables and figures."),
+        Shown(panel=NETWORK, metavar="NAME", default="the file's"),
+    ] = None
+    preset: PresetName = PRESET
+    seed: SeedOption = 0
+    sigmas: Sigmas = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+    @property
+    def preset_names(self) -> tuple[str, ...]:
+        return (self.preset,)
+
+
+class ErrorBudgetOptions(Options):
+    """On what an error budget is evaluated. Intervals are over chips, so chips tell more than images."""
+
+    NAME = "error budget"
+
+    error_budget_time: Annotated[
+        float | None,
+        Field(ge=0, allow_inf_nan=False, description="Time after programming."),
+        Written(parse_duration, format_duration, "TIME"),
+        Shown(panel=BUDGET, default="the last of --times", needs="error_budget"),
+    ] = None
+    error_budget_instances: Annotated[
+        Count, Field(description="At most so many chips of the run."), Shown(panel=BUDGET, needs="error_budget")
+    ] = 10
+    error_budget_limit: Annotated[
+        MaybeCount, Field(description="At most so many test images."), Shown(panel=BUDGET, needs="error_budget")
+    ] = 1000
+
+
+class WithErrorBudget(ErrorBudgetOptions):
+    """For commands that evaluate an error budget where they are told to."""
+
+    error_budget: Annotated[
+        bool,
+        Field(description="Also evaluate each effect, layer and mitigation on the same chips."),
+        Shown(panel=BUDGET),
+    ] = False
+
+    @property
+    def budget(self) -> ErrorBudgetOptions | None:
+        """On what the error budget is evaluated; None where none is asked for."""
+        return self.part(ErrorBudgetOptions) if self.error_budget else None
 
 
 def count_cells(options: SimulateOptions) -> int:
     """How many evaluations a run takes, for a progress bar."""
-    states = 2 if options.adabs else 1
+    states = 1 + len({*options.calibrate})
     noisy = sum(options.instances if sigma > 0 else 1 for sigma in options.sigmas)
     return states * (options.instances * len({*options.times}) + noisy)

@@ -21,9 +21,10 @@ from analog_samson.runtime.devices import find_device
 from analog_samson.simulation.drift import Progress, simulate_drift
 from analog_samson.simulation.gaussian import sweep_conductance_noise
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, first_outputs, load_inputs, takes_channels_last
-from analog_samson.simulation.options import BEFORE, VOLATILE, SimulateOptions, stored_options
+from analog_samson.simulation.options import VOLATILE, SimulateOptions
 from analog_samson.simulation.paths import absolute_paths
 from analog_samson.simulation.ranges import run_input_ranges
+from analog_samson.simulation.stored_options import BEFORE, stored_options
 from analog_samson.tasks.classification import Classification
 
 PACKAGES = ("torch", "torchvision", "aihwkit", "numpy")

@@ -1,4 +1,4 @@
-"""The option --seeds: numbers and ranges."""
+"""Seeds as people write them: numbers and ranges."""
 
 import re
 
@@ -24,14 +24,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         match = _PART.fullmatch(part)
         if match is None:
-            raise OptionError(f"--seeds {text!r}: expected whole numbers or ranges such as 0,1,2 or 0-9,12")
+            raise OptionError(f"seeds {text!r}: expected whole numbers or ranges such as 0,1,2 or 0-9,12")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise OptionError(f"--seeds {text!r}: the range {part.strip()} ends before it begins")
+            raise OptionError(f"seeds {text!r}: the range {part.strip()} ends before it begins")
         if len(seeds) + last - first + 1 > MOST_SEEDS:
-            raise OptionError(f"--seeds {text!r}: expected at most {MOST_SEEDS} seeds")
+            raise OptionError(f"seeds {text!r}: expected at most {MOST_SEEDS} seeds")
         seeds += range(first, last + 1)
     repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1}) if len({*seeds}) < len(seeds) else []
     if repeated:
-        raise OptionError(f"--seeds {text!r}: seed {repeated[0]} is named twice")
+        raise OptionError(f"seeds {text!r}: seed {repeated[0]} is named twice")
     return tuple(seeds)

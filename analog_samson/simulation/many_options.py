@@ -1,0 +1,122 @@
+"""The options of `compare` and `sweep`: all those of `simulate`, with several networks, presets and seeds."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from analog_samson.options import Seed, Shown, Written
+from analog_samson.seeds import parse_seeds
+from analog_samson.simulation.options import (
+    HARDWARE,
+    NETWORK,
+    PRESET,
+    STATISTICS,
+    SeedOption,
+    SimulateOptions,
+    SimulationOptions,
+    WithErrorBudget,
+    write_list,
+)
+
+
+class ManyOptions(SimulationOptions, WithErrorBudget):
+    """What commands take that simulate several networks on several presets."""
+
+    model: Annotated[
+        tuple[str, ...],
+        Field(description="As for simulate: one for all checkpoints, or one for each in their order."),
+        Shown(panel=NETWORK, metavar="NAME", default="the checkpoints'"),
+    ] = ()
+    label: Annotated[
+        tuple[str, ...],
+        Field(description="Name of a checkpoint in tables and figures; one for each in their order."),
+        Shown(panel=NETWORK, metavar="NAME", default="the files'"),
+    ] = ()
+    preset: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, description="Hardware preset: a name or a TOML file; may be repeated."),
+        Shown(panel=HARDWARE, metavar="PRESET"),
+    ] = (PRESET,)
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """FILE, zoo:NAME or NAME=FILE of each network."""
+        raise NotImplementedError
+
+    @property
+    def seed_folders(self) -> dict[int, str]:
+        """The seeds, each with the name of its folder inside that of a network and a preset; "" for none."""
+        raise NotImplementedError
+
+    @property
+    def preset_names(self) -> tuple[str, ...]:
+        return self.preset
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        count = len(self.checkpoints)
+        if self.label and len(self.label) != count:
+            yield f"label: {len(self.label)} names for {count} checkpoints; give one for each, or none"
+        if len(self.model) > 1 and len(self.model) != count:
+            yield f"model: {len(self.model)} names for {count} checkpoints; give one for all, or one for each"
+
+    def of_one(self, **named: Any) -> SimulateOptions:
+        """The options of one simulation; `named` are its checkpoint, model, label, preset and seed."""
+        return SimulateOptions(**dict(self.part(SimulationOptions)), **named)
+
+
+class CompareOptions(ManyOptions):
+    """Checkpoints on presets, on equal chips."""
+
+    NAME = "compare"
+
+    checkpoint: Annotated[
+        tuple[str, ...],
+        Field(description="Checkpoint: FILE, zoo:NAME or NAME=FILE; repeat it for more."),
+        Shown(panel=NETWORK, metavar="FILE"),
+    ]
+    seed: SeedOption = 0
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        return self.checkpoint
+
+    @property
+    def seed_folders(self) -> dict[int, str]:
+        return {self.seed: ""}
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if len(self.checkpoint) * len(self.preset) < 2:
+            yield "nothing to compare: give two checkpoints or two presets"
+
+
+class SweepOptions(ManyOptions):
+    """Checkpoints on presets with several seeds, whose chips are pooled."""
+
+    NAME = "sweep"
+
+    checkpoint: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, description="Checkpoints: FILE, zoo:NAME or NAME=FILE."),
+        Shown(metavar="CHECKPOINT", is_argument=True),
+    ]
+    seed: Annotated[
+        tuple[Seed, ...],
+        Field(min_length=1, description="One simulation for each, such as 0,1,2 or 0-9."),
+        Written(parse_seeds, write_list, "SEEDS"),
+        Shown(panel=STATISTICS, flags=("--seeds",)),
+    ] = (0,)
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        return self.checkpoint
+
+    @property
+    def seed_folders(self) -> dict[int, str]:
+        return {seed: f"seed{seed}" for seed in self.seed}
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        yield from (f"seed {seed}: named twice" for seed in dict.fromkeys(self.seed) if self.seed.count(seed) > 1)
