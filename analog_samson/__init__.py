@@ -7,6 +7,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time `__getattr_
     from analog_samson.chip.batchnorm import adapt_batchnorm as adapt_batchnorm
     from analog_samson.chip.convert import convert as convert
     from analog_samson.crossbar.coverage import CoverageWarning as CoverageWarning
+    from analog_samson.crossbar.outliers import OutlierWarning as OutlierWarning
     from analog_samson.crossbar.plan import plan_conversion as plan_conversion
     from analog_samson.models.checkpoint import load_checkpoint as load_checkpoint
     from analog_samson.models.checkpoint import save_checkpoint as save_checkpoint
@@ -43,6 +44,7 @@ _HOME = {
     "save_checkpoint": "models.checkpoint",
     "open_run": "results.store",
     "CoverageWarning": "crossbar.coverage",
+    "OutlierWarning": "crossbar.outliers",
 }
 __all__ = ["__version__", *_HOME]
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from analog_samson import load_preset, simulate_drift
 from analog_samson.chip.input_ranges import InputRange, candidate_ranges, choose_input_ranges
 from analog_samson.chip.input_sample import InputSample, watch_inputs
-from analog_samson.crossbar.plan import crossbar_paths, find_layer
+from analog_samson.crossbar.plan import crossbar_placements
 from analog_samson.errors import AnalogSamsonError, InputRangeWarning
 from analog_samson.runtime.allocation import keep_freed_memory
 from analog_samson.simulation.inputs import load_inputs
@@ -48,11 +48,12 @@ def fixed_quantile(quantile: float) -> Callable[..., dict[str, InputRange]]:
     """Ranges at one quantile of the absolute inputs of every layer."""
 
     def choose(model: nn.Module, calibration: Batches, keep_digital: Sequence[str]) -> dict[str, InputRange]:
-        weights = {
-            path: find_layer(model, path).get_parameter("weight") for path in crossbar_paths(model, keep_digital)
+        placements = crossbar_placements(model, keep_digital)
+        samples = {
+            one.path: InputSample(one.layout.rows, one.parameter(model).device, seed=SEED, path=one.path)
+            for one in placements
         }
-        samples = {path: InputSample(weight, seed=SEED, path=path) for path, weight in weights.items()}
-        watch_inputs(model, {weight: samples[path].add for path, weight in weights.items()}, calibration)
+        watch_inputs(model, [(one, samples[one.path].add) for one in placements], calibration)
         found = {path: candidate_ranges(sample, (quantile,)) for path, sample in samples.items()}
         return {path: InputRange(ranges[quantile], quantile) for path, ranges in found.items() if ranges}
 

@@ -20,6 +20,7 @@ from analog_samson.chip.input_sample import InputSample, watch_inputs
 from analog_samson.chip.matrix import matrices_of
 from analog_samson.crossbar.coverage import CoverageWarning
 from analog_samson.crossbar.im2col import pick_windows, split_windows
+from analog_samson.crossbar.plan import crossbar_placements
 from analog_samson.errors import DataError, InputRangeWarning, OptionError, RunError
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
@@ -207,8 +208,8 @@ def test_tied_layer_counts_the_inputs_of_all_its_uses():
     ranges = choose_input_ranges(model, DAC_ONLY, [(x, x)], seed=0)
     with torch.no_grad():
         both_uses = torch.cat([x, model.first(x).relu()])
-    sample = InputSample(model.first.weight, seed=0, path="first")
-    watch_inputs(model, {model.first.weight: sample.add}, [(x, x)])
+    sample = InputSample(6, x.device, seed=0, path="first")
+    watch_inputs(model, [(crossbar_placements(model)[0], sample.add)], [(x, x)])
     assert list(ranges) == ["first", "head"]
     assert (len(sample.vectors), sample.largest) == (40, both_uses.abs().max().item())
 
@@ -230,15 +231,15 @@ def test_sample_is_bounded_and_does_not_depend_on_batch_sizes():
     x = torch.randn(40, 3, 202)
     samples = []
     for size in (40, 7):
-        sample = InputSample(layer.weight, seed=0, path="layer")
-        watch_inputs(layer, {layer.weight: sample.add}, [(part, None) for part in x.split(size)])
+        sample = InputSample(9, x.device, seed=0, path="layer")
+        watch_inputs(layer, [(crossbar_placements(layer)[0], sample.add)], [(part, None) for part in x.split(size)])
         samples.append(sample)
     assert samples[0].vectors.shape == (4096, 9)
     assert torch.equal(samples[0].vectors, samples[1].vectors)
     assert samples[0].largest == x.abs().max().item()
     layer = nn.Linear(2**14, 1)
-    wide = InputSample(layer.weight, seed=0, path="wide")
-    watch_inputs(layer, {layer.weight: wide.add}, [(torch.zeros(100, 2**14), None)])
+    wide = InputSample(2**14, x.device, seed=0, path="wide")
+    watch_inputs(layer, [(crossbar_placements(layer)[0], wide.add)], [(torch.zeros(100, 2**14), None)])
     assert len(wide.vectors) == 64
 
 

@@ -64,28 +64,45 @@ class Attention(nn.Module):
         return functional.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])
 
 
-NO_RULE = {
-    "HF Conv1D": (Conv1D(6, 4), 24),
-    "LSTM": (nn.LSTM(4, 8), 4 * 8 * (4 + 8)),
-    "GRU": (nn.GRU(4, 8), 3 * 8 * (4 + 8)),
-    "RNN": (nn.RNN(4, 8), 8 * (4 + 8)),
-    "MultiheadAttention": (nn.MultiheadAttention(4, 2), 4 * 16),
-    "ConvTranspose2d": (nn.ConvTranspose2d(2, 3, 3), 54),
-    "Bilinear": (nn.Bilinear(2, 3, 4), 24),
-}
+class Bare(nn.Module):
+    """A matrix of its own, whose use nothing but a forward shows; x (N, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixing = nn.Parameter(torch.randn(4, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.mixing
+
+
+class Mixed(nn.Module):
+    """x (N, ..., 4) -> (N, ..., 3), most of its weights in a bare parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixing = nn.Parameter(torch.randn(4, 96))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head((x @ self.mixing).unflatten(-1, (8, 12)).mean(-1))
+
+
+UNKNOWN = {"HF Conv1D": (Conv1D(6, 4), 24, "odd"), "bare parameter": (Bare(), 24, "odd.mixing")}
 BY_NATURE = [nn.BatchNorm2d(4), nn.LayerNorm([3, 4]), nn.GroupNorm(2, 4), nn.Embedding(5, 4), nn.PReLU(4)]
 
 
-@pytest.mark.parametrize("name", NO_RULE)
-def test_plan_when_a_matrix_has_no_rule_counts_it_as_left_out(name):
-    layer, weights = NO_RULE[name]
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_plan_when_the_use_of_a_matrix_is_unknown_counts_it_as_left_out(name):
+    layer, weights, path = UNKNOWN[name]
     plan = plan_conversion(nn.ModuleDict({"odd": layer, "head": nn.Linear(2, 3)}), IDEAL)
     row = plan.rows[0]
-    assert (row.action, row.matrix_weights) == ("digital", weights)
+    assert (row.path, row.action, row.matrix_weights) == (path, "digital", weights)
     assert "by nature" not in row.reason
     assert plan.summary().matrix_weights == weights + 6
     assert plan.summary().analog_matrix_weights_percent == pytest.approx(100 * 6 / (weights + 6))
-    assert all(word in plan.text() for word in ("warning: only", f"odd ({type(layer).__name__}, {weights} weights)"))
+    assert all(word in plan.text() for word in ("warning: only", f"{path} ({type(layer).__name__}, {weights} weights)"))
+    shown = plan_conversion(layer, IDEAL, input_shape=(4,)).rows[0]
+    assert (shown.action, shown.rows, shown.columns, shown.macs) == ("analog", 4, 6, 24)
 
 
 @pytest.mark.parametrize("layer", BY_NATURE, ids=lambda layer: type(layer).__name__)
@@ -169,8 +186,11 @@ def test_macs_when_products_stand_between_layers_are_in_the_total():
 
 def test_macs_when_attention_scores_are_digital_are_not_all_on_tiles():
     plan = plan_conversion(Attention(), IDEAL, input_shape=(5, 4))
-    assert [row.action for row in plan.rows] == ["digital", "analog"]
+    assert [(row.path, row.action) for row in plan.rows] == [
+        ("(model)", "digital"), ("qkv", "analog"), ("(between weights)", "digital")
+    ]  # fmt: skip
     assert plan.rows[0].reason == "no weight matrix: digital by nature"
+    assert [row.macs for row in plan.rows] == [0, 288, 288]
     assert plan.summary().macs == 6 * 48 + 2 * 6 * 6 * 4
     assert plan.summary().analog_macs_percent == pytest.approx(100 * 288 / 576)
     assert "50.0 % on analog tiles" in summary_text(plan)
@@ -196,44 +216,47 @@ def test_macs_when_a_part_is_scripted_are_in_the_total():
     assert [row.path for row in plan.with_action("analog")] == ["1"]
 
 
-def test_vit_has_less_than_its_linear_layers_on_tiles():
+def test_vit_has_all_but_its_attention_scores_on_tiles():
     torchvision = pytest.importorskip("torchvision")
     vit = torchvision.models.VisionTransformer(16, 8, 2, 2, 16, 32, num_classes=3)
     plan = plan_conversion(vit, IDEAL, input_shape=(3, 16, 16))
-    assert plan.summary().analog_macs_percent < 75
-    assert {row.layer_type for row in plan.rows if row.matrix_weights and row.action == "digital"} == {
-        "MultiheadAttention"
-    }
+    assert {row.path for row in plan.rows if row.macs and row.action == "digital"} == {"(between weights)"}
+    assert plan.rows[-1].macs == 2 * 2 * 5 * 5 * 16  # layers, scores and their product, tokens, width
+    assert sum(row.macs for row in plan.rows) == plan.macs
+    assert plan.summary().analog_matrix_weights_percent == 100
 
 
 def test_simulate_drift_when_most_matrices_are_digital_warns():
     data = [(torch.randn(6, 3, 4), torch.arange(6) % 3)]
-    with pytest.warns(CoverageWarning, match=r"only 5\.8 % of the matrix weights.*lstm \(LSTM, 384 weights\)"):
-        simulate_drift(seeded(Recurrent), IDEAL, data, times=[1.0], instances=1, seed=0)
+    largest = r"only 5\.8 % of the matrix weights.*lstm\.weight_hh_l0 \(LSTM, 256 weights"
+    with pytest.warns(CoverageWarning, match=largest):
+        simulate_drift(seeded(Recurrent), IDEAL, data, times=[1.0], instances=1, seed=0, keep_digital=["lstm"])
 
 
 @pytest.mark.parametrize("optimizer", [SAM, ASAM, SAMSON])
 def test_sharpness_aware_optimizer_when_it_leaves_matrices_out_warns_once(optimizer):
-    model = Recurrent()
+    model = Mixed()
     with pytest.warns(CoverageWarning) as caught:
         optimizer(model, lr=0.1)
     assert len(caught) == 1
     text = str(caught[0].message)
-    assert all(part in text for part in (optimizer.__name__, "5.8 %", "lstm (LSTM, 256 weights)", "selection='paper'"))
+    assert all(
+        part in text for part in (optimizer.__name__, "5.8 %", "(model) (Mixed, 384 weights)", "selection='paper'")
+    )
     assert caught[0].filename == __file__
 
 
 def test_sharpness_aware_optimizer_when_it_perturbs_all_matrices_is_silent():
-    SAMSON(Recurrent(), lr=0.1, selection="paper")
-    SAMSON(Recurrent(), lr=0.1, rho=0.0)
+    SAMSON(Mixed(), lr=0.1, selection="paper")
+    SAMSON(Mixed(), lr=0.1, rho=0.0)
     SAMSON(nn.Sequential(nn.Embedding(50, 4), nn.Linear(4, 2), nn.LayerNorm(2)), lr=0.1)
-    frozen = Recurrent()
-    frozen.lstm.requires_grad_(False)
+    frozen = Mixed()
+    frozen.mixing.requires_grad_(False)
     SAMSON(frozen, lr=0.1)
 
 
 def test_share_log_when_matrices_are_left_out_says_how_many_move(caplog):
-    model = Recurrent()
+    model = Mixed()
     with warnings.catch_warnings(action="ignore"):
         optimizer = SAMSON(model, lr=0.1)
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from analog_samson import convert, load_preset, rng
-from analog_samson.crossbar.uses import USES, register_use
+from analog_samson.crossbar.use import READINGS, register_use
 from analog_samson.crossbar.weight import CrossbarWeight
 from analog_samson.errors import ConversionError
 
@@ -114,8 +114,8 @@ def test_weights_that_two_layers_share_lie_on_one_set_of_tiles():
 @pytest.mark.parametrize(
     ("use", "operation"),
     [
-        (lambda w, x: x @ w.T, "T"),
-        (lambda w, x: torch.einsum("bi,oi->bo", x, w), "einsum"),
+        (lambda w, x: x @ w, "matmul"),
+        (lambda w, x: torch.einsum("bi,oi->b", x, w), "einsum"),
         (lambda w, x: x + w.sum(), "sum"),
         (lambda w, x: functional.linear(w, x), "torch.linear"),
         (lambda w, x: torch.cat([w, x]), "cat"),
@@ -165,4 +165,4 @@ def test_copy_of_a_network_has_tiles_of_its_own():
 def test_operation_is_registered_once():
     with pytest.raises(ValueError, match="linear"):
         register_use(functional.linear)(lambda *args: None)
-    assert functional.linear in USES
+    assert functional.linear in READINGS

@@ -17,7 +17,7 @@ import torch
 
 import analog_samson
 from analog_samson.crossbar.registry import RULES
-from analog_samson.crossbar.uses import USES
+from analog_samson.crossbar.use import BODIES, READINGS
 from analog_samson.models.build import MODELS
 from analog_samson.sharpness.methods import METHODS
 
@@ -33,7 +33,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty current folder; what code there enters in tables, imports or draws is taken back."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    tables = (MODELS, RULES, USES, METHODS)
+    tables = (MODELS, RULES, READINGS, BODIES, METHODS)
     kept, modules = [dict(table) for table in tables], set(sys.modules)
     with torch.random.fork_rng(devices=[]):
         yield tmp_path

@@ -11,7 +11,7 @@ from torch import nn
 from analog_samson import rng
 from analog_samson.chip.convert import convert
 from analog_samson.chip.matrix import matrices_of
-from analog_samson.crossbar.plan import crossbar_paths
+from analog_samson.crossbar.plan import crossbar_paths, crossbar_placements
 from analog_samson.errors import DataError, OptionError, PlanError
 from analog_samson.presets.search import load_preset
 from analog_samson.results.memory import MemoryStore
@@ -254,15 +254,15 @@ def test_sweep_noise_has_the_mean_and_spread_of_equation_8():
     assert abs(z_std) < 4.9
 
 
-def test_sweep_when_layers_share_a_parameter_each_has_devices_of_its_own():
+def test_sweep_when_layers_share_a_parameter_they_share_its_devices_and_look_ups_are_digital():
     first, second, embedding = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False), nn.Embedding(64, 64)
     second.weight = embedding.weight = first.weight
     model, kept = nn.Sequential(embedding, first, second), first.weight
-    with _noisy({"1": first, "2": second}, 0.3, 0, 0):
-        ratios = [layer.weight / kept for layer in (first, second)]
+    with _noisy(model, crossbar_placements(model), 0.3, 0, 0):
+        assert first.weight is second.weight
+        ratio = first.weight / kept
         assert embedding.weight is kept
-    assert [ratio.std().item() for ratio in ratios] == pytest.approx([0.3, 0.3], rel=0.05)  # 4.5 standard errors
-    assert not torch.equal(*ratios)
+    assert ratio.std().item() == pytest.approx(0.3, rel=0.05)  # 4.5 standard errors
     assert all(layer.weight is kept for layer in model)
 
 
@@ -274,13 +274,13 @@ def test_sweep_moves_the_weights_of_subclasses_and_refuses_a_network_without_wei
     found = sweep_conductance_noise(nn.Sequential(nn.Flatten(), Mine(144, 10)), data, **options)
     clean, noisy = (record.value for record in found.records if record.metric == "loss")
     assert clean != noisy
-    with pytest.raises(PlanError, match="no layer that goes on a crossbar"):
+    with pytest.raises(PlanError, match="no weight that goes on a crossbar"):
         sweep_conductance_noise(nn.Sequential(nn.BatchNorm1d(4)), data, **options)
 
 
-def test_sweep_when_attention_is_in_the_model_takes_the_layers_beside_it(data):
+def test_sweep_when_attention_is_in_the_model_takes_its_projections():
     model = nn.Sequential(nn.MultiheadAttention(4, 2), nn.Linear(4, 2))
-    assert crossbar_paths(model) == ["1"]
+    assert crossbar_paths(model) == ["0.in_proj_weight", "0.out_proj", "1"]
 
 
 def test_sweep_when_options_are_wrong_lists_all_faults(model, data):

@@ -282,13 +282,13 @@ def test_kinds_follow_the_layers_where_the_model_is_known():
     assert {member.name: member.kind for member in describe_parameters(Net())} == {
         "token": "other",
         "table.weight": "other",
-        "up.weight": "other",
+        "up.weight": "crossbar weight",
         "up.bias": "bias",
         "norm.weight": "normalisation weight",
         "norm.bias": "bias",
-        "attention.in_proj_weight": "other",
+        "attention.in_proj_weight": "crossbar weight",
         "attention.in_proj_bias": "bias",
-        "attention.out_proj.weight": "other",
+        "attention.out_proj.weight": "crossbar weight",
         "attention.out_proj.bias": "bias",
     }
 

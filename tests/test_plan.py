@@ -6,8 +6,9 @@ from torch import nn
 from torch.nn.utils import prune
 
 from analog_samson.chip.convert import convert
+from analog_samson.crossbar.layout import outputs_first
 from analog_samson.crossbar.plan import crossbar_paths, plan_conversion
-from analog_samson.crossbar.registry import Crossbar, Rule, register_rule
+from analog_samson.crossbar.registry import Rule, register_rule
 from analog_samson.errors import PlanError
 from analog_samson.presets.search import load_preset
 
@@ -95,23 +96,13 @@ def test_plan_when_a_layer_is_a_subclass_or_pads_and_dilates_puts_it_on_tiles():
     assert [row.action for row in plan_conversion(nn.Sequential(*layers), IDEAL).rows] == ["analog"] * 4
 
 
-def test_plan_when_attention_names_it_as_one_digital_layer():
+def test_plan_when_attention_has_a_row_for_each_projection():
     rows = rows_of(nn.TransformerEncoderLayer(8, 2, 16))
-    assert rows["self_attn"].action == "digital"
-    assert not any(path.startswith("self_attn.") for path in rows)
-    assert rows["linear1"].action == rows["linear2"].action == "analog"
-
-
-@pytest.mark.parametrize(
-    ("layer", "reason"),
-    [
-        (nn.ConvTranspose2d(2, 2, 3), "no rule"),
-    ],
-)
-def test_plan_when_layer_cannot_be_converted_says_why(layer, reason):
-    row = rows_of(nn.Sequential(layer, nn.Linear(1, 1)))["0"]
-    assert row.action == "digital"
-    assert reason in row.reason
+    assert (rows["self_attn.in_proj_weight"].rows, rows["self_attn.in_proj_weight"].columns) == (8, 24)
+    assert {path for path, row in rows.items() if row.action == "analog"} == {
+        "self_attn.in_proj_weight", "self_attn.out_proj", "linear1", "linear2"
+    }  # fmt: skip
+    assert rows["self_attn.in_proj_weight"].parameters == 8 * 24 + 24
 
 
 def test_plan_when_pattern_fits_nothing_is_refused():
@@ -161,7 +152,7 @@ def test_plan_when_shape_does_not_fit_is_refused_and_leaves_the_model_alone():
 
 
 def test_plan_when_nothing_is_analog_is_refused():
-    with pytest.raises(PlanError, match="no layer that goes on a crossbar"):
+    with pytest.raises(PlanError, match="no weight that goes on a crossbar"):
         plan_conversion(nn.Sequential(nn.BatchNorm1d(2)), IDEAL).check()
 
 
@@ -173,11 +164,11 @@ def test_crossbar_paths_agree_with_the_plan():
 
 def test_register_rule_when_type_has_one_is_refused():
     with pytest.raises(ValueError, match="Linear has a rule already"):
-        register_rule(nn.Linear, Rule(lambda layer: Crossbar(rows=1, columns=1), lambda layer: None))
+        register_rule(nn.Linear, Rule(outputs_first))
 
 
 def test_plan_text_is_one_line_a_layer():
     text = plan_conversion(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)), IDEAL).text().splitlines()
-    assert text[0].split()[:3] == ["path", "layer_type", "action"]
-    assert text[1].split()[:4] == ["0", "Linear", "analog", "2"]
-    assert text[2].split()[:3] == ["1", "LayerNorm", "digital"]
+    assert text[0].split()[:3] == ["path", "layer_type", "use"]
+    assert text[1].split()[:5] == ["0", "Linear", "-", "analog", "2"]
+    assert text[2].split()[:4] == ["1", "LayerNorm", "-", "digital"]

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from analog_samson.chip.choices import Engine
 from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.chip.reference import ReferenceNetwork
 from analog_samson.chip.rpu import rpu_config
 from analog_samson.chip.tile import crossbar_config
-from analog_samson.crossbar.plan import ANALOG, ConversionPlan, find_layer, plan_conversion
+from analog_samson.crossbar.foreign import unwrapped
+from analog_samson.crossbar.plan import ROOT, ConversionPlan, Placement, plan_conversion
 from analog_samson.errors import OptionError, PlanError, did_you_mean, list_faults
 from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.renamed import renamed_keyword
@@ -27,6 +28,8 @@ def convert(
     *,
     engine: str = "fast",
     keep_digital: Sequence[str] = (),
+    on_chip: Sequence[str] = (),
+    example: Any = None,
     plan: ConversionPlan | None = None,
 ) -> Any:
     """A copy of `model`, in eval mode, whose planned weights lie on aihwkit tiles under `preset`.
@@ -55,34 +58,40 @@ def convert(
     True
     """
     check_preset(preset)
-    if plan is not None and keep_digital:
-        raise OptionError("convert: keep_digital has no effect on a finished plan; give it to plan_conversion")
+    if plan is not None and (keep_digital or on_chip or example is not None):
+        raise OptionError(
+            "convert: keep_digital, on_chip and example have no effect on a finished plan; give them to plan_conversion"
+        )
     if plan is not None and plan.preset != preset:
         raise OptionError(f"convert: the plan was made for preset {plan.preset.name}, got {preset.name}")
-    return mount(model, plan or plan_conversion(model, preset, keep_digital=keep_digital), engine).network
+    if plan is None:
+        plan = plan_conversion(model, preset, keep_digital=keep_digital, on_chip=on_chip, example=example)
+    return mount(model, plan, engine).network
 
 
 def mount(model: nn.Module, plan: ConversionPlan, engine: str = "fast") -> CrossbarNetwork | ReferenceNetwork:
     """A copy of `model` with its planned weights on tiles, and the tiles by layer path. Raises as `convert`."""
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}{did_you_mean(engine, ENGINES)}")
+    model = unwrapped(model)
     check_initialised(model)
     plan.check()
-    paths = [row.path for row in plan.with_action(ANALOG)]
-    _check_finite(model, paths)
+    _check_finite(model, plan.placements)
     config = rpu_config(plan.preset)
     if engine == "fast":
-        return CrossbarNetwork(model, paths, crossbar_config(config))
-    return ReferenceNetwork(model, paths, config)
+        return CrossbarNetwork(model, plan.placements, crossbar_config(config))
+    return ReferenceNetwork(model, plan.placements, config)
 
 
-def _check_finite(model: nn.Module, paths: Sequence[str]) -> None:
+def _check_finite(model: nn.Module, placements: Sequence[Placement]) -> None:
     faults = []
-    for path in paths:
-        layer: Any = find_layer(model, path)
-        for name in ("weight", "bias"):
-            values = getattr(layer, name, None)
-            if values is not None and (bad := int((~torch.isfinite(values)).sum())):
-                faults.append(f"{path}.{name}: {bad} of {values.numel()} values are NaN or infinite")
+    for placement in placements:
+        for module_path, name in placement.owners:
+            module = model.get_submodule(module_path)
+            for each in dict.fromkeys((name, name.replace("weight", "bias"))):
+                values = getattr(module, each, None)
+                if isinstance(values, Tensor) and (bad := int((~torch.isfinite(values)).sum())):
+                    where = f"{module_path or ROOT}.{each}"
+                    faults.append(f"{where}: {bad} of {values.numel()} values are NaN or infinite")
     if faults:
-        raise PlanError(list_faults("weights to be programmed", faults))
+        raise PlanError(list_faults("weights to be programmed", list(dict.fromkeys(faults))))

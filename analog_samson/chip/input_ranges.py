@@ -1,6 +1,6 @@
 """Input ranges of the digital-to-analog converters, chosen once from data."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -13,10 +13,11 @@ from analog_samson.chip.input_sample import InputSample, watch_inputs
 from analog_samson.chip.matrix import TileMatrix, matrices_of
 from analog_samson.chip.rpu import rpu_config
 from analog_samson.chip.tile import crossbar_config
+from analog_samson.crossbar.foreign import unwrapped
 from analog_samson.crossbar.materialize import with_plain_weights
 from analog_samson.crossbar.operator import matrix_product
-from analog_samson.crossbar.plan import crossbar_paths, find_layer
-from analog_samson.crossbar.uses import Use
+from analog_samson.crossbar.plan import ConversionPlan, Placement, crossbar_placements
+from analog_samson.crossbar.use import Use
 from analog_samson.errors import DataError, OptionError, did_you_mean
 from analog_samson.presets.schema import Converters, Preset
 from analog_samson.renamed import renamed_keyword
@@ -67,6 +68,7 @@ def choose_input_ranges(
     seed: int,
     method: str = OUTPUT_ERROR,
     keep_digital: Sequence[str] = (),
+    plan: ConversionPlan | None = None,
     run: Run = feed,
 ) -> dict[str, InputRange]:
     """Choose the input range of every layer that goes on tiles under `preset`. `model` is not changed.
@@ -87,10 +89,11 @@ def choose_input_ranges(
         seed: Names the draws, which come from streams of their own: (seed, path of the layer).
         method: "output_error" or "std".
         keep_digital: Layers that stay digital, as for `convert`.
+        plan: A plan made before, in the place of `keep_digital`.
         run: How the network is run on a batch.
 
     Returns:
-        The ranges by layer path. A layer that no input reached, or that was given zeros only, has none.
+        The ranges by path of the weight. A layer that no input reached, or that was given zeros only, has none.
 
     Raises:
         DataError: No input reached any layer.
@@ -99,15 +102,13 @@ def choose_input_ranges(
     """
     if problem := check_method(method):
         raise OptionError(problem)
-    paths = crossbar_paths(model, keep_digital)
-    plain = with_plain_weights(model, [find_layer(model, path) for path in paths])
-    weights: dict[str, Tensor] = {}
-    for path in paths:
-        weight = find_layer(plain, path).get_parameter("weight")
-        if all(weight is not other for other in weights.values()):
-            weights[path] = weight
+    model = unwrapped(model)
+    if plan is not None:
+        plan.check()
+    placements = crossbar_placements(model, keep_digital, exact=False) if plan is None else plan.placements
+    plain = with_plain_weights(model, [module for placement in placements for module, _ in placement.slots(model)])
     chosen = _from_deviation if method == STD else _from_output_error
-    ranges = chosen(plain, weights, preset, batches or (), seed, run)
+    ranges = chosen(plain, placements, preset, batches or (), seed, run)
     if ranges is None:
         raise DataError("calibration: no images reached the layers; give at least one batch")
     return ranges
@@ -121,19 +122,19 @@ def set_input_ranges(network: nn.Module, ranges: Mapping[str, float]) -> None:
 
 
 def _from_deviation(
-    model: nn.Module, weights: Mapping[str, Tensor], preset: Preset, batches: Iterable[Any], _: int, run: Run
+    model: nn.Module, placements: Sequence[Placement], preset: Preset, batches: Iterable[Any], _: int, run: Run
 ) -> dict[str, InputRange] | None:
     assert isinstance(preset.periphery, Converters)
-    moments = {path: torch.zeros(3, dtype=torch.float64) for path in weights}
+    moments = {placement.path: torch.zeros(3, dtype=torch.float64) for placement in placements}
 
-    def adding(moment: Tensor) -> Any:
+    def adding(moment: Tensor) -> Callable[[Use], None]:
         def add(use: Use) -> None:
             x = use.input.double()
             moment.add_(torch.stack([torch.tensor(x.numel()), x.sum().cpu(), x.square().sum().cpu()]))
 
         return add
 
-    watch_inputs(model, {weight: adding(moments[path]) for path, weight in weights.items()}, batches, run)
+    watch_inputs(model, [(placement, adding(moments[placement.path])) for placement in placements], batches, run)
     if not any(count for count, _, _ in moments.values()):
         return None
     sizes = {path: _size(*moment.tolist()) for path, moment in moments.items()}
@@ -149,29 +150,38 @@ def _size(count: float, total: float, squares: float) -> float:
 
 
 def _from_output_error(
-    model: nn.Module, weights: Mapping[str, Tensor], preset: Preset, batches: Iterable[Any], seed: int, run: Run
+    model: nn.Module, placements: Sequence[Placement], preset: Preset, batches: Iterable[Any], seed: int, run: Run
 ) -> dict[str, InputRange] | None:
-    samples = {path: InputSample(weight, seed=seed, path=path) for path, weight in weights.items()}
-    watch_inputs(model, {weight: samples[path].add for path, weight in weights.items()}, batches, run)
+    samples = {
+        placement.path: InputSample(
+            placement.layout.rows, placement.parameter(model).device, seed=seed, path=placement.path
+        )
+        for placement in placements
+    }
+    watch_inputs(model, [(placement, samples[placement.path].add) for placement in placements], batches, run)
     if not any(len(sample.vectors) for sample in samples.values()):
         return None
-    found = {path: _search(weight, samples.pop(path), preset, seed, path) for path, weight in weights.items()}
+    found = {
+        placement.path: _search(placement.parameter(model), placement, samples.pop(placement.path), preset, seed)
+        for placement in placements
+    }
     return {path: one for path, one in found.items() if one is not None}
 
 
 @torch.no_grad()
-def _search(weight: Tensor, sample: InputSample, preset: Preset, seed: int, path: str) -> InputRange | None:
+def _search(weight: Tensor, placement: Placement, sample: InputSample, preset: Preset, seed: int) -> InputRange | None:
     """The candidate with the smallest error of the product with the weight, the largest one of several."""
     candidates = candidate_ranges(sample, _quantiles(preset)) if len(sample.vectors) else {}
     if not candidates:
         return None
-    matrix = TileMatrix(weight, crossbar_config(rpu_config(preset)))
+    path, layout = placement.path, placement.layout
+    matrix = TileMatrix(weight, layout, crossbar_config(rpu_config(preset)))
     with rng.stream(seed, "input range", path):
         matrix.program()
         matrix.drift(min(LATEST_SECONDS, preset.validity.max_seconds))
     operator = matrix_product(sample.groups)
     with full_precision():
-        exact = operator.multiply(sample.vectors, weight.flatten(1).float(), None, operator.groups)
+        exact = operator.multiply(sample.vectors, layout.to_matrix(weight).float(), None, operator.groups)
     size, errors = _rms(exact), []
     for value in candidates.values():
         matrix.set_input_range(value)

@@ -1,13 +1,16 @@
 """What a weight's converters are given: a bounded random sample of its input vectors, and the largest of all inputs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analog_samson import rng
-from analog_samson.crossbar.uses import Use, Watch, watched_uses
+from analog_samson.crossbar.layout import Layout
+from analog_samson.crossbar.plan import Placement
+from analog_samson.crossbar.use import Use
+from analog_samson.crossbar.watch import Watch, watched
 from analog_samson.runtime.eval_mode import eval_mode
 from analog_samson.tasks.batch import Run, feed, first_tensor
 from analog_samson.tasks.batch_check import check_inputs
@@ -17,12 +20,25 @@ _LEAST_VECTORS = 64  # of layers so wide that these alone exceed the numbers bel
 _MOST_NUMBERS = 2**19  # a layer, 2 MiB
 
 
-def watch_inputs(model: nn.Module, watches: Mapping[Tensor, Watch], batches: Iterable[Any], run: Run = feed) -> None:
-    """Run `model` in eval mode on all batches; each watch sees every use of its weight."""
-    with eval_mode(model), torch.no_grad(), watched_uses(watches):
+def watch_inputs(
+    model: nn.Module,
+    watches: Iterable[tuple[Placement, Callable[[Use], None]]],
+    batches: Iterable[Any],
+    run: Run = feed,
+) -> None:
+    """Run `model` in eval mode on all batches; each function is called with every product of its weight."""
+    slots = [(slot, _watch(add)) for placement, add in watches for slot in dict.fromkeys(placement.slots(model))]
+    with eval_mode(model), torch.no_grad(), watched(slots):
         for batch in batches:
             check_inputs(first_tensor(batch))
             run(model, batch)
+
+
+def _watch(add: Callable[[Use], None]) -> Watch:
+    def product(use: Use, layout: Layout, name: str) -> None:
+        add(use)
+
+    return Watch(product)
 
 
 class InputSample:
@@ -36,13 +52,14 @@ class InputSample:
     a layer, at least 64 vectors). largest: the largest |input| of all inputs, sampled or not.
     """
 
-    def __init__(self, weight: Tensor, *, seed: int, path: str) -> None:
+    def __init__(self, rows: int, device: torch.device, *, seed: int, path: str) -> None:
+        """An empty sample for a weight with so many rows a group."""
         self._generator = rng.generator(seed, "input sample", path)
         self._keys = torch.zeros(0, dtype=torch.float64)
-        self._rows = weight[0].numel()
-        self._largest = torch.zeros((), device=weight.device)
+        self._rows = rows
+        self._largest = torch.zeros((), device=device)
         self.groups = 1
-        self.vectors = torch.zeros(0, self._rows, device=weight.device)
+        self.vectors = torch.zeros(0, self._rows, device=device)
 
     @property
     def largest(self) -> float:

@@ -12,6 +12,7 @@ from analog_samson.chip.execute import execute
 from analog_samson.chip.scaling import Affine
 from analog_samson.chip.state import stored_weight, tile_grid
 from analog_samson.chip.tile import CrossbarConfig
+from analog_samson.crossbar.layout import Layout, form_of, outputs_first
 from analog_samson.crossbar.operator import Operator
 from analog_samson.errors import OptionError
 from analog_samson.rng import ContinuedStream
@@ -21,17 +22,18 @@ class TileMatrix:
     """The matrix of one weight, split over as many tiles as the hardware needs.
 
     Attributes:
-        shape: Of the weight, (out, ...); on the tiles it lies as (out, rows).
+        shape: Of the weight.
+        layout: How the weight lies on the tiles, as a matrix (columns, rows) of all groups.
         after: A scale and a shift for each output that the digital scale of the tiles takes along, or None.
         converter_noise: The stream that products draw from; None is torch's global stream.
     """
 
-    def __init__(self, weight: Tensor, config: CrossbarConfig) -> None:
-        """Put `weight` (out, ...) on new tiles of `config`, on the device of the weight; nothing is drawn."""
-        matrix = weight.detach().flatten(1).float()
+    def __init__(self, weight: Tensor, layout: Layout, config: CrossbarConfig) -> None:
+        """Put `weight` on new tiles of `config`, on the device of the weight; nothing is drawn."""
+        matrix = layout.to_matrix(weight.detach()).float()
         columns, rows = matrix.shape
         tile_class = config.get_default_tile_module_class(columns, rows)
-        self.shape = weight.shape
+        self.shape, self.layout = weight.shape, layout
         self.after: Affine | None = None
         self.converter_noise: ContinuedStream | None = None
         self._module: Any = tile_class(columns, rows, copy.deepcopy(config), False)
@@ -43,6 +45,7 @@ class TileMatrix:
         """The matrix of one of aihwkit's layers, from its ``analog_module`` and the shape of its weight."""
         matrix = cls.__new__(cls)
         matrix.shape, matrix.after, matrix.converter_noise, matrix._module = shape, None, None, module
+        matrix.layout = Layout.of(*outputs_first(form_of(shape)))
         return matrix
 
     @property
@@ -84,17 +87,22 @@ class TileMatrix:
 
     def values(self) -> Tensor:
         """The weight as stored now, scales and drift compensation included; shape and device of the weight."""
-        return stored_weight(self._module).view(self.shape)
+        return self.layout.to_weight(stored_weight(self._module), self.shape)
 
     def set_input_range(self, largest: float) -> None:
         """Set the input that the DAC's last code stands for, on every tile."""
         for tile in self.tiles:
             tile.set_input_range(largest)
 
-    def multiply(self, x: Tensor, operator: Operator, bias: Tensor | None) -> Tensor:
-        """The operator's output for x (N, C, ...). Draws from `converter_noise`."""
+    def multiply(
+        self, x: Tensor, operator: Operator, bias: Tensor | None, columns: tuple[int, int] | None = None
+    ) -> Tensor:
+        """The operator's output for x (N, C, ...). Draws from `converter_noise`.
+
+        columns: a range of the weight's columns, which are computed alone; None for all.
+        """
         with nullcontext() if self.converter_noise is None else self.converter_noise:
-            return execute(self._module, x, operator, bias, self.after)
+            return execute(self._module, x, operator, bias, self.after, columns)
 
 
 _ATTRIBUTE = "tile_matrices"

@@ -10,7 +10,9 @@ from analog_samson.chip.matrix import TileMatrix, remember
 from analog_samson.chip.scaling import Affine, fold_bias
 from analog_samson.chip.tile import CrossbarConfig
 from analog_samson.crossbar.materialize import copied, materialize
-from analog_samson.crossbar.plan import find_layer
+from analog_samson.crossbar.plan import Placement
+from analog_samson.crossbar.tiled import OnTiles
+from analog_samson.crossbar.watch import Slot
 from analog_samson.crossbar.weight import CrossbarWeight
 
 
@@ -18,37 +20,33 @@ class CrossbarNetwork:
     """A network in eval mode with some of its weights on tiles.
 
     With perfect converters a weight is an ordinary parameter that holds what its tiles hold. With converters it is a
-    `CrossbarWeight`, whose products run through the tiles.
+    `CrossbarWeight`, whose products run through the tiles; so is a table whose look-ups stay digital.
 
     Attributes:
         network: The copy. It answers to `program_analog_weights`, `drift_analog_weights` and `analog_tiles` as
             aihwkit's networks do.
-        matrices: The tiles of each weight, by the path of the first layer that holds it.
+        matrices: The tiles of each weight, by its path in the plan.
     """
 
-    def __init__(self, model: nn.Module, layers: Sequence[str], config: CrossbarConfig) -> None:
-        """Copy `model` and put the weights of these layers on new tiles of `config`; nothing is drawn.
+    def __init__(self, model: nn.Module, placements: Sequence[Placement], config: CrossbarConfig) -> None:
+        """Copy `model` and put these weights on new tiles of `config`; nothing is drawn.
 
-        A weight that several of the layers share lies on one set of tiles. Weights that their layer computes in every
+        A weight that several modules share lies on one set of tiles. Weights that their module computes in every
         forward become plain parameters of the copy.
         """
         self.network = copied(model)
         self.network.eval()
         self.matrices: dict[str, TileMatrix] = {}
-        self._owners: dict[str, list[nn.Module]] = {}
-        shared: dict[int, str] = {}
-        for path in layers:
-            module = find_layer(self.network, path)
-            materialize(module)
-            weight = module.get_parameter("weight")
-            first = shared.setdefault(id(weight), path)
-            if first == path:
-                self.matrices[path] = TileMatrix(weight, config)
-                self._owners[path] = []
-            if module not in self._owners[first]:
-                self._owners[first].append(module)
-        for path, matrix in self.matrices.items():
-            self._mount(path, matrix)
+        self._owners: dict[str, list[Slot]] = {}
+        for placement in placements:
+            slots = list(dict.fromkeys(placement.slots(self.network)))
+            for module, name in slots:
+                materialize(module, name)
+            path, weight = placement.path, placement.parameter(self.network)
+            self.matrices[path] = TileMatrix(weight, placement.layout, config)
+            self._owners[path] = slots
+            self._mount(placement, weight)
+        _forbid_nested_tensors(self.network)
         for name in ("program_analog_weights", "drift_analog_weights", "analog_tiles"):
             setattr(self.network, name, getattr(self, name))
         remember(self.network, self.matrices)
@@ -73,13 +71,14 @@ class CrossbarNetwork:
     @torch.no_grad()
     def refresh(self, path: str) -> None:
         """Let the network's weight at `path` hold what its tiles hold now; nothing to do with converters."""
-        matrix = self.matrices[path]
-        if not matrix.perfect:
+        module, name = self._owners[path][0]
+        weight, matrix = module.get_parameter(name), self.matrices[path]
+        if isinstance(weight, CrossbarWeight):
             return
         values = matrix.values()
         if matrix.after is not None:
             values = values * matrix.after.gain.view(-1, *[1] * (values.ndim - 1))
-        self._owners[path][0].get_parameter("weight").copy_(values)
+        weight.copy_(values)
 
     def is_alone(self, path: str) -> bool:
         """Whether the layer at `path` has a weight on tiles that it shares with no other layer."""
@@ -93,22 +92,35 @@ class CrossbarNetwork:
             after: The scale and shift of each output.
             bias: The bias of the layer, as it is without `after`.
         """
-        matrix, (layer,) = self.matrices[path], self._owners[path]
+        matrix, ((layer, _),) = self.matrices[path], self._owners[path]
         matrix.after = after
         if matrix.perfect:
             folded = fold_bias(bias, after)
             layer.register_parameter("bias", None if folded is None else nn.Parameter(folded, requires_grad=False))
             self.refresh(path)
 
-    def _mount(self, path: str, matrix: TileMatrix) -> None:
+    def _mount(self, placement: Placement, own: nn.Parameter) -> None:
         """Put the weight on tiles in the place of the network's own."""
-        owners = self._owners[path]
-        own = owners[0].get_parameter("weight")
+        matrix = self.matrices[placement.path]
         mounted: Any
-        if matrix.perfect:
+        if matrix.perfect and not placement.table:
             mounted = nn.Parameter(own.detach().clone(), requires_grad=False)
         else:
-            mounted = CrossbarWeight(own, matrix, path)
-        for owner in owners:
-            owner.register_parameter("weight", mounted)
-        self.refresh(path)
+            mounted = CrossbarWeight(own, OnTiles(placement.path, matrix, own.detach() if placement.table else None))
+        for module, name in self._owners[placement.path]:
+            setattr(module, name, mounted)  # not register_parameter: recurrent layers keep a list of their weights
+        self.refresh(placement.path)
+        for module, _ in self._owners[placement.path]:
+            if matrix.perfect and isinstance(module, nn.RNNBase):
+                module.flatten_parameters()
+
+
+def _forbid_nested_tensors(network: nn.Module) -> None:
+    """Keep TransformerEncoder from packing padded sequences, which only its fused kernels understand.
+
+    It looks at the weights of its first layer alone, which can be digital while others are on tiles.
+    """
+    if any(isinstance(parameter, CrossbarWeight) for parameter in network.parameters()):
+        for module in network.modules():
+            if isinstance(module, nn.TransformerEncoder):
+                module.use_nested_tensor = False

@@ -13,7 +13,7 @@ from aihwkit.simulator.configs import InferenceRPUConfig
 from torch import Tensor, nn
 
 from analog_samson.chip.matrix import TileMatrix, remember
-from analog_samson.crossbar.plan import ROOT, find_layer
+from analog_samson.crossbar.plan import Placement
 from analog_samson.crossbar.registry import same_padding
 from analog_samson.errors import PlanError, list_faults
 
@@ -60,27 +60,25 @@ class ReferenceNetwork:
         matrices: The tiles of each layer by its path.
     """
 
-    def __init__(self, model: nn.Module, layers: Sequence[str], config: InferenceRPUConfig) -> None:
-        """Copy `model` and put aihwkit's layers in the place of `layers`; nothing is drawn.
+    def __init__(self, model: nn.Module, placements: Sequence[Placement], config: InferenceRPUConfig) -> None:
+        """Copy `model` and put aihwkit's layers in the place of those that hold these weights; nothing is drawn.
 
         Raises:
             PlanError: aihwkit has no layer for one of them.
         """
-        _check(model, layers, config)
+        _check(model, placements, config)
         network = copy.deepcopy(model)
         self.matrices: dict[str, TileMatrix] = {}
-        built: dict[int, Any] = {}
-        for path in layers:
-            layer: Any = find_layer(network, path)
-            if isinstance(layer, AnalogLayerBase):
-                continue
-            if id(layer) not in built:
-                built[id(layer)] = _build(layer, config)
-                self.matrices[path] = TileMatrix.around(built[id(layer)].analog_module, layer.weight.shape)
-            if path == ROOT:
-                network = built[id(layer)]
-            else:
-                network.set_submodule(path, built[id(layer)])
+        for placement in placements:
+            layer: Any = placement.slots(network)[0][0]
+            analog = _build(layer, config)
+            self.matrices[placement.path] = TileMatrix.around(analog.analog_module, layer.weight.shape)
+            paths = [path for path, module in network.named_modules(remove_duplicate=False) if module is layer]
+            for path in paths:
+                if path:
+                    network.set_submodule(path, analog)
+                else:
+                    network = analog
         _use_plain_paths(network)
         if not isinstance(network, AnalogLayerBase):
             # aihwkit keeps its wrapper classes by bare class name: two models called Net would share one forward.
@@ -107,18 +105,22 @@ def _build(layer: Any, config: InferenceRPUConfig) -> Any:
     return analog
 
 
-def _check(model: nn.Module, layers: Sequence[str], config: InferenceRPUConfig) -> None:
+def _check(model: nn.Module, placements: Sequence[Placement], config: InferenceRPUConfig) -> None:
     divided = config.mapping.max_input_size > 0 or config.mapping.max_output_size > 0
-    found = {path: find_layer(model, path) for path in layers}
-    reasons = {path: _obstacle(layer, divided=divided) for path, layer in found.items()}
-    problems = [f"{path} ({type(found[path]).__name__}): {reason}" for path, reason in reasons.items() if reason]
+    problems = []
+    for placement in placements:
+        (layer, _), *others = placement.slots(model)
+        shared = "it shares its weight with another layer; aihwkit's layers have tiles of their own" if others else None
+        if reason := shared or _obstacle(layer, divided=divided):
+            problems.append(f"{placement.path} ({type(layer).__name__}): {reason}")
     if problems:
         raise PlanError(list_faults('engine "aihwkit"; use engine "fast"', problems))
 
 
 def _obstacle(layer: Any, *, divided: bool) -> str | None:
     """Why aihwkit has no layer for this one."""
-    if "weight" not in dict(layer.named_parameters(recurse=False)):
+    computed = getattr(layer, "weight", None) is not None and "weight" not in layer._parameters
+    if computed:
         return "its weight is computed anew in every forward"
     if type(layer) not in _LAYERS:
         return f"aihwkit has layers for {', '.join(known.__name__ for known in _LAYERS)} only"

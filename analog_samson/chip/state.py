@@ -1,5 +1,6 @@
-"""What a layer's tiles hold now, and putting weights there."""
+"""What a weight's tiles hold now."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +10,45 @@ from torch import Tensor
 def tile_grid(module: Any) -> list[list[Any]]:
     """The aihwkit tiles of a layer's ``analog_module``: over slices of its inputs, each over slices of its outputs."""
     return [list(row) for row in module.array] if hasattr(module, "array") else [[module]]
+
+
+@dataclass(frozen=True)
+class TileState:
+    """What a product needs of a tile, or of a range of its columns.
+
+    weight: (columns, rows). scale: (1,) or (columns,), the digital factor on the outputs. input_range: what the
+    converter's last code stands for; None where inputs are not scaled.
+    """
+
+    weight: Tensor
+    scale: Tensor
+    input_range: Tensor | None
+
+    @classmethod
+    def of(cls, tile: Any) -> "TileState":
+        """The state of one of aihwkit's tiles."""
+        return cls(tile.tile.weight, output_scale(tile), tile.input_range)
+
+    def narrow(self, begin: int, end: int) -> "TileState":
+        """The same for some of the columns."""
+        scale = self.scale if len(self.scale) == 1 else self.scale[begin:end]
+        return TileState(self.weight[begin:end], scale, self.input_range)
+
+
+def tile_states(module: Any, columns: tuple[int, int] | None) -> list[list[TileState]]:
+    """The state of a weight's tiles as `tile_grid` orders them; of those with columns in this range (None for all)."""
+    grid = []
+    for row in tile_grid(module):
+        states, first = [], 0
+        for tile in row:
+            begin, end = (0, tile.out_size) if columns is None else (columns[0] - first, columns[1] - first)
+            begin, end = max(0, begin), min(end, tile.out_size)
+            if begin < end:
+                state = TileState.of(tile)
+                states.append(state if (begin, end) == (0, tile.out_size) else state.narrow(begin, end))
+            first += tile.out_size
+        grid.append(states)
+    return grid
 
 
 def stored_weight(module: Any) -> Tensor:

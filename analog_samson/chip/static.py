@@ -15,7 +15,7 @@ from torch import Tensor
 
 from analog_samson.chip.group_span import Share
 from analog_samson.chip.product import normal_like, step, wire_profile
-from analog_samson.chip.state import output_scale
+from analog_samson.chip.state import TileState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class _StaticTile:
 
 
 def prepare_static(
-    tile: Any, start: int, share: Share, channels: int, operator: Any, io: Any
+    tile: TileState, start: int, share: Share, channels: int, operator: Any, io: Any
 ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """The function from a map to the tile's converter output in ADC steps, with the digital scale of each channel."""
     static, scale = _prepare(tile, start, share, channels, operator, io)
@@ -54,16 +54,18 @@ def prepare_static(
     return lambda x: (_run(static, x, multiply), scale)
 
 
-def _prepare(tile: Any, start: int, share: Share, channels: int, operator: Any, io: Any) -> tuple[_StaticTile, Tensor]:
+def _prepare(
+    tile: TileState, start: int, share: Share, channels: int, operator: Any, io: Any
+) -> tuple[_StaticTile, Tensor]:
     constant = io.noise_management == NoiseManagementType.CONSTANT and io.nm_thres > 0
     divisor = io.nm_thres if constant else 1.0
     u, v = step(io.inp_res, io.inp_bound) or 1.0, step(io.out_res, io.out_bound) or 1.0
     reach = io.inp_bound if io.inp_bound > 0 else float("inf")
-    gain, scale = torch.full((), 1 / (divisor * u)), output_scale(tile) * (v * divisor)
+    gain, scale = torch.full((), 1 / (divisor * u)), tile.scale * (v * divisor)
     if tile.input_range is not None:
         gain, scale, reach = gain / tile.input_range, scale * tile.input_range, min(reach, 1 / divisor)
-    place = _Place(start, tile.in_size, channels // operator.groups, operator.positions, share)
-    weight = tile.tile.weight
+    weight = tile.weight
+    place = _Place(start, weight.shape[1], channels // operator.groups, operator.positions, share)
     static = _StaticTile(
         share=share,
         channels=place.read,

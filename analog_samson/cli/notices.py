@@ -8,9 +8,10 @@ from typing import Any
 
 from analog_samson.cli.processes import tell
 from analog_samson.crossbar.coverage import CoverageWarning
+from analog_samson.crossbar.outliers import OutlierWarning
 from analog_samson.errors import InputRangeWarning
 
-_OWN = (CoverageWarning, InputRangeWarning)
+_OWN = (CoverageWarning, OutlierWarning, InputRangeWarning)
 _NOTED = logging.getLogger("analog_samson.models.checkpoint")
 
 

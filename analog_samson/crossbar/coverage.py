@@ -113,7 +113,11 @@ def _name(layer: LeftOut) -> str:
 def _tiles_remedy(left_out: Sequence[LeftOut]) -> str:
     """What puts these layers on tiles: for those without a rule and for those kept digital."""
     types = sorted({layer.layer_type for layer in left_out if not layer.by_choice})
-    ways = [f"express {' and '.join(types)} with linear or convolution layers, or register a rule"] if types else []
+    ways = (
+        [f"plan with an example of the inputs, which shows how {' and '.join(types)} use them, or register a rule"]
+        if types
+        else []
+    )
     if any(layer.by_choice for layer in left_out):
         ways.append("keep fewer layers digital where the conversion allows it")
     return f"To put them on tiles, {'; and '.join(ways)}."

@@ -2,11 +2,11 @@
 
 from math import ceil
 
-from analog_samson.crossbar.registry import Crossbar
+from analog_samson.crossbar.layout import Layout
 from analog_samson.presets.schema import Preset
 
 
-def occupy(layout: Crossbar, preset: Preset) -> dict[str, int]:
+def occupy(layout: Layout, preset: Preset) -> dict[str, int]:
     """Tiles, cells and devices; groups that share a tile take rows and columns of their own.
 
     A side of a tile without a limit is as long as what lies on it.
@@ -24,6 +24,7 @@ def occupy(layout: Crossbar, preset: Preset) -> dict[str, int]:
         "weights": layout.weights,
         "rows": rows,
         "columns": columns,
+        "groups": layout.groups,
         "tiles": bundles * row_parts * column_parts,
         "cells": cells,
         "devices": layout.weights * preset.device.per_weight,

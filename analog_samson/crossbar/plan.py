@@ -1,56 +1,36 @@
-"""What will happen to every layer of a model, decided as data before anything is touched."""
+"""What will happen to every weight of a model, decided as data before anything is touched."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import Tensor, nn
 
-from analog_samson.crossbar.coverage import KEPT_DIGITAL, Coverage, plan_coverage, tiles_warning
-from analog_samson.crossbar.macs import ForwardCount, count_forward
-from analog_samson.crossbar.materialize import computed_by
-from analog_samson.crossbar.matrices import digital_nature, weight_matrices
-from analog_samson.crossbar.occupation import occupy
-from analog_samson.crossbar.registry import analog_types, rule_of
-from analog_samson.errors import PlanError, list_faults
-from analog_samson.presets.schema import Preset, check_preset
+from analog_samson.crossbar.coverage import Coverage, CoverageWarning, plan_coverage, tiles_warning
+from analog_samson.crossbar.decide import ANALOG, BLOCKED, DIGITAL, Decision
+from analog_samson.crossbar.foreign import unwrapped
+from analog_samson.crossbar.layout import Layout
+from analog_samson.crossbar.observe import Example, Observation, zeros
+from analog_samson.crossbar.outliers import OutlierWarning, outlier_warning
+from analog_samson.crossbar.registry import analog_types
+from analog_samson.crossbar.rows import BETWEEN, PlanRow, make_rows
+from analog_samson.crossbar.slots import ROOT, Slot
+from analog_samson.crossbar.survey import Survey, survey
+from analog_samson.errors import AnalogSamsonError, PlanError, list_faults
+from analog_samson.presets.schema import PerfectPeriphery, Preset, check_preset
 from analog_samson.renamed import renamed_keyword
+from analog_samson.runtime.call import call
 
-ANALOG, DIGITAL, BLOCKED = "analog", "digital", "blocked"
-ROOT = "(model)"  # the path of a model that is itself one layer
-_COLUMNS = ("path", "layer_type", "action", "rows", "columns", "tiles", "devices", "macs", "reason")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanRow:
-    """One layer: what becomes of it and why; the sizes are those of its crossbar, 0 for a digital layer.
-
-    `cells` counts the crossing points of all its tiles, `macs` its multiply-accumulates for one input sample,
-    `matrix_weights` the weights that multiply activations, on tiles or not.
-    """
-
-    path: str
-    layer_type: str
-    action: str
-    reason: str
-    parameters: int
-    matrix_weights: int = 0
-    weights: int = 0
-    rows: int = 0
-    columns: int = 0
-    tiles: int = 0
-    cells: int = 0
-    devices: int = 0
-    macs: int = 0
-    shared_with: str = ""
+__all__ = ["ANALOG", "BLOCKED", "DIGITAL", "ROOT", "ConversionPlan", "Placement", "PlanRow", "plan_conversion"]
+_COLUMNS = ("path", "layer_type", "use", "action", "rows", "columns", "groups", "tiles", "devices", "macs")
+_RATIO = "max/std"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HardwareSummary:
     """What a converted model occupies. `utilisation_percent` is used cells over cells of the tiles it needs.
 
-    `macs` counts the whole forward, with the products between layers; 0 where the plan had no input shape.
+    `macs` counts the whole forward, with the products between layers; 0 where the plan had no example.
     `matrix_weights` counts the weights that multiply activations: all that a crossbar could hold.
     """
 
@@ -65,27 +45,56 @@ class HardwareSummary:
     analog_matrix_weights_percent: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """A weight that goes on tiles.
+
+    Attributes:
+        path: As in its row.
+        owners: Path of a module and name of its parameter, for each place that holds the weight.
+        layout: How it lies on the tiles.
+        table: Its look-ups stay digital.
+    """
+
+    path: str
+    owners: tuple[tuple[str, str], ...]
+    layout: Layout
+    table: bool = False
+
+    def slots(self, model: nn.Module) -> list[tuple[nn.Module, str]]:
+        """The modules of `model` that hold the weight, with the names of the parameter."""
+        return [(model.get_submodule(path), name) for path, name in self.owners]
+
+    def parameter(self, model: nn.Module) -> nn.Parameter:
+        """The weight in `model`, a plain parameter there."""
+        module, name = self.slots(model)[0]
+        return module.get_parameter(name)
+
+
 @dataclass(frozen=True)
 class ConversionPlan:
-    """The rows of a conversion, in the order of ``model.named_modules()``; macs: of the whole forward, 0 if unknown."""
+    """The rows of a conversion, in the order of ``model.named_modules()``, and where the analog ones lie.
+
+    macs: of the whole forward for one sample, 0 if unknown.
+    """
 
     rows: tuple[PlanRow, ...]
     preset: Preset
     keep_digital: tuple[str, ...] = field(default=())
     macs: int = 0
+    placements: tuple[Placement, ...] = field(default=(), repr=False)
 
     def with_action(self, action: str) -> list[PlanRow]:
         return [row for row in self.rows if row.action == action]
 
     def check(self) -> None:
-        """Raise a PlanError that lists every layer that cannot be converted."""
+        """Raise a PlanError that lists every weight that cannot be converted."""
         _check_decisions([(row.path, row.layer_type, row.action, row.reason) for row in self.rows])
 
     def summary(self) -> HardwareSummary:
-        """Totals over all layers; a layer under two names counts once."""
-        rows = [row for row in self.rows if not row.shared_with]
-        analog = [row for row in rows if row.action == ANALOG]
-        weights, parameters = sum(r.weights for r in analog), sum(r.parameters for r in rows)
+        """Totals over all weights; one under two names counts once."""
+        analog = [row for row in self.rows if row.action == ANALOG and not row.shared_with]
+        weights, parameters = sum(r.weights for r in analog), sum(r.parameters for r in self.rows)
         coverage = self.coverage()
         analog_macs = sum(r.macs for r in self.rows if r.action == ANALOG)
         return HardwareSummary(
@@ -101,36 +110,63 @@ class ConversionPlan:
         )
 
     def coverage(self) -> Coverage:
-        """The matrix weights on tiles, and the layers whose matrices are left out; a layer under two names counts once.
+        """The matrix weights on tiles, and the layers whose matrices are left out; a shared weight counts once.
 
         Returns:
             Counts of weights; `Coverage.is_low` where less than 90 % of them are on tiles.
         """
         return plan_coverage(self.records()) or Coverage(0, ())
 
+    def warnings(self) -> list[tuple[type[UserWarning], str]]:
+        """What a reader of results has to know: few weights on tiles, or outliers that waste the range."""
+        outliers = outlier_warning(self.records(), self.preset.tile.weight_scaling)
+        found = [(CoverageWarning, tiles_warning(self.coverage())), (OutlierWarning, outliers)]
+        return [(category, text) for category, text in found if text]
+
     def records(self) -> list[dict[str, Any]]:
         """The rows as plain dictionaries, for a run folder."""
         return [asdict(row) for row in self.rows]
 
     def text(self) -> str:
-        """The plan as an aligned table, with a warning below it where few matrix weights are on tiles."""
-        cells = [_COLUMNS, *([str(getattr(row, name)) for name in _COLUMNS] for row in self.rows)]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(_COLUMNS))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
-        warning = tiles_warning(self.coverage())
-        return "\n".join([*lines, *(["", f"warning: {warning}"] if warning else [])])
+        """The plan as an aligned table, with its warnings below."""
+        lines = [[*_COLUMNS, _RATIO, "reason"]]
+        for row in self.rows:
+            ratio = f"{row.largest_over_std:.1f}" if row.largest_over_std else "-"
+            lines.append([*(str(getattr(row, name)) or "-" for name in _COLUMNS), ratio, row.reason])
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        shown = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return "\n".join([*shown, *(line for _, text in self.warnings() for line in ("", f"warning: {text}"))])
 
 
 @renamed_keyword("exclude", "keep_digital")
 def plan_conversion(
-    model: nn.Module, preset: Preset, *, keep_digital: Sequence[str] = (), input_shape: Sequence[int] | None = None
+    model: nn.Module,
+    preset: Preset,
+    *,
+    keep_digital: Sequence[str] = (),
+    on_chip: Sequence[str] = (),
+    input_shape: Sequence[int] | None = None,
+    example: Any = None,
 ) -> ConversionPlan:
-    """Decide for every layer of `model` whether it goes on analog tiles under `preset`. The model is not changed.
+    """Decide for every weight of `model` whether it goes on analog tiles under `preset`. The model is not changed.
 
-    keep_digital: paths of layers or of modules that hold them, or patterns such as ``layer1.*.conv2``, that stay
-    digital; a layer under several names stays digital if one of them is given.
-    input_shape: (C, H, W) of one sample; with it, one forward pass of zeros counts multiply-accumulates.
-    Raises PlanError if a pattern fits no layer, or if the model cannot run on that shape.
+    With an example, one forward pass shows how each weight is used: weights of modules without a rule can go on tiles
+    then, and multiply-accumulates are counted.
+
+    Args:
+        model: The network.
+        preset: The hardware.
+        keep_digital: What stays digital: paths of weights or of modules that hold them, patterns such as
+            ``layer1.*.conv2``, or a shortcut: ``first``, ``last``, ``head``, ``embeddings``. A layer under several
+            names stays digital if one of them is named.
+        on_chip: What goes on tiles although it is digital by default, in the same form: look-up tables, adapters.
+        input_shape: (C, H, W) of one sample; the example is then one sample of zeros.
+        example: A batch as the network takes it: a tensor, a tuple of arguments or a mapping of named arguments; or an
+            `Example`, which says how the network is run on it.
+
+    Raises:
+        PlanError: A pattern fits nothing, a weight is both kept digital and put on the chip, or the model cannot run
+            on the example.
 
     >>> from analog_samson import load_preset
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 10))
@@ -139,31 +175,76 @@ def plan_conversion(
     [('0', 'analog', 9, 4), ('1', 'digital', 0, 0), ('3', 'analog', 144, 10)]
     """
     check_preset(preset)
-    _check_patterns(model, keep_digital)
-    counted = count_forward(model, input_shape) if input_shape is not None else ForwardCount()
-    first_path: dict[int, str] = {}
-    rows = []
-    decisions = _decisions(model, keep_digital)
-    for path, module in _modules(model):
-        row = _plan_layer(path, module, preset, decisions[module], first_path, counted)
-        if row is not None:
-            rows.append(row)
-    macs = counted.total + _uncounted(model, counted)
-    return ConversionPlan(tuple(rows), preset, tuple(keep_digital), macs)
+    model = unwrapped(model)
+    if example is None and input_shape is not None:
+        example = zeros(model, input_shape)
+    if example is not None and not isinstance(example, Example):
+        example = Example(batch=example, run=_run)
+    exact = isinstance(preset.periphery, PerfectPeriphery)
+    found = survey(model, exact=exact, keep=keep_digital, put=on_chip, example=example)
+    rows = make_rows(model, preset, found)
+    total = _total(found.observation, rows)
+    if (between := total - sum(row.macs for row in rows)) > 0:
+        rows.append(BETWEEN.with_macs(between))
+    return ConversionPlan(tuple(rows), preset, tuple(keep_digital), total, _placements(found))
+
+
+def _run(model: nn.Module, batch: Any) -> Any:
+    """The model's output for an example; a PlanError where it cannot run on it."""
+    try:
+        return call(model, batch)
+    except AnalogSamsonError:
+        raise
+    except Exception as error:  # the forward is the user's: it may raise anything
+        what = "the example"
+        if isinstance(batch, Tensor) and batch.ndim:
+            samples = "one sample" if len(batch) == 1 else f"{len(batch)} samples"
+            what = f"{samples} of shape {tuple(batch.shape[1:])}"
+        reason = str(error) or type(error).__name__
+        raise PlanError(f"the model cannot run on {what}: {reason}") from error
+
+
+def crossbar_placements(
+    model: nn.Module, keep_digital: Sequence[str] = (), *, exact: bool = True, example: Example | None = None
+) -> tuple[Placement, ...]:
+    """The weights that go on a crossbar, each once; PlanError as `ConversionPlan.check` raises it."""
+    model = unwrapped(model)
+    found = survey(model, exact=exact, keep=keep_digital, example=example)
+    kinds = [(slot.path, type(slot.module).__name__, one.action, one.reason) for slot, one in found.decisions.items()]
+    _check_decisions(kinds)
+    return _placements(found)
 
 
 def crossbar_paths(model: nn.Module, keep_digital: Sequence[str] = ()) -> list[str]:
-    """The paths of all layers that go on a crossbar, each layer once; PlanError as `ConversionPlan.check` raises it."""
-    _check_patterns(model, keep_digital)
-    decisions = _decisions(model, keep_digital)
-    paths = {module: path or ROOT for path, module in reversed(list(_modules(model)))}  # the first name of each
-    _check_decisions([(paths[module], type(module).__name__, *decision) for module, decision in decisions.items()])
-    return [paths[module] for module, (action, _) in decisions.items() if action == ANALOG]
+    """The paths of all weights that go on a crossbar; PlanError as `ConversionPlan.check` raises it."""
+    return [placement.path for placement in crossbar_placements(model, keep_digital)]
 
 
 def find_layer(model: nn.Module, path: str) -> nn.Module:
     """The layer at a plan's path."""
     return model if path == ROOT else model.get_submodule(path)
+
+
+def _placements(found: Survey) -> tuple[Placement, ...]:
+    groups: dict[int, list[tuple[Slot, Decision]]] = {}
+    for slot, decision in found.decisions.items():
+        if decision.action == ANALOG:
+            groups.setdefault(slot.key, []).append((slot, decision))
+    placements = []
+    for members in groups.values():
+        slot, decision = members[0]
+        assert decision.layout is not None
+        owners = tuple((one.module_path, one.name) for one, _ in members)
+        table = any(each.table for _, each in members)
+        placements.append(Placement(path=slot.path, owners=owners, layout=decision.layout, table=table))
+    return tuple(placements)
+
+
+def _total(observation: Observation | None, rows: Sequence[PlanRow]) -> int:
+    """Multiply-accumulates of one sample; at least those of the weights, whose kernels torch's counter may not know."""
+    if observation is None:
+        return 0
+    return max(observation.macs // observation.samples, sum(row.macs for row in rows))
 
 
 def _check_decisions(decisions: Sequence[tuple[str, str, str, str]]) -> None:
@@ -172,106 +253,9 @@ def _check_decisions(decisions: Sequence[tuple[str, str, str, str]]) -> None:
     if faults:
         raise PlanError(list_faults("conversion plan", faults))
     if not any(action == ANALOG for _, _, action, _ in decisions):
-        raise PlanError(f"the model has no layer that goes on a crossbar (known types: {analog_types()})")
-
-
-def _plan_layer(
-    path: str,
-    module: nn.Module,
-    preset: Preset,
-    decision: tuple[str, str],
-    first_path: dict[int, str],
-    counted: ForwardCount,
-) -> PlanRow | None:
-    own = sum(p.numel() for p in module.parameters(recurse=isinstance(module, nn.MultiheadAttention)))
-    if own == 0:
-        return None
-    action, reason = decision
-    shared_with = first_path.setdefault(id(module), path)
-    rule = rule_of(module)
-    layout = rule.crossbar(module) if rule is not None else None
-    sizes = occupy(layout, preset) if layout is not None and action == ANALOG else {}
-    macs = counted.of(module, 0 if layout is None else layout.weights)
-    return PlanRow(
-        path=path or ROOT,
-        layer_type=type(module).__name__,
-        action=action,
-        reason=reason,
-        parameters=own,
-        matrix_weights=layout.weights if layout else sum(matrix.numel() for matrix in _matrices(module)),
-        macs=macs if shared_with == path else 0,
-        shared_with=shared_with if shared_with != path else "",
-        **sizes,
-    )
-
-
-def _modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every module under each of its paths; what is inside an attention layer belongs to that layer."""
-    inside_attention: tuple[str, ...] = ()
-    for path, module in model.named_modules(remove_duplicate=False):
-        if any(path.startswith(f"{parent}.") for parent in inside_attention):
-            continue
-        if isinstance(module, nn.MultiheadAttention):
-            inside_attention += (path,)
-        yield path, module
-
-
-def _decisions(model: nn.Module, keep_digital: Sequence[str]) -> dict[nn.Module, tuple[str, str]]:
-    """Action and reason for every module, in the order of the model."""
-    names: dict[nn.Module, list[str]] = {}
-    for path, module in _modules(model):
-        names.setdefault(module, []).append(path)
-    return {module: _decide(paths, module, keep_digital) for module, paths in names.items()}
-
-
-def _decide(paths: Sequence[str], module: nn.Module, keep_digital: Sequence[str]) -> tuple[str, str]:
-    """Action and reason for a module that stands at these paths."""
-    if any(_fits(path, pattern) for path in paths for pattern in keep_digital):
-        return DIGITAL, KEPT_DIGITAL
-    path, rule = paths[0], rule_of(module)
-    if rule is not None:
-        weight: Any = getattr(module, "weight", None)
-        remedy = f"give keep_digital {path!r}"
-        if not isinstance(weight, Tensor):
-            return BLOCKED, f"it has no tensor `weight`; {remedy}"
-        if weight.is_complex():
-            return BLOCKED, f"its weights are complex, a crossbar holds real ones; {remedy}"
-        if obstacle := rule.obstacle(module):
-            return DIGITAL, obstacle
-        if not isinstance(weight, nn.Parameter) and computed_by(module) is None:
-            return BLOCKED, f"its weight is computed by unknown means in every forward; {remedy}"
-        computed = computed_by(module)
-        return ANALOG, f"holds the weight that {computed} gives" if computed else ""
-    if isinstance(module, nn.MultiheadAttention):
-        return DIGITAL, "its projections are read by a fused function, not called as layers"
-    if not _matrices(module):
-        return DIGITAL, f"{digital_nature(module)}: digital by nature"
-    return DIGITAL, "no rule for this type: its weight matrix is computed digitally"
-
-
-def _matrices(module: nn.Module) -> list[Tensor]:
-    """The weight matrices of a row; an attention layer's row holds its projections too."""
-    parts = module.modules() if isinstance(module, nn.MultiheadAttention) else [module]
-    return [matrix for part in parts for matrix in weight_matrices(part).values()]
-
-
-def _uncounted(model: nn.Module, counted: ForwardCount) -> int:
-    """Multiply-accumulates of layers with a rule that the counter missed, since they are no products that it knows."""
-    layers = [(module, rule) for module in model.modules() if (rule := rule_of(module)) and id(module) in counted.own]
-    return sum(counted.of(layer, rule.crossbar(layer).weights) - counted.own[id(layer)] for layer, rule in layers)
-
-
-def _fits(path: str, pattern: str) -> bool:
-    """Whether a pattern names what is at `path`, or a module that holds it."""
-    return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*")
-
-
-def _check_patterns(model: nn.Module, keep_digital: Sequence[str]) -> None:
-    paths = [path for path, _ in model.named_modules(remove_duplicate=False)]
-    idle = [pattern for pattern in keep_digital if not any(fnmatchcase(path, pattern) for path in paths)]
-    if idle:
-        faults = [f"{pattern!r} fits no layer path" for pattern in idle]
-        raise PlanError(list_faults("keep_digital", faults))
+        seen = [f"{path} ({type_}): {reason}" for path, type_, _, reason in decisions]
+        message = f"the model has no weight that goes on a crossbar (known types: {analog_types()})"
+        raise PlanError(list_faults(message, seen) if seen else message)
 
 
 def _percent(part: float, whole: float) -> float:

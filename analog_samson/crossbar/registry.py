@@ -1,27 +1,26 @@
-"""Which layer types can live on a crossbar, and how their weights lie on it.
+"""Which parameters of which layer types can live on a crossbar, and how they lie on it.
 
-A rule holds for its type and for the types derived from it.
+A rule holds for its type and for the types derived from it. Weights of other modules are planned by the products that
+an example forward shows, see `crossbar.plan`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+
+from analog_samson.crossbar.layout import Layout, form_of, inputs_first, last_is_input, outputs_first
+
+_Arrangement = Callable[..., tuple[Tensor, int, int]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Crossbar:
-    """How a layer's weight matrix lies on crossbars: `groups` blocks of (rows, columns) along the diagonal."""
+def _only_weight(layer: Any) -> Sequence[str]:
+    return ("weight",)
 
-    rows: int
-    columns: int
-    groups: int = 1
 
-    @property
-    def weights(self) -> int:
-        return self.rows * self.columns * self.groups
+def _one_group(layer: Any) -> int:
+    return 1
 
 
 @dataclass(frozen=True)
@@ -29,22 +28,31 @@ class Rule:
     """How a layer type lies on crossbars.
 
     Attributes:
-        crossbar: The layout of a layer's `weight`.
-        obstacle: Why a certain layer stays digital; None if it need not.
+        arrange: Which axes of a weight are inputs: `outputs_first`, `inputs_first` or another of `crossbar.layout`.
+        names: The parameters of a layer that go on a crossbar.
+        groups: Independent blocks of a layer's weight.
     """
 
-    crossbar: Callable[[Any], Crossbar]
-    obstacle: Callable[[Any], str | None] = lambda layer: None
+    arrange: _Arrangement
+    names: Callable[[Any], Sequence[str]] = _only_weight
+    groups: Callable[[Any], int] = _one_group
+
+    def layout(self, layer: nn.Module, name: str) -> Layout:
+        """How the parameter `name` of a layer lies on crossbars."""
+        form, groups = form_of(getattr(layer, name).shape), self.groups(layer)
+        return Layout.of(*(self.arrange(form) if groups == 1 else self.arrange(form, groups)))
 
 
-_EMPTY = "has no weights: no inputs or no outputs"
-RULES: dict[type[nn.Module], Rule] = {}
+RULES: dict[type[nn.Module] | str, Rule] = {}
 
 
-def register_rule(layer_type: type[nn.Module], rule: Rule) -> None:
-    """Add a rule; a second one for the same type is an error."""
+def register_rule(layer_type: type[nn.Module] | str, rule: Rule) -> None:
+    """Add a rule; a second one for the same type is an error.
+
+    layer_type: the type, or its module and name as text, for a type of a package that need not be installed.
+    """
     if layer_type in RULES:
-        raise ValueError(f"{layer_type.__name__} has a rule already")
+        raise ValueError(f"{_name(layer_type)} has a rule already")
     RULES[layer_type] = rule
 
 
@@ -58,12 +66,43 @@ def rule_of(layer: nn.Module) -> Rule | None:
     >>> rule_of(Mine(2, 2)) is RULES[nn.Linear]
     True
     """
-    return next((RULES[base] for base in type(layer).__mro__ if base in RULES), None)
+    for base in type(layer).__mro__:
+        for key in (base, f"{base.__module__}.{base.__qualname__}"):
+            if key in RULES:
+                return RULES[key]
+    return None
+
+
+def crossbar_names(layer: nn.Module) -> Sequence[str]:
+    """The names of the parameters that a layer's rule puts on a crossbar; none without a rule.
+
+    >>> list(crossbar_names(nn.LSTM(2, 3)))
+    ['weight_ih_l0', 'weight_hh_l0']
+    """
+    rule = rule_of(layer)
+    return () if rule is None else rule.names(layer)
+
+
+def crossbar_layouts(model: nn.Module) -> dict[int, Layout]:
+    """How the weights of layers with a rule lie on crossbars, by the id of the parameter.
+
+    >>> model = nn.ConvTranspose1d(2, 3, 4)
+    >>> crossbar_layouts(model)[id(model.weight)].columns
+    12
+    """
+    found: dict[int, Layout] = {}
+    for module in model.modules():
+        rule = rule_of(module)
+        own = dict(module.named_parameters(recurse=False))
+        for name in () if rule is None else rule.names(module):
+            if rule is not None and name in own and own[name].numel():
+                found.setdefault(id(own[name]), rule.layout(module, name))
+    return found
 
 
 def analog_types() -> str:
     """The names of all types that have a rule, for messages."""
-    return ", ".join(sorted(layer_type.__name__ for layer_type in RULES))
+    return ", ".join(sorted(map(_name, RULES)))
 
 
 def same_padding(layer: Any) -> tuple[int, ...] | None:
@@ -72,21 +111,37 @@ def same_padding(layer: Any) -> tuple[int, ...] | None:
     return tuple(total // 2 for total in totals) if all(total % 2 == 0 for total in totals) else None
 
 
-def _linear_crossbar(layer: Any) -> Crossbar:
-    return Crossbar(rows=layer.in_features, columns=layer.out_features)
+def _name(layer_type: type[nn.Module] | str) -> str:
+    return layer_type.rpartition(".")[2] if isinstance(layer_type, str) else layer_type.__name__
 
 
-def _conv_crossbar(layer: Any) -> Crossbar:
-    groups = layer.groups
-    rows = layer.in_channels // groups * prod(layer.kernel_size)
-    return Crossbar(rows=rows, columns=layer.out_channels // groups, groups=groups)
+def _groups_of(layer: Any) -> int:
+    return int(layer.groups)
 
 
-def _obstacle(layer: Any) -> str | None:
-    return _EMPTY if layer.weight.numel() == 0 else None
+def _projections(attention: Any) -> Sequence[str]:
+    names = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+    return [name for name in names if getattr(attention, name) is not None]
 
 
-register_rule(nn.Linear, Rule(_linear_crossbar, _obstacle))
-register_rule(nn.Conv1d, Rule(_conv_crossbar, _obstacle))
-register_rule(nn.Conv2d, Rule(_conv_crossbar, _obstacle))
-register_rule(nn.Conv3d, Rule(_conv_crossbar, _obstacle))
+def _recurrent_weights(layer: Any) -> Sequence[str]:
+    return [name for name in layer._flat_weights_names if name.startswith("weight")]
+
+
+def _cell_weights(layer: Any) -> Sequence[str]:
+    return ("weight_ih", "weight_hh")
+
+
+_SHIPPED: list[tuple[Rule, tuple[type[nn.Module] | str, ...]]] = [
+    (Rule(outputs_first), (nn.Linear,)),
+    (Rule(outputs_first, groups=_groups_of), (nn.Conv1d, nn.Conv2d, nn.Conv3d)),
+    (Rule(inputs_first, groups=_groups_of), (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)),
+    (Rule(last_is_input), (nn.Bilinear,)),
+    (Rule(outputs_first, _projections), (nn.MultiheadAttention,)),
+    (Rule(outputs_first, _recurrent_weights), (nn.LSTM, nn.GRU, nn.RNN)),
+    (Rule(outputs_first, _cell_weights), (nn.LSTMCell, nn.GRUCell, nn.RNNCell)),
+    (Rule(inputs_first), ("transformers.pytorch_utils.Conv1D",)),
+]
+for _rule, _types in _SHIPPED:
+    for _type in _types:
+        register_rule(_type, _rule)

@@ -1,9 +1,8 @@
-"""A parameter whose values live on crossbar tiles: the network keeps its modules, and only the tensor is exchanged.
+"""A parameter whose uses are seen: the network keeps its modules, and only the tensor is exchanged.
 
-With converters a product cannot be computed from the weight's values alone: inputs pass a DAC, outputs noise and an
-ADC. So the parameter becomes a `CrossbarWeight`. Every operation on it meets `USES`: linear
-operations run through the tiles. Reads of shape, type and device pass. Any other operation is refused by name, so that
-nothing is computed with exact weights unnoticed.
+A `CrossbarWeight` knows the products that a weight takes part in (`crossbar.use`), reads of shape, type and device, and
+views. Its holder decides what a product computes: tiles send it through converters, an observer counts it. Any other
+operation goes to the holder by name, so that nothing is computed with exact weights unnoticed.
 """
 
 import copy
@@ -12,92 +11,137 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from analog_samson.crossbar.operator import Operator
-from analog_samson.crossbar.uses import USES
-from analog_samson.errors import ConversionError
+from analog_samson.crossbar.layout import Layout, form_of
+from analog_samson.crossbar.use import BODIES, READINGS, Use
 
 
-class TiledMatrix(Protocol):
-    """What a `CrossbarWeight` asks of the tiles that hold its values."""
+class Holder(Protocol):
+    """What stands behind a `CrossbarWeight`."""
 
-    def multiply(self, x: Tensor, operator: Operator, bias: Tensor | None) -> Tensor:
-        """The operator's output for x (N, C, ...), through converters and noise."""
+    @property
+    def path(self) -> str:
+        """Names the weight in messages."""
+
+    def compute(self, use: Use, layout: Layout, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The result of a product; layout: of `use.weight` in the whole weight."""
+
+    def look_up(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The result of an embedding."""
+
+    def otherwise(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """The result of an operation that is neither a product nor a view."""
 
 
 class CrossbarWeight(Tensor):
-    """A parameter on crossbar tiles.
+    """A parameter that a holder computes with, or a view of one.
 
     It has the shape, dtype and device of the weight that it replaces, and no values: its storage is one zero. It counts
     as an `nn.Parameter`, so it can stand wherever a module keeps its weight.
     """
 
-    matrix: TiledMatrix
-    path: str
+    holder: Holder
+    form: Tensor  # where the values are in the weight, see `layout.form_of`
     _is_param = True  # isinstance(weight, nn.Parameter)
 
     @staticmethod
-    def __new__(cls, like: Tensor, matrix: TiledMatrix, path: str) -> "CrossbarWeight":
-        """A weight of the form of `like` that computes with `matrix`; `path` names it in messages."""
-        empty = torch.zeros((), dtype=like.dtype, device=like.device).expand(like.shape)
+    def __new__(cls, like: Tensor, holder: Holder, form: Tensor | None = None) -> "CrossbarWeight":
+        """A weight with the dtype and device of `like`, and its shape where no form is given."""
+        form = form_of(like.shape) if form is None else form
+        with torch._C.DisableTorchFunctionSubclass():
+            empty = torch.zeros((), dtype=like.dtype, device=like.device).expand(form.shape)
         weight: CrossbarWeight = Tensor._make_subclass(cls, empty, False)
-        weight.matrix, weight.path = matrix, path
+        weight.holder, weight.form = holder, form
         return weight
+
+    @property
+    def path(self) -> str:
+        return self.holder.path
 
     @classmethod
     def __torch_function__(
         cls, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Route an operation: reads pass, linear operations go through the tiles, others raise ConversionError."""
+        """Route an operation: reads and views pass, products go to the holder, others are its decision."""
         kwargs = kwargs or {}
         if func in _READS:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
-        if func in USES:
-            use = USES[func](*args, **kwargs)
-            if isinstance(use.weight, CrossbarWeight) and not any(_weights_among([use.input, use.bias])):
-                return use.restore(use.weight.matrix.multiply(use.input, use.operator, use.bias))
-        weight = next(_weights_among([*args, *kwargs.values()]))
-        if func in _LIKE and weight is not args[0]:
-            return args[0].to(weight.device, weight.dtype)
-        if func is Tensor.detach:
-            return weight
-        if func in _MOVES:
-            raise ConversionError(
-                f"{weight.path}: a converted network cannot be moved or cast; move the digital network and convert it"
-            )
-        raise ConversionError(
-            f"{weight.path}: the network uses this weight in {_name(func)}, which has no crossbar form with converters "
-            f"(as a weight in: {', '.join(sorted(map(_name, USES)))}); give --keep-digital {weight.path!r}, "
-            "or choose a preset whose products are exact"
-        )
+        if func in BODIES:
+            return BODIES[func](*args, **kwargs)
+        if func in READINGS:
+            use = READINGS[func](*args, **kwargs)
+            if (
+                use is not None
+                and isinstance(use.weight, CrossbarWeight)
+                and next(weights_in([use.input]), None) is None
+            ):
+                layout = Layout.of(use.weight.form, 1, use.columns)
+                return use.weight.holder.compute(use, layout, func, args, kwargs)
+        first = next(weights_in([*args, *kwargs.values()]))
+        if func in _LOOKUPS:
+            return first.holder.look_up(func, args, kwargs)
+        found = _seen_through(first, func, args, kwargs)
+        return first.holder.otherwise(func, args, kwargs) if found is None else found
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"CrossbarWeight({self.path!r}, shape={tuple(self.shape)})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CrossbarWeight":
-        """A weight on a copy of the tiles."""
-        return CrossbarWeight(self, copy.deepcopy(self.matrix, memo), self.path)
+        """A weight with a copy of its holder."""
+        return CrossbarWeight(self, copy.deepcopy(self.holder, memo), self.form)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise ConversionError(
-            f"{self.path}: a converted network cannot be saved; save the digital network and convert it again"
-        )
+        return self.holder.otherwise(torch.save, (self,), {})
 
 
-def _weights_among(values: Sequence[Any]) -> Iterator[CrossbarWeight]:
+def weights_in(values: Sequence[Any]) -> Iterator[CrossbarWeight]:
+    """The crossbar weights among arguments of a function, also inside lists."""
     for value in values:
         if isinstance(value, CrossbarWeight):
             yield value
         elif isinstance(value, list | tuple):
-            yield from _weights_among(value)
+            yield from weights_in(value)
 
 
-def _name(function: Callable[..., Any]) -> str:
-    name = getattr(function, "__name__", str(function))
-    if name in ("__get__", "__set__"):
-        name = getattr(getattr(function, "__self__", None), "__name__", name)
-    return f"torch.{name}"
+def with_values(arguments: Any, values: Callable[[CrossbarWeight], Any]) -> Any:
+    """The same arguments of a function, also in lists and dictionaries, with values in the place of weights."""
+    if isinstance(arguments, CrossbarWeight):
+        return values(arguments)
+    if isinstance(arguments, dict):
+        return {name: with_values(value, values) for name, value in arguments.items()}
+    if type(arguments) in (list, tuple):
+        return type(arguments)(with_values(value, values) for value in arguments)
+    return arguments
+
+
+def _seen_through(weight: CrossbarWeight, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """The result of a function that only tells where a weight's values are, or gives a view of it; else None."""
+    if not args or args[0] is not weight:
+        return args[0].to(weight.device, weight.dtype) if func in _LIKE else None
+    if func in _FORM_READS:
+        return func(weight.form, *args[1:], **kwargs)
+    if func in _SAME or (func in CASTS and _keeps_type(weight, func, args, kwargs)):
+        return weight
+    return _views(weight, func(weight.form, *args[1:], **kwargs)) if func in _VIEWS else None
+
+
+def _views(weight: CrossbarWeight, forms: Any) -> Any:
+    """Weights of these forms; None where one is no view of the weight, such as a reshape that has to copy."""
+    if isinstance(forms, Tensor):
+        own, other = weight.form.untyped_storage(), forms.untyped_storage()
+        return CrossbarWeight(weight, weight.holder, forms) if own._cdata == other._cdata else None
+    views = [_views(weight, form) for form in forms]
+    return None if any(view is None for view in views) else tuple(views)
+
+
+def _keeps_type(weight: CrossbarWeight, func: Callable[..., Any], args: Any, kwargs: Any) -> bool:
+    """Whether a cast asks for the type and device that the weight has."""
+    with torch._C.DisableTorchFunctionSubclass():
+        empty = torch.empty(0, dtype=weight.dtype, device=weight.device)
+        result = func(empty, *args[1:], **kwargs)
+        return bool(result.dtype == empty.dtype and result.device == empty.device)
 
 
 def _getter(name: str) -> Callable[..., Any]:
@@ -106,11 +150,24 @@ def _getter(name: str) -> Callable[..., Any]:
 
 
 _LIKE = (Tensor.to, Tensor.type_as)  # as methods of another tensor they ask for dtype and device alone
-_MOVES = {Tensor.to, Tensor.cuda, Tensor.cpu, Tensor.half, Tensor.float, Tensor.double, Tensor.bfloat16, Tensor.type}
+_LOOKUPS = (functional.embedding, functional.embedding_bag)
+CASTS = {Tensor.to, Tensor.cuda, Tensor.cpu, Tensor.half, Tensor.float, Tensor.double, Tensor.bfloat16, Tensor.type_as}
+_SAME = {Tensor.detach, Tensor.contiguous, Tensor.requires_grad_, _getter("data")}
+_FORM_READS = {Tensor.stride, Tensor.is_contiguous, Tensor.storage_offset}
 _READS = {
     *map(_getter, ("shape", "dtype", "device", "ndim", "layout", "requires_grad", "grad", "grad_fn", "is_leaf")),
     *map(_getter, ("is_cuda", "is_cpu", "is_sparse", "is_quantized", "is_meta", "is_nested", "itemsize", "nbytes")),
-    *(Tensor.size, Tensor.dim, Tensor.numel, Tensor.nelement, Tensor.element_size, Tensor.stride, Tensor.__len__),
-    *(Tensor.is_contiguous, Tensor.is_floating_point, Tensor.is_complex, Tensor.get_device, Tensor.__hash__),
+    *(Tensor.size, Tensor.dim, Tensor.numel, Tensor.nelement, Tensor.element_size, Tensor.__len__),
+    *(Tensor.is_floating_point, Tensor.is_complex, Tensor.get_device, Tensor.__hash__),
     *(torch.is_floating_point, torch.is_complex, torch.numel, Tensor.is_shared),
+}
+_VIEW_NAMES = (
+    "t", "transpose", "swapaxes", "swapdims", "permute", "movedim", "moveaxis", "chunk", "split", "tensor_split",
+    "narrow", "select", "unbind", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze",
+)  # fmt: skip
+_VIEWS = {
+    *map(_getter, ("T", "mT")),
+    *(Tensor.__getitem__, Tensor.view),
+    *(getattr(Tensor, name) for name in _VIEW_NAMES),
+    *(getattr(torch, name) for name in _VIEW_NAMES),
 }

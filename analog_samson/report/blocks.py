@@ -18,7 +18,7 @@ from analog_samson.report.explanation_tables import (
     remedies_grid,
 )
 from analog_samson.report.grid import Block, Grid
-from analog_samson.report.headline import headline, inaccurate, mostly_digital, unfinished
+from analog_samson.report.headline import headline, inaccurate, mostly_digital, unfinished, wasted_range
 from analog_samson.report.sentences import (
     ahead_sentence,
     decisions_sentence,
@@ -44,7 +44,7 @@ def report_blocks(runs: Sequence[Run], threshold: float | None = None) -> list[B
     results = [result for run in runs for result in run.results]
     seen = study(runs)
     said = headline(runs)
-    blocks: list[Block] = [*unfinished(runs), *mostly_digital(runs)]
+    blocks: list[Block] = [*unfinished(runs), *mostly_digital(runs), *wasted_range(runs)]
     blocks += [marked(said.plain, said.mark)] if said.plain else []
     if shows_study(seen):
         blocks += [*(ahead_sentence(seen, preset) for preset in seen.presets), intervals_sentence(seen)]

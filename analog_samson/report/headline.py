@@ -12,6 +12,7 @@ from analog_samson.analysis.runs import Run
 from analog_samson.analysis.statistics import difference_interval, goodness
 from analog_samson.analysis.summary import Result, State
 from analog_samson.crossbar.coverage import plan_coverage, tiles_warning
+from analog_samson.crossbar.outliers import outlier_warning
 from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.captions import moment
 from analog_samson.report.sentences import ahead_sentence, intervals_sentence
@@ -54,7 +55,7 @@ def headline(runs: Sequence[Run]) -> Headline:
     the tiles get wrong.
     """
     said = _headline(runs)
-    before = [*unfinished(runs), *mostly_digital(runs)]
+    before = [*unfinished(runs), *mostly_digital(runs), *wasted_range(runs)]
     return replace(said, second=" ".join([*before, said.second, *inaccurate(runs)]).strip())
 
 
@@ -73,6 +74,16 @@ def mostly_digital(runs: Sequence[Run]) -> list[str]:
     """A sentence for each network of which less than 90 % of the matrix weights are on tiles."""
     warnings = [(run.results[0].checkpoint, tiles_warning(plan_coverage(run.meta["plan"] or ()))) for run in runs]
     return list(dict.fromkeys(f"Of {checkpoint}, {warning}" for checkpoint, warning in warnings if warning))
+
+
+def wasted_range(runs: Sequence[Run]) -> list[str]:
+    """A sentence for each network whose outliers waste the conductance range under one scale a layer."""
+    found = []
+    for run in runs:
+        scaling = ((run.meta["preset"] or {}).get("tile") or {}).get("weight_scaling", "")
+        if text := outlier_warning(run.meta["plan"] or (), scaling):
+            found.append(f"Of {run.results[0].checkpoint}, {text}")
+    return list(dict.fromkeys(found))
 
 
 def _headline(runs: Sequence[Run]) -> Headline:

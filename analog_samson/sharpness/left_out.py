@@ -18,8 +18,10 @@ def ascent_coverage(ascent: Ascent) -> Coverage | None:
         unknown, so that matrices cannot be told apart from other parameters.
 
     >>> from analog_samson.sharpness.perturb import plan_ascent
-    >>> ascent_coverage(plan_ascent(nn.Sequential(nn.LSTM(2, 4), nn.Linear(4, 4)))).percent_text
-    '14.2 %'
+    >>> model = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 2))
+    >>> model.mixing = nn.Parameter(model[0].weight.detach() * 2)
+    >>> ascent_coverage(plan_ascent(model)).percent_text
+    '66.6 %'
     """
     if ascent.model is None:
         return None

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from analog_samson.crossbar.matrices import NORMS
-from analog_samson.crossbar.registry import rule_of
+from analog_samson.crossbar.registry import crossbar_names
 from analog_samson.errors import OptionError, did_you_mean
 
 CROSSBAR, NORMALISATION, BIAS, OTHER = "crossbar weight", "normalisation weight", "bias", "other"
@@ -57,7 +57,7 @@ def _by_name(info: ParamInfo) -> Role:
 
 SELECTIONS: dict[SelectionName, Selection] = {
     "weights_only": Selection(
-        summary="convolution and linear weights, the tensors that are programmed on a crossbar, and nothing else",
+        summary="weights of layers that go on a crossbar (linear, convolution, attention, recurrent), and nothing else",
         eta=0.01,
         role=_only_weights,
     ),
@@ -127,7 +127,7 @@ def describe_parameters(model: nn.Module) -> list[ParamInfo]:
 
 
 def crossbar_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The convolution and linear weights of a model by name, each tensor once.
+    """The weights of a model whose layers have a rule for crossbars (`crossbar.registry`), by name, each tensor once.
 
     >>> list(crossbar_weights(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))))
     ['0.weight', '2.weight']
@@ -137,7 +137,7 @@ def crossbar_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def computed_weights(model: nn.Module) -> list[str]:
-    """Paths of convolution and linear layers whose weight is no parameter: weight norm and the like compute it anew.
+    """Paths of layers on crossbars whose weight is no parameter: weight norm and the like compute it anew.
 
     >>> net = nn.Sequential(nn.Linear(2, 2), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)))
     >>> computed_weights(net)
@@ -146,25 +146,19 @@ def computed_weights(model: nn.Module) -> list[str]:
     return [
         path or "the network"
         for path, module in model.named_modules()
-        if rule_of(module) is not None and "weight" not in dict(module.named_parameters(recurse=False))
+        if any(name not in module._parameters for name in crossbar_names(module))
     ]
 
 
 def _owned(model: nn.Module) -> Iterator[tuple[Tensor, str]]:
-    """Each parameter with its kind, once for every layer that owns it (tied layers share one).
-
-    The projections of an attention layer stay digital, see `crossbar.plan`.
-    """
-    attentions = [module for module in model.modules() if isinstance(module, nn.MultiheadAttention)]
-    projections = {part for attention in attentions for part in attention.children()}
+    """Each parameter with its kind, once for every layer that owns it (tied layers share one)."""
     for module in model.modules():
         for name, tensor in module.named_parameters(recurse=False):
-            kind = _kind_in_layer(module, name)
-            yield tensor, OTHER if kind == CROSSBAR and module in projections else kind
+            yield tensor, _kind_in_layer(module, name)
 
 
 def _kind_in_layer(module: nn.Module, name: str) -> str:
-    if name == "weight" and rule_of(module) is not None:
+    if name in crossbar_names(module):
         return CROSSBAR
     if name == "weight" and isinstance(module, NORMS):
         return NORMALISATION

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from torch import nn
+
+from analog_samson import rng
 from analog_samson.chip.convert import convert
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.models.build import build_model
@@ -31,13 +34,19 @@ def describe_conversion(
     model = (
         restore_model(load_checkpoint(checkpoint), model_name)
         if checkpoint is not None
-        else build_model(str(model_name))
+        else _untrained(str(model_name))
     )
     plan = plan_conversion(model, preset, keep_digital=keep_digital, input_shape=input_shape)
     convert(model, preset, plan=plan)
     if out is not None:
         _write(plan, out)
     return f"{plan.text()}\n\n{summary_text(plan)}"
+
+
+def _untrained(name: str) -> nn.Module:
+    """A network of that name with the same weights in each call, so that the plan repeats."""
+    with rng.stream(0, "initial weights"):
+        return build_model(name)
 
 
 def summary_text(plan: ConversionPlan) -> str:

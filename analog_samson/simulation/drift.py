@@ -13,8 +13,9 @@ from analog_samson.analysis.input_ranges import inaccurate_layers, input_range_s
 from analog_samson.analysis.stopping import stein_total
 from analog_samson.chip import input_ranges as calibrate
 from analog_samson.chip.input_ranges import InputRange, needs_calibration
-from analog_samson.crossbar.coverage import CoverageWarning, tiles_warning
+from analog_samson.crossbar.observe import Example
 from analog_samson.crossbar.plan import plan_conversion
+from analog_samson.crossbar.survey import needs_example
 from analog_samson.errors import InputRangeWarning, OptionError, list_faults
 from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.presets.validity import validity_of
@@ -159,16 +160,16 @@ def simulate_drift(
         kept.expect(label, preset.name, ("digital", "drift"))
     context: dict[str, Any] = {"checkpoint": label, "preset": preset.name}
     as_trained = Condition(stage=DIGITAL)
-    plan = plan_conversion(model, preset, keep_digital=keep_digital)
+    plan = plan_conversion(model, preset, keep_digital=keep_digital, example=first_example(model, data, task))
     plan.check()
     first: list[Record] = []  # stored with the first chip: a simulation that cannot run at all leaves nothing behind
     if not kept.has(0, as_trained):
         first = measure_cell(model, data, context | {"instance": 0}, as_trained, task, bf16=bf16)
-    if warning := tiles_warning(plan.coverage()):
-        warnings.warn(f"{label}: {warning}", CoverageWarning, stacklevel=2)
+    for category, text in plan.warnings():
+        warnings.warn(f"{label}: {text}", category, stacklevel=2)
     ranges: dict[str, InputRange] = {}
     if needs_calibration(preset) and isinstance(input_range, str):
-        chosen: dict[str, Any] = {"seed": seed, "method": input_range, "keep_digital": keep_digital, "run": task.run}
+        chosen: dict[str, Any] = {"seed": seed, "method": input_range, "plan": plan, "run": task.run}
         ranges = calibrate.choose_input_ranges(model, preset, calibration, **chosen)
         if layers := inaccurate_layers({path: one.relative_error for path, one in ranges.items()}):
             warnings.warn(input_range_sentence(layers), InputRangeWarning, stacklevel=2)
@@ -218,6 +219,11 @@ def needed_instances(records: Iterable[Record], pilot: int, halfwidth: float, im
         if record.stage == DRIFT and record.metric == "accuracy_percent" and record.instance < pilot:
             cells.setdefault(record.condition, []).append(record.value)
     return max(stein_total(values, halfwidth, ACCURACY.step(images)) for values in cells.values())
+
+
+def first_example(model: nn.Module, data: Labelled, task: Task) -> Example | None:
+    """The first batch, where the plan needs it to see how the model uses its weights."""
+    return Example(batch=next(iter(data)), run=task.run, count=False) if needs_example(model) else None
 
 
 def measure_cell(

@@ -1,21 +1,23 @@
 """The generic Gaussian conductance model: every device is off by a relative error of strength sigma_c."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from analog_samson import rng
 from analog_samson.chip.batchnorm import adapted_statistics
-from analog_samson.crossbar.plan import crossbar_paths, find_layer
+from analog_samson.crossbar.materialize import with_plain_weights
+from analog_samson.crossbar.plan import Placement, crossbar_placements
+from analog_samson.crossbar.watch import Slot, exchanged
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.renamed import renamed_keyword
 from analog_samson.results.condition import ADABS, UNCALIBRATED, Condition
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.protocol import Store
-from analog_samson.simulation.drift import DriftResult, Labelled, Progress, measure_cell
+from analog_samson.simulation.drift import DriftResult, Labelled, Progress, first_example, measure_cell
 from analog_samson.tasks.evaluation import classification_of, data_faults
 from analog_samson.tasks.task import Task
 
@@ -58,12 +60,13 @@ def sweep_conductance_noise(
     kept: Store = MemoryStore() if store is None else store
     if isinstance(kept, MemoryStore):
         kept.expect(label, GAUSSIAN, ("gaussian",))
-    layers = {path: find_layer(model, path) for path in crossbar_paths(model, keep_digital)}
+    placements = crossbar_placements(model, keep_digital, example=first_example(model, data, task))
+    model = with_plain_weights(model, [module for one in placements for module, _ in one.slots(model)])
     for instance, condition in _cells(sigmas, instances, adabs):
         if kept.has(instance, condition):
             continue
         assert condition.sigma_c is not None
-        with _noisy(layers, condition.sigma_c, seed, instance), ExitStack() as stack:
+        with _noisy(model, placements, condition.sigma_c, seed, instance), ExitStack() as stack:
             if condition.calibration == ADABS:
                 assert calibration is not None
                 stack.enter_context(adapted_statistics(model, calibration))
@@ -84,22 +87,19 @@ def _cells(sigmas: Sequence[float], instances: int, adabs: bool) -> Iterator[tup
 
 
 @contextmanager
-def _noisy(layers: Mapping[str, nn.Module], sigma: float, seed: int, instance: int) -> Iterator[None]:
-    """Each layer with its weights times delta inside, with its own parameter after.
+def _noisy(model: nn.Module, placements: Sequence[Placement], sigma: float, seed: int, instance: int) -> Iterator[None]:
+    """Each weight times delta inside, the network's own after.
 
-    The parameter is exchanged, not changed: another layer may hold it too, on devices of its own or digitally.
+    The parameter is exchanged, not changed: an embedding may hold it too, digitally.
     """
-    saved = {path: layer.get_parameter("weight") for path, layer in layers.items()}
-    try:
-        for path, weight in saved.items():
-            draws = rng.generator(seed, "gaussian", instance, path)
-            normal = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
-            noisy = weight.detach() * (1 + sigma * normal.to(weight.device))
-            layers[path].register_parameter("weight", nn.Parameter(noisy, requires_grad=False))
+    exchanges: list[tuple[Slot, Tensor]] = []
+    for placement in placements:
+        weight, draws = placement.parameter(model), rng.generator(seed, "gaussian", instance, placement.path)
+        normal = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
+        noisy = nn.Parameter(weight.detach() * (1 + sigma * normal.to(weight.device)), requires_grad=False)
+        exchanges += [(slot, noisy) for slot in dict.fromkeys(placement.slots(model))]
+    with exchanged(exchanges):
         yield
-    finally:
-        for path, weight in saved.items():
-            layers[path].register_parameter("weight", weight)
 
 
 def _check(sigmas: Sequence[Any], instances: int, adabs: bool, data: Labelled, calibration: Labelled | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from analog_samson.errors import DataError
+from analog_samson.runtime.call import call
 
 Run = Callable[[nn.Module, Any], Any]  # a network and a batch as the data gives it -> the output
 TARGET_KEYS = ("labels", "label", "targets", "target")
@@ -39,13 +40,6 @@ def split_batch(batch: Any) -> tuple[Any, Any]:
         *inputs, targets = batch
         return (inputs[0] if len(inputs) == 1 else tuple(inputs)), targets
     raise DataError(f"data: got a {type(batch).__name__} as a batch; {_FORMS}")
-
-
-def call(model: nn.Module, inputs: Any) -> Any:
-    """The network's output: a mapping is given as keyword arguments, a tuple as positional arguments."""
-    if isinstance(inputs, Mapping):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
 
 
 def feed(model: nn.Module, batch: Any) -> Any:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson.chip.device import weight_on_chip
+from analog_samson.crossbar.registry import crossbar_layouts
 from analog_samson.errors import OptionError
 from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.sharpness.methods import Asam, RandomWeight
@@ -111,10 +112,14 @@ def preset_noise(model: nn.Module, preset: Preset, t_seconds: float, *, generato
     """
     check_preset(preset)
     _expect_not_negative("the time after programming [s]", t_seconds)
-    weights = _weights(model)
+    weights, known = _weights(model), crossbar_layouts(model)
+    layouts = [known.get(id(weight)) for weight in _parameters(model)]
     for weight in weights:
         _expect_same_device(generator, weight)
-    steps = [weight_on_chip(weight, preset, t_seconds, generator=generator).sub_(weight) for weight in weights]
+    steps = [
+        weight_on_chip(weight, preset, t_seconds, generator=generator, layout=layout).sub_(weight)
+        for weight, layout in zip(weights, layouts, strict=True)
+    ]
     with shifted(weights, steps):
         del steps
         yield
@@ -194,11 +199,15 @@ def expect_weights(model: nn.Module, *, trained: bool) -> None:
 
 
 def _weights(model: nn.Module, *, frozen: bool = True) -> list[Tensor]:
-    found = [weight for weight in crossbar_weights(model).values() if weight.numel()]
+    found = _parameters(model)
     weights = [weight.detach() for weight in found if frozen or weight.requires_grad]
     if not found:
         raise OptionError(f"{type(model).__name__} has no convolution or linear weights to clip or to perturb")
     return weights
+
+
+def _parameters(model: nn.Module) -> list[nn.Parameter]:
+    return [weight for weight in crossbar_weights(model).values() if weight.numel()]
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from torch import Tensor
 from analog_samson.chip.device.drift import aged_conductance, drift_parameters
 from analog_samson.chip.device.programming import programmed_conductance
 from analog_samson.chip.device.unit_cell import shares, to_conductances, to_weights
+from analog_samson.crossbar.layout import Layout, form_of, outputs_first
 from analog_samson.presets.device import Device
 from analog_samson.presets.drift import DeviationAtTimesDrift, NoDrift, PowerLaw
 from analog_samson.presets.schema import Compensation, Preset, Tile
@@ -29,27 +30,30 @@ def changes_with_time(preset: Preset) -> bool:
 
 
 @torch.no_grad()
-def weight_on_chip(weight: Tensor, preset: Preset, t_seconds: float, *, generator: torch.Generator) -> Tensor:
-    """The weight (out, ...) of one layer as a chip of this preset holds it `t_seconds` after programming.
+def weight_on_chip(
+    weight: Tensor, preset: Preset, t_seconds: float, *, generator: torch.Generator, layout: Layout | None = None
+) -> Tensor:
+    """The weight of one layer as a chip of this preset holds it `t_seconds` after programming.
 
     Split over tiles, scaled, programmed, drifted, read and compensated as the simulation does it, with two things left
     out: converters and whatever else happens per product, and the error of the compensation's own reading (its factor
     is the exact one). A time of 0 means as programmed, unread. Returns float32; `weight` stays. Draws up to three
     normal numbers a device, fewer where a device at zero conductance stays there, from `generator` on the weight's
-    device.
+    device. layout: how the weight lies on tiles; None is (outputs, inputs...).
 
     >>> from analog_samson.presets import load_preset
     >>> weight = torch.ones(2, 3)
     >>> torch.equal(weight_on_chip(weight, load_preset("ideal"), 3600.0, generator=torch.Generator()), weight)
     True
     """
-    matrix = weight.flatten(1).float()
+    layout = Layout.of(*outputs_first(form_of(weight.shape))) if layout is None else layout
+    matrix = layout.to_matrix(weight).float()
     columns, rows = _parts(len(matrix), preset.tile.max_columns), _parts(matrix.shape[1], preset.tile.max_rows)
     bands = [
         torch.cat([_tile_holds(part.contiguous(), preset, t_seconds, generator) for part in band.split(columns)])
         for band in matrix.split(rows, dim=1)
     ]
-    return torch.cat(bands, dim=1).view(weight.shape)
+    return layout.to_weight(torch.cat(bands, dim=1), weight.shape)
 
 
 def _parts(size: int, limit: int) -> list[int]:
