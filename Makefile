@@ -3,21 +3,35 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LATEST := .venv-latest
+PYTEST := python -m pytest -n auto --dist loadgroup -m 'not slow and not gpu' --durations=25
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs study-page bench wheel
+.PHONY: demo test test-latest lint docs study-page bench wheel
 
-# Reinstalls only when the dependencies or the packaging change.
-$(STAMP): setup.cfg pyproject.toml
+# Reinstalls only when the dependencies or the packaging change. Here with the versions that the compiled tile needs.
+$(STAMP): setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+$(LATEST)/.installed: setup.cfg pyproject.toml
+	test -x $(LATEST)/bin/python || $(PYTHON) -m venv $(LATEST)
+	$(LATEST)/bin/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
 demo: $(STAMP)
 	$(BIN)/analog-samson demo --out runs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow and not gpu' --durations=25
+	$(BIN)/$(PYTEST)
+
+# The same with the newest torch that the package index has; tests of the compiled tile are skipped where it fails.
+test-latest: $(LATEST)/.installed
+	$(LATEST)/bin/python -m pip install --quiet --upgrade torch torchvision
+	$(LATEST)/bin/analog-samson doctor
+	$(LATEST)/bin/analog-samson demo --out runs/demo-latest
+	$(LATEST)/bin/$(PYTEST)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -25,7 +39,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 docs: $(STAMP)
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
 study-page: $(STAMP)

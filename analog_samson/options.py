@@ -7,7 +7,7 @@ help are generated from the classes (`analog_samson.cli.from_options`).
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 from unicodedata import category
 
 from pydantic import (
@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
+from typing_extensions import Self
 
 from analog_samson.errors import AnalogSamsonError, OptionError, did_you_mean, list_faults
 
@@ -212,7 +213,8 @@ def _sentence(fault: ErrorDetails, kind: type[Options], *, typed: bool) -> str:
         return f"{place}: missing" + (f" ({field.description})" if field.description else "")
     if fault["type"] == "value_error":
         return f"{place}: {fault['msg'].removeprefix('Value error, ')}"
-    annotation = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    parts: Any = (field.annotation, *field.metadata)
+    annotation: Any = Annotated[parts] if field.metadata else field.annotation
     for _ in fault["loc"][1:]:
         annotation = _item(annotation)
     hint = did_you_mean(got, choices(annotation)) if isinstance(got, str) else ""

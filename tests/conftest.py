@@ -6,6 +6,9 @@ import pytest
 import torch
 from hypothesis import settings
 
+from analog_samson.errors import InstallationError
+from analog_samson.runtime.installation import installed_version
+
 torch.set_num_threads(1)
 # The same examples each time: a failure can be repeated, and a busy machine fails nothing.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -23,8 +26,30 @@ def shared() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked `gpu` need a device."""
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+    """Skip what this machine or the installed torch cannot run; a test of engine aihwkit needs its compiled tile."""
+    for item in items:
+        if getattr(item, "callspec", None) and item.callspec.params.get("engine") == "aihwkit":
+            item.add_marker("compiled_tile")
+    missing = {} if torch.cuda.is_available() else {"gpu": "no CUDA device"}
+    if any(item.get_closest_marker("compiled_tile") for item in items) and (reason := _compiled_tile_failure()):
+        missing["compiled_tile"] = reason
+    for item in items:
+        for mark, reason in missing.items():
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _compiled_tile_failure() -> str | None:
+    from analog_samson.chip.engine_check import check_compiled_tile
+
+    try:
+        check_compiled_tile()
+    except InstallationError as error:
+        return str(error).partition(";")[0]
+    return None
+
+
+def pytest_report_header() -> str:
+    """Which versions are tested."""
+    packages = ("torch", "torchvision", "aihwkit", "numpy", "pandas")
+    return "versions: " + ", ".join(f"{name} {installed_version(name)}" for name in packages)

@@ -83,7 +83,8 @@ def failures(attempts: Iterable[tuple[str, Callable[[], object]]]) -> Counter[st
     attempts: what was damaged, and what reads it.
     """
     found: Counter[str] = Counter()
-    with warnings.catch_warnings(action="ignore"):  # of numpy and torch, of damaged and of odd values
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numpy and torch, of damaged and of odd values
         for what, attempt in attempts:
             try:
                 attempt()

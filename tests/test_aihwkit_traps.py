@@ -75,6 +75,7 @@ def noisy_preset(**periphery):
     return changed("pcm_rasch_2023", periphery=off | periphery, tile=tile)
 
 
+@pytest.mark.compiled_tile
 @torch.no_grad()
 def test_noise_of_the_compiled_tile_ignores_the_seed():
     layer, x = nn.Linear(8, 4), torch.ones(5, 8)
@@ -89,6 +90,7 @@ def test_noise_of_the_compiled_tile_ignores_the_seed():
     assert equal == {"fast": True, "aihwkit": False}
 
 
+@pytest.mark.compiled_tile
 @torch.no_grad()
 def test_noise_of_the_compiled_tile_comes_from_a_table_of_32768_numbers():
     noise_only = IOParameters(
@@ -115,6 +117,7 @@ def compensation_after_a_year(preset, engine):
     return float(next(iter(analog.analog_tiles())).alpha)
 
 
+@pytest.mark.compiled_tile
 def test_global_compensation_is_too_small_under_output_noise():
     noisy, exact = (
         [compensation_after_a_year(noisy_preset(output_noise=noise), engine) for engine in ("fast", "aihwkit")]
@@ -132,6 +135,7 @@ def test_global_compensation_when_readings_are_averaged_is_nearly_right():
     assert averaged == pytest.approx(compensation_after_a_year(noisy_preset(), "fast"), rel=0.05)
 
 
+@pytest.mark.compiled_tile
 def test_time_counts_from_the_end_of_programming_and_is_added_to_t0():
     layer = pcm_layer(read=0.0, programming=0.0)
     programmed = layer.get_weights()[0].clone()
@@ -142,6 +146,7 @@ def test_time_counts_from_the_end_of_programming_and_is_added_to_t0():
     assert torch.allclose(*exponents, rtol=1e-3)  # g falls by 2^-nu after t0, by 4^-nu after 3 t0
 
 
+@pytest.mark.compiled_tile
 def test_drift_at_time_zero_still_reads():
     layer = pcm_layer()
     programmed = layer.get_weights()[0].clone()
@@ -150,6 +155,7 @@ def test_drift_at_time_zero_still_reads():
     assert not torch.equal(first, second)
 
 
+@pytest.mark.compiled_tile
 def test_drift_always_starts_from_the_programmed_weights():
     layer = pcm_layer(read=0.0)
     day = weights_after(layer, 86400.0)
@@ -157,6 +163,7 @@ def test_drift_always_starts_from_the_programmed_weights():
     assert torch.equal(weights_after(layer, 86400.0), day)
 
 
+@pytest.mark.compiled_tile
 def test_state_after_drift_does_not_load_into_a_fresh_model():
     digital = nn.Sequential(nn.Linear(4, 3))
     config = perfect(noise_model=PCMLikeNoiseModel(g_max=25.0), drift_compensation=GlobalDriftCompensation())
@@ -167,6 +174,7 @@ def test_state_after_drift_does_not_load_into_a_fresh_model():
         convert_to_analog(digital, config).load_state_dict(analog.state_dict())
 
 
+@pytest.mark.compiled_tile
 def test_state_of_an_analog_model_is_pickled_code():
     file = io.BytesIO()
     torch.save(convert_to_analog(nn.Sequential(nn.Linear(4, 3)), perfect()).state_dict(), file)
@@ -189,6 +197,7 @@ class OwnLinear(nn.Linear):
     """A subclass that computes the same."""
 
 
+@pytest.mark.compiled_tile
 def test_conversion_when_a_layer_has_two_names_leaves_the_second_digital():
     assert analog_paths(convert_to_analog(Tied(), perfect())) == {"first"}
     analog = convert(Tied(), load_preset("ideal"))
@@ -196,6 +205,7 @@ def test_conversion_when_a_layer_has_two_names_leaves_the_second_digital():
     assert list(matrices_of(analog)) == ["first"]
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize(
     "layer",
     [OwnLinear(4, 4), nn.MultiheadAttention(4, 2), nn.ConvTranspose2d(4, 2, 3)],
@@ -216,6 +226,7 @@ def test_conversion_when_groups_or_padding_mode_raises(options, message):
         convert_to_analog(nn.Sequential(layer), perfect())
 
 
+@pytest.mark.compiled_tile
 def test_conversion_when_padding_is_same_fails_at_the_first_forward():
     layer, x = nn.Sequential(nn.Conv2d(4, 4, 3, padding="same")), torch.randn(1, 4, 5, 5)
     analog = convert_to_analog(layer, perfect()).eval()
@@ -224,6 +235,7 @@ def test_conversion_when_padding_is_same_fails_at_the_first_forward():
     assert torch.allclose(convert(layer, load_preset("ideal"))(x), layer(x), atol=1e-5)
 
 
+@pytest.mark.compiled_tile
 def test_converted_transformer_layer_fails_in_eval_mode():
     layer, x = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval(), torch.randn(1, 3, 8)
     with pytest.raises(AttributeError, match="device"):
@@ -231,6 +243,7 @@ def test_converted_transformer_layer_fails_in_eval_mode():
     assert torch.allclose(convert(layer, load_preset("ideal"))(x), layer(x), atol=1e-5)
 
 
+@pytest.mark.compiled_tile
 def test_two_models_of_one_class_name_share_a_forward():
     def make(factor):
         class Namesake(nn.Module):
@@ -279,12 +292,14 @@ def test_reram_model_knows_three_times_only():
             model.apply_drift_noise(weights, parameters, seconds)
 
 
+@pytest.mark.compiled_tile
 def test_calibration_takes_pairs_of_arguments_not_batches():
     model = convert_to_analog(nn.Sequential(nn.Linear(4, 3)), StandardHWATrainingPreset())
     with pytest.raises(ValueError, match="unpack"):
         calibrate_input_ranges(model, InputRangeCalibrationType.CACHE_QUANTILE, iter([torch.rand(500, 4)]))
 
 
+@pytest.mark.compiled_tile
 def test_calibration_takes_signed_quantiles_and_clips_negative_inputs():
     model, x = nn.Sequential(nn.Linear(4, 3)), torch.rand(500, 4) * 5
     ranges = {}

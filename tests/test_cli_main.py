@@ -17,6 +17,7 @@ from analog_samson.cli.interruption import told_when_interrupted
 from analog_samson.cli.main import app, main
 from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.presets.search import load_preset
+from analog_samson.runtime.installation import working_set
 
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
 
@@ -133,14 +134,17 @@ def test_simulate_when_folder_holds_another_run_is_refused(files, capsys):
     assert "seed" in err
 
 
-def test_simulate_when_installed_pair_does_not_fit_names_the_remedy(files, capsys, monkeypatch):
-    monkeypatch.setattr(
-        "analog_samson.runtime.installation.installed_version", lambda name: {"torch": "2.13.0"}.get(name, "0.0")
-    )
-    code, _, err = run(capsys, *SIMULATE, "--out", "run")
+def test_simulate_when_the_compiled_tile_fails_names_the_remedy_for_engine_aihwkit_alone(files, capsys, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("weights must be a CPU tensor")
+
+    monkeypatch.setattr("analog_samson.chip.engine_check._one_product", refuse)
+    short = [*SIMULATE, "--times", "1s", "--sigmas", "none", "--no-html"]
+    code, _, err = run(capsys, *short, "--engine", "aihwkit", "--out", "run")
     assert code == 1
-    assert "2.13.0" in err
-    assert "torch==2.10.0" in err
+    assert working_set() in err
+    assert not (files / "run").exists()
+    assert run(capsys, *short, "--out", "run")[0] == 0
 
 
 def test_simulate_when_interrupted_says_how_to_go_on(files, capsys, monkeypatch):

@@ -50,6 +50,7 @@ def test_convert_when_called_leaves_the_model_alone(images):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("time", [0.0, 1.0, YEAR])
 def test_engines_when_programmed_by_one_stream_agree(time, images):
     outputs = []
@@ -121,6 +122,7 @@ def test_convert_when_transformer_layer_runs_in_eval_mode():
     torch.testing.assert_close(analog(x), model(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.compiled_tile
 def test_convert_when_model_is_one_layer_keeps_its_type_and_engine_aihwkit_gives_its_own():
     assert type(convert(nn.Linear(3, 2), IDEAL)) is nn.Linear
     assert isinstance(convert(nn.Linear(3, 2), IDEAL, engine="aihwkit"), AnalogLinear)
@@ -150,6 +152,7 @@ def test_convert_when_engine_is_unknown_names_the_engines():
         convert(nn.Linear(2, 2), IDEAL, engine="fasst")
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("layer", [nn.Conv1d(3, 2, 3), nn.Conv3d(3, 2, 2, groups=1)], ids=["1d", "3d"])
 def test_convert_when_aihwkit_cannot_divide_the_layer_says_so(layer):
     model, limited = nn.Sequential(nn.Linear(4, 4), layer), load_preset("pcm_rasch_2023")

@@ -209,6 +209,7 @@ def test_counting_leaves_model_backends_and_random_stream_alone():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:FutureWarning")  # a user may still have such a part
 def test_macs_when_a_part_is_scripted_are_in_the_total():
     model = nn.Sequential(torch.jit.script(nn.Sequential(nn.Linear(8, 16), nn.ReLU())), nn.Linear(16, 3))
     plan = plan_conversion(model, IDEAL, input_shape=(8,))
@@ -257,7 +258,8 @@ def test_sharpness_aware_optimizer_when_it_perturbs_all_matrices_is_silent():
 
 def test_share_log_when_matrices_are_left_out_says_how_many_move(caplog):
     model = Mixed()
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         optimizer = SAMSON(model, lr=0.1)
 
     def closure() -> Tensor:

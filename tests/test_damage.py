@@ -4,7 +4,6 @@ import json
 import math
 import random
 import sqlite3
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from importlib import resources
@@ -38,6 +37,7 @@ from analog_samson.report.command import make_report
 from analog_samson.results.records import COLUMNS
 from analog_samson.results.runfile import MARK, plain_options
 from analog_samson.results.store import RunFolder, open_run
+from analog_samson.runtime.older_python import tomllib
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.stored_options import read_config
 from analog_samson.training.fit import fit

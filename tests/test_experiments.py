@@ -1,7 +1,6 @@
 """Experiment files, their checks, plans and costs: nothing is trained here."""
 
 import re
-import tomllib
 from importlib import resources
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from analog_samson.experiments.sources import DATASETS, DataSpecs, Sources, chec
 from analog_samson.models.build import build_model
 from analog_samson.models.registry import MODELS
 from analog_samson.presets.search import load_preset
+from analog_samson.runtime.older_python import tomllib
 from analog_samson.training import TrainOptions
 
 STUDY = Path(__file__).parents[1] / "benchmarks" / "study" / "study.toml"

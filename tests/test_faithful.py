@@ -74,8 +74,8 @@ def no_gradients():
         yield
 
 
-def build_pair(layer, periphery, *, max_rows=0, max_columns=0, input_range=1.0):
-    """The layer on our tile and on aihwkit's compiled one, programmed alike, without compensation."""
+def build(engine, layer, periphery, *, max_rows=0, max_columns=0, input_range=1.0):
+    """The layer on tiles of an engine, programmed from one stream, without compensation."""
     preset = RASCH.model_copy(
         update={
             "periphery": RASCH.periphery.model_copy(update=OFF | periphery),
@@ -83,15 +83,17 @@ def build_pair(layer, periphery, *, max_rows=0, max_columns=0, input_range=1.0):
             "compensation": RASCH.compensation.model_copy(update={"kind": "none"}),
         }
     )
-    pair = []
-    for engine in ("fast", "aihwkit"):
-        analog = convert(layer, preset, engine=engine)
-        with rng.stream(0, "chip"):
-            analog.program_analog_weights()
-        for tile in analog.analog_tiles():
-            tile.set_input_range(input_range)
-        pair.append(analog)
-    return pair
+    analog = convert(layer, preset, engine=engine)
+    with rng.stream(0, "chip"):
+        analog.program_analog_weights()
+    for tile in analog.analog_tiles():
+        tile.set_input_range(input_range)
+    return analog
+
+
+def build_pair(layer, periphery, **options):
+    """The layer on our tile and on aihwkit's compiled one, programmed alike."""
+    return [build(engine, layer, periphery, **options) for engine in ("fast", "aihwkit")]
 
 
 def make(name, seed=0):
@@ -110,6 +112,7 @@ def lsb(analog, periphery):
     return 1.01 * scale * max(steps) * max(1.0, bits.get("noise_management_threshold", 1.0)) + 1e-5
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("layer_name", LAYERS)
 @pytest.mark.parametrize("option", DETERMINISTIC)
 def test_deterministic_option_equals_the_compiled_tile(option, layer_name):
@@ -124,6 +127,7 @@ def test_deterministic_option_equals_the_compiled_tile(option, layer_name):
     assert (got - expected).abs().max() <= lsb(ours, DETERMINISTIC[option])
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("layer_name", LAYERS)
 @pytest.mark.parametrize("limits", [(5, 0), (0, 2), (7, 3), (0, 4)], ids=str)
 @pytest.mark.parametrize("management", [{}, {"noise_management": "abs_max"}], ids=["constant", "abs max"])
@@ -142,13 +146,14 @@ def test_split_layer_equals_the_compiled_tiles(management, limits, layer_name):
 @pytest.mark.parametrize("option", DETERMINISTIC)
 def test_reading_for_compensation_equals_the_products_with_one_hot_vectors(option):
     layer, _ = make("linear")
-    ours, _ = build_pair(layer, DETERMINISTIC[option])
+    ours = build("fast", layer, DETERMINISTIC[option])
     tile = next(ours.analog_tiles())
     weight, io = tile.tile.weight, tile.rpu_config.forward
     expected = vector_product(weight, torch.eye(weight.shape[1]), io)
     torch.testing.assert_close(one_hot_product(weight, io), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("layer_name", ["linear", "conv2d"])
 @pytest.mark.parametrize("management", [{}, {"noise_management_threshold": 0.7}, {"bound_management": "iterative"}])
 def test_vector_of_zeros_meets_no_noise_where_its_maximum_scales_it(management, layer_name):
@@ -202,6 +207,7 @@ def same_codes(got, expected):
     return codes[: len(got)], codes[len(got) :]
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("layer_name", LAYERS)
 @pytest.mark.parametrize("option", RANDOM)
 def test_random_option_has_the_distribution_of_the_compiled_tile(option, layer_name):
@@ -225,6 +231,7 @@ def test_random_option_has_the_distribution_of_the_compiled_tile(option, layer_n
     assert ks_2samp(*flat).statistic < 2.7 * math.sqrt(2 / min(DRAWS, len(flat[0])))
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("layer_name", ["linear", "conv2d", "grouped", "depthwise"])
 @pytest.mark.parametrize("limits", [(0, 2), (7, 3), (0, 4)], ids=str)
 def test_split_layer_has_the_noise_of_the_compiled_tiles(limits, layer_name):
@@ -244,7 +251,7 @@ STATIC = [name for name in RANDOM if "input noise" not in name and "abs max" not
 def test_map_and_vectors_give_one_distribution(option, layer_name, monkeypatch):
     """Our two ways to the same product, both with independent draws from a seed: a tight comparison."""
     layer, x = make(layer_name)
-    ours, _ = build_pair(layer, RANDOM[option], input_range=1.7)
+    ours = build("fast", layer, RANDOM[option], input_range=1.7)
     many = x[:1].expand(4000, *x.shape[1:])
     torch.manual_seed(1)
     on_the_map = ours(many).flatten(1).double()
@@ -255,6 +262,7 @@ def test_map_and_vectors_give_one_distribution(option, layer_name, monkeypatch):
     assert (on_the_map.std(0) / spread - 1).abs().max() < TIGHT * error * math.sqrt(0.5)
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("layer_name", ["linear", "conv2d"])
 def test_input_noise_makes_outputs_of_one_vector_covary_as_on_the_compiled_tile(layer_name):
     layer, x = make(layer_name)
@@ -267,7 +275,7 @@ def test_input_noise_makes_outputs_of_one_vector_covary_as_on_the_compiled_tile(
 
 def test_converters_are_computed_without_tf32_which_is_put_back(monkeypatch):
     layer, x = make("conv2d")
-    ours, _ = build_pair(layer, RANDOM["everything"])
+    ours = build("fast", layer, RANDOM["everything"])
     seen, convolve = [], torch.conv2d
 
     def watched(x, *arguments):
@@ -284,7 +292,7 @@ def test_converters_are_computed_without_tf32_which_is_put_back(monkeypatch):
 
 def test_forward_noise_when_seeded_repeats_and_differs_between_calls():
     layer, x = make("conv2d")
-    ours, _ = build_pair(layer, RANDOM["everything"])
+    ours = build("fast", layer, RANDOM["everything"])
     torch.manual_seed(3)
     first, second = ours(x), ours(x)
     torch.manual_seed(3)

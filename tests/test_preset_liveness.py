@@ -186,6 +186,7 @@ def is_live(preset, leaf):
     return outcomes_differ(simulated(preset), simulated(higher))
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_numbers_when_raised_change_the_simulation_unless_listed(name):
     """Every number of the preset; all faults in one message."""
@@ -222,6 +223,7 @@ def variant(leaf_values):
 LOGARITHMIC = {"model": "logarithmic_flicker", "t_read_seconds": 1e-6, "strength_microsiemens": 0.1}
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize(
     ("leaf", "setting"),
     [

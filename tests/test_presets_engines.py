@@ -45,6 +45,7 @@ def stored(analog):
     return [torch.as_tensor(tile.tile.get_weights()).cpu() for tile in analog.analog_tiles()]
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("name", NAMES)
 def test_preset_when_run_by_both_engines_stores_and_answers_alike(name, images):
     preset = load_preset(name)

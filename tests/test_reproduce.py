@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from analog_samson.experiments.worst_case import closed_form, largest_deviation,
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.results.store import open_run
+from analog_samson.runtime.older_python import tomllib
 
 pytestmark = pytest.mark.xdist_group("reproduce")  # one worker makes what these tests share
 STUDY_FILE = Path(__file__).parents[1] / "benchmarks" / "study" / "study.toml"

@@ -15,7 +15,6 @@ from analog_samson import rng
 from analog_samson.chip import rpu
 from analog_samson.chip.rpu import rpu_config
 from analog_samson.chip.tile import AveragedReadoutTile
-from analog_samson.errors import InstallationError
 from analog_samson.presets import list_presets, load_preset
 
 NAMES = [preset.name for preset in list_presets()]
@@ -76,6 +75,7 @@ def test_rpu_config_when_rasch_has_the_noise_of_aihwkits_preset():
     assert torch.equal(*results)
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("name", ["ideal", "pcm_nandakumar_2019", "gaussian_joshi_2020"])
 def test_rpu_config_when_the_periphery_is_perfect_has_exact_products(name):
     config = rpu_config(load_preset(name))
@@ -86,6 +86,7 @@ def test_rpu_config_when_the_periphery_is_perfect_has_exact_products(name):
     torch.testing.assert_close(layer(inputs), inputs @ weight.T, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("name", NAMES)
 def test_rpu_config_when_built_gives_compiled_tiles_with_digital_bias(name):
     layer = AnalogLinear(4, 3, bias=True, rpu_config=rpu_config(load_preset(name)))
@@ -109,6 +110,7 @@ def test_rpu_config_when_compensation_is_chosen_has_it(kind, expected):
     assert compensation is None if expected is None else type(compensation) is expected
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("scaling", ["per_layer", "per_column"])
 def test_rpu_config_when_weight_scaling_is_chosen_puts_the_largest_weight_at_g_max(scaling):
     layer, _ = linear(changed("ideal", tile={"weight_scaling": scaling}))
@@ -117,6 +119,7 @@ def test_rpu_config_when_weight_scaling_is_chosen_puts_the_largest_weight_at_g_m
     assert torch.allclose(largest, torch.ones(6)) == (scaling == "per_column")
 
 
+@pytest.mark.compiled_tile
 def test_rpu_config_when_tiles_are_limited_splits_the_layer():
     layer, weight = linear(changed("ideal", tile={"max_rows": 7, "max_columns": 4}), kind=AnalogLinearMapped)
     assert sorted((tile.in_size, tile.out_size) for tile in layer.analog_tiles()) == [(5, 3)] * 4 + [(6, 3)] * 2
@@ -124,6 +127,7 @@ def test_rpu_config_when_tiles_are_limited_splits_the_layer():
     torch.testing.assert_close(layer(inputs), inputs @ weight.T, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.compiled_tile
 def test_ideal_layer_when_programmed_and_drifted_stays_the_digital_layer():
     layer, weight = linear(load_preset("ideal"))
     layer.program_analog_weights()
@@ -131,6 +135,7 @@ def test_ideal_layer_when_programmed_and_drifted_stays_the_digital_layer():
     torch.testing.assert_close(layer.get_weights()[0], weight, rtol=1e-6, atol=0.0)
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("compensation", ["none", "global", "per_column"])
 def test_drifting_layer_when_compensated_keeps_the_size_of_its_outputs(compensation):
     layer, weight = linear(changed("pcm_nandakumar_2019", compensation={"kind": compensation}), rows=200)
@@ -143,6 +148,7 @@ def test_drifting_layer_when_compensated_keeps_the_size_of_its_outputs(compensat
     assert gain.item() == pytest.approx(0.47 if compensation == "none" else 1.0, abs=0.1)
 
 
+@pytest.mark.compiled_tile
 def test_converters_when_uncalibrated_clip_at_the_standard_multiple():
     quiet = {"output_noise": 0.0, "read_noise_kind": "none", "read_noise": 0.0, "ir_drop": 0.0, "adc_bits": 0}
     layer, _ = linear(changed("pcm_rasch_2023", periphery=quiet), rows=1, columns=1)
@@ -151,6 +157,7 @@ def test_converters_when_uncalibrated_clip_at_the_standard_multiple():
     torch.testing.assert_close(outputs, torch.tensor([[-3.0], [-3.0], [0.0], [3.0], [3.0]]))
 
 
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_converter_steps_when_bits_are_given_leave_that_many_levels(bits):
     quiet = {"output_noise": 0.0, "read_noise_kind": "none", "read_noise": 0.0, "ir_drop": 0.0, "adc_bits": 0}
@@ -159,23 +166,3 @@ def test_converter_steps_when_bits_are_given_leave_that_many_levels(bits):
     # 2^b - 2 steps: the levels on both sides of zero, and zero.
     assert len(outputs.unique()) == 2**bits - 1
     assert rpu.converter_steps(0) == -1.0
-
-
-def test_check_compiled_tile_when_the_installation_is_right_passes():
-    rpu.check_compiled_tile()
-    assert rpu.compiled_with_cuda() in (True, False)
-
-
-def test_check_compiled_tile_when_the_tile_refuses_weights_names_the_remedy(monkeypatch):
-    def refuse(*_):
-        raise RuntimeError("weights must be a CPU tensor")
-
-    monkeypatch.setattr(AnalogLinear, "set_weights", refuse)
-    with pytest.raises(InstallationError, match=r"weights must be a CPU tensor\); run: pip install torch==2\.10\.0"):
-        rpu.check_compiled_tile()
-
-
-def test_check_compiled_tile_when_products_are_wrong_names_the_remedy(monkeypatch):
-    monkeypatch.setattr(AnalogLinear, "set_weights", lambda *_: None)
-    with pytest.raises(InstallationError, match="computes wrong products"):
-        rpu.check_compiled_tile()

@@ -139,6 +139,7 @@ def test_run_when_other_preset_repeats_bit_for_bit(preset, options, tmp_path):
     assert csv(tmp_path / "a") == csv(tmp_path / "b")
 
 
+@pytest.mark.compiled_tile
 def test_run_when_engine_is_aihwkit_agrees_within_sampling_error(options, tmp_path):
     """Perfect converters: the same programmed weights, so the same predictions up to rounding."""
     means = []

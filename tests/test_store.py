@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -31,6 +30,7 @@ from analog_samson.results.lock import FolderLock
 from analog_samson.results.metric import ACCURACY, LOSS, stored_metrics, stored_task
 from analog_samson.results.records import sort_key
 from analog_samson.results.store import RunFolder, open_run
+from analog_samson.runtime.older_python import tomllib
 from analog_samson.tasks.regression import Regression
 
 HERE = Path(__file__).parent

@@ -421,7 +421,8 @@ def test_folder_that_cannot_be_made_is_explained(tmp_path):
 def test_folder_in_use_is_refused(tmp_path):
     path = tmp_path / "run"
     command = (
-        "import sys, tomllib; from analog_samson.training.folder import TrainingFolder\n"
+        "import sys; from analog_samson.runtime.older_python import tomllib\n"
+        "from analog_samson.training.folder import TrainingFolder\n"
         "TrainingFolder.open(sys.argv[1], tomllib.load(open(sys.argv[1] + '/train.toml', 'rb')))"
     )
     messages: list[str] = []

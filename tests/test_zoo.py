@@ -7,7 +7,6 @@ import runpy
 import shlex
 import subprocess
 import sys
-import tomllib
 from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +29,7 @@ from analog_samson.models.zoo.search import checkpoint_path, list_cards, load_ca
 from analog_samson.presets import load_preset
 from analog_samson.report.zoo_cards import card_text
 from analog_samson.results.store import open_run
+from analog_samson.runtime.older_python import tomllib
 from analog_samson.tasks.evaluation import evaluate
 from analog_samson.training import TrainOptions
 

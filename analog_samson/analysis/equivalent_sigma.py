@@ -5,7 +5,6 @@ The generic model (eq. 7-8 of the SAMSON paper): each conductance is its target 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from scipy.optimize import isotonic_regression
 
 from analog_samson.analysis.statistics import goodness, rounding_std, t_quantile
 from analog_samson.results.metric import Metric
+from analog_samson.runtime.older_python import StrEnum
 
 Floats = NDArray[np.float64]
 _RESAMPLES = 2000

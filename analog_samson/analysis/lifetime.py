@@ -9,7 +9,6 @@ law, the end of its interval where it does not.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from math import isfinite, log10
 
 import numpy as np
@@ -18,6 +17,7 @@ from analog_samson.analysis.statistics import at_least_as_good, goodness
 from analog_samson.analysis.summary import Result, State
 from analog_samson.presets.validity import EXTRAPOLATED, UNKNOWN, Validity
 from analog_samson.results.metric import Metric
+from analog_samson.runtime.older_python import StrEnum
 
 LOSSES = (0.01, 0.02, 0.05, 0.1)  # of the metric's range, or of the digital value where that is unbounded
 WEAK_QUANTILE = 0.05

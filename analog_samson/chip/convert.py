@@ -49,6 +49,7 @@ def convert(
         PlanError: A layer cannot be converted, or a weight is not finite.
         ModelError: A weight has no values.
         OptionError: The engine is unknown, or the plan was made for another preset.
+        InstallationError: The compiled tile that engine "aihwkit" needs does not work with the installed torch.
 
     >>> from analog_samson import load_preset
     >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))

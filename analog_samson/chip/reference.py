@@ -12,6 +12,7 @@ from aihwkit.nn.modules.conv import _AnalogConvNd
 from aihwkit.simulator.configs import InferenceRPUConfig
 from torch import Tensor, nn
 
+from analog_samson.chip.engine_check import check_compiled_tile
 from analog_samson.chip.matrix import TileMatrix, remember
 from analog_samson.crossbar.plan import Placement
 from analog_samson.crossbar.registry import same_padding
@@ -65,8 +66,10 @@ class ReferenceNetwork:
 
         Raises:
             PlanError: aihwkit has no layer for one of them.
+            InstallationError: aihwkit's compiled tile does not work with the installed torch.
         """
         _check(model, placements, config)
+        check_compiled_tile()
         network = copy.deepcopy(model)
         self.matrices: dict[str, TileMatrix] = {}
         for placement in placements:

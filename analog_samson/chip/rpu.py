@@ -5,11 +5,6 @@ that stay at one, since the digital scale of each tile or column comes from `wei
 are buffers that calibration sets, so no forward pass in train mode moves them.
 """
 
-from typing import Any
-
-import torch
-from aihwkit.nn import AnalogLinear
-from aihwkit.simulator import rpu_base
 from aihwkit.simulator.configs import InferenceRPUConfig
 from aihwkit.simulator.parameters import (
     InputRangeParameter,
@@ -23,9 +18,7 @@ from aihwkit.simulator.tiles.inference import InferenceTile
 from analog_samson.chip.compensation import compensation
 from analog_samson.chip.noise import noise_model
 from analog_samson.chip.tile import AveragedReadoutTile
-from analog_samson.errors import InstallationError
 from analog_samson.presets.schema import Converters, PerfectPeriphery, Periphery, Preset, Tile
-from analog_samson.runtime.installation import REMEDY
 
 _READ_NOISE = {
     "none": WeightNoiseType.NONE,
@@ -107,28 +100,3 @@ def input_range_parameters(periphery: Periphery) -> InputRangeParameter:
         init_std_alpha=periphery.input_range_std_multiple,
         init_from_data=0,
     )
-
-
-def compiled_with_cuda() -> bool:
-    """Whether the installed aihwkit has tiles for CUDA."""
-    return bool(rpu_base.cuda.is_compiled())
-
-
-def check_compiled_tile(device: torch.device | str = "cpu") -> None:
-    """Compare one small compiled tile with the matrix product; raises InstallationError with the remedy."""
-    try:
-        result, expected = _one_product(torch.device(device))
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise InstallationError(f"aihwkit's compiled tile fails with this torch ({error}); {REMEDY}") from error
-    if not torch.allclose(result, expected, atol=1e-5):
-        raise InstallationError(f"aihwkit's compiled tile computes wrong products with this torch; {REMEDY}")
-
-
-@torch.no_grad()
-def _one_product(device: torch.device) -> tuple[Any, torch.Tensor]:
-    config = InferenceRPUConfig(forward=IOParameters(is_perfect=True))
-    layer = AnalogLinear(3, 2, bias=False, rpu_config=config)
-    weight = torch.tensor([[0.5, -0.25, 0.125], [0.0, 1.0, -0.5]])
-    layer.set_weights(weight)
-    inputs = torch.eye(3, device=device)
-    return layer.eval().to(device)(inputs), weight.to(device).T

@@ -45,9 +45,7 @@ class CompareCommand(CompareReport, PresetFolders, CompareOptions):
 @takes(CompareCommand, EXAMPLE)
 def compare(given: Given) -> None:
     from analog_samson.report.command import check_threshold
-    from analog_samson.runtime.installation import check_installation
 
-    check_installation()
     if "runs" not in given:
         options = CompareCommand.from_text(given)
         check_threshold(options.threshold)

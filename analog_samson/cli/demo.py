@@ -19,10 +19,8 @@ def demo(
 ) -> None:
     from analog_samson.presets.search import load_preset
     from analog_samson.report.command import make_report
-    from analog_samson.runtime.installation import check_installation
     from analog_samson.simulation.demonstration import CONTENDERS
 
-    check_installation()
     load_preset(preset)  # a wrong name is told before the trainings
     folders = [_one(contender, out, preset, instances, seed) for contender in CONTENDERS]
     print(make_report(folders, "text", out=out / "report.html", html=True, say=print), end="")

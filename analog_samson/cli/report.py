@@ -1,10 +1,11 @@
 """`analog-samson report`: the tables of runs on the terminal, and their page."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from analog_samson.runtime.older_python import StrEnum
 
 
 class Format(StrEnum):

@@ -1,12 +1,12 @@
 """`analog-samson reproduce`: the paper's tables and figures by name."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from analog_samson.errors import OptionError
+from analog_samson.runtime.older_python import StrEnum
 from analog_samson.seeds import parse_seeds
 
 if TYPE_CHECKING:

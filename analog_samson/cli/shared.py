@@ -5,9 +5,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from typing_extensions import Self
 
 from analog_samson.options import Options, Shown
 from analog_samson.simulation.options import HARDWARE, OUTPUT

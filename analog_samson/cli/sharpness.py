@@ -1,10 +1,11 @@
 """`analog-samson sharpness`: how sharp checkpoints are, and whether that goes with their robustness."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from analog_samson.runtime.older_python import StrEnum
 
 EXAMPLE = """Example:
 

@@ -46,9 +46,7 @@ class SimulateCommand(ReportOptions, PresetFolders, WithErrorBudget, SimulateOpt
 @takes(SimulateCommand, EXAMPLE)
 def simulate(given: Given) -> None:
     from analog_samson.report.command import check_threshold, make_report
-    from analog_samson.runtime.installation import check_installation
 
-    check_installation()
     config = Path(given.pop("config")) if "config" in given else None
     command = SimulateCommand.from_text(given, {} if config is None else _stored(given, config))
     check_threshold(command.threshold)

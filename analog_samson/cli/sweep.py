@@ -50,14 +50,12 @@ class SweepCommand(PresetFolders, SweepOptions):
 @takes(SweepCommand, EXAMPLE)
 def sweep(given: Given) -> None:
     from analog_samson.cli.progress import cell_progress
-    from analog_samson.runtime.installation import check_installation
     from analog_samson.runtime.workers import Pool
     from analog_samson.simulation.jobs import plan_jobs
     from analog_samson.simulation.sweep import SUMMARY_FILE, run_sweep
 
     options = SweepCommand.from_text(given)
     pool = Pool(workers=options.workers, backend=options.backend, threads_each=options.threads, address=options.address)
-    check_installation()
     jobs = plan_jobs(options.replace(threads=None), options.out)  # a worker has the threads that its pool gives it
     print(f"{len(jobs)} simulations, {pool}", file=sys.stderr)
     with cell_progress(len(jobs)) as progress:

@@ -46,5 +46,6 @@ def pick_windows(
         side = side.view(len(places), *(width if i == j else 1 for j in range(dims)))
         inside = inside & (side >= 0) & (side < x.shape[2 + i])
         index.append(side.clamp(0, x.shape[2 + i] - 1))
-    values = x.movedim(1, -1)[(sample.view(-1, *[1] * dims), *index)]  # (places, kernel..., C)
+    chosen = (sample.view(-1, *[1] * dims), *index)
+    values = x.movedim(1, -1)[chosen]  # (places, kernel..., C)
     return (values * inside[..., None]).movedim(-1, 1).flatten(1)

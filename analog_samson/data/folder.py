@@ -115,7 +115,8 @@ def _check_pixels(file: Path, size: tuple[int, int]) -> None:
 
 def _opened(file: Path) -> Image.Image:
     try:
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(file)  # its size is judged by `_check_pixels`
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{file}: not an image that can be read ({error}); replace or remove it") from error

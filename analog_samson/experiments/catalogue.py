@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from analog_samson.experiments.check import cross_faults
 from analog_samson.experiments.schema import Experiment, Method, OwnNetworks, Scale, Setting, SharedNetworks
 from analog_samson.models.own_code import MODEL_LIBRARIES, code_fault, is_code
 from analog_samson.presets.faults import describe_faults
+from analog_samson.runtime.older_python import Traversable
 from analog_samson.runtime.plain_values import parse_toml
 
 PACKAGE = "analog_samson.experiments"

@@ -159,7 +159,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _read_torch(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         refuse_packed(path)
-        with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is raised
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols; what matters is raised
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a parser on foreign bytes may raise anything; nothing of ours runs in there
         asked = _asked_for(str(error), content) if isinstance(error, pickle.UnpicklingError) else None

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from analog_samson.errors import PresetError, did_you_mean
 from analog_samson.presets.schema import Preset, parse_preset
+from analog_samson.runtime.older_python import Traversable
 from analog_samson.runtime.plain_values import parse_toml
 
 BUILT_IN = "analog_samson.hw_presets"

@@ -7,7 +7,9 @@ from contextlib import closing
 from math import isnan
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
+
+from typing_extensions import Self
 
 from analog_samson.errors import RunError, list_faults
 from analog_samson.results.atomic import make_folder, write_atomically

@@ -1,13 +1,28 @@
-"""Whether the installed versions work together, read from package metadata: no torch is loaded."""
+"""Which versions are installed, read from package metadata: no torch is loaded."""
 
+import sys
 from importlib import metadata
 
-from analog_samson.errors import InstallationError
+from packaging.requirements import Requirement
 
-# aihwkit's compiled tiles are built against one version of torch. With torch 2.9.1 they cannot be imported; with
-# 2.13 and 2.14 they refuse all weights ("weights must be a CPU tensor").
-REQUIRED = {"torch": "2.10.0", "torchvision": "0.25.0", "aihwkit": "1.1.0"}
-REMEDY = f"run: pip install {' '.join(f'{name}=={version}' for name, version in REQUIRED.items())}"
+from analog_samson.errors import InstallationError, list_faults
+
+PACKAGE = "analog-samson"
+TESTED_PYTHONS = ("3.10", "3.11", "3.13")
+# aihwkit's compiled tile fits the torch that it was built against. 1.1.0 fails with torch 2.9.1 and with 2.13 to 2.14;
+# 1.2.0 has no wheel for Python 3.11 and older. The first set is that of constraints.txt.
+_COMPILED = {"torch": "2.10.0", "torchvision": "0.25.0", "aihwkit": "1.1.0"}
+_COMPILED_FROM_PYTHON_313 = {"torch": "2.14.1", "torchvision": "0.29.1", "aihwkit": "1.2.0"}
+
+
+def working_set() -> str:
+    """What to install for a working compiled tile with this Python, as `pip install` takes it.
+
+    >>> working_set().split()[0].startswith("torch==")
+    True
+    """
+    versions = _COMPILED if sys.version_info < (3, 13) else _COMPILED_FROM_PYTHON_313
+    return " ".join(f"{name}=={version}" for name, version in versions.items())
 
 
 def installed_version(package: str) -> str | None:
@@ -18,19 +33,31 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+def python_is_tested() -> bool:
+    """Whether the tests of this version of the package have run with this Python."""
+    return "{}.{}".format(*sys.version_info) in TESTED_PYTHONS
+
+
 def check_installation() -> None:
-    """Raise InstallationError with what does not fit and the remedy, unless torch, torchvision and aihwkit fit."""
-    wrong = [_complaint(name, installed_version(name)) for name in REQUIRED if not _fits(name)]
+    """Compare what is installed with what this package requires.
+
+    Raises:
+        InstallationError: With every package that is missing or does not fit, and the remedy.
+    """
+    needed = [Requirement(text) for text in metadata.requires(PACKAGE) or ()]
+    needed = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    wrong = [one for one in needed if not _fits(one)]
     if wrong:
-        raise InstallationError(f"these versions do not work together: {', '.join(wrong)}; {REMEDY}")
+        remedy = " ".join(f"'{one.name}{one.specifier}'" for one in wrong)
+        raise InstallationError(list_faults(f"run: pip install {remedy}", [_complaint(one) for one in wrong]))
 
 
-def _fits(name: str) -> bool:
-    """Compared without the local build tag: 2.10.0+cpu and 2.10.0+cu128 are both torch 2.10.0."""
-    version = installed_version(name)
-    return version is not None and version.partition("+")[0] == REQUIRED[name]
+def _fits(needed: Requirement) -> bool:
+    version = installed_version(needed.name)
+    return version is not None and needed.specifier.contains(version, prereleases=True)
 
 
-def _complaint(name: str, version: str | None) -> str:
-    got = f"{name} {version} is installed" if version else f"{name} is not installed"
-    return f"{got}, {REQUIRED[name]} is needed"
+def _complaint(needed: Requirement) -> str:
+    version = installed_version(needed.name)
+    got = f"{needed.name} {version} is installed" if version else f"{needed.name} is not installed"
+    return f"{got}, {needed.specifier or 'any version'} is needed"

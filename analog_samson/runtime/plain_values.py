@@ -2,8 +2,9 @@
 
 import json
 import re
-import tomllib
 from typing import Any
+
+from analog_samson.runtime.older_python import tomllib
 
 _DEEPEST = 100  # tables or lists inside each other; own files have five
 _HALF_LETTER = re.compile("[\ud800-\udfff]")

@@ -10,10 +10,11 @@ import importlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from analog_samson.errors import OptionError, did_you_mean
 from analog_samson.sharpness.perturbations import (

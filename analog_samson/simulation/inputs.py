@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from analog_samson.chip.engine_check import check_engine
 from analog_samson.chip.input_ranges import needs_calibration
-from analog_samson.chip.rpu import compiled_with_cuda
 from analog_samson.data import ImageSet, Normalization, choose_normalization, open_data, refuse_overlap
 from analog_samson.data.augment import as_in_training
 from analog_samson.data.batches import Batches
 from analog_samson.data.held_out import find_held_out
-from analog_samson.errors import DataError, OptionError
+from analog_samson.errors import DataError
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.models.restore import restore_model
 from analog_samson.models.zoo.search import checkpoint_path
@@ -51,8 +51,7 @@ def load_inputs(options: SimulateOptions) -> Inputs:
     Where the network was trained on a part of the very images that the options name, it is tested on the others.
     """
     device = find_device(options.device)
-    if options.engine == "aihwkit" and device.type == "cuda" and not compiled_with_cuda():
-        raise OptionError("engine aihwkit: the installed aihwkit has no CUDA tiles; use --device cpu or --engine fast")
+    check_engine(options.engine, device)
     preset = load_preset(options.preset)
     checkpoint = load_checkpoint(options.checkpoint)
     divided = find_held_out(options.data, checkpoint.metadata)

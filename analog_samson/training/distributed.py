@@ -4,6 +4,7 @@ Each process works on its part of every batch. Gradients are averaged over the p
 that decides a number is the same in all of them, so they hold the same weights without sending them around.
 """
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -105,7 +106,9 @@ class World:
             return model
         from torch.nn.parallel import DistributedDataParallel  # takes a second to import
 
-        return DistributedDataParallel(model, broadcast_buffers=False)
+        known = inspect.signature(DistributedDataParallel).parameters
+        option = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before torch 2.14
+        return DistributedDataParallel(model, **{option: False})  # type: ignore[arg-type]
 
     def apart(self, replica: nn.Module) -> AbstractContextManager[None]:
         """Gradients of a pass, forward and backward, that is made inside stay in this process."""

@@ -10,10 +10,11 @@ import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import tomli_w
 import torch
+from typing_extensions import Self
 
 from analog_samson.errors import RunError
 from analog_samson.results.atomic import make_folder, write_atomically
@@ -66,7 +67,8 @@ class TrainingFolder:
                 broken = archive.testzip()
             if broken is not None:
                 raise zipfile.BadZipFile(f"checksum of {broken}")
-            with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is raised
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of pickle protocols; what matters is raised
                 state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a parser on damaged bytes may raise anything; nothing of ours runs in there
             raise RunError(f"{path}: damaged ({type(error).__name__}); delete {self.path} to train anew") from error

@@ -10,7 +10,6 @@ and the same order of images for every method. Differences of methods have t int
 """
 
 import json
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,8 @@ import numpy as np
 import pandas as pd
 from collect import VALUES, read_tidy
 from scipy import stats
+
+from analog_samson.runtime.older_python import tomllib
 
 HERE = Path(__file__).parent
 STEP_TIMES = HERE.parent / "results" / "training_step.json"

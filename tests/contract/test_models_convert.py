@@ -78,6 +78,7 @@ def test_network_when_converted_is_itself_on_ideal_hardware_and_another_after_dr
     assert largest_difference(drifted, programmed) > 1e-3
 
 
+@pytest.mark.compiled_tile
 def test_engines_when_network_has_depthwise_convolutions_agree():
     model, x = build("mobilenetv2_cifar"), images("mobilenetv2_cifar", side=8)
     outputs = []

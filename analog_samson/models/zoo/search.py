@@ -1,7 +1,6 @@
 """Finding the networks that come with the package, by name; everywhere a checkpoint is named, `zoo:NAME` is one."""
 
 from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -9,6 +8,7 @@ from pydantic import ValidationError
 from analog_samson.errors import CheckpointError, did_you_mean, list_faults
 from analog_samson.models.zoo.schema import Card
 from analog_samson.presets.faults import describe_faults
+from analog_samson.runtime.older_python import Traversable
 
 PACKAGE = "analog_samson.models.zoo"
 PREFIX = "zoo:"
