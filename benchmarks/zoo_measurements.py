@@ -13,11 +13,11 @@ from analog_samson.analysis.summary import Result
 from analog_samson.errors import RunError, list_faults
 from analog_samson.models.checkpoint import Checkpoint
 from analog_samson.results.store import open_run
-from analog_samson.simulation.gaussian import GAUSSIAN
+from analog_samson.simulation.gaussian import GENERIC
 
 PRESET, TIMES, SIGMA = "pcm_nandakumar_2019", (1.0, 86400.0, 31536000.0), 0.4
 # (preset, time [s] or sigma_c, AdaBS) that every card has.
-REQUIRED = [(where, at, adabs) for where, at in (*((PRESET, t) for t in TIMES), (GAUSSIAN, SIGMA)) for adabs in (0, 1)]
+REQUIRED = [(where, at, adabs) for where, at in (*((PRESET, t) for t in TIMES), (GENERIC, SIGMA)) for adabs in (0, 1)]
 
 
 def measured(name: str, paths: Sequence[Path], checkpoint: Checkpoint) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def aged(result: Result) -> Iterator[dict[str, Any]]:
 
 def noisy(result: Result) -> Iterator[dict[str, Any]]:
     for point in result.sweep:
-        place = {"preset": GAUSSIAN, "sigma_c": point.sigma_c, "adabs": result.calibration == "adabs"}
+        place = {"preset": GENERIC, "sigma_c": point.sigma_c, "adabs": result.calibration == "adabs"}
         yield place | statistics(point.value)
 
 

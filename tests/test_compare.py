@@ -32,9 +32,10 @@ from analog_samson.simulation.comparison import (
     compare_runs,
     run_comparison,
 )
-from analog_samson.simulation.drift import DriftResult, simulate_drift
+from analog_samson.simulation.drift import simulate_drift
 from analog_samson.simulation.jobs import count_evaluations, plan_jobs
 from analog_samson.simulation.many_options import CompareOptions
+from analog_samson.simulation.result import SimulationResult
 
 PRESETS = ("pcm_nandakumar_2019", "gaussian_joshi_2020")
 
@@ -246,7 +247,7 @@ def test_names_that_a_folder_does_not_add_stay_names(mine: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def results() -> dict[str, DriftResult]:
+def results() -> dict[str, SimulationResult]:
     """Two small networks on the same chips."""
     torch.manual_seed(0)
     x = torch.randn(80, 6)
@@ -259,7 +260,7 @@ def results() -> dict[str, DriftResult]:
     return found
 
 
-def test_result_shows_itself_in_a_notebook_with_marks(results: dict[str, DriftResult]) -> None:
+def test_result_shows_itself_in_a_notebook_with_marks(results: dict[str, SimulationResult]) -> None:
     html = results["one"]._repr_html_()
     assert re.search(r"On pcm_nandakumar_2019, one scores [\d.]+ ± [\d.]+ % after 1y, extrapolated", html)
     assert '<th scope="row">1y <span class="tag">extrapolated</span></th>' in html
@@ -272,7 +273,7 @@ def test_result_shows_itself_in_a_notebook_with_marks(results: dict[str, DriftRe
     assert "extrapolated" in [text.get_text() for text in results["one"].plot().axes[0].texts]
 
 
-def test_comparison_of_results_is_tidy_and_shows_itself(results: dict[str, DriftResult]) -> None:
+def test_comparison_of_results_is_tidy_and_shows_itself(results: dict[str, SimulationResult]) -> None:
     found = Comparison.of(results)
     frame = found.frame()
     assert len(frame) == 2 * (1 + 3 * 2), "one row a cell"
@@ -294,8 +295,8 @@ def test_comparison_of_results_is_tidy_and_shows_itself(results: dict[str, Drift
     assert isinstance(frame, pd.DataFrame)
 
 
-def test_comparison_of_results_with_different_seeds_is_refused(results: dict[str, DriftResult]) -> None:
-    other = DriftResult(results["two"].records, results["two"].preset, seed=1)
+def test_comparison_of_results_with_different_seeds_is_refused(results: dict[str, SimulationResult]) -> None:
+    other = SimulationResult(results["two"].records, results["two"].preset, seed=1)
     with pytest.raises(RunError, match="two and one: seed differs: 0 and 1"):
         Comparison.of({"one": results["one"], "two": other})
 
@@ -312,9 +313,11 @@ def test_comparison_of_runs_holds_what_the_runs_hold(here: Path) -> None:
     assert set(found.differences().preset) == set(PRESETS)
 
 
-def test_comparison_plot_of_a_single_moment_is_refused(results: dict[str, DriftResult]) -> None:
+def test_comparison_plot_of_a_single_moment_is_refused(results: dict[str, SimulationResult]) -> None:
     short = {
-        name: DriftResult(tuple(r for r in result.records if r.time_seconds in (None, 1.0)), result.preset, result.seed)
+        name: SimulationResult(
+            tuple(r for r in result.records if r.time_seconds in (None, 1.0)), result.preset, result.seed
+        )
         for name, result in results.items()
     }
     with pytest.raises(OptionError, match="two moments or more"):

@@ -15,6 +15,7 @@ from analog_samson.crossbar.plan import crossbar_paths, crossbar_placements
 from analog_samson.errors import DataError, OptionError, PlanError
 from analog_samson.presets.search import load_preset
 from analog_samson.results.memory import MemoryStore
+from analog_samson.results.metric import ACCURACY
 from analog_samson.simulation.drift import needed_instances, simulate_drift
 from analog_samson.simulation.gaussian import _noisy, sweep_conductance_noise
 
@@ -90,7 +91,7 @@ def test_drift_when_a_store_is_of_another_network_or_preset_is_refused(other, mo
     sweep_conductance_noise(model, data, sigmas=[0.1], instances=1, seed=0, store=store)
     with pytest.raises(OptionError, match="store: holds cells of model on pcm_nandakumar_2019"):
         drift(model, data, store=store, **other)
-    with pytest.raises(OptionError, match="store: holds cells of model on gaussian_joshi_2020"):
+    with pytest.raises(OptionError, match="store: holds cells of model on generic_gaussian"):
         sweep_conductance_noise(model, data, sigmas=[0.1], instances=1, seed=0, store=store, label="b")
 
 
@@ -145,7 +146,7 @@ def test_drift_when_adabs_adds_cells_and_changes_none(model, data):
 
 def test_drift_when_interval_is_asked_for_adds_the_instances_that_steins_rule_needs(model, data):
     plain = drift(model, data, instances=3)
-    needed = needed_instances(plain.records, 3, 2.0, sum(len(labels) for _, labels in data))
+    needed = needed_instances(plain.records, ACCURACY, 3, 2.0, sum(len(labels) for _, labels in data))
     assert needed > 3
     asked = drift(model, data, instances=3, target_halfwidth=2.0)
     assert max(r.instance for r in asked.records) + 1 == min(100, needed)

@@ -33,8 +33,8 @@ from analog_samson.results.metric import ACCURACY
 from analog_samson.results.records import Record
 from analog_samson.results.store import open_run
 from analog_samson.simulation.comparison import Comparison
-from analog_samson.simulation.drift import DriftResult
 from analog_samson.simulation.outcomes import decide, summarize_decisions
+from analog_samson.simulation.result import SimulationResult
 
 GOOD, BAD = (90.0, 90.5, 90.2), (80.0, 80.5, 80.2)
 
@@ -230,7 +230,7 @@ def test_results_in_memory_have_the_intervals_of_a_run_folder(network: tuple[nn.
     found = simulate_drift(
         model, pcm, data, times=[HOUR], instances=2, seed=0, target_halfwidth=150.0, max_instances=50
     )
-    assert (found.images, found.pilot) == (2, 2)
+    assert (found.samples, found.pilot) == (2, 2)
     accuracy = found.results()[0].states[0].value
     assert accuracy.high is not None
     assert accuracy.high - accuracy.mean == pytest.approx(stein_halfwidth([100.0, 100.0], accuracy.n, 50.0))
@@ -247,7 +247,7 @@ def test_presets_of_one_name_and_other_content_are_not_compared(network: tuple[n
     pcm = load_preset("pcm_nandakumar_2019")
     one = simulate_drift(model, pcm, data, times=[HOUR], instances=2, seed=0, label="one")
     assert one.preset is not None
-    changed = DriftResult(one.records, {**one.preset, "summary": "another"}, 0, one.images)
+    changed = SimulationResult(one.records, {**one.preset, "summary": "another"}, 0, one.samples)
     with pytest.raises(RunError, match=r"preset differs: .* \(other content\)"):
         Comparison.of({"one": one, "two": changed})
 

@@ -10,8 +10,10 @@ from sklearn.datasets import load_diabetes
 from torch import nn
 
 from analog_samson import load_preset, rng, simulate_drift, sweep_conductance_noise
-from analog_samson.errors import DataError, OptionError
+from analog_samson.analysis.stopping import stein_halfwidth
+from analog_samson.errors import DataError
 from analog_samson.results.metric import Metric
+from analog_samson.simulation.drift import needed_instances
 from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.regression import Regression
 from analog_samson.tasks.scoring import score
@@ -172,7 +174,7 @@ def diabetes():
 
 def test_regression_network_is_simulated_in_its_own_metrics(diabetes):
     model, data, spread = diabetes
-    options = {"task": Regression(), "instances": 3, "seed": 0}
+    options = {"task": Regression(unit="points"), "instances": 3, "seed": 0}
     result = simulate_drift(model, load_preset("reram_cmo_2024_accept_2"), data, times=[1.0, 3.0e7], **options)
     frame = result.frame()
     assert [name for name in ("rmse", "mae", "r2", "weight_error") if name in frame] == [
@@ -186,8 +188,14 @@ def test_regression_network_is_simulated_in_its_own_metrics(diabetes):
     assert 0.5 * spread < digital < 0.8 * spread
     assert (chips.rmse > digital).all()  # worse is upward
     assert "rmse" in result._repr_html_()
-    with pytest.raises(OptionError, match=r"frame\(\)"):
-        result.plot()
+    (summary,) = result.results()
+    assert (summary.metric.title, summary.metric.unit) == ("RMSE", "points")
+    assert [state.value.n for state in summary.states] == [3, 3]
+    assert [state.drop for state in summary.states] == [
+        pytest.approx(chips[chips.time_seconds == time].rmse.mean() - digital) for time in (1.0, 3.0e7)
+    ]
+    assert result.outcomes(0, result.records[0].condition) is None
+    assert result.samples == 442
     noisy = sweep_conductance_noise(model, data, sigmas=[0.0, 0.3], **options).frame()
     assert noisy[noisy.sigma_c == 0.0].rmse.item() == pytest.approx(digital)
 
@@ -200,11 +208,20 @@ def test_converters_and_task_work_together(diabetes):
     assert result.frame().rmse.notna().all()
 
 
-def test_half_width_in_points_of_accuracy_is_refused_for_other_tasks(diabetes):
+def test_half_width_is_in_the_unit_of_the_tasks_first_metric(diabetes):
     model, data, _ = diabetes
-    options = {"times": [1.0], "instances": 2, "seed": 0, "target_halfwidth": 1.0}
-    with pytest.raises(OptionError, match="task regression"):
-        simulate_drift(model, load_preset("ideal"), data, task=Regression(), **options)
+    options = {"times": [1.0], "instances": 3, "seed": 0, "task": Regression()}
+    pilot = simulate_drift(model, load_preset("reram_cmo_2024_accept_2"), data, **options)
+    values = [record.value for record in pilot.records if (record.metric, record.stage) == ("rmse", "drift")]
+    wanted = 1.01 * stein_halfwidth(values, 6)
+    assert needed_instances(pilot.records, Regression().headline, 3, wanted, 442) == 6
+    asked = simulate_drift(model, load_preset("reram_cmo_2024_accept_2"), data, target_halfwidth=wanted, **options)
+    assert 1 + max(record.instance for record in asked.records) == 6
+
+
+def test_network_with_one_output_is_no_classifier(diabetes):
+    model, data, _ = diabetes
+    options = {"times": [1.0], "instances": 2, "seed": 0}
     with pytest.raises(DataError, match=r"Regression\(\)"):
         simulate_drift(model, load_preset("ideal"), data, **options)
 

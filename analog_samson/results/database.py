@@ -23,6 +23,11 @@ _TABLES = (
     """CREATE UNIQUE INDEX cell ON record (stage, calibration, instance,
         ifnull(time_seconds, -1), ifnull(sigma_c, -1), checkpoint, preset, metric)""",
 )
+_OUTCOME = """TABLE IF NOT EXISTS outcome (
+    checkpoint TEXT NOT NULL, preset TEXT NOT NULL, stage TEXT NOT NULL, calibration TEXT NOT NULL,
+    instance INTEGER NOT NULL, time_seconds REAL, sigma_c REAL, count INTEGER NOT NULL, bits BLOB NOT NULL)"""
+_OUTCOME_CELL = """CREATE UNIQUE INDEX IF NOT EXISTS outcome_cell ON outcome (stage, calibration, instance,
+    ifnull(time_seconds, -1), ifnull(sigma_c, -1), checkpoint, preset)"""
 # Over the table of 0.1, under the same name.
 _AS_NOW = """CREATE TEMP VIEW record AS
     SELECT checkpoint, preset, stage, CASE adabs WHEN 0 THEN 'none' WHEN 1 THEN 'adabs' ELSE adabs END AS calibration,
@@ -46,6 +51,9 @@ def open_writable(folder: Path) -> sqlite3.Connection:
                     connection.execute(statement)
                 connection.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
         _check_schema(connection, folder, SCHEMA)
+        with transaction(connection):
+            for statement in (f"CREATE {_OUTCOME}", _OUTCOME_CELL):
+                connection.execute(statement)
     return connection
 
 
@@ -62,6 +70,8 @@ def open_readable(folder: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(address, timeout=_WAIT_SECONDS, isolation_level=None, uri=True)
         if _check_schema(connection, folder, SCHEMA, _SCHEMA_0_1) == _SCHEMA_0_1:
             connection.execute(_AS_NOW)
+        if "outcome" not in _tables(connection):
+            connection.execute(f"CREATE TEMP {_OUTCOME}")
         connection.execute("PRAGMA query_only = ON")
     return connection
 

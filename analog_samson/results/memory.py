@@ -2,25 +2,33 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from analog_samson.errors import OptionError
 from analog_samson.results.condition import Condition
+from analog_samson.results.outcomes import Outcomes, unpack
 from analog_samson.results.records import Record
 
 
 class MemoryStore:
-    """Answers to ``has``, ``commit`` and ``records`` as a run folder does, and forgets at the end.
+    """A `Store` as a run folder is, that forgets at the end.
 
     For one network on one preset and one sweep of sigma_c: a cell that is there is not measured again.
     """
 
     def __init__(self) -> None:
         self._records: list[Record] = []
+        self._cells: set[tuple[int, Condition]] = set()
+        self._outcomes: dict[tuple[int, Condition], Outcomes] = {}
 
-    def commit(self, records: Iterable[Record]) -> None:
-        self._records.extend(records)
+    def commit(self, records: Iterable[Record], outcomes: Iterable[Outcomes] = ()) -> None:
+        new = list(records)
+        self._records += new
+        self._cells |= {(record.instance, record.condition) for record in new}
+        self._outcomes |= {(one.instance, one.condition): one for one in outcomes}
 
     def has(self, instance: int, condition: Condition) -> bool:
-        return any(r.instance == instance and r.condition == condition for r in self._records)
+        return (instance, condition) in self._cells
 
     def expect(self, checkpoint: str, preset: str, stages: Iterable[str]) -> None:
         """OptionError where cells of these stages are there from another network or preset."""
@@ -33,3 +41,7 @@ class MemoryStore:
 
     def records(self) -> list[Record]:
         return list(self._records)
+
+    def outcomes(self, instance: int, condition: Condition) -> np.ndarray | None:
+        found = self._outcomes.get((instance, condition))
+        return None if found is None else unpack(found.bits, found.count)

@@ -11,6 +11,8 @@ from typing import Any
 
 from typing_extensions import Self
 
+import numpy as np
+
 from analog_samson.errors import RunError, list_faults
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.claim import holds
@@ -18,6 +20,7 @@ from analog_samson.results.condition import Condition
 from analog_samson.results.database import DATABASE, open_readable, open_writable, reported, transaction
 from analog_samson.results.lock import FolderLock
 from analog_samson.results.metric import Metric, stored_metrics
+from analog_samson.results.outcomes import Outcomes, unpack
 from analog_samson.results.records import COLUMNS, Record, from_row, sort_key, to_row
 from analog_samson.results.runfile import (
     REPEAT,
@@ -32,10 +35,14 @@ from analog_samson.runtime.plain_values import parse_json
 
 _INSERT = f"INSERT INTO record VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT DO NOTHING"
 _SAME = f"SELECT 1 FROM record WHERE {' AND '.join(f'{name} IS ?' for name in COLUMNS)}"
-_CELL = (
-    "SELECT 1 FROM record WHERE stage = ? AND calibration = ? AND instance = ?"
-    " AND ifnull(time_seconds, -1) = ifnull(?, -1) AND ifnull(sigma_c, -1) = ifnull(?, -1) LIMIT 1"
+_OF_CELL = (
+    "stage = ? AND calibration = ? AND instance = ?"
+    " AND ifnull(time_seconds, -1) = ifnull(?, -1) AND ifnull(sigma_c, -1) = ifnull(?, -1)"
 )
+_CELL = f"SELECT 1 FROM record WHERE {_OF_CELL} LIMIT 1"
+_OUTCOME = ("checkpoint", "preset", "stage", "calibration", "instance", "time_seconds", "sigma_c", "count", "bits")
+_ADD = f"INSERT INTO outcome VALUES ({', '.join('?' * len(_OUTCOME))}) ON CONFLICT DO NOTHING"
+_EQUAL = f"SELECT 1 FROM outcome WHERE {' AND '.join(f'{name} IS ?' for name in _OUTCOME)}"
 
 
 class RunFolder:
@@ -90,23 +97,24 @@ class RunFolder:
             write_atomically(folder / RUN_FILE, render_options(asked, remark))
         return cls(folder, read_options(folder / RUN_FILE), open_writable(folder), lock)
 
-    def commit(self, records: Iterable[Record]) -> None:
-        """Store the records of one finished cell in one transaction: after a crash all are there or none.
+    def commit(self, records: Iterable[Record], outcomes: Iterable[Outcomes] = ()) -> None:
+        """Store what was measured in finished cells in one transaction: after a crash all is there or nothing.
 
-        Storing a record again does nothing; another value for a stored record raises RunError.
+        Storing a value again does nothing; another value for a stored one raises RunError.
         """
-        rows = [to_row(record) for record in records]
+        rows, bits = [to_row(record) for record in records], [_outcome_row(one) for one in outcomes]
         with reported(self.path), transaction(self._connection) as connection:
             for row in rows:
                 if connection.execute(_INSERT, row).rowcount == 0 and not connection.execute(_SAME, row).fetchone():
                     raise RunError(f"{self.path}: already holds another value for {from_row(row)}")
+            for row in bits:
+                if connection.execute(_ADD, row).rowcount == 0 and not connection.execute(_EQUAL, row).fetchone():
+                    raise RunError(f"{self.path}: already holds other outcomes of instance {row[4]}, {row[2:6]}")
 
     def has(self, instance: int, condition: Condition) -> bool:
         """Whether the cell was committed."""
-        place = (None if at is None else float(at) for at in (condition.time_seconds, condition.sigma_c))
-        cell = (condition.stage, condition.calibration, int(instance), *place)
         with reported(self.path):
-            return self._connection.execute(_CELL, cell).fetchone() is not None
+            return self._connection.execute(_CELL, _place(instance, condition)).fetchone() is not None
 
     def records(self) -> list[Record]:
         """Every record, in an order that does not depend on the order in which they were stored.
@@ -121,6 +129,31 @@ class RunFolder:
             for record in found:
                 _check_bounds(record, bounds)
             return found
+        except ValueError as error:
+            raise RunError(self._damaged([str(error)])) from error
+
+    def outcomes(self, instance: int, condition: Condition, *, preset: str | None = None) -> np.ndarray | None:
+        """Whether each sample was right in a cell, in the order of the data: bool, shape (samples,).
+
+        Args:
+            instance: The chip; 0 for the digital network.
+            condition: Under which it was measured.
+            preset: Label of the hardware or variant, where the folder holds several.
+
+        Returns:
+            None where the cell or its outcomes were not stored, as in runs of 0.1.
+
+        Raises:
+            RunError: Several variants have this cell and none was named, or the stored bits are damaged.
+        """
+        where, named = (_OF_CELL, ()) if preset is None else (f"{_OF_CELL} AND preset = ?", (preset,))
+        with reported(self.path):
+            cell = (*_place(instance, condition), *named)
+            rows = self._connection.execute(f"SELECT preset, count, bits FROM outcome WHERE {where}", cell).fetchall()
+        if len(rows) > 1:
+            raise RunError(f"{self.path}: {len(rows)} variants have this cell; name one of {[row[0] for row in rows]}")
+        try:
+            return unpack(rows[0][2], rows[0][1]) if rows else None
         except ValueError as error:
             raise RunError(self._damaged([str(error)])) from error
 
@@ -193,6 +226,16 @@ def _not_a_run(folder: Path, missing: list[str]) -> str:
         return f"{looked} (it is a file)"
     runs = sorted(str(child.parent) for child in folder.glob(f"*/{RUN_FILE}"))
     return f"{looked}; runs inside it: {', '.join(runs)}" if runs else looked
+
+
+def _place(instance: int, condition: Condition) -> tuple[Any, ...]:
+    """The parameters of `_OF_CELL`."""
+    numbers = (None if at is None else float(at) for at in (condition.time_seconds, condition.sigma_c))
+    return (condition.stage, condition.calibration, int(instance), *numbers)
+
+
+def _outcome_row(one: Outcomes) -> tuple[Any, ...]:
+    return (one.checkpoint, one.preset, *_place(one.instance, one.condition), one.count, one.bits)
 
 
 def _check_bounds(record: Record, metrics: Mapping[str, Metric]) -> None:

@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from analog_samson.results.condition import DIGITAL, DRIFT, Condition
+from analog_samson.results.outcomes import Outcomes
 from analog_samson.results.records import Record
 from analog_samson.results.store import RunFolder
 
@@ -19,15 +22,20 @@ class Shelf:
         self._run, self._label = run, label
         self._done = {(record.instance, record.condition) for record in self.records()}
 
-    def commit(self, records: Iterable[Record]) -> None:
-        """Store the records of one finished cell in one transaction."""
+    def commit(self, records: Iterable[Record], outcomes: Iterable[Outcomes] = ()) -> None:
+        """Store what was measured in finished cells in one transaction."""
         own = [replace(record, preset=self._label) for record in records]
-        self._run.commit(own)
+        self._run.commit(own, [replace(one, preset=self._label) for one in outcomes])
         self._done |= {(record.instance, record.condition) for record in own}
 
     def has(self, instance: int, condition: Condition) -> bool:
         """Whether the variant has this cell."""
         return condition.stage == DIGITAL or (instance, condition) in self._done
+
+    def outcomes(self, instance: int, condition: Condition) -> np.ndarray | None:
+        """Whether each sample was right in a cell of the variant, or of the digital network."""
+        label = None if condition.stage == DIGITAL else self._label
+        return self._run.outcomes(instance, condition, preset=label)
 
     def records(self) -> list[Record]:
         """The records of the variant."""

@@ -15,8 +15,9 @@ from analog_samson.analysis.summary import results_of
 from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.validity import validity_of
 from analog_samson.results.store import open_run
-from analog_samson.simulation.drift import DriftResult, Progress
+from analog_samson.simulation.drift import Progress
 from analog_samson.simulation.jobs import SweepJob
+from analog_samson.simulation.result import SimulationResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ class Comparison:
     runs: tuple[Run, ...] = field(repr=False)
 
     @classmethod
-    def of(cls, results: Mapping[str, DriftResult]) -> "Comparison":
+    def of(cls, results: Mapping[str, SimulationResult]) -> "Comparison":
         """A comparison of results of `simulate_drift` by name; they must come from equal data and an equal seed.
 
         >>> from torch import eye, nn, tensor
@@ -118,15 +119,15 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
     return Comparison(runs)
 
 
-def _run_of(name: str, result: DriftResult) -> Run:
+def _run_of(name: str, result: SimulationResult) -> Run:
     """A run that was never on disk. That results come from equal data and seeds is the caller's word."""
     records = tuple(replace(record, checkpoint=name) for record in result.records)
     meta = dict.fromkeys(META_KEYS) | {"preset": result.preset}
     content = json.dumps(result.preset, sort_keys=True).encode()
     meta |= {
-        "data": {"name": "in memory", "fingerprint": "in memory", "count": result.images},
+        "data": {"name": "in memory", "fingerprint": "in memory", "count": result.samples},
         "seed": result.seed,
         "preset_sha256": hashlib.sha256(content).hexdigest(),
     }
-    results = results_of(records, validity=validity_of(result.preset), pilot=result.pilot, samples=result.images)
+    results = results_of(records, validity=validity_of(result.preset), pilot=result.pilot, samples=result.samples)
     return Run(name=name, options={}, meta=meta, records=records, results=results)

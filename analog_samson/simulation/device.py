@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from analog_samson import rng
-from analog_samson.chip.batchnorm import adapted_statistics
+from analog_samson.chip.calibration import calibrated
 from analog_samson.chip.convert import mount
 from analog_samson.chip.fold import Pairs, foldable, folded
 from analog_samson.chip.input_ranges import needs_calibration, set_input_ranges
@@ -16,7 +16,7 @@ from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.chip.weight_error import weight_error
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.errors import OptionError
-from analog_samson.results.condition import ADABS, DRIFT, Condition
+from analog_samson.results.condition import DRIFT, Condition
 from analog_samson.tasks.batch import Run, feed
 
 
@@ -53,7 +53,7 @@ class SimulatedDevice:
         Args:
             model: The digital network.
             plan: What goes on tiles, and under which preset.
-            calibration: Batches for adapting batch norm.
+            calibration: Batches for the calibration of a condition.
             input_ranges: The largest input of each layer with converters, by its path.
             engine: "fast", or "aihwkit" for its own layers on the compiled tile.
             sample: A few inputs, on which folding batch norm is tried; None folds nothing.
@@ -107,10 +107,7 @@ class SimulatedDevice:
                 with rng.stream(*draw, path):
                     self._age(path, matrix, time)
                 matrix.converter_noise = rng.ContinuedStream(*draw, path, "converters", device=matrix.device)
-            if condition.calibration == ADABS:
-                if self.calibration is None:
-                    raise OptionError("calibration: AdaBS recomputes statistics on calibration batches, got none")
-                stack.enter_context(adapted_statistics(self.network, self.calibration, self._run))
+            stack.enter_context(calibrated(condition.calibration, self.network, self.calibration, self._run))
             if isinstance(self._mounted, CrossbarNetwork):
                 stack.enter_context(folded(self._mounted, self._pairs))
             yield self.network

@@ -11,7 +11,6 @@ from typing import Any
 
 from analog_samson.analysis.error_budget import AS_IS, LAYER
 from analog_samson.chip.batchnorm import batchnorm_layers
-from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.data import ImageSet
 from analog_samson.data.batches import Batches
 from analog_samson.errors import DataError
@@ -26,7 +25,7 @@ from analog_samson.simulation.drift import Progress, simulate_drift
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs, takes_channels_last
 from analog_samson.simulation.options import VOLATILE, ErrorBudgetOptions, SimulateOptions
 from analog_samson.simulation.outcomes import Decisions, bin_edges, decide, summarize_decisions
-from analog_samson.simulation.ranges import run_input_ranges
+from analog_samson.simulation.ranges import run_input_ranges, run_plan
 from analog_samson.simulation.run import limited_threads
 from analog_samson.simulation.stored_options import BEFORE, stored_options
 from analog_samson.simulation.variants import (
@@ -77,7 +76,7 @@ class ErrorBudgetRun:
         assert settings.error_budget_time is not None
         self.options, self.inputs, self.run = options, inputs, run
         self.time, self.instances = settings.error_budget_time, settings.error_budget_instances
-        self.plan = _plan(inputs, options)
+        self.plan = run_plan(inputs, options)
         channels_last = takes_channels_last(inputs, options)
         self.data = inputs.batches(images, options, channels_last=channels_last)
         self.calibration: Batches | None = None
@@ -212,7 +211,7 @@ class ErrorBudgetRun:
     @cached_property
     def _input_ranges(self) -> dict[str, float]:
         """The ranges of the run itself, for all variants: each differs from the run in one thing only."""
-        ranges = run_input_ranges(self.inputs, self.options, self.calibration)
+        ranges = run_input_ranges(self.inputs, self.plan, self.options, self.calibration)
         return {path: chosen.value for path, chosen in ranges.items()}
 
     def _seconds(self) -> float:
@@ -236,13 +235,6 @@ def _load(options: SimulateOptions) -> tuple[Inputs, list[str]]:
     if not batchnorm_layers(inputs.model):
         skipped = ["AdaBS: the network has no batch-norm layer"]
     return inputs, skipped
-
-
-def _plan(inputs: Inputs, options: SimulateOptions) -> ConversionPlan:
-    shape = inputs.images.images.shape[1:]
-    plan = plan_conversion(inputs.model, inputs.preset, keep_digital=options.keep_digital, input_shape=shape)
-    plan.check()
-    return plan
 
 
 def _stored(options: SimulateOptions, settings: ErrorBudgetOptions, inputs: Inputs) -> dict[str, Any]:

@@ -11,19 +11,18 @@ from typing import Any
 import torch
 
 from analog_samson import __version__
-from analog_samson.chip.batchnorm import expect_batchnorm
-from analog_samson.crossbar.plan import plan_conversion
+from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.data.batches import Batches
 from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
 from analog_samson.results.metric import stored_task
 from analog_samson.results.store import RunFolder
 from analog_samson.runtime.devices import find_device
-from analog_samson.simulation.drift import Progress, simulate_drift
+from analog_samson.simulation.drift import Progress, check_calibrations, simulate_drift
 from analog_samson.simulation.gaussian import sweep_conductance_noise
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, first_outputs, load_inputs, takes_channels_last
 from analog_samson.simulation.options import VOLATILE, SimulateOptions
 from analog_samson.simulation.paths import absolute_paths
-from analog_samson.simulation.ranges import run_input_ranges
+from analog_samson.simulation.ranges import run_input_ranges, run_plan
 from analog_samson.simulation.stored_options import BEFORE, stored_options
 from analog_samson.tasks.classification import Classification
 
@@ -49,9 +48,9 @@ def run_simulation(
     with limited_threads(options.threads):
         inputs = load_inputs(options)
         channels_last = takes_channels_last(inputs, options)
-        if options.adabs:
-            expect_batchnorm(inputs.model)
-        description = _describe(inputs, options, command) | {"channels_last": channels_last}
+        check_calibrations(inputs.model, options.calibrate)
+        plan = run_plan(inputs, options)
+        description = _describe(inputs, plan, options, command) | {"channels_last": channels_last}
         contents = {key: description[key] for key in CONTENTS}
         if repeats is not None:
             refuse_changed_files(repeats, contents)
@@ -66,8 +65,7 @@ def run_simulation(
         shared: dict[str, Any] = {
             "instances": options.instances,
             "seed": options.seed,
-            "adabs": options.adabs,
-            "keep_digital": options.keep_digital,
+            "calibrate": options.calibrate,
             "bf16": options.bf16,
             "calibration": inputs.calibration
             and inputs.batches(inputs.calibration, options, channels_last=channels_last),
@@ -80,34 +78,39 @@ def run_simulation(
             inputs.preset,
             data,
             times=options.times,
+            plan=plan,
             engine=options.engine,
-            input_range=_input_ranges(run, inputs, options, shared["calibration"], begun=begun),
+            input_range=_input_ranges(run, inputs, plan, options, shared["calibration"], begun=begun),
             target_halfwidth=options.target_halfwidth,
             max_instances=options.max_instances,
             **shared,
         )
         if options.sigmas:
-            sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **shared)
+            kept: dict[str, Any] = {"keep_digital": options.keep_digital, **shared}
+            sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **kept)
     return run
 
 
 def _input_ranges(
-    run: RunFolder, inputs: Inputs, options: SimulateOptions, calibration: Batches | None, *, begun: bool
+    run: RunFolder,
+    inputs: Inputs,
+    plan: ConversionPlan,
+    options: SimulateOptions,
+    calibration: Batches | None,
+    *,
+    begun: bool,
 ) -> dict[str, float]:
     """The input ranges of the run by layer path: chosen and stored when it begins, and kept from then on."""
     stored = run.meta("input_ranges") if begun else None
     if stored is None:
-        ranges = run_input_ranges(inputs, options, calibration)
+        ranges = run_input_ranges(inputs, plan, options, calibration)
         stored = [{"path": path, **asdict(chosen)} for path, chosen in ranges.items()]
         run.set_meta("input_ranges", stored)
     return {one["path"]: one["value"] for one in stored}
 
 
-def _describe(inputs: Inputs, options: SimulateOptions, command: str) -> dict[str, Any]:
+def _describe(inputs: Inputs, plan: ConversionPlan, options: SimulateOptions, command: str) -> dict[str, Any]:
     """What the report says about a run besides its numbers."""
-    shape = inputs.images.images.shape[1:]
-    plan = plan_conversion(inputs.model, inputs.preset, keep_digital=options.keep_digital, input_shape=shape)
-    plan.check()
     task = Classification()
     return {
         "command": command,

@@ -70,6 +70,11 @@ class Classification(Task):
         """Mean cross-entropy [nats]."""
         return functional.cross_entropy(output, batch[1])
 
+    def outcomes(self, output: Any, batch: Any) -> Tensor:
+        """Whether the largest logit of each sample is that of its label; a sample with a NaN is wrong."""
+        # argmax takes NaN for the largest number.
+        return (output.argmax(1) == batch[1]) & ~output.isnan().any(1)
+
     def start(self, device: torch.device) -> _State:
         """Counts of zero; sums in double precision."""
         zero = torch.zeros((), dtype=torch.int64, device=device)
@@ -79,9 +84,7 @@ class Classification(Task):
     def update(self, state: _State, output: Any, batch: Any) -> _State:
         """Add one batch; nothing is read back from the device."""
         logits, labels = output, batch[1]
-        # argmax takes NaN for the largest number.
-        answered = ~logits.isnan().any(1)
-        right = (logits.argmax(1) == labels) & answered
+        answered, right = ~logits.isnan().any(1), self.outcomes(output, batch)
         state.count += len(labels)
         state.correct = state.correct + right.sum()
         state.loss = state.loss + functional.cross_entropy(logits, labels, reduction="sum").double()

@@ -1,7 +1,7 @@
 """Score a network on batches by a task."""
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,13 @@ class Scores:
 
     Attributes:
         values: Each metric of the task by its name.
-        count: Samples.
+        count: Samples; 0 where the task scored the network without batches.
+        outcomes: Whether each sample was right, bool (count,) on the CPU; None where the task has no right and wrong.
     """
 
     values: dict[str, float]
     count: int
+    outcomes: Tensor | None = None
 
 
 def score(model: nn.Module, batches: Iterable[Any], task: Task, *, bf16: bool = False) -> Scores:
@@ -53,6 +55,7 @@ def score(model: nn.Module, batches: Iterable[Any], task: Task, *, bf16: bool = 
         ):
             return Scores(task.measure(model), 0)
     state, count = task.start(device), 0
+    outcomes: list[Tensor | None] = []
     with eval_mode(model), full_precision(), torch.no_grad():
         for given in batches:
             batch = task.prepare(given)
@@ -62,9 +65,15 @@ def score(model: nn.Module, batches: Iterable[Any], task: Task, *, bf16: bool = 
             output = _forward(model, batch, task, device, bf16, first=count == 0)
             task.check(output, batch)
             state, count = task.update(state, output, batch), count + size
+            outcomes.append(task.outcomes(output, batch))
     if count == 0:
         raise DataError("nothing to evaluate: the data has no samples")
-    return Scores(task.compute(state), count)
+    return Scores(task.compute(state), count, _joined(outcomes))
+
+
+def _joined(outcomes: Sequence[Tensor | None]) -> Tensor | None:
+    known = [each for each in outcomes if each is not None]
+    return torch.cat(known).cpu() if known and len(known) == len(outcomes) else None
 
 
 def _forward(model: nn.Module, batch: Any, task: Task, device: torch.device, bf16: bool, *, first: bool) -> Any:

@@ -56,6 +56,10 @@ class Task(ABC):
     def compute(self, state: Any) -> dict[str, float]:
         """The value of each metric by its name."""
 
+    def outcomes(self, output: Any, batch: Any) -> Tensor | None:
+        """Whether each sample of the batch was right, bool (samples,); None where a task has no right and wrong."""
+        return None
+
     def count(self, batch: Any) -> int:
         """How many samples a batch (x, y) has."""
         return len(batch[1])

@@ -8,7 +8,7 @@ from analog_samson.data import Normalization, open_data
 from analog_samson.data.batches import Batches
 from analog_samson.models.restore import restore_model
 from analog_samson.results.metric import ACCURACY
-from analog_samson.simulation.drift import DriftResult
+from analog_samson.simulation.result import SimulationResult
 from analog_samson.training.job import TrainJob, prepare_training
 from analog_samson.units import parse_duration
 
@@ -24,7 +24,7 @@ def train(name: str, folder: Path) -> Path:
     return checkpoint
 
 
-def simulate(path: Path) -> DriftResult:
+def simulate(path: Path) -> SimulationResult:
     """Ten chips after one year. The chips are named by the seed, so both checkpoints meet the same ones."""
     checkpoint = load_checkpoint(path)
     normalization = Normalization.from_metadata(checkpoint.metadata["normalization"])
@@ -33,7 +33,7 @@ def simulate(path: Path) -> DriftResult:
     return simulate_drift(restore_model(checkpoint), preset, images, times=[YEAR], instances=10, seed=0)
 
 
-def by_instance(result: DriftResult) -> dict[int, float]:
+def by_instance(result: SimulationResult) -> dict[int, float]:
     """Accuracy [%] of each chip after the year."""
     return {
         record.instance: record.value
