@@ -86,8 +86,8 @@ def run_simulation(
             **shared,
         )
         if options.sigmas:
-            kept: dict[str, Any] = {"keep_digital": options.keep_digital, **shared}
-            sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **kept)
+            shared["keep_digital"] = options.keep_digital
+            sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **shared)
     return run
 
 
