@@ -21,8 +21,6 @@ def run_input_ranges(
     """The range of each layer by path, as the options choose it; none where the preset has no converters."""
     if not needs_calibration(inputs.preset):
         return {}
-    shape = inputs.images.images.shape[1:]
-    plan = plan_conversion(inputs.model, inputs.preset, keep_digital=options.keep_digital, input_shape=shape)
     return choose_input_ranges(
         inputs.model,
         inputs.preset,
