@@ -24,8 +24,10 @@ from analog_samson.experiments.catalogue import load_experiment, networks_of
 from analog_samson.experiments.plan import Cell, Overrides, plan_cells
 from analog_samson.models.build import build_model
 from analog_samson.runtime.allocation import keep_freed_memory
+from analog_samson.tasks.classification import Classification
+from analog_samson.training.batch import Batch, Shard
 from analog_samson.training.options import TrainOptions
-from analog_samson.training.step import Batch, Draws, Place, Updater
+from analog_samson.training.step import EpochGenerators, StepIndex, TrainStep
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "training_step.json"
@@ -73,15 +75,16 @@ def trainer(cell: Cell, shape: tuple[int, ...]) -> Callable[[], None]:
         momentum=options.momentum,
         weight_decay=options.weight_decay,
     )
-    updater = Updater(model=model, optimizer=optimizer, ascent=options.ascent(model), options=options)
+    ascent = options.ascent(model)
+    train = TrainStep(model=model, optimizer=optimizer, task=Classification(), ascent=ascent, options=options)
     x = torch.randn(options.batch_size, *shape).contiguous(memory_format=layout)
-    batch = Batch(x, torch.randint(10, (options.batch_size,)))
-    draws = Draws.of(0, 0, x.device)
+    batch = Batch((x, torch.randint(10, (options.batch_size,))), Shard(options.batch_size))
+    generators = EpochGenerators.of(0, 0, x.device)
 
     def cycle() -> None:
-        with updater.epoch():
+        with train.epoch():
             for step in range(CYCLE):
-                updater.step(batch, draws, Place(epoch=0, step=step, steps=CYCLE))
+                train(batch, generators, StepIndex(epoch=0, step=step, steps=CYCLE))
 
     return cycle
 

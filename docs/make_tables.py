@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
+from pydantic_core import PydanticUndefined
+
 from analog_samson.models.build import MODELS
+from analog_samson.options import shown
 from analog_samson.presets import Preset, list_presets
 from analog_samson.presets.fields import Expected, Section
 from analog_samson.sharpness.methods import METHODS
 from analog_samson.sharpness.selection import SELECTIONS
+from analog_samson.training import TrainOptions
 from analog_samson.units import format_duration
 
 DOCS = Path(__file__).parent
@@ -86,6 +90,19 @@ def methods_table() -> str:
     return _table(("method", "T", "default rho (rwp: sigma)", "source"), rows)
 
 
+def training_options_table() -> str:
+    """Every option of a training."""
+    rows = [
+        (f"`{name}`", _in_cell(shown(field).default or _default(field.default)), _in_cell(field.description or ""))
+        for name, field in TrainOptions.model_fields.items()
+    ]
+    return _table(("option", "default", "what it is"), rows)
+
+
+def _default(value: object) -> str:
+    return "required" if value is PydanticUndefined else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def selections_table() -> str:
     """The modes of selecting what is perturbed."""
     rows = [(f"`{name}`", str(mode.eta), mode.summary) for name, mode in SELECTIONS.items()]
@@ -119,6 +136,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "methods": methods_table,
     "selections": selections_table,
     "models": models_table,
+    "training_options": training_options_table,
 }
 
 

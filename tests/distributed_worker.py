@@ -20,7 +20,7 @@ from analog_samson import rng
 from analog_samson.cli.main import main
 from analog_samson.data import NORMALIZATIONS, ImageSet
 from analog_samson.errors import AnalogSamsonError, DataError
-from analog_samson.training import Teacher, TrainOptions, World, fit, joined_world
+from analog_samson.training import DistributedContext, Teacher, TrainOptions, fit, joined_processes
 from analog_samson.training.job import TrainJob, prepare_training
 
 EPOCHS = 20  # of the training that is killed half-way
@@ -72,9 +72,14 @@ def plain_network(channels: int = 1, seed: int = 0) -> nn.Module:
 
 def numbers(model: nn.Module, result: Any) -> dict[str, Any]:
     """What a training gave, but for the seconds it took."""
-    history = [asdict(replace(record, seconds=0.0)) for record in result.history]
+    history = [replace(record, seconds=0.0).row() for record in result.history]
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    return {"weights": weights, "history": history, "evaluation": result.evaluation, "share": result.perturbation_share}
+    return {
+        "weights": weights,
+        "history": history,
+        "evaluation": result.evaluation,
+        "share": result.perturbation_breakdown,
+    }
 
 
 def run_case(
@@ -124,33 +129,33 @@ def mistake(function: Callable[[], object]) -> str:
     return "none"
 
 
-def only_in_process_1(world: World) -> None:
-    if world.rank == 1:
+def only_in_process_1(context: DistributedContext) -> None:
+    if context.rank == 1:
         raise DataError("the images are not there")
 
 
-def mistakes(world: World, folder: Path) -> dict[str, str]:
+def mistakes(context: DistributedContext, folder: Path) -> dict[str, str]:
     """What is raised in this process, in order."""
 
     def other_data() -> object:
-        return run_case("sgd", world=world, data=made_set(47, seed=world.rank))
+        return run_case("sgd", context=context, data=made_set(47, seed=context.rank))
 
     return {
-        "together": mistake(lambda: world.together(lambda: only_in_process_1(world))),
+        "together": mistake(lambda: context.on_every_process(lambda: only_in_process_1(context))),
         "other data": mistake(other_data),
-        "folder of one": mistake(lambda: run_case("sgd", world=world, folder=folder / "one")),
-        "other files": mistake(lambda: run_case("sgd", world=world, folder=folder / "foreign")),
-        "loss": mistake(lambda: run_case("sgd", world=world, model=Failing(world.rank == 1))),
-        "loss of a climb": mistake(lambda: run_case("apart", world=world, model=Failing(world.rank == 1))),
-        "unused": mistake(lambda: run_case("sgd", world=world, model=Unused())),
-        "few images": mistake(lambda: run_case("sgd", world=World(rank=world.rank, size=9))),
+        "folder of one": mistake(lambda: run_case("sgd", context=context, folder=folder / "one")),
+        "other files": mistake(lambda: run_case("sgd", context=context, folder=folder / "foreign")),
+        "loss": mistake(lambda: run_case("sgd", context=context, model=Failing(context.rank == 1))),
+        "loss of a climb": mistake(lambda: run_case("apart", context=context, model=Failing(context.rank == 1))),
+        "unused": mistake(lambda: run_case("sgd", context=context, model=Unused())),
+        "few images": mistake(lambda: run_case("sgd", context=DistributedContext(rank=context.rank, size=9))),
     }
 
 
-def exchanges(name: str, world: World) -> int:
+def exchanges(name: str, context: DistributedContext) -> int:
     """Sums over the processes that a training of 3 epochs of 3 batches asks for."""
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as seen:
-        run_case(name, world=world, data=made_set(48))
+        run_case(name, context=context, data=made_set(48))
     return sum(event.count for event in seen.key_averages() if event.key == "gloo:all_reduce")
 
 
@@ -162,20 +167,20 @@ def command(*arguments: str) -> tuple[int, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-def work(world: World, folder: Path) -> dict[str, Any]:
+def work(context: DistributedContext, folder: Path) -> dict[str, Any]:
     """Everything in turn; each process is told a folder of its own where it matters who writes."""
-    own = folder / f"process {world.rank}"
+    own = folder / f"process {context.rank}"
     steps: list[int] = []
-    found: dict[str, Any] = {name: run_case(name, world=world) for name in CASES}
-    found["batch-norm"] = run_case("batch-norm", world=world, model=network())
-    found["written"] = run_case("average", world=world, folder=own, progress=lambda now: steps.append(now.step))
-    found["one step"] = run_case("one step", world=world, model=network(), data=made_set(16))
+    found: dict[str, Any] = {name: run_case(name, context=context) for name in CASES}
+    found["batch-norm"] = run_case("batch-norm", context=context, model=network())
+    found["written"] = run_case("average", context=context, folder=own, progress=lambda now: steps.append(now.step))
+    found["one step"] = run_case("one step", context=context, model=network(), data=made_set(16))
     found["few test images"] = fit(
-        plain_network(), made_set(20), made_set(1), TrainOptions(seed=0, epochs=1), world=world
+        plain_network(), made_set(20), made_set(1), TrainOptions(seed=0, epochs=1), context=context
     ).evaluation
     found["steps told"] = steps
-    found["mistakes"] = mistakes(world, folder)
-    found["exchanges"] = {name: exchanges(name, world) for name in ("sgd", "apart", "samson")}
+    found["mistakes"] = mistakes(context, folder)
+    found["exchanges"] = {name: exchanges(name, context) for name in ("sgd", "apart", "samson")}
     found["mistyped"] = command("train", "--method", "sgd", "--rho", "1", "--model", "digits_cnn", "--out", str(own))
     found["usage"] = command("train", "--no-such-option")
     images = folder / "images.npz"
@@ -183,7 +188,7 @@ def work(world: World, folder: Path) -> dict[str, Any]:
     found["command"] = command("train", *command_for(images), *together)
     options = {"method": "samson", "batch_size": 32, "learning_rate": 0.05, "epochs": EPOCHS}
     job = TrainJob(data=f"npz:{images}", seed=0, model="digits_cnn", threads=1, **options)
-    prepare_training(job, world).run(folder / "whole")
+    prepare_training(job, context).run(folder / "whole")
     return found
 
 
@@ -194,8 +199,8 @@ def threads() -> int:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     place, before = Path(sys.argv[1]), threads()
-    with joined_world() as joined:
+    with joined_processes() as joined:
         group = threads() - before
         torch.save(work(joined, place), place / f"found {joined.rank}.pt")
-    left = {"world": asdict(joined), "of the group": group, "at the end": threads() - before}
+    left = {"context": asdict(joined), "of the group": group, "at the end": threads() - before}
     (place / f"left {joined.rank}.json").write_text(json.dumps(left))

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from analog_samson.cli.train import train
 from analog_samson.cli.train_progress import epoch_line
 from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.results.metric import ACCURACY
 from analog_samson.training import EpochRecord, TrainOptions
 
 app = typer.Typer(rich_markup_mode="rich")
@@ -321,10 +322,11 @@ def test_epoch_line_aligns_its_numbers():
     record = EpochRecord(
         epoch=3,
         train_loss=0.5,
-        train_accuracy_percent=87.5,
-        test_loss=0.25,
-        test_accuracy_percent=100.0,
+        train_values={"accuracy_percent": 87.5},
+        test_values={"accuracy_percent": 100.0, "loss": 0.25},
         learning_rate=0.05,
         seconds=1.25,
     )
-    assert epoch_line(record, 30) == "epoch  3/30  train 0.5000  87.50 %  test 0.2500 100.00 %  lr 0.05  1.2 s"
+    assert (
+        epoch_line(record, 30, ACCURACY) == "epoch  3/30  train 0.5000  87.50 %  test 0.2500 100.00 %  lr 0.05  1.2 s"
+    )

@@ -21,8 +21,8 @@ from analog_samson.data import augment, choose_normalization
 from analog_samson.data.batches import Normalizer
 from analog_samson.errors import OptionError, RunError
 from analog_samson.models.checkpoint import load_checkpoint
-from analog_samson.training import TrainingError, TrainOptions, fit, joined_world
-from analog_samson.training.distributed import ALONE, Shard, World
+from analog_samson.training import TrainingError, TrainOptions, fit, joined_processes
+from analog_samson.training.distributed import SINGLE_PROCESS, DistributedContext, Shard
 from analog_samson.training.folder import finished_epochs
 from analog_samson.training.job import TrainJob, prepare_training
 
@@ -186,7 +186,7 @@ def test_error_is_printed_once(found, name, code, text):
         ("other files", "holds other files (notes.txt) and no train.toml"),
         ("loss", "TrainingError: training diverged at epoch 1, step 3: the loss or the gradient of a process is NaN"),
         ("loss of a climb", "TrainingError: training diverged at epoch 1, step 2: the loss or the gradient"),
-        ("unused", "ModelError: spare.weight, spare.bias: no part of the output"),
+        ("unused", "ModelError: spare.weight, spare.bias: not used by the output"),
         ("few images", "batch_size: 16 images a pass for 9 processes; expected at least two for each"),
     ],
 )
@@ -263,7 +263,7 @@ def test_interrupt_is_told_once_and_ends_all(tmp_path):
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 def test_shards_are_the_whole_batch_and_their_weights_its_mean(whole, size):
     values = torch.arange(whole, dtype=torch.float64)
-    shards = [World(rank=rank, size=size).shard(whole) for rank in range(size)]
+    shards = [DistributedContext(rank=rank, size=size).shard(whole) for rank in range(size)]
     parts = [values[shard.index] for shard in shards]
     assert torch.cat(parts).sort().values.equal(values)
     assert [len(part) for part in parts] == [len(shard) for shard in shards]
@@ -274,10 +274,10 @@ def test_shards_are_the_whole_batch_and_their_weights_its_mean(whole, size):
 
 
 def test_batch_too_small_to_divide_is_every_process_s_and_counted_by_the_first():
-    worlds = [World(rank=rank, size=3) for rank in range(3)]
-    assert [world.shard(5) for world in worlds] == [Shard(5)] * 3
-    assert [world.counts(world.shard(5)) for world in worlds] == [True, False, False]
-    assert [world.counts(world.shard(6)) for world in worlds] == [True, True, True]
+    worlds = [DistributedContext(rank=rank, size=3) for rank in range(3)]
+    assert [context.shard(5) for context in worlds] == [Shard(5)] * 3
+    assert [context.counts(context.shard(5)) for context in worlds] == [True, False, False]
+    assert [context.counts(context.shard(6)) for context in worlds] == [True, True, True]
 
 
 @pytest.mark.parametrize("window", [None, (6, 6)])
@@ -296,9 +296,9 @@ def test_augmentation_of_a_part_is_that_part_of_the_augmented_batch(window):
 def test_process_without_torchrun_is_alone(monkeypatch):
     monkeypatch.setenv("RANK", "1")  # as some schedulers leave it
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with joined_world() as world:
-        assert world == ALONE
-    assert world.threads() is None
+    with joined_processes() as context:
+        assert context == SINGLE_PROCESS
+    assert context.threads() is None
     assert not dist.is_initialized()
 
 
@@ -314,10 +314,10 @@ def test_threads_of_the_process_group_end_with_it(left):
 
 
 def test_processes_know_their_place(left):
-    worlds = [World(**process["world"]) for process in left]
-    assert worlds == [World(rank=rank, size=2, local_rank=rank, local_size=2) for rank in (0, 1)]
+    worlds = [DistributedContext(**process["context"]) for process in left]
+    assert worlds == [DistributedContext(rank=rank, size=2, local_rank=rank, local_size=2) for rank in (0, 1)]
     cores = len(os.sched_getaffinity(0))
-    assert [world.threads() for world in worlds] == [max(1, cores // 2)] * 2
+    assert [context.threads() for context in worlds] == [max(1, cores // 2)] * 2
 
 
 @pytest.fixture
@@ -329,16 +329,16 @@ def group() -> Iterator[None]:
 
 
 def test_group_of_the_caller_is_used_and_left(group):
-    with joined_world() as world:
-        assert (world.rank, world.size) == (0, 1)
+    with joined_processes() as context:
+        assert (context.rank, context.size) == (0, 1)
     assert dist.is_initialized()
 
 
 def test_end_of_another_process_is_told_and_other_errors_pass(group):
     lost = RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1")
-    with pytest.raises(TrainingError, match="another process of this training has ended"), joined_world():
+    with pytest.raises(TrainingError, match="another process of this training has ended"), joined_processes():
         raise lost
-    with pytest.raises(RuntimeError, match="a bug"), joined_world():
+    with pytest.raises(RuntimeError, match="a bug"), joined_processes():
         raise RuntimeError("a bug")
 
 
@@ -350,7 +350,7 @@ def test_gpu_that_a_process_cannot_have_is_refused(monkeypatch, device, gpus, ex
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     job = TrainJob(data="digits", seed=0, model="digits_cnn", device=device)
     with pytest.raises(OptionError, match=expected):
-        prepare_training(job, World(rank=1, size=2, local_rank=1, local_size=2))
+        prepare_training(job, DistributedContext(rank=1, size=2, local_rank=1, local_size=2))
 
 
 @pytest.mark.parametrize("method", ["sgd", "rwp"])
@@ -366,5 +366,5 @@ def test_part_of_the_batch_has_to_be_enough_for_all_processes():
             made_set(),
             made_set(),
             TrainOptions(seed=0, batch_size=16, method="sam", ascent_fraction=0.2),
-            world=World(size=2),
+            context=DistributedContext(size=2),
         )

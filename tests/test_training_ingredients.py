@@ -20,12 +20,14 @@ from analog_samson.presets import load_preset
 from analog_samson.sharpness.perturb import perturbed, plan_ascent
 from analog_samson.sharpness.reuse import ReusedAscent, scaled
 from analog_samson.sharpness.selection import crossbar_weights
+from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.evaluation import evaluate
 from analog_samson.training import Teacher, TrainOptions, fit
 from analog_samson.training.average import WeightAverage
+from analog_samson.training.batch import Batch, Shard
 from analog_samson.training.distill import TeacherOnDevice, distillation_loss
 from analog_samson.training.job import TrainJob, prepare_training
-from analog_samson.training.step import Batch, Draws, Place, Updater
+from analog_samson.training.step import EpochGenerators, StepIndex, TrainStep
 from analog_samson.training.weight_noise import clip_to_std
 
 HALF = Normalization((0.5,), (0.5,))
@@ -36,24 +38,25 @@ def teacher(seed: int = 5, normalization: Normalization = HALF) -> Teacher:
     return Teacher(model=network(seed).eval(), normalization=normalization)
 
 
-def updater(model: nn.Module, rate: float = 0.1, **options) -> Updater:
+def updater(model: nn.Module, rate: float = 0.1, **options) -> TrainStep:
     """Steps of plain SGD without momentum, so that an update is rate * gradient."""
     chosen = TrainOptions(**{"seed": 0, "epochs": 10, "momentum": 0.0, "weight_decay": 0.0} | options)
     optimizer = torch.optim.SGD(model.parameters(), lr=rate)
-    return Updater(model=model, optimizer=optimizer, ascent=chosen.ascent(model), options=chosen)
+    ascent = chosen.ascent(model)
+    return TrainStep(model=model, optimizer=optimizer, task=Classification(), ascent=ascent, options=chosen)
 
 
 def batch(count: int = 12, seed: int = 3) -> Batch:
     data = made_set(count, seed=seed)
-    return Batch((data.images.float() / 255 - 0.5) / 0.5, data.labels)
+    return Batch(((data.images.float() / 255 - 0.5) / 0.5, data.labels), Shard(count))
 
 
-def place(step: int = 0, epoch: int = 0, steps: int = 100) -> Place:
-    return Place(epoch=epoch, step=step, steps=steps)
+def place(step: int = 0, epoch: int = 0, steps: int = 100) -> StepIndex:
+    return StepIndex(epoch=epoch, step=step, steps=steps)
 
 
-def draws(seed: int = 0) -> Draws:
-    return Draws.of(seed, 0, torch.device("cpu"))
+def draws(seed: int = 0) -> EpochGenerators:
+    return EpochGenerators.of(seed, 0, torch.device("cpu"))
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -67,7 +70,8 @@ def statistics(model: nn.Module) -> list[torch.Tensor]:
 def gradients(model: nn.Module, data: Batch) -> dict[str, torch.Tensor]:
     """Of the mean cross-entropy in train mode; statistics are recorded as usual."""
     model.zero_grad()
-    F.cross_entropy(model.train()(data.x), data.y).backward()
+    x, y = data.prepared
+    F.cross_entropy(model.train()(x), y).backward()
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
@@ -162,8 +166,8 @@ def test_other_ingredients_in_the_folder_are_refused_with_what_differs(tmp_path)
 def test_rwp_without_a_perturbation_is_sgd(options, count):
     sgd, rwp = network(), network()
     seen = passes(rwp)
-    updater(sgd).step(batch(), draws(), place())
-    updater(rwp, method="rwp", sigma=0.0, **options).step(batch(), draws(), place())
+    updater(sgd)(batch(), draws(), place())
+    updater(rwp, method="rwp", sigma=0.0, **options)(batch(), draws(), place())
     assert len(seen) == count
     for a, b in zip(sgd.state_dict().values(), rwp.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-7)
@@ -183,16 +187,16 @@ def test_rwp_steps_along_the_gradient_of_the_perturbed_weights(size, factor):
             weight.add_(scale * z[name])
     expected = gradients(reference, data)
     ramp = {} if factor == 1 else {"ramp_epochs": 4.0}
-    updater(model.train(), method="rwp", **size, **ramp).step(data, draws(7), place(epoch=1))
+    updater(model.train(), method="rwp", **size, **ramp)(data, draws(7), place(epoch=1))
     assert_moved_by(model, before, expected)
 
 
 def test_rwp_mixes_in_the_clean_gradient_and_records_clean_statistics():
     data, clean, full, mixed = batch(), network(), network(), network()
     before = weights(mixed)
-    updater(clean.train()).step(data, draws(), place())
-    updater(full.train(), method="rwp", sigma=0.1).step(data, draws(), place())
-    updater(mixed.train(), method="rwp", sigma=0.1, perturbed_share=0.25).step(data, draws(), place())
+    updater(clean.train())(data, draws(), place())
+    updater(full.train(), method="rwp", sigma=0.1)(data, draws(), place())
+    updater(mixed.train(), method="rwp", sigma=0.1, perturbed_share=0.25)(data, draws(), place())
     for name, parameter in mixed.named_parameters():
         steps = [weights(model)[name] - before[name] for model in (clean, full)]
         torch.testing.assert_close(parameter - before[name], 0.75 * steps[0] + 0.25 * steps[1], rtol=1e-4, atol=1e-6)
@@ -203,9 +207,9 @@ def test_rwp_mixes_in_the_clean_gradient_and_records_clean_statistics():
 def test_rwp_draws_another_perturbation_in_every_step_and_epoch():
     steps = []
     stream = draws()
-    for source in (stream, stream, Draws.of(0, 1, torch.device("cpu"))):
+    for source in (stream, stream, EpochGenerators.of(0, 1, torch.device("cpu"))):
         model = network().train()
-        updater(model, method="rwp", sigma=0.1).step(batch(), source, place())
+        updater(model, method="rwp", sigma=0.1)(batch(), source, place())
         steps.append(model.head.weight.detach().clone())
     assert not any(torch.equal(a, b) for a, b in zip(steps, [*steps[1:], steps[0]], strict=True))
 
@@ -223,19 +227,19 @@ def test_ramp_grows_linearly_to_the_full_radius_and_stays():
 def test_ramp_scales_the_radius_of_a_step(method):
     ramped, fixed = network().train(), network().train()
     rho = 0.8
-    updater(ramped, method=method, rho=rho, ramp_epochs=4.0).step(batch(), draws(), place(epoch=1))
-    updater(fixed, method=method, rho=rho / 4).step(batch(), draws(), place(epoch=1))
+    updater(ramped, method=method, rho=rho, ramp_epochs=4.0)(batch(), draws(), place(epoch=1))
+    updater(fixed, method=method, rho=rho / 4)(batch(), draws(), place(epoch=1))
     assert same_weights(ramped, fixed)
 
 
 def test_ramp_begins_with_a_plain_step_and_changes_nothing_once_it_is_over():
     sgd, start = network().train(), network().train()
-    updater(sgd).step(batch(), draws(), place())
-    updater(start, method="samson", ramp_epochs=2.0).step(batch(), draws(), place())
+    updater(sgd)(batch(), draws(), place())
+    updater(start, method="samson", ramp_epochs=2.0)(batch(), draws(), place())
     assert same_weights(sgd, start)
     late, full = network().train(), network().train()
-    updater(late, method="samson", ramp_epochs=2.0).step(batch(), draws(), place(epoch=2))
-    updater(full, method="samson").step(batch(), draws(), place(epoch=2))
+    updater(late, method="samson", ramp_epochs=2.0)(batch(), draws(), place(epoch=2))
+    updater(full, method="samson")(batch(), draws(), place(epoch=2))
     assert same_weights(late, full)
 
 
@@ -273,7 +277,7 @@ def test_passes_of_five_steps(options, expected):
     model = network().train()
     steps, seen = updater(model, method="samson", **options), passes(model)
     for step in range(5):
-        steps.step(batch(), draws(), place(step))
+        steps(batch(), draws(), place(step))
     assert seen == expected
 
 
@@ -285,7 +289,7 @@ def test_step_between_ascents_is_taken_at_the_weights_plus_the_old_eps():
     with perturbed(reference, rho=0.7):
         eps = {name: weight - before[name] for name, weight in weights(reference).items()}
     steps = updater(model, method="samson", rho=0.7, ascent_every=3)
-    steps.step(first, draws(), place(0))
+    steps(first, draws(), place(0))
     middle = copy.deepcopy(model)
     start = weights(model)
     with torch.no_grad():
@@ -293,15 +297,15 @@ def test_step_between_ascents_is_taken_at_the_weights_plus_the_old_eps():
             parameter.add_(eps[name])
     expected = gradients(middle, second)
     recorded = statistics(model)
-    steps.step(second, draws(), place(1))
+    steps(second, draws(), place(1))
     assert_moved_by(model, start, expected)
     assert all(map(torch.equal, statistics(model), recorded))
 
 
 def test_first_step_of_a_reused_ascent_is_that_of_the_usual_path_to_rounding():
     usual, reused = network().train(), network().train()
-    updater(usual, method="samson").step(batch(), draws(), place())
-    updater(reused, method="samson", ascent_every=7).step(batch(), draws(), place())
+    updater(usual, method="samson")(batch(), draws(), place())
+    updater(reused, method="samson", ascent_every=7)(batch(), draws(), place())
     for a, b in zip(usual.state_dict().values(), reused.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
@@ -339,10 +343,10 @@ def test_ascent_from_a_part_climbs_along_the_gradient_of_the_first_images():
     whole, part = network().train(), network().train()
     data = batch()
     start = weights(whole)
-    gradients(whole, Batch(data.x[:3], data.y[:3]))
+    gradients(whole, Batch(tuple(part[:3] for part in data.prepared), Shard(3)))
     with perturbed(whole):
         at_worst = gradients(whole, data)
-    updater(part, method="samson", ascent_fraction=0.25).step(data, draws(), place())
+    updater(part, method="samson", ascent_fraction=0.25)(data, draws(), place())
     assert_moved_by(part, start, at_worst)
 
 
@@ -417,11 +421,12 @@ def test_distillation_loss_is_the_divergence_of_the_softened_answers():
 def test_step_with_a_teacher_follows_both_losses(weight):
     model, data, soft = network().train(), batch(), torch.randn(12, 10, generator=rng.generator(0, "soft"))
     before, reference = weights(model), network().train()
-    logits = reference(data.x)
-    loss = (1 - weight) * F.cross_entropy(logits, data.y) + weight * distillation_loss(logits, soft, 2.0)
+    x, y = data.prepared
+    logits = reference(x)
+    loss = (1 - weight) * F.cross_entropy(logits, y) + weight * distillation_loss(logits, soft, 2.0)
     loss.backward()
     options = {"distill_weight": weight, "distill_temperature": 2.0}
-    updater(model, **options).step(data._replace(soft=soft), draws(), place())
+    updater(model, **options)(data._replace(teacher=soft), draws(), place())
     expected = {name: parameter.grad for name, parameter in reference.named_parameters()}
     assert_moved_by(model, before, expected)
 
@@ -469,7 +474,7 @@ def test_other_teacher_in_the_folder_is_refused(tmp_path):
     [
         (None, {"distill_weight": 0.5}, OptionError, "distill_weight: has no effect without a teacher"),
         (None, {"distill_temperature": 2.0}, OptionError, "distill_temperature: has no effect without a teacher"),
-        ("self", {}, OptionError, "the teacher is the very network that is trained"),
+        ("self", {}, OptionError, "the teacher is the network that is trained"),
         ("small", {}, DataError, "the teacher: the network has 5 outputs but the data has 10 classes"),
     ],
 )
@@ -492,7 +497,7 @@ def test_noise_of_a_preset_is_that_of_another_chip_in_every_pass():
     model.register_forward_pre_hook(lambda module, inputs: seen.append(module.head.weight.detach().clone()))
     clean, source = weights(model), draws()
     for step in range(2):
-        steps.step(batch(), source, place(step))
+        steps(batch(), source, place(step))
     assert len(seen) == 4
     errors = [(weight - clean["head.weight"]) for weight in seen]
     assert all(0.02 < (error.std() / clean["head.weight"].std()).item() < 0.5 for error in errors)
@@ -505,7 +510,7 @@ def test_gradient_of_a_noisy_pass_is_used_for_the_clean_weights():
     before = weights(model)
     noisy: list[dict[str, torch.Tensor]] = []
     hook = model.register_forward_pre_hook(lambda module, inputs: noisy.append(weights(module)))
-    updater(model, noise_preset=load_preset(PCM), noise_time=3600.0).step(data, draws(), place())
+    updater(model, noise_preset=load_preset(PCM), noise_time=3600.0)(data, draws(), place())
     hook.remove()
     reference = network()
     with torch.no_grad():

@@ -199,19 +199,19 @@ def train(
     threads: Threads = None,
 ) -> None:
     given = {name: value for name, value in locals().items() if value is not None}  # every option by its name
-    from analog_samson.training.distributed import joined_world
+    from analog_samson.training.distributed import joined_processes
     from analog_samson.training.job import TrainJob, prepare_training
 
     given.pop("out")
-    with told_once(), joined_world() as world:
-        _run(world.together(lambda: prepare_training(TrainJob.from_text(given), world)), out)
+    with told_once(), joined_processes() as context:
+        _run(context.on_every_process(lambda: prepare_training(TrainJob.from_text(given), context)), out)
 
 
 train.__doc__ = f"Train a network from scratch, or fine-tune a checkpoint.\n\n{EXAMPLE}"
 
 
 def _run(prepared: "PreparedTraining", out: Path) -> None:
-    if not prepared.world.is_first:
+    if not prepared.context.is_main:
         prepared.run(out)
         return
     from analog_samson.cli.train_progress import training_progress
@@ -264,6 +264,6 @@ def _summary(result: "TrainResult") -> str:
         f"test accuracy {evaluation.accuracy_percent:.2f} % of {evaluation.count} images, loss {evaluation.loss:.4f} "
         f"after epoch {len(result.history)} (highest: {best.test_accuracy_percent:.2f} % after epoch {best.epoch})"
     ]
-    if result.perturbation_share is not None:
-        lines.append(f"first step, {format_breakdown(result.perturbation_share)}")
+    if result.perturbation_breakdown is not None:
+        lines.append(f"first step, {format_breakdown(result.perturbation_breakdown)}")
     return "\n".join([*lines, f"checkpoint: {result.checkpoint}"])

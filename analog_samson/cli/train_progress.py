@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analog_samson.results.metric import Metric
     from analog_samson.training import EpochRecord, TrainProgress
 
 
@@ -24,20 +25,27 @@ def training_progress(epochs: int) -> Iterator[Callable[["TrainProgress"], None]
 
         def show(now: "TrainProgress") -> None:
             done = (now.epoch - 1) * now.steps + now.step
-            text = f"epoch {now.epoch}/{epochs}  loss {now.loss:.4f}  accuracy {now.accuracy_percent:.1f} %"
+            value = f"{now.value:.{now.metric.decimals}f} {now.metric.unit}".rstrip()
+            text = f"epoch {now.epoch}/{epochs}  loss {now.loss:.4f}  {now.metric.title} {value}"
             bar.update(task, completed=done, total=epochs * now.steps, description=text)
             if now.record is not None:
-                console.print(epoch_line(now.record, epochs), markup=False, soft_wrap=True)
+                console.print(epoch_line(now.record, epochs, now.metric), markup=False, soft_wrap=True)
 
         yield show
 
 
-def epoch_line(record: "EpochRecord", epochs: int) -> str:
-    """One finished epoch in one line: loss in nats and accuracy on the training and the test images."""
+def epoch_line(record: "EpochRecord", epochs: int, metric: "Metric") -> str:
+    """One finished epoch in one line: the loss and the headline metric of training and test samples."""
     width = len(str(epochs))
+    unit = f" {metric.unit}".rstrip()
+    others = [
+        f"{value:.4f}" if name == "loss" else f"{name} {value:.4f}"
+        for name, value in record.test_values.items()
+        if name != metric.name
+    ]
     return (
         f"epoch {record.epoch:>{width}}/{epochs}  "
-        f"train {record.train_loss:.4f} {record.train_accuracy_percent:6.2f} %  "
-        f"test {record.test_loss:.4f} {record.test_accuracy_percent:6.2f} %  "
+        f"train {record.train_loss:.4f} {record.train_values[metric.name]:6.2f}{unit}  "
+        f"test {' '.join([*others, f'{record.test_values[metric.name]:6.2f}'])}{unit}  "
         f"lr {record.learning_rate:.2g}  {record.seconds:.1f} s"
     )

@@ -40,11 +40,13 @@ class Classification(Task):
         classes: The number of classes of data whose labels are known to be right, checked against the logits. None:
             every batch is checked.
         detailed: Four metrics in place of two.
+        label_smoothing: In the loss that is trained, from 0 (off) to 1; no metric has it.
     """
 
     name: ClassVar[str] = "classification"
     classes: int | None = None
     detailed: bool = False
+    label_smoothing: float = 0.0
     metrics: tuple[Metric, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +70,7 @@ class Classification(Task):
 
     def loss(self, output: Any, batch: Any) -> Tensor:
         """Mean cross-entropy [nats]."""
-        return functional.cross_entropy(output, batch[1])
+        return functional.cross_entropy(output, batch[1], label_smoothing=self.label_smoothing)
 
     def outcomes(self, output: Any, batch: Any) -> Tensor:
         """Whether the largest logit of each sample is that of its label; a sample with a NaN is wrong."""

@@ -1,8 +1,9 @@
-"""Train a classifier for noisy hardware by any of the methods and their ingredients, resumable bit for bit."""
+"""Train a network for noisy hardware by any of the methods and their ingredients, resumable bit for bit."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,144 +11,180 @@ import torch
 from torch import nn
 
 from analog_samson.data import ImageSet, Normalization, choose_normalization
-from analog_samson.data.batches import Batches, Normalizer, on_device_if_small
 from analog_samson.errors import DataError, ModelError, OptionError, list_faults
 from analog_samson.runtime.state_check import check_initialised, check_storable
 from analog_samson.sharpness.left_out import warn_left_out
 from analog_samson.sharpness.perturb import expect_moving
-from analog_samson.tasks.evaluation import Evaluation, evaluate
+from analog_samson.tasks.classification import Classification
+from analog_samson.tasks.scoring import Scores, score
+from analog_samson.tasks.task import Task
+from analog_samson.tasks.whole import WholeModelTask
 from analog_samson.training.average import WeightAverage
+from analog_samson.training.data import ImageData, LoaderData, TrainingData
 from analog_samson.training.distill import Teacher, TeacherOnDevice, with_distillation
-from analog_samson.training.distributed import ALONE, World
-from analog_samson.training.epoch import Run, run_epoch
+from analog_samson.training.distributed import SINGLE_PROCESS, DistributedContext
+from analog_samson.training.epoch import Training, run_epoch
 from analog_samson.training.folder import CHECKPOINT_FILE, TrainingFolder
 from analog_samson.training.options import TrainOptions
 from analog_samson.training.records import Progress, TrainResult
 from analog_samson.training.state import resume, store_epoch
-from analog_samson.training.step import Updater, limit_weights
+from analog_samson.training.step import TrainStep, limit_weights
 from analog_samson.training.weight_noise import expect_weights
-
-_EVALUATION_BATCH = 500
 
 
 def fit(
     model: nn.Module,
-    train_set: ImageSet,
-    test_set: ImageSet,
+    train_set: ImageSet | Iterable[Any],
+    test_set: ImageSet | Iterable[Any],
     options: TrainOptions,
     *,
+    task: Task | None = None,
     folder: Path | str | None = None,
     metadata: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     teacher: Teacher | None = None,
-    world: World = ALONE,
+    context: DistributedContext = SINGLE_PROCESS,
 ) -> TrainResult:
     """Train `model` in place on its own device; it is left in eval mode, with its averaged weights if those are on.
 
-    folder: state and checkpoint are written there after each epoch. The same call again goes on after the last
-    finished epoch and ends with the same weights (bit for bit on a CPU), whenever the process was killed.
-    metadata: plain values for the checkpoint, such as the model's name; they too have to be the same for a training
-    to be continued. teacher: a network whose answers are learnt too (options.distill_weight, distill_temperature).
-    world: the processes that train together (see `joined_world`); each calls this with the same arguments and gets the
-    same result. The first one alone writes files and calls `progress`, which sees the images of that process.
-    Draws from streams named by options.seed only; the caller's stream stays. Raises DataError,
-    RunError, TrainingError.
+    Draws from streams named by options.seed only.
+
+    Args:
+        model: The network.
+        train_set: An image set, which is shuffled, augmented and normalised here, or batches on the device of the
+            network in any form that the task takes: a list, a DataLoader or any iterable that can be iterated again.
+        test_set: Of the same kind.
+        options: Those of the training.
+        task: What the batches are for: its loss is minimised, its metrics are measured after each epoch. None is
+            image classification.
+        folder: State and checkpoint are written there after each epoch. The same call again resumes after the last
+            finished epoch and ends with the same weights (bit for bit on a CPU), whenever the process was killed.
+        metadata: Plain values for the checkpoint, such as the model's name; a resumed training needs the same ones.
+        progress: Called after each step, in the main process alone and with the samples of that process.
+        teacher: A network whose outputs are learnt too, see options.distill_weight and distill_temperature.
+        context: The processes that train together (see `joined_processes`). Each calls this with the same arguments
+            and gets the same result; the main process alone writes files.
+
+    Raises:
+        DataError: Data, network and task do not fit.
+        OptionError: An option has no effect on this data, or processes were given different options.
+        RunError: The folder holds another training, or cannot be written.
+        TrainingError: The loss or a weight is no longer finite.
 
     >>> from analog_samson.data import open_data
     >>> from analog_samson.models.build import build_model
     >>> options = TrainOptions(seed=0, epochs=1, method="samson", rho=0.5, clip=0.3)
     >>> digits, test = open_data("digits", "train"), open_data("digits", "test")
-    >>> fit(build_model("digits_cnn"), digits, test, options).evaluation.count
+    >>> fit(build_model("digits_cnn"), digits, test, options).scores.count
     500
     """
-    run = _prepare(model, train_set, test_set, options, teacher, world)
+    training = _prepare(model, train_set, test_set, options, task, teacher, context)
     described = dict(metadata or {})
-    with _opened(run, folder, described, teacher) as opened:
-        resume(run, opened, described)
-        done = len(run.history)
-        for epoch in range(done, run.options.epochs):
-            run.history.append(run_epoch(run, epoch, progress if world.is_first else None))
-            store_epoch(run, opened, described)
-    _leave_final(run)
-    last = run.history[-1]
+    with _opened(training, folder, described, teacher) as opened:
+        resume(training, opened, described)
+        done = len(training.history)
+        for epoch in range(done, training.options.epochs):
+            training.history.append(run_epoch(training, epoch, progress if context.is_main else None))
+            store_epoch(training, opened, described)
+    _leave_final(training)
     return TrainResult(
-        history=tuple(run.history),
-        evaluation=Evaluation(last.test_accuracy_percent, last.test_loss, len(test_set)),
-        perturbation_share=run.updater.share,
+        history=tuple(training.history),
+        scores=Scores(dict(training.history[-1].test_values), training.data.test_count()),
+        perturbation_breakdown=training.step.breakdown,
         checkpoint=None if folder is None else Path(folder) / CHECKPOINT_FILE,
         resumed_after=done,
+        metrics=training.data.task.metrics,
     )
 
 
 def _prepare(
     model: nn.Module,
-    train_set: ImageSet,
-    test_set: ImageSet,
+    train_set: ImageSet | Iterable[Any],
+    test_set: ImageSet | Iterable[Any],
     options: TrainOptions,
+    task: Task | None,
     teacher: Teacher | None,
-    world: World,
-) -> Run:
-    """Check that network, data, options and teacher fit together, before anything is written."""
+    context: DistributedContext,
+) -> Training:
+    """Check that network, data, task, options and teacher fit together, before anything is written."""
     check_initialised(model)
-    normalization = _normalization(train_set, options)
-    options = with_distillation(options.replace(normalization=normalization), teacher)
     if teacher is not None and teacher.model is model:
-        raise OptionError("the teacher is the very network that is trained; give a copy of it (copy.deepcopy)")
-    _check_batch(options, world)
+        raise OptionError("the teacher is the network that is trained; give a copy of it (copy.deepcopy)")
     device = _device(model)
-    _check_sets(model, train_set, test_set, normalization, device)
+    sets = [given for given in (train_set, test_set) if isinstance(given, ImageSet)]
+    task = _task(task, options, teacher, sets[0].num_classes if sets else None)
+    if sets:
+        options = options.replace(normalization=_normalization(sets[0], options))
+    options = with_distillation(options, teacher)
+    _check_processes(options, context, bool(sets))
+    data: TrainingData
+    if isinstance(train_set, ImageSet) and isinstance(test_set, ImageSet):
+        data = ImageData(train_set, test_set, options, task, device=device, context=context)
+    elif isinstance(train_set, ImageSet) or isinstance(test_set, ImageSet):
+        raise DataError("train_set and test_set: one is an image set, the other is not; give two of one kind")
+    else:
+        data = LoaderData(train_set, test_set, options, task)
+    score(model, data.few, task)  # the number of outputs and of channels, before the first step
     if options.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    layout: dict[str, Any] = {"device": device, "channels_last": options.channels_last}
-    ascent, optimizer = options.ascent(model), _optimizer(model, options)
+    ascent = options.ascent(model)
     if ascent is not None:
         expect_moving(ascent)
         warn_left_out(ascent, options.method, stacklevel=3)
     if options.clips or options.is_noisy or options.moves_weights_only:
         expect_weights(model, trained=options.clips)
-    run = Run(
+    optimizer = _optimizer(model, options)
+    step = TrainStep(model=model, optimizer=optimizer, task=task, ascent=ascent, options=options, context=context)
+    return Training(
         model=model,
-        updater=Updater(model=model, optimizer=optimizer, ascent=ascent, options=options, world=world),
+        step=step,
         options=options,
-        train_set=train_set,
-        test_set=test_set,
-        images=on_device_if_small(train_set.images, device),
-        labels=train_set.labels.to(device),
-        normalize=Normalizer(normalization, train_set.channels, **layout),
-        test_batches=Batches(world.images(test_set), normalization, batch_size=_EVALUATION_BATCH, **layout),
-        teacher=_on_device(teacher, train_set, options, device),
-        world=world,
+        data=data,
+        device=device,
+        teacher=None if teacher is None else _on_device(teacher, data, options, device),
+        average=None if options.ema_decay is None else WeightAverage(model, options.ema_decay),
+        context=context,
     )
-    if options.ema_decay is not None:
-        run.average = WeightAverage(model, options.ema_decay)
-    return run
 
 
-def _on_device(
-    teacher: Teacher | None, train_set: ImageSet, options: TrainOptions, device: torch.device
-) -> TeacherOnDevice | None:
-    if teacher is None:
-        return None
-    assert options.normalization is not None
+def _task(task: Task | None, options: TrainOptions, teacher: Teacher | None, classes: int | None) -> Task:
+    """The task of the training, with what the options add to its loss."""
+    task = Classification(classes=classes) if task is None else task
+    if isinstance(task, WholeModelTask):
+        raise OptionError(f"task {task.name}: measures whole networks and has no loss to train with")
+    if isinstance(task, Classification):
+        return replace(task, label_smoothing=options.label_smoothing) if options.label_smoothing else task
+    idle = ["label_smoothing"] * (options.label_smoothing > 0) + ["a teacher"] * (teacher is not None)
+    if idle:
+        raise OptionError(f"{' and '.join(idle)}: only for classification, not for task {task.name}; leave it out")
+    return task
+
+
+def _on_device(teacher: Teacher, data: TrainingData, options: TrainOptions, device: torch.device) -> TeacherOnDevice:
+    if not isinstance(data, ImageData) or options.normalization is None:
+        raise OptionError("a teacher: distillation needs image sets, not batches of your own; leave it out")
     ready = TeacherOnDevice(
         teacher, options.normalization, device=device, channels_last=options.channels_last, bf16=options.bf16
     )
-    few = Batches(train_set.take(2), teacher.normalization, batch_size=2, device=device)
     try:
-        evaluate(ready.model, few)
+        data.check(ready.model, teacher.normalization)
     except DataError as error:
         raise DataError(f"the teacher: {error}") from error
     return ready
 
 
-def _check_batch(options: TrainOptions, world: World) -> None:
-    """Every process needs two images a pass, for batch-norm has to see a variance."""
+def _check_processes(options: TrainOptions, context: DistributedContext, has_images: bool) -> None:
+    """Every process needs two samples a pass, because batch norm needs a variance."""
+    if context.size == 1:
+        return
+    if not has_images:
+        raise OptionError("several processes train on image sets only; start one process for batches of your own")
     part = options.ascent_fraction or 1.0
     sizes = {"batch_size": float(options.batch_size), "ascent_fraction": part * options.batch_size}
     faults = [
-        f"{name}: {size:g} images a pass for {world.size} processes; expected at least two for each"
+        f"{name}: {size:g} images a pass for {context.size} processes; expected at least two for each"
         for name, size in sizes.items()
-        if world.size > 1 and size < 2 * world.size
+        if size < 2 * context.size
     ]
     if faults:
         raise OptionError(list_faults("training options", faults))
@@ -166,23 +203,6 @@ def _normalization(train_set: ImageSet, options: TrainOptions) -> Normalization:
     return given or choose_normalization(data_spec=train_set.name, channels=train_set.channels)[0]
 
 
-def _check_sets(
-    model: nn.Module, train_set: ImageSet, test_set: ImageSet, normalization: Normalization, device: torch.device
-) -> None:
-    if len(train_set) < 2:
-        raise DataError(f"{train_set.name}: training needs at least 2 images, got {len(train_set)}")
-    lacking = ", and state the number of classes if one lacks some (npz:FILE,classes=N)"
-    for what, name, more in (("channels", "channels", ""), ("num_classes", "classes", lacking)):
-        train, test = getattr(train_set, what), getattr(test_set, what)
-        if train != test:
-            raise DataError(
-                f"training data {train_set.name} has {train} {name}, test data {test_set.name} has {test}; "
-                f"use two parts of one dataset{more}"
-            )
-    few = Batches(train_set.take(2), normalization, batch_size=2, device=device)
-    evaluate(model, few)  # the number of outputs and of channels, seen before the first step
-
-
 def _optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
     return torch.optim.SGD(
         [parameter for parameter in model.parameters() if parameter.requires_grad],
@@ -194,33 +214,30 @@ def _optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer
 
 
 def _opened(
-    run: Run, folder: Path | str | None, metadata: Mapping[str, Any], teacher: Teacher | None
+    training: Training, folder: Path | str | None, metadata: Mapping[str, Any], teacher: Teacher | None
 ) -> AbstractContextManager[TrainingFolder | None]:
-    """The folder, in the first process; the others have none, and find the mistakes that the first one finds."""
-    if folder is None and run.world.size == 1:
+    """The folder, in the main process; the others have none, and raise what it raises."""
+    if folder is None and training.context.size == 1:
         return nullcontext()
-    identity = _identity(run, metadata, teacher)
-    run.world.agree(identity)
+    identity = _identity(training, metadata, teacher)
+    training.context.expect_same_options(identity)
     if folder is None:
         return nullcontext()
-    return run.world.only_first(lambda: TrainingFolder.open(folder, identity)) or nullcontext()
+    return training.context.on_main_process(lambda: TrainingFolder.open(folder, identity)) or nullcontext()
 
 
-def _identity(run: Run, metadata: Mapping[str, Any], teacher: Teacher | None) -> dict[str, Any]:
+def _identity(training: Training, metadata: Mapping[str, Any], teacher: Teacher | None) -> dict[str, Any]:
     """What has to be the same for a training to be continued."""
     taught = {} if teacher is None else {"teacher_weights_sha256": _weights_sha256(teacher.model)}
     if teacher is not None:
         taught["teacher_normalization"] = teacher.normalization.text()
     return {
         **metadata,
-        **run.options.resolved(),
-        "train_data": run.train_set.name,
-        "train_fingerprint": run.train_set.fingerprint,
-        "test_data": run.test_set.name,
-        "test_fingerprint": run.test_set.fingerprint,
-        "initial_weights_sha256": _weights_sha256(run.model),
+        **training.options.resolved(),
+        **training.data.identity(),
+        "initial_weights_sha256": _weights_sha256(training.model),
         **taught,
-        **({"processes": run.world.size} if run.world.size > 1 else {}),
+        **({"processes": training.context.size} if training.context.size > 1 else {}),
     }
 
 
@@ -233,9 +250,9 @@ def _weights_sha256(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _leave_final(run: Run) -> None:
+def _leave_final(training: Training) -> None:
     """What the caller finds in the model."""
-    if run.average is not None:
-        run.average.copy_to_model()
-        limit_weights(run.model, run.options)
-    run.model.eval()
+    if training.average is not None:
+        training.average.copy_to_model()
+        limit_weights(training.model, training.options)
+    training.model.eval()

@@ -21,7 +21,7 @@ from analog_samson.runtime.devices import bfloat16_notes, find_device
 from analog_samson.runtime.state_check import check_storable
 from analog_samson.sharpness.perturbations import WorstCase
 from analog_samson.training.distill import Teacher, with_distillation
-from analog_samson.training.distributed import ALONE, World
+from analog_samson.training.distributed import SINGLE_PROCESS, DistributedContext
 from analog_samson.training.fit import fit
 from analog_samson.training.method_options import TrainMethod
 from analog_samson.training.options import COMPUTING, DISTILLATION, TrainOptions, TrainSeed
@@ -113,7 +113,7 @@ class PreparedTraining:
     metadata: Mapping[str, Any]
     notes: tuple[str, ...]
     teacher: Teacher | None = None
-    world: World = ALONE
+    context: DistributedContext = SINGLE_PROCESS
 
     def run(self, out: Path, progress: Progress | None = None) -> TrainResult:
         return fit(
@@ -125,17 +125,17 @@ class PreparedTraining:
             metadata=self.metadata,
             progress=progress,
             teacher=self.teacher,
-            world=self.world,
+            context=self.context,
         )
 
 
-def prepare_training(job: TrainJob, world: World = ALONE) -> PreparedTraining:
+def prepare_training(job: TrainJob, context: DistributedContext = SINGLE_PROCESS) -> PreparedTraining:
     """Load what the job names. Initial weights are drawn from the job's seed. Raises AnalogSamsonError.
 
     Sets the number of CPU threads, and the present GPU of a process among several.
     """
-    device = _device(job, world)
-    threads = job.threads or world.threads()
+    device = _device(job, context)
+    threads = job.threads or context.threads()
     if threads is not None:
         torch.set_num_threads(threads)
     start = None if job.from_checkpoint is None else load_checkpoint(job.from_checkpoint)
@@ -151,7 +151,12 @@ def prepare_training(job: TrainJob, world: World = ALONE) -> PreparedTraining:
     recipe = recipe_for(train_set, fine_tuning=start is not None)
     options = TrainOptions(seed=job.seed, normalization=normalization, **with_recipe(recipe, job.training()))
     teacher, taught = _teacher(job, name, train_set)
-    notes = (parts, f"normalization {normalization} ({origin})", f"recipe: {recipe.name}", *_processes(options, world))
+    notes = (
+        parts,
+        f"normalization {normalization} ({origin})",
+        f"recipe: {recipe.name}",
+        *_processes(options, context),
+    )
     notes = (*notes, *bfloat16_notes(options.bf16, device))
     return PreparedTraining(
         model=_model(name, train_set, start, job.seed).to(device),
@@ -161,34 +166,36 @@ def prepare_training(job: TrainJob, world: World = ALONE) -> PreparedTraining:
         metadata=_metadata(name, start) | taught | held_out,
         notes=notes if teacher is None else (*notes, _teacher_note(taught["distilled_from"], teacher)),
         teacher=teacher,
-        world=world,
+        context=context,
     )
 
 
-def _device(job: TrainJob, world: World) -> torch.device:
+def _device(job: TrainJob, context: DistributedContext) -> torch.device:
     """What the job names; of GPUs, each process takes one of its own."""
     device = find_device(job.device)
-    if world.size == 1 or device.type == "cpu":
+    if context.size == 1 or device.type == "cpu":
         return device
     count = torch.cuda.device_count()
     if device.index is not None:
-        raise OptionError(f"device {job.device!r}: each of {world.size} processes takes its own GPU; give cuda")
-    if world.local_size > count:
-        raise OptionError(f"device {job.device!r}: {world.local_size} processes, {count} GPUs; start one for each GPU")
-    torch.cuda.set_device(world.local_rank)
-    return torch.device("cuda", world.local_rank)
+        raise OptionError(f"device {job.device!r}: each of {context.size} processes takes its own GPU; give cuda")
+    if context.local_size > count:
+        raise OptionError(
+            f"device {job.device!r}: {context.local_size} processes, {count} GPUs; start one for each GPU"
+        )
+    torch.cuda.set_device(context.local_rank)
+    return torch.device("cuda", context.local_rank)
 
 
-def _processes(options: TrainOptions, world: World) -> tuple[str, ...]:
+def _processes(options: TrainOptions, context: DistributedContext) -> tuple[str, ...]:
     """A line that says how several processes share the work; none for a process alone."""
-    if world.size == 1:
+    if context.size == 1:
         return ()
     threads, climb = torch.get_num_threads(), ""
     if isinstance(options.effective_perturbation(), WorstCase):
         climb = ", each climbs by the whole batch" if options.ascent_sync else ", each climbs by its own images"
     return (
-        f"{world.size} processes of {threads} CPU thread{'s' * (threads > 1)}: {options.batch_size} images a step in "
-        f"{world.size} parts{climb}",
+        f"{context.size} processes of {threads} CPU thread{'s' * (threads > 1)}: {options.batch_size} images a step in "
+        f"{context.size} parts{climb}",
     )
 
 

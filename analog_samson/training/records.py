@@ -1,11 +1,14 @@
-"""What a training tells: after each step, after each epoch, at the end."""
+"""What a training reports: after each step, after each epoch, at the end."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from analog_samson.errors import AnalogSamsonError
+from analog_samson.results.metric import ACCURACY, LOSS, Metric
 from analog_samson.tasks.evaluation import Evaluation
+from analog_samson.tasks.scoring import Scores
 
 
 class TrainingError(AnalogSamsonError):
@@ -14,32 +17,79 @@ class TrainingError(AnalogSamsonError):
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """One finished epoch, counted from 1.
+    """One finished epoch.
 
-    train_loss [nats, the loss that is minimised] and train_accuracy_percent: over the epoch's images as the first pass
-    of each step saw them: augmented, under weight noise, and at perturbed weights where that is the only pass.
-    test_loss and test_accuracy_percent: of the averaged weights where those are on. learning_rate: of the last step.
+    Attributes:
+        epoch: Counted from 1.
+        train_loss: The mean of the loss that is minimised, over the samples of the epoch.
+        train_values: The headline metric of the task by name, over the samples as the first pass of each step used
+            them: augmented, under weight noise, and at perturbed weights where that is the only pass.
+        test_values: Every metric of the task by name, of the averaged weights where those are on.
+        learning_rate: Of the last step.
+        seconds: How long the epoch took.
     """
 
     epoch: int
     train_loss: float
-    train_accuracy_percent: float
-    test_loss: float
-    test_accuracy_percent: float
+    train_values: Mapping[str, float]
+    test_values: Mapping[str, float]
     learning_rate: float
     seconds: float
+
+    @property
+    def train_accuracy_percent(self) -> float:
+        """The accuracy on training samples, of a classifier."""
+        return self.train_values[ACCURACY.name]
+
+    @property
+    def test_accuracy_percent(self) -> float:
+        """The accuracy on test samples, of a classifier."""
+        return self.test_values[ACCURACY.name]
+
+    @property
+    def test_loss(self) -> float:
+        """The mean cross-entropy on test samples [nats], of a classifier."""
+        return self.test_values[LOSS.name]
+
+    def row(self) -> dict[str, Any]:
+        """One line of history.csv: plain values by column."""
+        return {
+            "epoch": self.epoch,
+            "train_loss": self.train_loss,
+            **{f"train_{name}": value for name, value in self.train_values.items()},
+            **{f"test_{name}": self.test_values[name] for name in sorted(self.test_values, key=(LOSS.name).__ne__)},
+            "learning_rate": self.learning_rate,
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], metrics: tuple[Metric, ...]) -> "EpochRecord":
+        """The record of a line. Raises KeyError where a column is missing."""
+        own = {name: row[name] for name in ("epoch", "train_loss", "learning_rate", "seconds")}
+        headline = metrics[0].name
+        tested = {metric.name: row[f"test_{metric.name}"] for metric in metrics}
+        return cls(**own, train_values={headline: row[f"train_{headline}"]}, test_values=tested)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainProgress:
-    """A finished step, counted from 1; loss and accuracy over the epoch so far. `record` comes with the last one."""
+    """A finished step.
+
+    Attributes:
+        epoch, epochs, step, steps: Counted from 1.
+        loss: Mean over the epoch so far.
+        metric: The headline metric of the task.
+        value: Its value over the epoch so far.
+        record: That of the epoch, with its last step.
+    """
 
     epoch: int
     epochs: int
     step: int
     steps: int
     loss: float
-    accuracy_percent: float
+    value: float
+    metric: Metric = ACCURACY
     record: EpochRecord | None = None
 
 
@@ -50,18 +100,35 @@ Progress = Callable[[TrainProgress], None]
 class TrainResult:
     """The outcome of `fit`.
 
-    evaluation: the final weights on the test set. best: the epoch with the highest test accuracy; its weights are not
-    kept, for choosing them by the test set would flatter the result. perturbation_share: of ||eps||^2 by kind of
-    parameter at the first ascent, None for methods without one. checkpoint: the file, None without a folder.
-    resumed_after: the epoch that the folder held already, 0 for a training from its start.
+    Attributes:
+        history: One record an epoch.
+        scores: Every metric of the task on the test samples, with the final weights.
+        perturbation_breakdown: Fractions of ||eps||^2 by kind of parameter at the first ascent step; None for methods
+            without one.
+        checkpoint: The file; None without a folder.
+        resumed_after: The epoch that the folder held already; 0 for a training from its start.
+        metrics: Those of the task, the headline first.
     """
 
     history: tuple[EpochRecord, ...]
-    evaluation: Evaluation
-    perturbation_share: Mapping[str, float] | None
+    scores: Scores
+    perturbation_breakdown: Mapping[str, float] | None
     checkpoint: Path | None
     resumed_after: int = 0
+    metrics: tuple[Metric, ...] = (ACCURACY, LOSS)
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The scores of a classifier."""
+        values = self.scores.values
+        return Evaluation(values[ACCURACY.name], values[LOSS.name], self.scores.count)
 
     @property
     def best(self) -> EpochRecord:
-        return max(self.history, key=lambda record: record.test_accuracy_percent)
+        """The epoch with the best headline value on test samples.
+
+        Its weights are not kept: choosing them by the test set would flatter the result.
+        """
+        metric = self.metrics[0]
+        sign = 1 if metric.higher_is_better else -1
+        return max(self.history, key=lambda record: sign * record.test_values[metric.name])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from analog_samson.errors import RunError, list_faults
 from analog_samson.presets.faults import kind_faults
-from analog_samson.training.epoch import Run
+from analog_samson.training.epoch import Training
 from analog_samson.training.records import EpochRecord
 
 
@@ -21,54 +21,54 @@ class _State(BaseModel):
     model: dict[str, Any]
     optimizer: dict[str, Any]
     average: dict[str, Any] | None
-    history: Annotated[list[EpochRecord], Field(min_length=1)]
+    history: Annotated[list[dict[str, int | float]], Field(min_length=1)]
     share: dict[str, float] | None
     answers: list[float] | None = None  # a version that did not store them
 
 
-def take_up(run: Run, state: Mapping[str, Any], where: str) -> list[float] | None:
+def take_up(training: Training, state: Mapping[str, Any], where: str) -> list[float] | None:
     """Load model, optimizer, average and history; returns what the network answered with these weights, if stored.
 
     Args:
-        run: The training, freshly prepared; changed in place.
+        training: The training, freshly prepared; changed in place.
         state: What `store_epoch` stored.
         where: What a message calls it.
 
     Raises:
         RunError: The state is of another network or other options, or it is damaged.
     """
-    faults = _faults(run, state)
+    faults = _faults(training, state)
     if not faults:
-        groups = run.updater.optimizer.state_dict()["param_groups"]
+        groups = training.step.optimizer.state_dict()["param_groups"]
         try:
-            run.updater.optimizer.load_state_dict(state["optimizer"])
+            training.step.optimizer.load_state_dict(state["optimizer"])
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError) as error:  # torch's checks
             faults.append(f"optimizer: {(str(error) or type(error).__name__).splitlines()[0]}")
         else:
-            faults += _differences(run.updater.optimizer.state_dict()["param_groups"], groups, "optimizer")
-            faults += _optimizer_faults(run.updater.optimizer)
+            faults += _differences(training.step.optimizer.state_dict()["param_groups"], groups, "optimizer")
+            faults += _optimizer_faults(training.step.optimizer)
     if faults:
         told = list_faults(f"{where}: damaged, or of another training", faults[:10])
         raise RunError(f"{told}\n  delete it to train anew, or choose another output folder")
     read = _State.model_validate(dict(state))
-    run.model.load_state_dict(state["model"])
-    if run.average is not None:
-        run.average.load_state_dict(state["average"])
-    run.history.extend(read.history)
-    run.updater.share = read.share
+    training.model.load_state_dict(state["model"])
+    if training.average is not None:
+        training.average.load_state_dict(state["average"])
+    training.history.extend(EpochRecord.from_row(row, training.data.task.metrics) for row in read.history)
+    training.step.breakdown = read.share
     return read.answers
 
 
-def _faults(run: Run, state: Mapping[str, Any]) -> list[str]:
+def _faults(training: Training, state: Mapping[str, Any]) -> list[str]:
     try:
         _State.model_validate(dict(state))
     except ValidationError as error:
         return kind_faults(error)
-    faults = _differences(state["model"], run.model.state_dict(), "model")
-    if run.average is not None:
-        faults += _differences(state["average"], run.average.state_dict(), "average")
-    if len(state["history"]) > run.options.epochs:
-        faults.append(f"history: {len(state['history'])} epochs of a training of {run.options.epochs}")
+    faults = _differences(state["model"], training.model.state_dict(), "model")
+    if training.average is not None:
+        faults += _differences(state["average"], training.average.state_dict(), "average")
+    if len(state["history"]) > training.options.epochs:
+        faults.append(f"history: {len(state['history'])} epochs of a training of {training.options.epochs}")
     return faults
 
 
