@@ -9,9 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from typing_extensions import Self
-
 import numpy as np
+from typing_extensions import Self
 
 from analog_samson.errors import RunError, list_faults
 from analog_samson.results.atomic import make_folder, write_atomically
