@@ -82,7 +82,7 @@ OPTIONS: dict[str, Any] = {
     "seed": 0,
     "engine": "fast",
     "limit": None,
-    "adabs": False,
+    "calibrate": [],
 }
 
 
