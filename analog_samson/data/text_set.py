@@ -82,6 +82,7 @@ class TextBatches:
         device: torch.device | str,
         longest: int | None = None,
         joined: bool = False,
+        ids: str = "input_ids",
     ) -> None:
         """Tokenize all texts once.
 
@@ -92,6 +93,7 @@ class TextBatches:
             device: Where the batches lie.
             longest: The most tokens of a text; longer ones are cut. None: what the tokenizer states.
             joined: Pairs are one sequence each, as cross-encoders take them.
+            ids: Under what name the tokenizer gives token ids.
 
         Raises:
             DataError: A text has no token, or the tokenizer has no padding.
@@ -105,10 +107,10 @@ class TextBatches:
         else:
             encoded = [tokenizer(list(part), **options) for part in self._parts()]
         self._encoded = [{key: values for key, values in part.items()} for part in encoded]
-        lengths = [len(ids) for ids in self._encoded[0]["input_ids"]]
+        lengths = [len(ids) for ids in self._encoded[0][ids]]
         if lengths and min(lengths) == 0:
             raise DataError(f"{text_set.name}: text {lengths.index(0)} has no token; remove empty texts")
-        self._padding = tokenizer.pad_token_id
+        self._ids, self._padding = ids, tokenizer.pad_token_id
         if self._padding is None and len(set(lengths)) > 1 and batch_size > 1:
             raise DataError(
                 f"{text_set.name}: texts of several lengths and a tokenizer without a padding token; use --batch-size 1"
@@ -138,8 +140,8 @@ class TextBatches:
         return (self.text_set.texts,) if self.text_set.second is None else (self.text_set.texts, self.text_set.second)
 
     def _padded(self, encoded: Mapping[str, Any], places: Sequence[int]) -> dict[str, Tensor]:
-        longest = max(len(encoded["input_ids"][place]) for place in places)
-        fill = {"input_ids": self._padding or 0}
+        longest = max(len(encoded[self._ids][place]) for place in places)
+        fill = {self._ids: self._padding or 0}
         return {
             key: torch.tensor(
                 [[*values[place], *[fill.get(key, 0)] * (longest - len(values[place]))] for place in places],
