@@ -1,8 +1,8 @@
 """One weight of a network on aihwkit tiles."""
 
 import copy
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from analog_samson.chip.execute import execute
 from analog_samson.chip.scaling import Affine
-from analog_samson.chip.state import stored_weight, tile_grid
+from analog_samson.chip.state import stored_weight, target_weight, tile_grid
 from analog_samson.chip.tile import CrossbarConfig
 from analog_samson.crossbar.layout import Layout, form_of, outputs_first
 from analog_samson.crossbar.operator import Operator
@@ -88,6 +88,19 @@ class TileMatrix:
     def values(self) -> Tensor:
         """The weight as stored now, scales and drift compensation included; shape and device of the weight."""
         return self.layout.to_weight(stored_weight(self._module), self.shape)
+
+    def target(self) -> Tensor:
+        """The matrix (columns, rows) that was to be programmed, before any noise; of all groups."""
+        return target_weight(self._module)
+
+    @contextmanager
+    def followed_by(self, after: Affine) -> Iterator[None]:
+        """Within, products are scaled and shifted by `after`, at no cost."""
+        before, self.after = self.after, after
+        try:
+            yield
+        finally:
+            self.after = before
 
     def set_input_range(self, largest: float) -> None:
         """Set the input that the DAC's last code stands for, on every tile."""

@@ -50,6 +50,7 @@ class CrossbarNetwork:
         for name in ("program_analog_weights", "drift_analog_weights", "analog_tiles"):
             setattr(self.network, name, getattr(self, name))
         remember(self.network, self.matrices)
+        setattr(self.network, _ATTRIBUTE, self)
 
     def program_analog_weights(self) -> None:
         """Program a new chip. Draws programming noise and drift exponents from torch's global stream."""
@@ -79,6 +80,10 @@ class CrossbarNetwork:
         if matrix.after is not None:
             values = values * matrix.after.gain.view(-1, *[1] * (values.ndim - 1))
         weight.copy_(values)
+
+    def slots(self, path: str) -> list[Slot]:
+        """The modules that hold the weight at `path`, with the names of the parameter."""
+        return self._owners[path]
 
     def is_alone(self, path: str) -> bool:
         """Whether the layer at `path` has a weight on tiles that it shares with no other layer."""
@@ -113,6 +118,15 @@ class CrossbarNetwork:
         for module, _ in self._owners[placement.path]:
             if matrix.perfect and isinstance(module, nn.RNNBase):
                 module.flatten_parameters()
+
+
+_ATTRIBUTE = "crossbar_network"
+
+
+def crossbar_of(network: nn.Module) -> CrossbarNetwork | None:
+    """What holds the weights of a network that the fast engine converted; None for any other network."""
+    found: CrossbarNetwork | None = getattr(network, _ATTRIBUTE, None)
+    return found
 
 
 def _forbid_nested_tensors(network: nn.Module) -> None:

@@ -57,6 +57,19 @@ def stored_weight(module: Any) -> Tensor:
     return slices[0] if len(slices) == 1 else torch.cat(slices, dim=1)
 
 
+def target_weight(module: Any) -> Tensor:
+    """The (out, in) matrix that the tiles were to hold: what programming started from, with the mapping's scales."""
+    slices = [torch.cat([_target(tile) for tile in row]) for row in tile_grid(module)]
+    return slices[0] if len(slices) == 1 else torch.cat(slices, dim=1)
+
+
+def _target(tile: Any) -> Tensor:
+    reference = tile.reference_combined_weights
+    weight = tile.tile.weight if reference is None else reference.to(tile.device)
+    scale = tile.get_scales()
+    return weight if scale is None else weight * scale.reshape(-1, 1)
+
+
 def output_scale(tile: Any) -> Tensor:
     """The digital factor on a tile's outputs, (1,) or (out,): mapping, learned scale, drift compensation."""
     scale = tile.get_scales()

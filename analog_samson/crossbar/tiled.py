@@ -44,6 +44,10 @@ class OnTiles:
 
     def compute(self, use: Use, layout: Layout, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """The product on the tiles."""
+        return use.restore(self.matrix.multiply(use.input, use.operator, use.bias, self.columns_of(layout, func)))
+
+    def columns_of(self, layout: Layout, func: Callable[..., Any]) -> tuple[int, int] | None:
+        """The range of columns that a product reads, None for all. Raises ConversionError where it is no such range."""
         columns = layout.columns_in(self.matrix.layout)
         if columns is None:
             raise ConversionError(
@@ -51,8 +55,7 @@ class OnTiles:
                 f"({self.matrix.layout.rows} rows by {self.matrix.layout.columns} columns), as a product with its "
                 f"transpose does; plan with an example of the inputs, {self._remedy}"
             )
-        whole = columns == (0, self.matrix.layout.columns)
-        return use.restore(self.matrix.multiply(use.input, use.operator, use.bias, None if whole else columns))
+        return None if columns == (0, self.matrix.layout.columns) else columns
 
     def look_up(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Rows of the digital table, or products of the tiles with one-hot vectors."""

@@ -1,0 +1,155 @@
+"""Affine calibration: least squares column by column, layer after layer, for any use of a weight."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from analog_samson import SimulatedDevice, load_preset, plan_conversion, rng
+from analog_samson.chip.affine import affine_corrected
+from analog_samson.chip.matrix import matrices_of
+from analog_samson.errors import OptionError
+from analog_samson.results.condition import Condition
+
+PCM, RASCH, IDEAL = (load_preset(name) for name in ("pcm_nandakumar_2019", "pcm_rasch_2023", "ideal"))
+YEAR = Condition(stage="drift", time_seconds=3.15e7)
+
+
+def seeded(make):
+    with rng.stream(0, "initial weights"):
+        return make().eval()
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def device_of(model, preset=PCM, largest=4.0, **options):
+    plan = plan_conversion(model, preset)
+    ranges = {row.path: largest for row in plan.with_action("analog")} if preset is RASCH else None
+    return SimulatedDevice(model, plan, input_ranges=ranges, **options)
+
+
+@torch.no_grad()
+def test_one_layer_gets_the_least_squares_solution_over_all_batches():
+    model, batches = seeded(lambda: nn.Linear(16, 5)), [(randn(n, 16, seed=n), None) for n in (40, 7, 100)]
+    x = torch.cat([x for x, _ in batches])
+    digital = model(x)
+    with device_of(model).program(0, 0).at(YEAR) as network:
+        analog, test = network(x), randn(9, 16, seed=1)
+        plain = network(test)
+        with affine_corrected(network, batches):
+            corrected = network(test)
+        assert network(test).equal(plain)
+    for column in range(5):
+        pairs = np.stack([analog[:, column].numpy(), np.ones(len(x))], axis=1).astype(np.float64)
+        (gain, shift), *_ = np.linalg.lstsq(pairs, digital[:, column].numpy().astype(np.float64), rcond=None)
+        expected = gain * plain[:, column].numpy() + shift
+        assert corrected[:, column].numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+@torch.no_grad()
+def test_second_layer_is_fitted_to_what_the_corrected_first_layer_gives():
+    model = seeded(lambda: nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 3)))
+    x = randn(200, 12)
+    hidden, digital = model[:2](x), model(x)
+    with device_of(model).program(0, 0).at(YEAR) as network:
+        first, second = matrices_of(network)["0"].values(), matrices_of(network)["2"].values()
+        with affine_corrected(network, [(x, None)]):
+            corrected = network(x)
+    analog = x @ first.T + model[0].bias
+    gain, shift = fitted(analog, model[0](x))
+    given = (gain * analog + shift).relu()
+    outputs = given @ second.T + model[2].bias
+    gain, shift = fitted(outputs, digital)
+    assert torch.allclose(corrected, gain * outputs + shift, atol=1e-4)
+    assert (given - hidden).square().mean() < (analog.relu() - hidden).square().mean()
+
+
+def fitted(analog, digital):
+    pairs = [np.polyfit(a.double().numpy(), d.double().numpy(), 1) for a, d in zip(analog.T, digital.T, strict=True)]
+    return torch.tensor(np.array(pairs).T, dtype=torch.float32)
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(6, 8, 2, batch_first=True, bidirectional=True), nn.Linear(16, 3)
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0])
+
+
+class Attending(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+NETWORKS = {
+    "linear": (lambda: nn.Linear(8, 4), (8,)),
+    "convolutions": (
+        lambda: nn.Sequential(
+            nn.Conv2d(4, 6, 3, padding=1, groups=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 3, 1)
+        ),
+        (4, 5, 5),
+    ),
+    "transposed": (lambda: nn.ConvTranspose1d(4, 3, 3, stride=2), (4, 6)),
+    "recurrent": (Recurrent, (5, 6)),
+    "attention": (Attending, (5, 8)),
+    "shared": (lambda: nn.Sequential(*[nn.Linear(8, 8)] * 2), (8,)),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        *((name, PCM) for name in NETWORKS),
+        *((name, RASCH) for name in NETWORKS if name != "shared"),  # its two uses, of unlike size, share one correction
+    ],
+)
+def test_correction_brings_every_kind_of_weight_closer_to_the_digital_network(name, preset):
+    make, shape = NETWORKS[name]
+    model, x = seeded(make), randn(64, *shape)
+    digital = model(x)
+    errors = []
+    for instance in range(4):
+        with device_of(model, preset).program(0, instance).at(YEAR) as network:
+            plain = network(x)
+            with affine_corrected(network, [(x[:48], None)]):
+                corrected = network(x)
+            errors.append([(y - digital)[48:].square().mean().item() for y in (plain, corrected)])
+    before, after = np.array(errors).mean(0)
+    assert after < before
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NETWORKS)
+def test_correction_of_an_ideal_chip_changes_nothing(name):
+    make, shape = NETWORKS[name]
+    model, x = seeded(make), randn(32, *shape)
+    with device_of(model, IDEAL).program(0, 0).at(YEAR) as network, affine_corrected(network, [(x, None)]):
+        assert torch.allclose(network(x), model(x), atol=1e-5)
+
+
+@torch.no_grad()
+def test_output_that_never_varies_keeps_its_factor_and_gets_the_offset():
+    model, x = seeded(lambda: nn.Linear(3, 2)), torch.ones(10, 3)
+    with device_of(model).program(0, 0).at(YEAR) as network, affine_corrected(network, [(x, None)]):
+        assert torch.allclose(network(x), model(x), atol=1e-6)
+
+
+def test_what_cannot_be_corrected_is_refused():
+    model, x = seeded(lambda: nn.Linear(3, 2)), torch.ones(10, 3)
+    with (
+        device_of(model).program(0, 0).at(YEAR) as network,
+        pytest.raises(OptionError, match="at least one batch"),
+        affine_corrected(network, []),
+    ):
+        pass
+    with pytest.raises(OptionError, match="engine fast"), affine_corrected(model, [(x, None)]):
+        pass
