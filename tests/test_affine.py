@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from analog_samson import SimulatedDevice, load_preset, plan_conversion, rng
+from analog_samson import SimulatedDevice, load_preset, plan_conversion, rng, simulate_drift, sweep_conductance_noise
 from analog_samson.chip.affine import affine_corrected
 from analog_samson.chip.matrix import matrices_of
 from analog_samson.errors import OptionError
@@ -153,3 +153,19 @@ def test_what_cannot_be_corrected_is_refused():
         pass
     with pytest.raises(OptionError, match="engine fast"), affine_corrected(model, [(x, None)]):
         pass
+
+
+def test_affine_is_a_calibration_of_simulations_beside_adabs():
+    make, shape = NETWORKS["convolutions"]
+    model = seeded(lambda: nn.Sequential(make(), nn.Flatten(), nn.Linear(75, 4)))
+    data = [(randn(40, *shape), torch.arange(40) % 4)]
+    options = {"times": [86400.0], "instances": 2, "seed": 0, "calibration": data}
+    frame = simulate_drift(model, PCM, data, calibrate=("adabs", "affine"), **options).frame()
+    chips = frame[frame.stage == "drift"]
+    assert sorted(chips.calibration.unique()) == ["adabs", "affine", "none"]
+    assert chips.groupby("calibration").loss.nunique().eq(2).all()
+    with_fold = chips[chips.calibration == "none"].loss.tolist()
+    alone = simulate_drift(model, PCM, data, **options).frame()
+    assert alone[alone.stage == "drift"].loss.tolist() == with_fold
+    with pytest.raises(OptionError, match="affine corrects the tiles"):
+        sweep_conductance_noise(model, data, sigmas=[0.1], instances=1, seed=0, calibrate=["affine"], calibration=data)

@@ -163,7 +163,7 @@ def test_adabs_is_the_name_in_0_1_of_a_calibration(model, data):
 
 def test_calibrations_that_cannot_be_are_refused_before_anything_is_measured(model, data):
     counted = Counted(data)
-    with pytest.raises(OptionError, match="expected one of adabs, got 'adaps'; did you mean 'adabs'"):
+    with pytest.raises(OptionError, match="expected one of adabs, affine, got 'adaps'; did you mean 'adabs'"):
         age(model, counted, calibrate=["adaps"], calibration=data)
     with pytest.raises(OptionError, match="AdaBS needs calibration batches, got none"):
         sweep_conductance_noise(model, counted, sigmas=[0.1], instances=1, seed=0, calibrate=["adabs"])

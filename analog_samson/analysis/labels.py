@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from analog_samson.results.condition import ADABS, UNCALIBRATED
+from analog_samson.results.condition import ADABS, AFFINE, UNCALIBRATED
 from analog_samson.results.records import Record
 
-_CALIBRATIONS = {ADABS: "AdaBS"}
+_CALIBRATIONS = {ADABS: "AdaBS", AFFINE: "affine correction"}
 
 
 def calibration_title(calibration: str) -> str:

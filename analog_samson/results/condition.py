@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import inf
 
 DIGITAL, DRIFT, GAUSSIAN = "digital", "drift", "gaussian"
-UNCALIBRATED, ADABS = "none", "adabs"
+UNCALIBRATED, ADABS, AFFINE = "none", "adabs", "affine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

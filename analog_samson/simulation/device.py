@@ -16,7 +16,7 @@ from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.chip.weight_error import weight_error
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.errors import OptionError
-from analog_samson.results.condition import DRIFT, Condition
+from analog_samson.results.condition import AFFINE, DRIFT, Condition
 from analog_samson.tasks.batch import Run, feed
 
 
@@ -108,7 +108,8 @@ class SimulatedDevice:
                     self._age(path, matrix, time)
                 matrix.converter_noise = rng.ContinuedStream(*draw, path, "converters", device=matrix.device)
             stack.enter_context(calibrated(condition.calibration, self.network, self.calibration, self._run))
-            if isinstance(self._mounted, CrossbarNetwork):
+            # The affine correction comes before batch norm, so that the two cannot be one.
+            if isinstance(self._mounted, CrossbarNetwork) and condition.calibration != AFFINE:
                 stack.enter_context(folded(self._mounted, self._pairs))
             yield self.network
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson import rng
-from analog_samson.chip.calibration import calibrated
+from analog_samson.chip.calibration import calibrated, for_generic_noise
 from analog_samson.crossbar.materialize import with_plain_weights
 from analog_samson.crossbar.plan import Placement, crossbar_placements
 from analog_samson.crossbar.watch import Slot, exchanged
@@ -78,6 +78,11 @@ def sweep_conductance_noise(
         faults.append("sigmas: expected at least one sigma_c, got none")
     if instances < 1:
         faults.append(f"instances: expected 1 or more, got {instances}")
+    faults += [
+        f"calibrate: {name} corrects the tiles of a chip, not the generic Gaussian model; leave it out"
+        for name in calibrate
+        if name not in for_generic_noise(calibrate)
+    ]
     faults += calibration_faults(calibrate, calibration) + data_faults(data=data, calibration=calibration)
     if faults:
         raise OptionError(list_faults("sweep_conductance_noise", faults))

@@ -139,8 +139,11 @@ class SimulationOptions(Options):
     ] = 100
     sigmas: Sigmas = ()
     calibrate: Annotated[
-        tuple[Literal["adabs"], ...],
-        Field(description="Also measure with the network adapted to each chip: adabs (batch-norm statistics)."),
+        tuple[Literal["adabs", "affine"], ...],
+        Field(
+            description="Also measure with the network adapted to each chip: adabs (batch-norm statistics) or "
+            "affine (a factor and an offset for each output column)."
+        ),
         Written(_names, write_list, "METHODS"),
         Shown(panel=CALIBRATION, default="none"),
     ] = ()

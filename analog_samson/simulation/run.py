@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from analog_samson import __version__
+from analog_samson.chip.calibration import for_generic_noise
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.data.batches import Batches
 from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
@@ -86,7 +87,7 @@ def run_simulation(
             **shared,
         )
         if options.sigmas:
-            shared["keep_digital"] = options.keep_digital
+            shared |= {"keep_digital": options.keep_digital, "calibrate": for_generic_noise(options.calibrate)}
             sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **shared)
     return run
 
