@@ -87,6 +87,23 @@ def test_modules_import_only_rooms_above_their_own():
     assert not faults, "\n".join(faults)
 
 
+NEWER = {"tomllib", "enum.StrEnum", "typing.Self", "typing.assert_never", "datetime.UTC", "importlib.resources.abc"}
+
+
+def test_modules_import_nothing_that_python_310_lacks():
+    """`runtime.older_python` has it, or typing_extensions."""
+    found = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+            else:
+                names = {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+            if names & NEWER and path.name != "older_python.py":
+                found[str(path.relative_to(PACKAGE))] = names & NEWER
+    assert found == {}
+
+
 def test_aihwkit_is_imported_by_the_chip_alone():
     importers = {room_of(path) for path in MODULES if "aihwkit" in external_imports(path)}
     assert importers == {"chip"}
