@@ -14,12 +14,10 @@ from networks import seeded
 from small import SMALL, Small
 
 from analog_samson.cli.interruption import told_when_interrupted
-from analog_samson.cli.main import app, main
+from analog_samson.cli.main import COMMANDS, main
 from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.presets.search import load_preset
 from analog_samson.runtime.installation import working_set
-
-COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
 
 
 @pytest.fixture

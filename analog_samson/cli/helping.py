@@ -1,7 +1,9 @@
-"""Help of a command: options in panels, on eighty columns, without the names of Python types."""
+"""Help of commands: options in panels, on eighty columns, without the names of Python types."""
 
+from collections.abc import Callable
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -36,6 +38,27 @@ class HelpfulCommand(TyperCommand):
             console.print(Panel(table, title=escape(title), title_align="left", border_style="dim"))
         if self.epilog:
             console.print(_joined(self.epilog), markup=False)
+
+
+class LazyCommand(HelpfulCommand):
+    """A command whose code and options are loaded when it is called, not when it is listed.
+
+    Args:
+        name: Its name.
+        help: One line for the list of commands.
+        load: Gives the function of the command.
+    """
+
+    def __init__(self, name: str, help: str, load: Callable[[], Callable[..., None]]) -> None:
+        super().__init__(name, help=help)
+        self._load = load
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        alone = typer.Typer(add_completion=False)
+        alone.command(self.name)(self._load())
+        loaded = typer.main.get_command(alone)
+        self.params, self.callback, self.help = loaded.params, loaded.callback, loaded.help
+        return super().make_context(info_name, args, parent, **extra)
 
 
 def _joined(text: str) -> str:

@@ -1,30 +1,21 @@
 """The `analog-samson` command: its subcommands, and the one place that turns errors into messages."""
 
 import errno
+import importlib
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from analog_samson import __version__
-from analog_samson.cli import (
-    average,
-    compare,
-    convert,
-    demo,
-    doctor,
-    presets,
-    report,
-    reproduce,
-    sharpness,
-    simulate,
-    sweep,
-    train,
-    zoo,
-)
-from analog_samson.cli.helping import HelpfulCommand
+from analog_samson.cli import presets, zoo
+from analog_samson.cli.helping import LazyCommand
 from analog_samson.cli.interruption import told_when_interrupted
 from analog_samson.cli.notices import notices_as_lines
 from analog_samson.cli.old_names import with_present_names
@@ -36,8 +27,42 @@ from analog_samson.runtime.allocation import keep_freed_memory
 USER_FAULT, USAGE, BUG = 1, 2, 3
 _PLACES = (errno.ENAMETOOLONG, *NO_ROOM)  # paths and disks that no code of ours can mend
 
+# The function of each command is in the module of its name: what it is for, and whether it resumes when it is rerun.
+COMMANDS = {
+    "demo": ("See in a minute what this is for: two trainings, a year on simulated PCM, one page.", True),
+    "train": ("Train a network from scratch, or fine-tune a checkpoint.", False),  # says itself how far it came
+    "average": ("Average the weights of networks that were trained from one start.", False),
+    "convert": ("Show which layers go on analog tiles, and the hardware they need.", False),
+    "simulate": ("Accuracy of a checkpoint over time on a hardware preset, with a report.", True),
+    "compare": ("Compare checkpoints on presets over time: equal chips, paired differences, one page.", True),
+    "report": ("Print the result tables of runs and write report.html with figures.", False),
+    "sharpness": ("Measure the sharpness of checkpoints, and whether it goes with robustness.", False),
+    "sweep": ("Simulate every checkpoint on every preset with every seed.", True),
+    "reproduce": ("Run one of the paper's tables or figures beside the paper's numbers.", True),
+    "doctor": ("Check the installation: versions, a compiled analog tile, threads, CUDA, data.", False),
+}
+
+
+def _function(name: str, resumes: bool) -> Callable[..., None]:
+    command = getattr(importlib.import_module(f"analog_samson.cli.{name}"), name)
+    return told_when_interrupted(command, continues=resumes)
+
+
+class _Commands(TyperGroup):
+    """The commands, each loaded when it is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        lazy = {
+            name: LazyCommand(name, help, partial(_function, name, resumes))
+            for name, (help, resumes) in COMMANDS.items()
+        }
+        self.commands = {**lazy, **self.commands}
+
+
 app = typer.Typer(
     name="analog-samson",
+    cls=_Commands,
     help="Train with SAMSON, put the network on simulated analog hardware, read its accuracy after a year.",
     no_args_is_help=True,
     add_completion=False,
@@ -45,20 +70,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command, continues in (
-    (demo.demo, True),
-    (train.train, False),  # says by itself how far it came
-    (average.average, False),
-    (convert.convert, False),
-    (simulate.simulate, True),
-    (compare.compare, True),
-    (report.report, False),
-    (sharpness.sharpness, False),
-    (sweep.sweep, True),
-    (reproduce.reproduce, True),
-    (doctor.doctor, False),
-):
-    app.command(cls=HelpfulCommand)(told_when_interrupted(command, continues=continues))
 for group in (presets.app, zoo.app):
     for part in group.registered_commands:
         if part.callback is not None:
