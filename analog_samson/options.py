@@ -28,6 +28,9 @@ from analog_samson.errors import AnalogSamsonError, OptionError, did_you_mean, l
 T = TypeVar("T", bound="Options")
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+# Panels that help of several commands has.
+NETWORK, DATA, HARDWARE, STATISTICS = "Network", "Data", "Hardware", "Statistics"
+CALIBRATION, BUDGET, MACHINE, OUTPUT = "Calibration", "Error budget", "Machine", "Output"
 _KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "True or False", str: "one line of text"}
 _ANY = 2**62  # a bound so far away says nothing to a person
 _NO_TEXT = ("Cc", "Cs")  # control characters, and bytes that are no text
@@ -54,6 +57,23 @@ class Shown:
     unit: str = ""
     needs: str = ""
     is_argument: bool = False
+
+
+def option(description: str, panel: str = "Options", metavar: str = "", **settings: Any) -> Any:
+    """A field of `Options` for `Annotated`: what `pydantic.Field` and `Shown` say, in one call.
+
+    Args:
+        description: What it is, for help and docs.
+        panel: See `Shown`.
+        metavar: See `Shown`.
+        settings: Other attributes of `Shown`, and limits of `pydantic.Field` such as ge=1.
+    """
+    look = {
+        name: settings.pop(name) for name in ("default", "flags", "unit", "needs", "is_argument") if name in settings
+    }
+    field = Field(description=description, **settings)
+    field.metadata.append(Shown(panel=panel, metavar=metavar, **look))
+    return field
 
 
 @dataclass(frozen=True)
@@ -119,7 +139,7 @@ class Options(BaseModel):
         if look.is_argument:
             return look.metavar or name.upper()
         if value is False:
-            return (look.flags or ("", f"--no-{word}"))[1]
+            return look.flags[1] if len(look.flags) > 1 else f"--no-{word}"
         return (look.flags or (f"--{word}",))[0]
 
     @classmethod
@@ -143,8 +163,12 @@ class Options(BaseModel):
         return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
 
     def part(self, kind: type[T]) -> T:
-        """Those options that `kind`, a base of this class, declares."""
-        return kind(**{name: getattr(self, name) for name in kind.model_fields})
+        """Those options that `kind`, a base of this class, declares; those that nobody gave stay so."""
+        values = {name: getattr(self, name) for name in kind.model_fields}
+        made = kind(**values)
+        usual = {name for name, field in kind.model_fields.items() if values[name] == field.get_default()}
+        object.__setattr__(made, "__pydantic_fields_set__", {*values} - (usual - self.model_fields_set))
+        return made
 
     @model_validator(mode="wrap")
     @classmethod

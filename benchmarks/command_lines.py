@@ -10,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from analog_samson.analysis.runs import Run
-from analog_samson.cli.from_options import arguments_of, parsed_text
-from analog_samson.cli.main import app
+from analog_samson.cli.average import AverageCommand
+from analog_samson.cli.from_options import arguments_of, fields_of, parsed_text
 from analog_samson.cli.simulate import SimulateCommand, simulate
+from analog_samson.cli.train import TrainCommand, train
 from analog_samson.data.sources import SOURCES
 from analog_samson.errors import CheckpointError, RunError, list_faults
-from analog_samson.options import accepts_none
+from analog_samson.options import Options, accepts_none, shown
 from analog_samson.simulation.options import VOLATILE, SimulateOptions
 from analog_samson.simulation.stored_options import BEFORE
 from analog_samson.training.job import TrainJob
@@ -49,7 +48,8 @@ def training_command(
     elif options.holdout is not None:
         values["holdout"] = options.holdout
     values["limit"] = options.limit
-    arguments = written("train", values | {"model": known["model"], "data": data_spec(known["data"]), "out": folder})
+    values |= {"model": known["model"], "data": data_spec(known["data"]), "out": folder}
+    arguments = ["train", *written(TrainCommand, values)]
     check_training(arguments, trained, options.noise_preset)
     start = ["analog-samson"]
     if processes > 1:
@@ -63,14 +63,14 @@ def averaging_command(
     """The network is named where one of the files is not known to say it."""
     sources, statistics = known["averaged"], known.get("statistics")
     values: dict[str, Any] = {
-        "checkpoint": [made.get(source["sha256"], source["file"]) for source in sources],
+        "checkpoints": [made.get(source["sha256"], source["file"]) for source in sources],
         "shares": ",".join(number_text(source["share"]) for source in sources),
         "model": None if all(source["sha256"] in made for source in sources) else known["model"],
         "out": folder,
     }
     if statistics is not None:
         values |= {"data": data_spec(statistics["data"]), "limit": statistics["images"], "seed": statistics["seed"]}
-    return shlex.join(["analog-samson", *written("average", values)])
+    return shlex.join(["analog-samson", "average", *written(AverageCommand, values)])
 
 
 def given_options(trained: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def float_of(value: Any) -> Any:
 
 def check_training(arguments: Sequence[str], trained: Mapping[str, Any], noise_preset: Path | None) -> None:
     """Raise CheckpointError unless the command line reads these options from the command."""
-    given = {name: value for name, value in parsed(arguments).items() if value is not None and name != "out"}
+    given = {name: text for name, text in parsed_text(train, arguments[1:]).items() if name != "out"}
     if noise_preset is not None and given.get("noise_preset") == noise_preset.name:
         given["noise_preset"] = str(noise_preset.resolve())
     job = TrainJob.from_text(given)
@@ -139,25 +139,18 @@ def has_converters(run: Run) -> bool:
     return bool(run.meta["preset"]["periphery"]["model"] == "converters")
 
 
-def parsed(arguments: Sequence[str]) -> dict[str, Any]:
-    """What the command line makes of a command."""
-    command = typer.main.get_command(app).commands[arguments[0]]
-    return command.make_context(arguments[0], list(arguments[1:])).params
-
-
-def written(name: str, values: Mapping[str, Any]) -> list[str]:
+def written(kind: type[Options], values: Mapping[str, Any]) -> list[str]:
     """The arguments that give these options; most of those that have their default are left out."""
-    command = typer.main.get_command(app).commands[name]
-    arguments = [name]
-    for option in command.params:
-        value = values.get(option.name)
-        if value is None or (value == option.default and option.name not in _ALWAYS):
+    arguments = []
+    for name, field in fields_of(kind):
+        value, usual = values.get(name), None if shown(field).default else field.get_default()
+        if value is None or (value == usual and name not in _ALWAYS):
             continue
         if isinstance(value, bool):
-            arguments.append(option.opts[0] if value else option.secondary_opts[0])
+            arguments.append(kind.typed(name, value))
             continue
-        for each in value if option.multiple else [value]:
-            arguments += [option.opts[0], number_text(each)]
+        for each in value if isinstance(value, list) else [value]:
+            arguments += [kind.typed(name), number_text(each)]
     return arguments
 
 

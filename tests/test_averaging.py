@@ -116,9 +116,9 @@ def test_command_writes_a_checkpoint_that_says_what_it_is_made_of(files, tmp_pat
     [
         ({"shares": (0.5, 0.6)}, "shares: expected a sum of 1, got 1.1"),
         ({"shares": (1.0,)}, "shares: expected one for each of 2 checkpoints, got 1"),
-        ({"shares": (float("nan"), 1.0)}, "shares: expected finite numbers, got nan"),
-        ({"checkpoints": ("a",)}, "checkpoints: expected two or more, got 1"),
-        ({"limit": 0}, "limit: expected 1 or more, got 0"),
+        ({"shares": (float("nan"), 1.0)}, "shares: expected a finite number, got nan"),
+        ({"checkpoints": ("a",)}, "checkpoints: expected a list of 2 or more"),
+        ({"limit": 0}, "limit: expected a whole number of 1 or more, got 0"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(given, told):
@@ -176,4 +176,4 @@ def test_checkpoints_of_different_networks_are_refused_with_every_reason():
 
 def test_command_when_shares_are_no_numbers_says_so(files, capsys):
     assert main(["average", "--checkpoint", files[0], "--checkpoint", files[1], "--shares", "half"]) == 1
-    assert "--shares 'half': expected numbers such as 0.3,0.7" in capsys.readouterr().err
+    assert "--shares: expected numbers such as 0.3,0.7, got 'half'" in capsys.readouterr().err

@@ -160,7 +160,7 @@ def test_command_that_keeps_nothing_promises_nothing_when_interrupted(capsys, mo
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("analog_samson.simulation.conversion.describe_conversion", interrupted)
+    monkeypatch.setattr("analog_samson.cli.convert.describe_conversion", interrupted)
     code, out, err = run(capsys, "convert", "--model", "resnet20", "--input-shape", "3,32,32")
     assert (code, out, err) == (130, "", "\ninterrupted\n")
 
@@ -184,7 +184,7 @@ def swallowed(*_, **__):
 @pytest.mark.parametrize(
     ("arguments", "inside"),
     [
-        (("convert", "--model", "resnet20"), "analog_samson.simulation.conversion.describe_conversion"),
+        (("convert", "--model", "resnet20"), "analog_samson.cli.convert.describe_conversion"),
         (("presets", "show", "ideal"), "analog_samson.presets.search.load_preset"),
         (("zoo", "list"), "analog_samson.models.zoo.search.list_cards"),
     ],
@@ -256,7 +256,7 @@ def test_bug_when_it_happens_exits_with_3(capsys, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("analog_samson.simulation.conversion.describe_conversion", broken)
+    monkeypatch.setattr("analog_samson.cli.convert.describe_conversion", broken)
     code, _, err = run(capsys, "convert", "--model", "resnet20")
     assert code == 3
     assert "please report" in err

@@ -211,9 +211,9 @@ def test_mistakes_are_named_before_anything_is_measured(networks, tmp_path, monk
     foreign = run_of(tmp_path / "foreign", stranger, fall=4.0)
     first, second = (run_of(tmp_path / f"run{i}", networks[0], fall=4.0) for i in range(2))
     for arguments, words in (
-        (options([]), "checkpoint"),
-        (options(one, "--rho", "-1"), "rho: expected a finite number >= 0, got -1.0"),
-        (options(one, "--p", "0.5"), "p: expected a number >= 1 or infinity, got 0.5"),
+        (options([]), "--checkpoint: missing"),
+        (options(one, "--rho", "-1"), "--rho: expected a finite number of 0 or more, got '-1'"),
+        (options(one, "--p", "0.5"), "--p: expected a number of 1 or more, got '0.5'"),
         (options(one, "--p", "2", "--method", "sam"), "p: has no effect with sam; leave it out or measure samson"),
         (options(one, "--selection", "weights"), "did you mean 'weights_only'"),
         (options(one, "--rho", "1", "--method", "sam", "--method", "asam"), "rho: one radius for 2 methods"),
@@ -230,9 +230,6 @@ def test_mistakes_are_named_before_anything_is_measured(networks, tmp_path, monk
         (options(one, "--out", tmp_path / "rows.txt"), "ends in .csv"),
         (options(one, "--out", tmp_path / "no" / "rows.csv"), "there is no folder"),
     ):
-        if not any(str(part) == "--checkpoint" for part in arguments):
-            assert CliRunner().invoke(app, list(map(str, arguments))).exit_code == 2
-            continue
         assert words in error(*arguments)
 
 

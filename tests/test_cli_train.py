@@ -13,14 +13,15 @@ import typer
 from commands import error_of, output_of
 from typer.testing import CliRunner
 
+from analog_samson.cli.helping import HelpfulCommand
 from analog_samson.cli.train import train
 from analog_samson.cli.train_progress import epoch_line
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.results.metric import ACCURACY
 from analog_samson.training import EpochRecord, TrainOptions
 
-app = typer.Typer(rich_markup_mode="rich")
-app.command()(train)
+app = typer.Typer()
+app.command(cls=HelpfulCommand)(train)
 SHORT = ["--model", "digits_cnn", "--limit", "96", "--epochs", "2"]
 call = partial(output_of, app)
 error = partial(error_of, app)
@@ -34,9 +35,9 @@ def help_text() -> str:
 def test_help_shows_defaults_an_example_and_every_option():
     text = help_text()
     assert "analog-samson train --model digits_cnn --data digits --method samson" in text
-    assert "(sam, rwp: in units of the weights). [default: (sam 0.05, asam and samson 0.5, rwp by --sigma)]" in text
-    assert "[default: (by data: digits 30; from scratch 200; from a checkpoint 10)]" in text
-    assert "--bf16 --no-bf16" in text
+    assert "(sam, rwp: in units of the weights). [default: sam 0.05, asam and samson 0.5, rwp by --sigma]" in text
+    assert "[default: by data: digits 30; from scratch 200; from a checkpoint 10]" in text
+    assert "--augment Random crops and flips (colour images only). [default: on] --no-augment" in text
     for name in set(TrainOptions.model_fields) - {"perturbation"}:
         option = {"learning_rate": "lr"}.get(name, name)
         assert f"--{option.replace('_', '-')}" in text

@@ -384,7 +384,7 @@ def test_test_images_that_are_the_training_images_are_refused(tiny, tmp_path):
         (["fig2"], "--only digits"),
         (["fig2", "--only", "nothing"], "no network has this in its name"),
         (["fig2", "--seeds", "a"], "seeds 'a': expected whole numbers or ranges"),
-        (["fig2", "--limit-images", "0"], "limit_images: expected at least 1, got 0"),
+        (["fig2", "--limit-images", "0"], "--limit-images: expected a whole number of 1 or more"),
         ([STUDY_FILE, "--scale", "paper"], "scale 'paper': study has mini"),
         (["fig2", "--backend", "lokky"], "did you mean 'loky'"),
     ],

@@ -466,7 +466,7 @@ def test_training_command_gives_back_the_options_it_was_made_from(case):
     known = {"model": "resnet20", "data": "cifar10", "test_data": "cifar10", "training": trained}
     asked = SimpleNamespace(name="net_cifar10", noise_preset=None, holdout=0.1, limit=None)
     command = script["training_command"](known, {}, "runs/net", asked)
-    assert command.startswith("analog-samson train --model resnet20 --data cifar10:DIR --out runs/net --holdout 0.1 ")
+    assert command.startswith("analog-samson train --data cifar10:DIR --model resnet20 --holdout 0.1 ")
     known["training"] = trained | {"processes": 2}
     command = script["training_command"](known, {}, "runs/net", asked)
     assert command.startswith("torchrun --nproc-per-node 2 -m analog_samson train --model resnet20 ")

@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
 from analog_samson.cli.from_options import Given, takes
-from analog_samson.cli.shared import PresetFolders, ReportOptions, TableOptions, command_line
+from analog_samson.cli.shared import PresetFolders, command_line
 from analog_samson.errors import OptionError
-from analog_samson.options import Shown
+from analog_samson.options import OUTPUT, option
+from analog_samson.report.options import ReportOptions, TableOptions
 from analog_samson.simulation.many_options import CompareOptions
-from analog_samson.simulation.options import OUTPUT
 
 EXAMPLE = """analog-samson compare --checkpoint sgd=a.safetensors --checkpoint samson=b.safetensors
 --preset pcm_nandakumar_2019 --preset reram_wan_2022 --data cifar10:DIR --times 1s,1h,1d --out runs/cmp"""
@@ -23,13 +22,9 @@ class CompareReport(TableOptions, ReportOptions):
     NAME = "compare"
 
     runs: Annotated[
-        tuple[Path, ...],
-        Field(description="Run folders that exist, instead of checkpoints."),
-        Shown(metavar="RUN", is_argument=True),
+        tuple[Path, ...], option("Run folders that exist, instead of checkpoints.", metavar="RUN", is_argument=True)
     ] = ()
-    out: Annotated[
-        Path, Field(description="Folder for run folders and report.html."), Shown(panel=OUTPUT, metavar="DIR")
-    ] = Path("runs/compare")
+    out: Annotated[Path, option("Folder for run folders and report.html.", OUTPUT, "DIR")] = Path("runs/compare")
 
 
 class CompareCommand(CompareReport, PresetFolders, CompareOptions):

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from analog_samson.options import Options, choices, plain_type, shown, written
 
 Given = dict[str, Any]
+_WIDEST_METAVAR = 20
 _METAVARS: dict[Any, str] = {int: "N", float: "X", Path: "PATH", bool: ""}
 
 
@@ -32,13 +33,18 @@ def takes(kind: type[Options], example: str) -> Callable[[Callable[[Given], None
         def command(**texts: Any) -> None:
             function({name: text for name, text in texts.items() if text not in (None, [])})
 
-        fields = sorted(kind.model_fields.items(), key=lambda item: _place(item[1], kind))
-        parameters = [_parameter(name, field, kind) for name, field in fields]
+        parameters = [_parameter(name, field, kind) for name, field in fields_of(kind)]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__doc__ = f"{inspect.getdoc(kind)}\n\nExample:\n\n{example}\n"
         return command
 
     return decorate
+
+
+def fields_of(kind: type[Options]) -> list[tuple[str, FieldInfo]]:
+    """The fields that a command line can give, in the order of help; `Field(exclude=True)` is for Python only."""
+    fields = [(name, field) for name, field in kind.model_fields.items() if not field.exclude]
+    return sorted(fields, key=lambda item: _place(item[1], kind))
 
 
 def _parameter(name: str, field: FieldInfo, kind: type[Options]) -> inspect.Parameter:
@@ -47,12 +53,12 @@ def _parameter(name: str, field: FieldInfo, kind: type[Options]) -> inspect.Para
     value = metavar(field)
     if look.is_argument:
         required = "required" if field.is_required() else False
-        known: Any = typer.Argument(help=field.description, metavar=value, show_default=required)
+        known: Any = typer.Argument(help=meaning(field), metavar=value, show_default=required)
     else:
         names = (f"{kind.typed(name)}/{kind.typed(name, False)}",) if flag else look.flags or (kind.typed(name),)
         known = typer.Option(
             *names,
-            help=field.description,
+            help=meaning(field),
             metavar=value or None,
             rich_help_panel=look.panel,
             show_default=default_text(field) or ("required" if field.is_required() else False),
@@ -79,7 +85,19 @@ def metavar(field: FieldInfo) -> str:
     """What stands for the value of an option in help."""
     form, kind = written(field), plain_type(field)
     kind = get_args(kind)[0] if get_origin(kind) is tuple else kind
-    return shown(field).metavar or (form.metavar if form else "|".join(choices(kind)) or _METAVARS.get(kind, "TEXT"))
+    return shown(field).metavar or (form.metavar if form else _choices_text(kind) or _METAVARS.get(kind, "TEXT"))
+
+
+def _choices_text(kind: Any) -> str:
+    text = "|".join(choices(kind))
+    return text if len(text) <= _WIDEST_METAVAR else "NAME"
+
+
+def meaning(field: FieldInfo) -> str:
+    """The description of an option, with the names it chooses from where its metavar does not hold them."""
+    names = choices(plain_type(field))
+    listed = bool(names) and metavar(field) == "NAME"
+    return (field.description or "") + (f" One of {', '.join(names)}." if listed else "")
 
 
 def default_text(field: FieldInfo) -> str:
@@ -103,7 +121,7 @@ def default_text(field: FieldInfo) -> str:
 def arguments_of(options: Options, always: Collection[str] = ()) -> list[str]:
     """The command line that gives `options`; what has its default is left out, unless `always` names it."""
     words, kind = [], type(options)
-    for name, field in sorted(kind.model_fields.items(), key=lambda item: _place(item[1], kind)):
+    for name, field in fields_of(kind):
         value, form, look = getattr(options, name), written(field), shown(field)
         is_default = not field.is_required() and value == field.get_default()
         if value is None or (is_default and name not in always):

@@ -44,8 +44,8 @@ COMMANDS = {
 
 
 def _function(name: str, resumes: bool) -> Callable[..., None]:
-    command = getattr(importlib.import_module(f"analog_samson.cli.{name}"), name)
-    return told_when_interrupted(command, continues=resumes)
+    module = told_when_interrupted(importlib.import_module, continues=False)(f"analog_samson.cli.{name}")
+    return told_when_interrupted(getattr(module, name), continues=resumes)
 
 
 class _Commands(TyperGroup):

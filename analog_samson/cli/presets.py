@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import Field
 
 from analog_samson.cli.from_options import Given, takes
 from analog_samson.cli.helping import HelpfulCommand
 from analog_samson.cli.shared import PresetFolders
-from analog_samson.options import Options, Shown
+from analog_samson.options import Options, option
 from analog_samson.simulation.options import DEFAULT_TIMES, Times
 
 if TYPE_CHECKING:
@@ -32,38 +31,31 @@ class ShowPreset(PresetFolders):
 
     NAME = "presets show"
 
-    preset: Annotated[
-        str, Field(description="Name of a preset, or a .toml file."), Shown(metavar="NAME|FILE", is_argument=True)
-    ]
-    times: Annotated[Times, Field(description="Times after programming at which devices are drawn.")] = DEFAULT_TIMES
+    preset: Annotated[str, option("Name of a preset, or a .toml file.", metavar="NAME|FILE", is_argument=True)]
+    times: Annotated[Times, option("Times after programming at which devices are drawn.")] = DEFAULT_TIMES
     plot: Annotated[
-        Path | None,
-        Field(description="Draw the errors of its devices as a picture too, .svg or .png."),
-        Shown(metavar="FILE"),
+        Path | None, option("Draw the errors of its devices as a picture too, .svg or .png.", metavar="FILE")
     ] = None
 
 
 @takes(ListPresets, "analog-samson presets list --preset-dir my_presets")
 def list_(given: Given) -> None:
     from analog_samson.presets.search import list_presets
+    from analog_samson.report.preset_text import presets_text
 
-    rows = [("NAME", "TECHNOLOGY", "YEAR", "EVIDENCE", "SUMMARY")]
-    for preset in list_presets(ListPresets.from_text(given).preset_dir):
-        source = preset.source
-        rows.append((preset.name, preset.device.technology, str(source.year), source.kind, preset.summary))
-    _print_table(rows)
+    print(presets_text(list_presets(ListPresets.from_text(given).preset_dir)))
 
 
 @takes(ShowPreset, "analog-samson presets show pcm_nandakumar_2019 --plot error.svg")
 def show(given: Given) -> None:
     from analog_samson.presets.search import load_preset
+    from analog_samson.report.preset_text import preset_text
 
     options = ShowPreset.from_text(given)
     found = load_preset(options.preset)
     if options.plot is not None:
         _check_plot(options.plot)
-    _print_values(found)
-    _print_errors(found, options.times, options.plot)
+    print(preset_text(found), "", _errors_text(found, options.times, options.plot), sep="\n")
 
 
 def _check_plot(plot: Path) -> None:
@@ -76,34 +68,22 @@ def _check_plot(plot: Path) -> None:
         raise RunError(f"--plot {plot}: no folder {plot.parent}; make it, or choose another place")
 
 
-def _print_values(found: "Preset") -> None:
-    from analog_samson.presets.describe import describe
-
-    typer.echo(f"{found.name}: {found.summary}\nfingerprint (sha256) {found.fingerprint}\n")
-    table = [("KEY", "VALUE", "UNIT", "MEANING")]
-    for row in describe(found):
-        if row.path.startswith("source."):
-            typer.echo(f"{row.path.removeprefix('source.')}: {row.value}")
-        else:
-            table.append((row.path, row.value, row.unit, row.meaning))
-    typer.echo("")
-    _print_table(table)
-
-
-def _print_errors(found: "Preset", times: Sequence[float], plot: Path | None) -> None:
+def _errors_text(found: "Preset", times: Sequence[float], plot: Path | None) -> str:
+    """How far devices are from target, as a table, and in a picture where `plot` names one."""
     from analog_samson.chip.device.error_curve import conductance_error
     from analog_samson.presets.validity import validity_of
     from analog_samson.report.device_error import error_picture, error_table
+    from analog_samson.report.preset_text import aligned
     from analog_samson.results.atomic import write_atomically
 
     draws, validity = 2000, validity_of(found.model_dump(mode="json"))
     curves = conductance_error(found, times, seed=0, draws=draws)
+    lines = [f"g - g_target [uS] of one device, mean +- standard deviation of {draws:,} draws, not compensated:", ""]
+    lines.append(aligned(error_table(curves, validity)))
     if plot is not None:
         write_atomically(plot, error_picture(curves, validity, plot.suffix.removeprefix(".")))
-    typer.echo(f"\ng - g_target [uS] of one device, mean +- standard deviation of {draws:,} draws, not compensated:\n")
-    _print_table(error_table(curves, validity))
-    if plot is not None:
-        typer.echo(f"\nwrote {plot}")
+        lines += ["", f"wrote {plot}"]
+    return "\n".join(lines)
 
 
 class CheckPresets(Options):
@@ -111,11 +91,7 @@ class CheckPresets(Options):
 
     NAME = "presets check"
 
-    files: Annotated[
-        tuple[Path, ...],
-        Field(min_length=1, description="Preset files (.toml)."),
-        Shown(metavar="FILE", is_argument=True),
-    ]
+    files: Annotated[tuple[Path, ...], option("Preset files (.toml).", metavar="FILE", is_argument=True, min_length=1)]
 
 
 @takes(CheckPresets, "analog-samson presets check my_pcm.toml")
@@ -137,11 +113,3 @@ def check(given: Given) -> None:
 
 for name, command in (("list", list_), ("show", show), ("check", check)):
     app.command(name, cls=HelpfulCommand)(command)
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Columns padded to their widest cell; the last one runs free."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        typer.echo("  ".join([*cells, row[-1]]).rstrip())

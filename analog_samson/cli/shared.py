@@ -5,13 +5,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
 from typing_extensions import Self
 
-from analog_samson.options import Options, Shown
-from analog_samson.simulation.options import HARDWARE, OUTPUT
+from analog_samson.options import HARDWARE, Options, option
 
 
 class PresetFolders(Options):
@@ -19,8 +17,9 @@ class PresetFolders(Options):
 
     preset_dir: Annotated[
         tuple[Path, ...],
-        Field(description="Folder with more preset files; may be repeated. $ANALOG_SAMSON_PRESETS is searched too."),
-        Shown(panel=HARDWARE, metavar="DIR"),
+        option(
+            "Folder with more preset files; may be repeated. $ANALOG_SAMSON_PRESETS is searched too.", HARDWARE, "DIR"
+        ),
     ] = ()
 
     @classmethod
@@ -45,32 +44,6 @@ def resolve_preset(preset: str, folders: Sequence[Path]) -> str:
     load_preset(preset, folders)
     file = find_preset_files(folders).get(preset)
     return preset if file is None or preset in find_preset_files() else file.where
-
-
-class ReportOptions(Options):
-    """What is reported of finished runs."""
-
-    threshold: Annotated[
-        float | None,
-        Field(allow_inf_nan=False, description="Accuracy in percent for lifetime and yield."),
-        Shown(panel=OUTPUT, default="1, 2, 5, 10 below digital"),
-    ] = None
-    html: Annotated[bool, Field(description="Write report.html into --out."), Shown(panel=OUTPUT)] = True
-
-
-class TableOptions(Options):
-    """How tables are printed."""
-
-    format: Annotated[
-        Literal["text", "md", "csv", "json", "tex"],
-        Field(description="text, md and tex print tables, csv the raw rows, json everything."),
-        Shown(panel=OUTPUT, metavar="FORMAT"),
-    ] = "text"
-    table: Annotated[
-        str | None,
-        Field(description="Print only the tables of this name, such as lifetime."),
-        Shown(panel=OUTPUT, metavar="NAME"),
-    ] = None
 
 
 def command_line() -> str:

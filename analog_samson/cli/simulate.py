@@ -1,23 +1,15 @@
 """`analog-samson simulate`: accuracy of a checkpoint over time on a hardware preset."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import Field
 
 from analog_samson.cli.from_options import Given, takes
-from analog_samson.cli.shared import PresetFolders, ReportOptions, command_line
-from analog_samson.errors import OptionError
-from analog_samson.options import Shown
-from analog_samson.simulation.options import (
-    OUTPUT,
-    VOLATILE,
-    ErrorBudgetOptions,
-    SimulateOptions,
-    WithErrorBudget,
-    count_cells,
-)
+from analog_samson.cli.shared import PresetFolders, command_line
+from analog_samson.options import OUTPUT, option
+from analog_samson.report.options import ReportOptions
+from analog_samson.simulation.options import ErrorBudgetOptions, SimulateOptions, WithErrorBudget, count_cells
 
 EXAMPLE = """analog-samson simulate --model resnet20 --checkpoint resnet20.th --data cifar10:DIR
 --preset pcm_nandakumar_2019 --times 1s,1h,1d,1y --instances 10 --out runs/r20"""
@@ -30,25 +22,27 @@ class SimulateCommand(ReportOptions, PresetFolders, WithErrorBudget, SimulateOpt
 
     config: Annotated[
         Path | None,
-        Field(
-            description="Take every option but --device and --threads from the run.toml of another run; repeat --model "
-            "and --data where they name code of yours."
+        option(
+            "Take every option but --device and --threads from the run.toml of another run; repeat --model and --data "
+            "where they name code of yours.",
+            OUTPUT,
+            "FILE",
         ),
-        Shown(panel=OUTPUT, metavar="FILE"),
     ] = None
     out: Annotated[
-        Path,
-        Field(description="Run folder; rerun the same command to resume a run that was stopped."),
-        Shown(panel=OUTPUT, metavar="DIR"),
+        Path, option("Run folder; rerun the same command to resume a run that was stopped.", OUTPUT, "DIR")
     ] = Path("runs/simulate")
 
 
 @takes(SimulateCommand, EXAMPLE)
 def simulate(given: Given) -> None:
     from analog_samson.report.command import check_threshold, make_report
+    from analog_samson.simulation.stored_options import options_to_repeat
 
     config = Path(given.pop("config")) if "config" in given else None
-    command = SimulateCommand.from_text(given, {} if config is None else _stored(given, config))
+    command = SimulateCommand.from_text(
+        given, {} if config is None else options_to_repeat(config, given, SimulateCommand)
+    )
     check_threshold(command.threshold)
     options = command.part(SimulateOptions)
     _simulate(options, command.out, config)
@@ -56,28 +50,6 @@ def simulate(given: Given) -> None:
         _evaluate_budget(options, command.out, command.budget)
     text = make_report([command.out], "text", out=None, html=command.html, say=print, threshold=command.threshold)
     print(text, end="")
-
-
-def _stored(given: Given, config: Path) -> dict[str, Any]:
-    """The options of another run.
-
-    Options that name code may be repeated beside it, for only the user can have code run.
-    """
-    from analog_samson.simulation.stored_options import CODE, read_config
-
-    typed = [name for name in given if name in SimulateOptions.model_fields or name == "preset_dir"]
-    repeated = {name: given[name] for name in CODE if name in typed}
-    options = read_config(config, trusted=repeated.values())
-    lost = ", ".join(SimulateCommand.typed(name) for name in typed if name not in (*VOLATILE, *CODE))
-    if lost:
-        raise OptionError(f"simulate: {lost} beside --config, which takes every option from that run")
-    for name, value in repeated.items():
-        stored, option = getattr(options, name), SimulateCommand.typed(name)
-        if stored != value and (name, stored) != ("model", None):  # whose checkpoint named the network
-            raise OptionError(
-                f"simulate: {option} {value} beside --config, whose run has {stored or 'none'}; leave {option} out"
-            )
-    return dict(options)
 
 
 def _simulate(options: SimulateOptions, out: Path, config: Path | None) -> None:

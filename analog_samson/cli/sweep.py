@@ -4,13 +4,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
 from analog_samson.cli.from_options import Given, takes
 from analog_samson.cli.shared import PresetFolders
-from analog_samson.options import Shown
+from analog_samson.options import MACHINE, OUTPUT, option
 from analog_samson.simulation.many_options import SweepOptions
-from analog_samson.simulation.options import MACHINE, OUTPUT
 
 EXAMPLE = """analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_nandakumar_2019 --seeds 0-4
 --data cifar10:DIR --workers 2 --out runs/sweep"""
@@ -25,25 +22,23 @@ class SweepCommand(PresetFolders, SweepOptions):
     NAME = "sweep"
 
     workers: Annotated[
-        int | None,
-        Field(description="Simulations at a time."),
-        Shown(panel=MACHINE, metavar="N", default="1; with --address all workers there"),
+        int | None, option("Simulations at a time.", MACHINE, "N", default="1; with --address all workers there")
     ] = None
     threads: Annotated[
         int | None,
-        Field(description="CPU threads of each; equal threads give files equal to the byte."),
-        Shown(panel=MACHINE, metavar="N", default="cores / workers; with --address 1"),
+        option(
+            "CPU threads of each; equal threads give files equal to the byte.",
+            MACHINE,
+            "N",
+            default="cores / workers; with --address 1",
+        ),
     ] = None
-    backend: Annotated[str, Field(description="loky, dask or ray."), Shown(panel=MACHINE, metavar="NAME")] = "loky"
+    backend: Annotated[str, option("loky, dask or ray.", MACHINE, "NAME")] = "loky"
     address: Annotated[
-        str | None,
-        Field(description="Of a running Dask or Ray cluster whose workers see the same files."),
-        Shown(panel=MACHINE, metavar="URL"),
+        str | None, option("Of a running Dask or Ray cluster whose workers see the same files.", MACHINE, "URL")
     ] = None
     out: Annotated[
-        Path,
-        Field(description="Folder for the run folders and summary.csv; rerun the same command to resume."),
-        Shown(panel=OUTPUT, metavar="DIR"),
+        Path, option("Folder for the run folders and summary.csv; rerun the same command to resume.", OUTPUT, "DIR")
     ] = Path("runs/sweep")
 
 

@@ -1,10 +1,12 @@
 """The conversion of a named model or checkpoint as text and JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
 from torch import nn
 
 from analog_samson import rng
@@ -13,33 +15,57 @@ from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.models.restore import restore_model
+from analog_samson.options import HARDWARE, NETWORK, OUTPUT, Options, Written, option
 from analog_samson.presets.search import load_preset
 from analog_samson.results.atomic import write_atomically
+from analog_samson.simulation.options import PRESET, KeepDigital, ModelName, PresetName
 
 
-def describe_conversion(
-    model_name: str | None,
-    checkpoint: str | None,
-    preset_name: str,
-    *,
-    keep_digital: Sequence[str],
-    input_shape: Sequence[int] | None,
-    out: Path | None,
-) -> str:
-    """Convert once for real, so that every fault shows, and describe plan and hardware.
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"expected whole numbers above 0 such as 3,32,32, got {text!r}") from None
 
-    One of `model_name` and `checkpoint` must be given. `out` gets the same facts as JSON.
-    """
-    preset = load_preset(preset_name)
-    model = (
-        restore_model(load_checkpoint(checkpoint), model_name)
-        if checkpoint is not None
-        else _untrained(str(model_name))
+
+class ConvertOptions(Options):
+    """What is converted, and where the facts go."""
+
+    NAME = "convert"
+    PANELS = (NETWORK, HARDWARE, OUTPUT)
+
+    model: ModelName = None
+    checkpoint: Annotated[str | None, option("Checkpoint or zoo:NAME, to check its weights too.", NETWORK, "FILE")] = (
+        None
     )
-    plan = plan_conversion(model, preset, keep_digital=keep_digital, input_shape=input_shape)
+    input_shape: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...] | None,
+        option("Shape of one sample, to count multiply-accumulates (MACs).", NETWORK, min_length=1),
+        Written(_shape, str, "C,H,W"),
+    ] = None
+    preset: PresetName = PRESET
+    keep_digital: KeepDigital = ()
+    out: Annotated[Path | None, option("Also write plan and summary as JSON.", OUTPUT, "FILE.json")] = None
+
+    def problems(self) -> Iterator[str]:
+        if self.model is None and self.checkpoint is None:
+            yield "give --model NAME, --checkpoint FILE, or both"
+        if self.out is not None and self.out.suffix != ".json":  # so that --out never overwrites a checkpoint
+            yield f"--out {self.out}: expected a file name that ends in .json"
+
+
+def describe_conversion(options: ConvertOptions) -> str:
+    """Convert once for real, so that every problem shows, and describe plan and hardware."""
+    preset = load_preset(options.preset)
+    model = (
+        restore_model(load_checkpoint(options.checkpoint), options.model)
+        if options.checkpoint is not None
+        else _untrained(str(options.model))
+    )
+    plan = plan_conversion(model, preset, keep_digital=options.keep_digital, input_shape=options.input_shape)
     convert(model, preset, plan=plan)
-    if out is not None:
-        _write(plan, out)
+    if options.out is not None:
+        _write(plan, options.out)
     return f"{plan.text()}\n\n{summary_text(plan)}"
 
 

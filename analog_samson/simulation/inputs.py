@@ -109,7 +109,7 @@ def _calibration(
     trained_on: the training images, where data without parts was divided by the training.
     Raises DataError where test images are among them.
     """
-    if not options.adabs and not needs_calibration(preset):
+    if not options.calibrate and not needs_calibration(preset):
         return None
     if options.calibration_data is None and trained_on is not None:
         images = trained_on.take(options.calibration_limit)

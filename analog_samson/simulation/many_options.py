@@ -3,15 +3,10 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import Field
-
-from analog_samson.options import Seed, Shown, Written
+from analog_samson.options import HARDWARE, NETWORK, STATISTICS, Seed, Written, option
 from analog_samson.seeds import parse_seeds
 from analog_samson.simulation.options import (
-    HARDWARE,
-    NETWORK,
     PRESET,
-    STATISTICS,
     SeedOption,
     SimulateOptions,
     SimulationOptions,
@@ -25,18 +20,25 @@ class ManyOptions(SimulationOptions, WithErrorBudget):
 
     model: Annotated[
         tuple[str, ...],
-        Field(description="As for simulate: one for all checkpoints, or one for each in their order."),
-        Shown(panel=NETWORK, metavar="NAME", default="the checkpoints'"),
+        option(
+            "As for simulate: one for all checkpoints, or one for each in their order.",
+            NETWORK,
+            "NAME",
+            default="the checkpoints'",
+        ),
     ] = ()
     label: Annotated[
         tuple[str, ...],
-        Field(description="Name of a checkpoint in tables and figures; one for each in their order."),
-        Shown(panel=NETWORK, metavar="NAME", default="the files'"),
+        option(
+            "Name of a checkpoint in tables and figures; one for each in their order.",
+            NETWORK,
+            "NAME",
+            default="the files'",
+        ),
     ] = ()
     preset: Annotated[
         tuple[str, ...],
-        Field(min_length=1, description="Hardware preset: a name or a TOML file; may be repeated."),
-        Shown(panel=HARDWARE, metavar="PRESET"),
+        option("Hardware preset: a name or a TOML file; may be repeated.", HARDWARE, "PRESET", min_length=1),
     ] = (PRESET,)
 
     @property
@@ -72,9 +74,7 @@ class CompareOptions(ManyOptions):
     NAME = "compare"
 
     checkpoint: Annotated[
-        tuple[str, ...],
-        Field(description="Checkpoint: FILE, zoo:NAME or NAME=FILE; repeat it for more."),
-        Shown(panel=NETWORK, metavar="FILE"),
+        tuple[str, ...], option("Checkpoint: FILE, zoo:NAME or NAME=FILE; repeat it for more.", NETWORK, "FILE")
     ]
     seed: SeedOption = 0
 
@@ -99,14 +99,12 @@ class SweepOptions(ManyOptions):
 
     checkpoint: Annotated[
         tuple[str, ...],
-        Field(min_length=1, description="Checkpoints: FILE, zoo:NAME or NAME=FILE."),
-        Shown(metavar="CHECKPOINT", is_argument=True),
+        option("Checkpoints: FILE, zoo:NAME or NAME=FILE.", metavar="CHECKPOINT", is_argument=True, min_length=1),
     ]
     seed: Annotated[
         tuple[Seed, ...],
-        Field(min_length=1, description="One simulation for each, such as 0,1,2 or 0-9."),
+        option("One simulation for each, such as 0,1,2 or 0-9.", STATISTICS, flags=("--seeds",), min_length=1),
         Written(parse_seeds, write_list, "SEEDS"),
-        Shown(panel=STATISTICS, flags=("--seeds",)),
     ] = (0,)
 
     @property

@@ -7,7 +7,21 @@ from pydantic import Field
 
 from analog_samson.chip.choices import Engine, InputRangeMethod
 from analog_samson.errors import OptionError
-from analog_samson.options import Count, Options, Seed, Shown, Written
+from analog_samson.options import (
+    BUDGET,
+    CALIBRATION,
+    DATA,
+    HARDWARE,
+    MACHINE,
+    NETWORK,
+    OUTPUT,
+    STATISTICS,
+    Count,
+    Options,
+    Seed,
+    Written,
+    option,
+)
 from analog_samson.results.condition import ADABS
 from analog_samson.units import format_duration, format_times, parse_duration, parse_times
 
@@ -15,32 +29,24 @@ PRESET = "pcm_nandakumar_2019"
 DEFAULT_TIMES = (1.0, 3600.0, 86400.0, 31536000.0)
 VOLATILE = ("device", "threads")
 LEAST_HALFWIDTH = 1e-4  # points; a million images move an accuracy in steps of so much
-NETWORK, DATA, HARDWARE, STATISTICS = "Network", "Data", "Hardware", "Statistics"
-CALIBRATION, BUDGET, MACHINE, OUTPUT = "Calibration", "Error budget", "Machine", "Output"
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Times = Annotated[tuple[Seconds, ...], Field(min_length=1), Written(parse_times, format_times, "TIMES")]
 Sigma = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 MaybeCount = Annotated[int | None, Field(ge=1)]
-Threads = Annotated[
-    MaybeCount, Field(description="CPU threads."), Shown(panel=MACHINE, metavar="N", default="torch's own choice")
-]
+Threads = Annotated[MaybeCount, option("CPU threads.", MACHINE, "N", default="torch's own choice")]
 ModelName = Annotated[
     str | None,
-    Field(description="NAME, torchvision:NAME, timm:NAME or package.module:callable."),
-    Shown(panel=NETWORK, metavar="NAME", default="the checkpoint's"),
+    option(
+        "NAME, torchvision:NAME, timm:NAME or package.module:callable.", NETWORK, "NAME", default="the checkpoint's"
+    ),
 ]
-PresetName = Annotated[
-    str, Field(description="Hardware preset: a name or a TOML file."), Shown(panel=HARDWARE, metavar="PRESET")
-]
+PresetName = Annotated[str, option("Hardware preset: a name or a TOML file.", HARDWARE, "PRESET")]
 KeepDigital = Annotated[
     tuple[str, ...],
-    Field(description="Layer that stays digital: a path, or a pattern such as layer1.*; may be repeated."),
-    Shown(panel=HARDWARE, metavar="LAYER"),
+    option("Layer that stays digital: a path, or a pattern such as layer1.*; may be repeated.", HARDWARE, "LAYER"),
 ]
-SeedOption = Annotated[
-    Seed, Field(description="Equal seeds give equal chips, whatever the checkpoint."), Shown(panel=STATISTICS)
-]
-Device = Annotated[str, Field(description="cpu, cuda, cuda:N or auto."), Shown(panel=MACHINE, metavar="DEVICE")]
+SeedOption = Annotated[Seed, option("Equal seeds give equal chips, whatever the checkpoint.", STATISTICS)]
+Device = Annotated[str, option("cpu, cuda, cuda:N or auto.", MACHINE, "DEVICE")]
 
 
 def pilot_problems(instances: int, max_instances: int) -> list[str]:
@@ -78,9 +84,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 Sigmas = Annotated[
     tuple[Sigma, ...],
-    Field(description="Values of sigma_c for the generic Gaussian conductance model, or `none`."),
+    option("Values of sigma_c for the generic Gaussian conductance model, or `none`.", STATISTICS),
     Written(parse_sigmas, _write_sigmas, "SIGMAS"),
-    Shown(panel=STATISTICS),
 ]
 
 
@@ -93,80 +98,71 @@ class SimulationOptions(Options):
     PANELS = (NETWORK, DATA, HARDWARE, STATISTICS, CALIBRATION, BUDGET, MACHINE, OUTPUT)
 
     data: Annotated[
-        str,
-        Field(description="Test data: digits, cifar10:DIR, cifar100:DIR, imagenet:DIR, folder:DIR or npz:FILE."),
-        Shown(panel=DATA, metavar="DATA"),
+        str, option("Test data: digits, cifar10:DIR, cifar100:DIR, imagenet:DIR, folder:DIR or npz:FILE.", DATA, "DATA")
     ]
-    limit: Annotated[
-        MaybeCount, Field(description="Use the first N test images."), Shown(panel=DATA, default="all")
-    ] = None
+    limit: Annotated[MaybeCount, option("Use the first N test images.", DATA, default="all")] = None
     normalization: Annotated[
         str | None,
-        Field(description="Of the input: imagenet, cifar10, unit, ... or m1,m2,m3/s1,s2,s3."),
-        Shown(panel=DATA, metavar="NAME", default="the checkpoint's, the model's or the data's"),
+        option(
+            "Of the input: imagenet, cifar10, unit, ... or m1,m2,m3/s1,s2,s3.",
+            DATA,
+            "NAME",
+            default="the checkpoint's, the model's or the data's",
+        ),
     ] = None
-    batch_size: Annotated[Count, Field(description="Images in a batch."), Shown(panel=DATA)] = 250
+    batch_size: Annotated[Count, option("Images in a batch.", DATA)] = 250
     keep_digital: KeepDigital = ()
     engine: Annotated[
-        Engine,
-        Field(description="What multiplies: fast, or aihwkit's own tiles (slow, for comparison)."),
-        Shown(panel=HARDWARE),
+        Engine, option("What multiplies: fast, or aihwkit's own tiles (slow, for comparison).", HARDWARE)
     ] = "fast"
     bf16: Annotated[
-        bool,
-        Field(description="Compute products of perfect converters in bfloat16, in about half the time."),
-        Shown(panel=HARDWARE),
+        bool, option("Compute products of perfect converters in bfloat16, in about half the time.", HARDWARE)
     ] = False
-    times: Annotated[
-        Times, Field(description="Times after programming (units s m h d w y)."), Shown(panel=STATISTICS)
-    ] = DEFAULT_TIMES
-    instances: Annotated[
-        Count, Field(description="Simulated chips, each programmed once."), Shown(panel=STATISTICS)
-    ] = 10
+    times: Annotated[Times, option("Times after programming (units s m h d w y).", STATISTICS)] = DEFAULT_TIMES
+    instances: Annotated[Count, option("Simulated chips, each programmed once.", STATISTICS)] = 10
     target_halfwidth: Annotated[
         float | None,
-        Field(
+        option(
+            "Add chips until each 95 % interval is at most +- this.",
+            STATISTICS,
+            "X",
+            default="off",
+            unit="percentage points",
             ge=LEAST_HALFWIDTH,
             allow_inf_nan=False,
-            description="Add chips until each 95 % interval is at most +- this.",
         ),
-        Shown(panel=STATISTICS, default="off", metavar="X", unit="percentage points"),
     ] = None
-    max_instances: Annotated[
-        Count,
-        Field(description="At most so many chips."),
-        Shown(panel=STATISTICS, needs="target_halfwidth"),
-    ] = 100
+    max_instances: Annotated[Count, option("At most so many chips.", STATISTICS, needs="target_halfwidth")] = 100
     sigmas: Sigmas = ()
     calibrate: Annotated[
         tuple[Literal["adabs", "affine"], ...],
-        Field(
-            description="Also measure with the network adapted to each chip: adabs (batch-norm statistics) or "
-            "affine (a factor and an offset for each output column)."
+        option(
+            "Also measure with the network adapted to each chip: adabs (batch-norm statistics) or affine (a factor and "
+            "an offset for each output column).",
+            CALIBRATION,
+            default="none",
         ),
         Written(_names, write_list, "METHODS"),
-        Shown(panel=CALIBRATION, default="none"),
     ] = ()
     input_range: Annotated[
         InputRangeMethod,
-        Field(
-            description="Input ranges of converters: output_error (smallest output error, layer by layer) or std (the "
-            "preset's multiple of the standard deviation)."
+        option(
+            "Input ranges of converters: output_error (smallest output error, layer by layer) or std (the preset's "
+            "multiple of the standard deviation).",
+            CALIBRATION,
         ),
-        Shown(panel=CALIBRATION),
     ] = "output_error"
     calibration_data: Annotated[
-        str | None,
-        Field(description="Images for AdaBS and input ranges."),
-        Shown(panel=CALIBRATION, metavar="DATA", default="training part of --data"),
+        str | None, option("Images for AdaBS and input ranges.", CALIBRATION, "DATA", default="training part of --data")
     ] = None
-    calibration_limit: Annotated[
-        MaybeCount, Field(description="Use the first N calibration images."), Shown(panel=CALIBRATION)
-    ] = 1000
+    calibration_limit: Annotated[MaybeCount, option("Use the first N calibration images.", CALIBRATION)] = 1000
     calibration_augment: Annotated[
         bool,
-        Field(description="Crop and flip colour calibration images, as in training."),
-        Shown(panel=CALIBRATION, flags=("--augment-calibration", "--plain-calibration")),
+        option(
+            "Crop and flip colour calibration images, as in training.",
+            CALIBRATION,
+            flags=("--augment-calibration", "--plain-calibration"),
+        ),
     ] = True
     device: Device = "cpu"
     threads: Threads = None
@@ -190,13 +186,14 @@ class SimulationOptions(Options):
         from analog_samson.presets.schema import Converters
         from analog_samson.presets.search import load_preset
 
-        presets = [load_preset(name) for name in self.preset_names]
+        calibrating = [name for name in ("input_range", *_OF_CALIBRATION_IMAGES) if name in given]
+        presets = [load_preset(name) for name in self.preset_names] if calibrating else []
         if any(isinstance(preset.periphery, Converters) for preset in presets):
             return
         names = ", ".join(self.preset_names)
         if "input_range" in given:
             yield f"--input-range: has no effect on {names}, for want of converters; leave it out"
-        of_images = [name for name in _OF_CALIBRATION_IMAGES if name in given]
+        of_images = [name for name in calibrating if name != "input_range"]
         if of_images and not (self.calibrate or getattr(self, "error_budget", False)):
             typed = ", ".join(self.typed(name, getattr(self, name)) for name in of_images)
             yield f"{typed}: nothing to calibrate on {names}; give --calibrate adabs too, or leave it out"
@@ -207,16 +204,10 @@ class SimulateOptions(SimulationOptions):
 
     NAME = "simulate"
 
-    checkpoint: Annotated[
-        str,
-        Field(description="Checkpoint: .safetensors, .pt, .pth, .th or zoo:NAME."),
-        Shown(panel=NETWORK, metavar="FILE"),
-    ]
+    checkpoint: Annotated[str, option("Checkpoint: .safetensors, .pt, .pth, .th or zoo:NAME.", NETWORK, "FILE")]
     model: ModelName = None
     label: Annotated[
-        str | None,
-        Field(description="Name of the network in tables and figures."),
-        Shown(panel=NETWORK, metavar="NAME", default="the file's"),
+        str | None, option("Name of the network in tables and figures.", NETWORK, "NAME", default="the file's")
     ] = None
     preset: PresetName = PRESET
     seed: SeedOption = 0
@@ -234,25 +225,29 @@ class ErrorBudgetOptions(Options):
 
     error_budget_time: Annotated[
         float | None,
-        Field(ge=0, allow_inf_nan=False, description="Time after programming."),
+        option(
+            "Time after programming.",
+            BUDGET,
+            default="the last of --times",
+            needs="error_budget",
+            ge=0,
+            allow_inf_nan=False,
+        ),
         Written(parse_duration, format_duration, "TIME"),
-        Shown(panel=BUDGET, default="the last of --times", needs="error_budget"),
     ] = None
     error_budget_instances: Annotated[
-        Count, Field(description="At most so many chips of the run."), Shown(panel=BUDGET, needs="error_budget")
+        Count, option("At most so many chips of the run.", BUDGET, needs="error_budget")
     ] = 10
-    error_budget_limit: Annotated[
-        MaybeCount, Field(description="At most so many test images."), Shown(panel=BUDGET, needs="error_budget")
-    ] = 1000
+    error_budget_limit: Annotated[MaybeCount, option("At most so many test images.", BUDGET, needs="error_budget")] = (
+        1000
+    )
 
 
 class WithErrorBudget(ErrorBudgetOptions):
     """For commands that evaluate an error budget where they are told to."""
 
     error_budget: Annotated[
-        bool,
-        Field(description="Also evaluate each effect, layer and mitigation on the same chips."),
-        Shown(panel=BUDGET),
+        bool, option("Also evaluate each effect, layer and mitigation on the same chips.", BUDGET)
     ] = False
 
     @property

@@ -1,11 +1,13 @@
 """Sharpness of a set of checkpoints, beside what their runs say about robustness: names of files in, a study out."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+from pydantic import BeforeValidator
 from torch import nn
 
 from analog_samson.analysis.labels import distinct_names
@@ -13,81 +15,109 @@ from analog_samson.analysis.robustness import Subject, read_robustness
 from analog_samson.analysis.sharpness import Finding, SharpnessStudy, rows_as_csv
 from analog_samson.data import ImageSet, choose_normalization, open_data
 from analog_samson.data.batches import Batches
-from analog_samson.errors import OptionError, did_you_mean, list_faults
+from analog_samson.errors import OptionError, did_you_mean
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.models.restore import restore_model
+from analog_samson.options import Count, Options, Written, option
 from analog_samson.results.atomic import write_atomically
 from analog_samson.runtime.devices import find_device
 from analog_samson.sharpness.measure import measure_sharpness
-from analog_samson.sharpness.methods import Samson, find_method, measuring_methods
-from analog_samson.sharpness.selection import find_selection
+from analog_samson.sharpness.methods import find_method, measuring_methods
+from analog_samson.sharpness.selection import SelectionName, selection_name
 from analog_samson.tasks.evaluation import evaluate
 
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudyOptions:
-    """What is measured on what, checked when made: one OptionError lists every fault.
-
-    checkpoints, data, split: names as on the command line. methods: see `measuring_methods`. rho: None is each one's
-    default; a number is for one method only. p, selection, steps: as in `measure_sharpness`. batch_size: m of eq. 10.
-    limit: the first images only. robustness: run folders of the same checkpoints.
-    """
-
-    checkpoints: tuple[str, ...]
-    data: str
-    split: str = "train"
-    methods: tuple[str, ...] = ("samson",)
-    rho: float | None = None
-    p: float = math.inf
-    selection: str = "weights_only"
-    steps: int = 1
-    batch_size: int = 128
-    limit: int | None = None
-    model: str | None = None
-    normalization: str | None = None
-    robustness: tuple[str, ...] = ()
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        faults = [*_counts(self), *_names(self)]
-        if faults:
-            raise OptionError(list_faults("sharpness", faults))
-        find_selection(self.selection)
-        Samson(rho=0.0 if self.rho is None else self.rho, p=self.p)
+MEASURED, ROBUSTNESS = "What is measured", "Robustness"
 
 
-def _counts(options: StudyOptions) -> list[str]:
-    counts = {"steps": options.steps, "batch_size": options.batch_size, "limit": options.limit}
-    given = {name: count for name, count in counts.items() if count is not None}
-    return [f"{name}: expected 1 or more, got {count}" for name, count in given.items() if count < 1]
+def _measuring(text: str) -> str:
+    if text not in measuring_methods():
+        hint = did_you_mean(text, measuring_methods())
+        raise OptionError(f"expected one of {', '.join(measuring_methods())}, got {text!r}{hint}")
+    return text
 
 
-def _names(options: StudyOptions) -> list[str]:
-    known = ", ".join(measuring_methods())
-    faults = [
-        f"method: expected one of {known}, got {method!r}{did_you_mean(method, measuring_methods())}"
-        for method in options.methods
-        if method not in measuring_methods()
+MeasuringMethod = Annotated[str, Written(_measuring)]
+
+
+class StudyOptions(Options):
+    """What is measured on what, and beside which runs."""
+
+    NAME = "sharpness"
+    PANELS = (MEASURED, ROBUSTNESS)
+
+    checkpoints: Annotated[
+        tuple[str, ...],
+        option(
+            "Checkpoint file or zoo:NAME; repeat it to compare several.",
+            MEASURED,
+            "FILE",
+            flags=("--checkpoint",),
+            min_length=1,
+        ),
     ]
-    if not options.checkpoints:
-        faults.append("checkpoint: give at least one")
-    if not options.methods:
-        faults.append("method: give at least one")
-    if options.p != math.inf and "samson" not in options.methods:
-        faults.append(f"p: has no effect with {', '.join(options.methods)}; leave it out or measure samson")
-    if options.split not in ("train", "test"):
-        faults.append(f"split: expected train or test, got {options.split!r}")
-    if options.rho is not None and len(options.methods) > 1:
-        faults.append(f"rho: one radius for {len(options.methods)} methods; give one method, or let each take its own")
-    faults += [f"{name} {twice!r}: given twice" for name, twice in _repeated(options)]
-    return faults
+    data: Annotated[str, option("digits, cifar10:DIR, cifar100:DIR, npz:FILE or folder:DIR.", MEASURED, "DATA")]
+    split: Annotated[
+        Literal["train", "test"], option("Which part of --data; sharpness is of the training loss.", MEASURED)
+    ] = "train"
+    methods: Annotated[
+        tuple[MeasuringMethod, ...],
+        option(
+            "samson, sam, asam (neighbourhoods of eq. 10-12) or keskar (box); repeatable.",
+            MEASURED,
+            "METHOD",
+            flags=("--method",),
+            min_length=1,
+        ),
+    ] = ("samson",)
+    rho: Annotated[
+        float | None,
+        option(
+            "Radius; keskar: relative half-width of the box.",
+            MEASURED,
+            default="sam 0.05, asam and samson 0.5, keskar 0.001",
+            ge=0,
+            allow_inf_nan=False,
+        ),
+    ] = None
+    p: Annotated[float, option("Norm of SAMSON: a number of 1 or more, or inf.", MEASURED, ge=1)] = math.inf
+    selection: Annotated[SelectionName, BeforeValidator(selection_name), option("What is perturbed.", MEASURED)] = (
+        "weights_only"
+    )
+    steps: Annotated[Count, option("Ascent steps in each minibatch; 1 is that of training.", MEASURED)] = 1
+    batch_size: Annotated[Count, option("Samples in a minibatch: m of eq. 10.", MEASURED)] = 128
+    limit: Annotated[int | None, option("Use the first N samples.", MEASURED, default="all", ge=1)] = None
+    model: Annotated[
+        str | None,
+        option(
+            "NAME, torchvision:NAME, timm:NAME or package.module:callable.",
+            MEASURED,
+            "NAME",
+            default="the checkpoints'",
+        ),
+    ] = None
+    normalization: Annotated[
+        str | None,
+        option(
+            "Of the input, as for simulate.", MEASURED, "NAME", default="the checkpoint's, the model's or the data's"
+        ),
+    ] = None
+    robustness: Annotated[
+        tuple[str, ...],
+        option("Run folder of one of the checkpoints, found by content or label; may be repeated.", ROBUSTNESS, "RUN"),
+    ] = ()
+    device: Annotated[str, option("cpu, cuda, cuda:N or auto.", MEASURED, "DEVICE")] = "cpu"
 
-
-def _repeated(options: StudyOptions) -> list[tuple[str, str]]:
-    lists = {"checkpoint": options.checkpoints, "method": options.methods, "robustness": options.robustness}
-    return [(name, each) for name, given in lists.items() for each in sorted(set(given)) if given.count(each) > 1]
+    def problems(self) -> Iterator[str]:
+        if self.p != math.inf and "samson" not in self.methods:
+            yield f"p: has no effect with {', '.join(self.methods)}; leave it out or measure samson"
+        if self.rho is not None and len(self.methods) > 1:
+            yield f"rho: one radius for {len(self.methods)} methods; give one method, or let each take its own"
+        lists = {"checkpoint": self.checkpoints, "method": self.methods, "robustness": self.robustness}
+        for name, given in lists.items():
+            yield from (f"{name} {each!r}: given twice" for each in sorted(set(given)) if given.count(each) > 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +136,7 @@ def study_sharpness(options: StudyOptions, *, progress: Progress = lambda text: 
     Everything that can be wrong is found before the first measure. Draws nothing. Raises AnalogSamsonError.
     """
     device = find_device(options.device)
-    images = open_data(options.data, options.split, limit=options.limit)  # type: ignore[arg-type]
+    images = open_data(options.data, options.split, limit=options.limit)
     checkpoints = [load_checkpoint(path) for path in options.checkpoints]
     subjects = _subjects(checkpoints)
     robustness = read_robustness(options.robustness, subjects) if options.robustness else None

@@ -11,7 +11,7 @@ from analog_samson.models.own_code import MODEL_LIBRARIES, code_fault, is_code
 from analog_samson.options import accepts_none
 from analog_samson.presets.schema import Preset
 from analog_samson.results.runfile import options_file, read_options
-from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.options import VOLATILE, SimulateOptions
 
 # Options that may name package.module:callable, and what precedes a colon in them without meaning code.
 CODE: Mapping[str, Collection[str]] = {"model": MODEL_LIBRARIES, "data": SOURCES, "calibration_data": SOURCES}
@@ -56,3 +56,31 @@ def _refuse_code(path: Path, options: SimulateOptions, trusted: Collection[str])
         faults = list_faults(f"{path}", [code_fault(name, named[name]) for name in untrusted])
         again = " ".join(f"--{name.replace('_', '-')} {named[name]}" for name in untrusted)
         raise RunError(f"{faults}\n  if you trust that code, name it yourself: {again}")
+
+
+def options_to_repeat(config: Path, given: Mapping[str, Any], kind: type[SimulateOptions]) -> dict[str, Any]:
+    """The options of another run, for a command that repeats it.
+
+    Args:
+        config: Its folder, its run.toml or a copy.
+        given: The options of the command. Those that name code are repeated beside `config`, for only the user can
+            have code run; the others, but for the device, come from the run alone.
+        kind: The options of the command.
+
+    Raises:
+        OptionError: An option is given that comes from the run, or with another value than the run has.
+        RunError: As `read_config`.
+    """
+    typed = [name for name in given if name in SimulateOptions.model_fields or name == "preset_dir"]
+    repeated = {name: given[name] for name in CODE if name in typed}
+    options = read_config(config, trusted=repeated.values())
+    lost = ", ".join(kind.typed(name) for name in typed if name not in (*VOLATILE, *CODE))
+    if lost:
+        raise OptionError(f"{kind.NAME}: {lost} beside --config, which takes every option from that run")
+    for name, value in repeated.items():
+        stored, option = getattr(options, name), kind.typed(name)
+        if stored != value and (name, stored) != ("model", None):  # whose checkpoint named the network
+            raise OptionError(
+                f"{kind.NAME}: {option} {value} beside --config, whose run has {stored or 'none'}; leave {option} out"
+            )
+    return dict(options)

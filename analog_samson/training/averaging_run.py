@@ -5,13 +5,13 @@ between a network and its fine-tuned version (Wortsman et al., Robust fine-tunin
 between several fine-tuned ones (Wortsman et al., Model soups, ICML 2022).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from analog_samson.chip.batchnorm import adapt_batchnorm, batchnorm_layers
@@ -22,6 +22,7 @@ from analog_samson.data.held_out import find_held_out
 from analog_samson.errors import CheckpointError, OptionError, RunError, list_faults
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from analog_samson.models.restore import restore_model, stated_model
+from analog_samson.options import Count, Options, Seed, Written, option
 from analog_samson.results.claim import holds
 from analog_samson.runtime.devices import find_device
 from analog_samson.training.folder import CHECKPOINT_FILE
@@ -29,34 +30,48 @@ from analog_samson.training.folder import CHECKPOINT_FILE
 _TOTAL_TOLERANCE = 1e-6  # of the sum of the shares
 
 
-@dataclass(frozen=True, kw_only=True)
-class AverageOptions:
-    """checkpoints: two or more; shares: of each, summing to one, None is equal parts.
+def _parse_shares(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"expected numbers such as 0.3,0.7, got {text!r}") from None
 
-    data: training images, named as for --data; batch-norm statistics are recomputed on the first `limit` of them,
-    cropped and flipped as in training where they are colour images.
-    """
 
-    checkpoints: tuple[str, ...]
-    shares: tuple[float, ...] | None = None
-    model: str | None = None
-    data: str | None = None
-    limit: int | None = 5000
-    normalization: str | None = None
-    seed: int = 0
-    batch_size: int = 250
-    device: str = "cpu"
+class AverageOptions(Options):
+    """What is averaged, and on what batch-norm statistics are recomputed."""
 
-    def __post_init__(self) -> None:
-        faults = []
-        if len(self.checkpoints) < 2:
-            faults.append(f"checkpoints: expected two or more, got {len(self.checkpoints)}")
+    NAME = "average"
+
+    checkpoints: Annotated[
+        tuple[str, ...],
+        option("Checkpoint or zoo:NAME; give two or more.", metavar="FILE", flags=("--checkpoint",), min_length=2),
+    ]
+    shares: Annotated[
+        tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None,
+        option("Of each checkpoint, such as 0.3,0.7; they sum to one.", default="equal parts"),
+        Written(_parse_shares, lambda shares: ",".join(f"{share:g}" for share in shares), "SHARES"),
+    ] = None
+    model: Annotated[
+        str | None,
+        option(
+            "NAME, torchvision:NAME, timm:NAME or package.module:callable.", metavar="NAME", default="the checkpoints'"
+        ),
+    ] = None
+    data: Annotated[
+        str | None,
+        option("Training images for batch-norm statistics, cropped and flipped as in training.", metavar="DATA"),
+    ] = None
+    limit: Annotated[int | None, option("Use the first N of them.", ge=1)] = 5000
+    normalization: Annotated[
+        str | None, option("Of the input, as for simulate.", metavar="NAME", default="the checkpoints'")
+    ] = None
+    seed: Annotated[Seed, option("Of the crops and flips of these images.")] = 0
+    batch_size: Annotated[Count, option("Images in a batch.")] = 250
+    device: Annotated[str, option("cpu, cuda, cuda:N or auto.", metavar="DEVICE")] = "cpu"
+
+    def problems(self) -> Iterator[str]:
         if self.shares is not None:
-            faults += _share_faults(self.shares, len(self.checkpoints))
-        counts = {"limit": self.limit, "batch_size": self.batch_size}
-        faults += [f"{name}: expected 1 or more, got {n}" for name, n in counts.items() if n is not None and n < 1]
-        if faults:
-            raise OptionError(list_faults("average", faults))
+            yield from _share_faults(self.shares, len(self.checkpoints))
 
     @property
     def parts(self) -> tuple[float, ...]:
@@ -196,7 +211,7 @@ def _held_out(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
 
 
 def _share_faults(shares: Sequence[float], count: int) -> list[str]:
-    faults = [f"shares: expected finite numbers, got {share}" for share in shares if not isfinite(share)]
+    faults = []
     if len(shares) != count:
         faults.append(f"shares: expected one for each of {count} checkpoints, got {len(shares)}")
     if not faults and abs(sum(shares) - 1) > _TOTAL_TOLERANCE:

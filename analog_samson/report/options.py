@@ -1,0 +1,30 @@
+"""Options of commands that report on runs."""
+
+from typing import Annotated, Literal
+
+from analog_samson.options import OUTPUT, Options, option
+
+
+class ReportOptions(Options):
+    """What is reported of finished runs."""
+
+    threshold: Annotated[
+        float | None,
+        option(
+            "Accuracy in percent for lifetime and yield.",
+            OUTPUT,
+            default="1, 2, 5, 10 below digital",
+            allow_inf_nan=False,
+        ),
+    ] = None
+    html: Annotated[bool, option("Write report.html into --out.", OUTPUT)] = True
+
+
+class TableOptions(Options):
+    """How tables are printed."""
+
+    format: Annotated[
+        Literal["text", "md", "csv", "json", "tex"],
+        option("text, md and tex print tables, csv the raw rows, json everything.", OUTPUT, "FORMAT"),
+    ] = "text"
+    table: Annotated[str | None, option("Print only the tables of this name, such as lifetime.", OUTPUT, "NAME")] = None
