@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import analog_samson
+from analog_samson.crossbar import uses  # noqa: F401  (fills the next two tables)
 from analog_samson.crossbar.registry import RULES
 from analog_samson.crossbar.use import BODIES, READINGS
 from analog_samson.models.build import MODELS

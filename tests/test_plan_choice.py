@@ -1,5 +1,6 @@
 """What the plan counts, what the user chooses in it, which weights it refuses, and what it says of outliers."""
 
+import json
 import warnings
 from typing import Any
 
@@ -11,9 +12,11 @@ from torch.nn import functional
 
 from analog_samson import OutlierWarning, convert, load_preset, plan_conversion, simulate_drift
 from analog_samson.chip.matrix import matrices_of
+from analog_samson.cli.main import main
 from analog_samson.crossbar.observe import Example
 from analog_samson.crossbar.plan import crossbar_paths
-from analog_samson.errors import ConversionError, PlanError
+from analog_samson.errors import ConversionError, PlanError, PresetError
+from analog_samson.presets.layers import read_layer_presets
 from analog_samson.sharpness.selection import crossbar_weights
 
 IDEAL, PCM, RASCH = (load_preset(name) for name in ("ideal", "pcm_nandakumar_2019", "pcm_rasch_2023"))
@@ -277,3 +280,58 @@ def test_outliers_are_named_under_one_scale_a_layer_and_not_under_one_a_column()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         simulate_drift(model, COLUMNS, data, times=[1.0], instances=1, seed=0)
+
+
+# Presets of single layers
+
+
+@pytest.mark.filterwarnings("ignore::analog_samson.errors.InputRangeWarning")  # a layer of eight inputs
+def test_layers_with_a_preset_of_their_own_lie_on_its_tiles(tmp_path):
+    (tmp_path / "layers.toml").write_text('"0" = "ideal"\n"head" = "pcm_rasch_2023"\n')
+    model = nn.Sequential(nn.Linear(600, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    layers = read_layer_presets(tmp_path / "layers.toml")
+    plan = plan_conversion(model, PCM, layer_presets=layers)
+    assert [row.preset for row in plan.rows] == ["ideal", "", "pcm_rasch_2023"]
+    assert [row.tiles for row in plan.rows] == [1, 1, 1]
+    x, data = torch.randn(4, 600), [(torch.randn(4, 600), torch.arange(4) % 3)]
+    network = convert(model, PCM, plan=plan)
+    network.program_analog_weights()
+    network.drift_analog_weights(86400.0)
+    with torch.no_grad():
+        torch.testing.assert_close(network[0](x), model[0](x), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(network[2].weight, model[2].weight)
+    assert type(network[2].weight) is nn.Parameter
+    assert type(network[4].weight) is not nn.Parameter
+    result = simulate_drift(model, PCM, data, times=[1.0], instances=1, seed=0, plan=plan, calibration=data)
+    assert set(result.input_ranges) == {"4"}
+
+
+def test_layer_presets_that_cannot_be_read_are_refused(tmp_path):
+    for text, words in (
+        ("", "maps no layer"),
+        ("head = 3", "head: expected the name or file of a preset"),
+        ('head = "idael"', "did you mean 'ideal'"),
+        ("= 3", "no TOML file"),
+    ):
+        (tmp_path / "layers.toml").write_text(text)
+        with pytest.raises(PresetError) as caught:
+            read_layer_presets(tmp_path / "layers.toml")
+        assert words in str(caught.value)
+        assert "layers.toml" in str(caught.value)
+    with pytest.raises(PresetError, match=r"missing\.toml: cannot be read"):
+        read_layer_presets(tmp_path / "missing.toml")
+    with pytest.raises(PlanError, match="'tail' fits no layer path"):
+        plan_conversion(nn.Sequential(nn.Linear(2, 2)), PCM, layer_presets={"tail": IDEAL})
+
+
+def test_convert_command_takes_layer_presets_and_layers_for_the_chip(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tables.py").write_text(
+        "from torch import nn\n\n\ndef build():\n    return nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 2))\n"
+    )
+    (tmp_path / "layers.toml").write_text('last = "ideal"\n')
+    command = ["convert", "--model", "tables:build", "--on-chip", "embeddings", "--layer-presets", "layers.toml"]
+    assert main([*command, "--out", "plan.json"]) == 0
+    rows = json.loads((tmp_path / "plan.json").read_text())["plan"]
+    assert [(row["action"], row["preset"]) for row in rows] == [("analog", ""), ("analog", "ideal")]
+    assert "look-ups read the tiles" in capsys.readouterr().out

@@ -220,7 +220,7 @@ _CALIBRATION: tuple[tuple[str, Any, Any], ...] = tuple(
     )
 )
 _OF_A_PRESET = ("preset", *(name for name, _, _ in _CALIBRATION))
-_NOTED = ("keep_digital", "engine", "bf16", "input_range")
+_NOTED = ("keep_digital", "on_chip", "engine", "bf16", "input_range")
 
 
 def _shown(value: Any) -> str:

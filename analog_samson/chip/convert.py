@@ -1,6 +1,6 @@
 """A digital model and a preset become a model on tiles, by the plan and by nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import torch
@@ -29,6 +29,7 @@ def convert(
     engine: str = "fast",
     keep_digital: Sequence[str] = (),
     on_chip: Sequence[str] = (),
+    layer_presets: Mapping[str, Preset] = {},
     example: Any = None,
     plan: ConversionPlan | None = None,
 ) -> Any:
@@ -59,14 +60,14 @@ def convert(
     True
     """
     check_preset(preset)
-    if plan is not None and (keep_digital or on_chip or example is not None):
-        raise OptionError(
-            "convert: keep_digital, on_chip and example have no effect on a finished plan; give them to plan_conversion"
-        )
+    if plan is not None and (keep_digital or on_chip or layer_presets or example is not None):
+        given = "keep_digital, on_chip, layer_presets and example"
+        raise OptionError(f"convert: {given} have no effect on a finished plan; give them to plan_conversion")
     if plan is not None and plan.preset != preset:
         raise OptionError(f"convert: the plan was made for preset {plan.preset.name}, got {preset.name}")
     if plan is None:
-        plan = plan_conversion(model, preset, keep_digital=keep_digital, on_chip=on_chip, example=example)
+        choice: dict[str, Any] = {"keep_digital": keep_digital, "on_chip": on_chip, "layer_presets": layer_presets}
+        plan = plan_conversion(model, preset, example=example, **choice)
     return mount(model, plan, engine).network
 
 
@@ -78,10 +79,11 @@ def mount(model: nn.Module, plan: ConversionPlan, engine: str = "fast") -> Cross
     check_initialised(model)
     plan.check()
     _check_finite(model, plan.placements)
-    config = rpu_config(plan.preset)
+    configs = {preset.fingerprint: rpu_config(preset) for preset in plan.presets}
+    placed = [(placement, configs[(placement.preset or plan.preset).fingerprint]) for placement in plan.placements]
     if engine == "fast":
-        return CrossbarNetwork(model, plan.placements, crossbar_config(config))
-    return ReferenceNetwork(model, plan.placements, config)
+        return CrossbarNetwork(model, [(placement, crossbar_config(config)) for placement, config in placed])
+    return ReferenceNetwork(model, placed)
 
 
 def _check_finite(model: nn.Module, placements: Sequence[Placement]) -> None:

@@ -47,9 +47,10 @@ class InputRange:
     relative_error: float | None = None
 
 
-def needs_calibration(preset: Preset) -> bool:
-    """Whether the preset has converters, whose input ranges data must set."""
-    return isinstance(preset.periphery, Converters)
+def needs_calibration(hardware: Preset | ConversionPlan) -> bool:
+    """Whether a preset, or one of the presets of a plan, has converters, whose input ranges data must set."""
+    presets = [hardware] if isinstance(hardware, Preset) else hardware.presets
+    return any(isinstance(preset.periphery, Converters) for preset in presets)
 
 
 def check_method(method: str) -> str | None:
@@ -105,7 +106,8 @@ def choose_input_ranges(
     model = unwrapped(model)
     if plan is not None:
         plan.check()
-    placements = crossbar_placements(model, keep_digital, exact=False) if plan is None else plan.placements
+    placements = crossbar_placements(model, keep_digital, preset=preset) if plan is None else plan.placements
+    placements = tuple(one for one in placements if needs_calibration(one.preset or preset))
     plain = with_plain_weights(model, [module for placement in placements for module, _ in placement.slots(model)])
     chosen = _from_deviation if method == STD else _from_output_error
     ranges = chosen(plain, placements, preset, batches or (), seed, run)
@@ -124,7 +126,6 @@ def set_input_ranges(network: nn.Module, ranges: Mapping[str, float]) -> None:
 def _from_deviation(
     model: nn.Module, placements: Sequence[Placement], preset: Preset, batches: Iterable[Any], _: int, run: Run
 ) -> dict[str, InputRange] | None:
-    assert isinstance(preset.periphery, Converters)
     moments = {placement.path: torch.zeros(3, dtype=torch.float64) for placement in placements}
 
     def adding(moment: Tensor) -> Callable[[Use], None]:
@@ -138,8 +139,13 @@ def _from_deviation(
     if not any(count for count, _, _ in moments.values()):
         return None
     sizes = {path: _size(*moment.tolist()) for path, moment in moments.items()}
-    multiple = preset.periphery.input_range_std_multiple
-    return {path: InputRange(multiple * size) for path, size in sizes.items() if size > 0}
+    presets = {placement.path: placement.preset or preset for placement in placements}
+    return {path: InputRange(_multiple(presets[path]) * size) for path, size in sizes.items() if size > 0}
+
+
+def _multiple(preset: Preset) -> float:
+    assert isinstance(preset.periphery, Converters)
+    return preset.periphery.input_range_std_multiple
 
 
 def _size(count: float, total: float, squares: float) -> float:
@@ -162,7 +168,9 @@ def _from_output_error(
     if not any(len(sample.vectors) for sample in samples.values()):
         return None
     found = {
-        placement.path: _search(placement.parameter(model), placement, samples.pop(placement.path), preset, seed)
+        placement.path: _search(
+            placement.parameter(model), placement, samples.pop(placement.path), placement.preset or preset, seed
+        )
         for placement in placements
     }
     return {path: one for path, one in found.items() if one is not None}

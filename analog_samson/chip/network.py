@@ -28,8 +28,8 @@ class CrossbarNetwork:
         matrices: The tiles of each weight, by its path in the plan.
     """
 
-    def __init__(self, model: nn.Module, placements: Sequence[Placement], config: CrossbarConfig) -> None:
-        """Copy `model` and put these weights on new tiles of `config`; nothing is drawn.
+    def __init__(self, model: nn.Module, placements: Sequence[tuple[Placement, CrossbarConfig]]) -> None:
+        """Copy `model` and put these weights on new tiles of their configurations; nothing is drawn.
 
         A weight that several modules share lies on one set of tiles. Weights that their module computes in every
         forward become plain parameters of the copy.
@@ -38,7 +38,7 @@ class CrossbarNetwork:
         self.network.eval()
         self.matrices: dict[str, TileMatrix] = {}
         self._owners: dict[str, list[Slot]] = {}
-        for placement in placements:
+        for placement, config in placements:
             slots = list(dict.fromkeys(placement.slots(self.network)))
             for module, name in slots:
                 materialize(module, name)

@@ -61,18 +61,18 @@ class ReferenceNetwork:
         matrices: The tiles of each layer by its path.
     """
 
-    def __init__(self, model: nn.Module, placements: Sequence[Placement], config: InferenceRPUConfig) -> None:
+    def __init__(self, model: nn.Module, placements: Sequence[tuple[Placement, InferenceRPUConfig]]) -> None:
         """Copy `model` and put aihwkit's layers in the place of those that hold these weights; nothing is drawn.
 
         Raises:
             PlanError: aihwkit has no layer for one of them.
             InstallationError: aihwkit's compiled tile does not work with the installed torch.
         """
-        _check(model, placements, config)
+        _check(model, placements)
         check_compiled_tile()
         network = copy.deepcopy(model)
         self.matrices: dict[str, TileMatrix] = {}
-        for placement in placements:
+        for placement, config in placements:
             layer: Any = placement.slots(network)[0][0]
             analog = _build(layer, config)
             self.matrices[placement.path] = TileMatrix.around(analog.analog_module, layer.weight.shape)
@@ -108,10 +108,10 @@ def _build(layer: Any, config: InferenceRPUConfig) -> Any:
     return analog
 
 
-def _check(model: nn.Module, placements: Sequence[Placement], config: InferenceRPUConfig) -> None:
-    divided = config.mapping.max_input_size > 0 or config.mapping.max_output_size > 0
+def _check(model: nn.Module, placements: Sequence[tuple[Placement, InferenceRPUConfig]]) -> None:
     problems = []
-    for placement in placements:
+    for placement, config in placements:
+        divided = config.mapping.max_input_size > 0 or config.mapping.max_output_size > 0
         (layer, _), *others = placement.slots(model)
         shared = "it shares its weight with another layer; aihwkit's layers have tiles of their own" if others else None
         if reason := shared or _obstacle(layer, divided=divided):

@@ -22,19 +22,16 @@ class OutlierWarning(UserWarning):
     """
 
 
-def outlier_warning(rows: Iterable[Mapping[str, Any]], weight_scaling: str) -> str:
+def outlier_warning(rows: Iterable[Mapping[str, Any]]) -> str:
     """What to say of the records of a plan where outliers waste the conductance range; empty where they do not.
 
     Args:
         rows: Records of a plan; those of older versions, without `largest_over_std`, say nothing.
-        weight_scaling: The preset's ``tile.weight_scaling``.
 
-    >>> row = {"path": "up", "action": "analog", "largest_over_std": 175.2, "shared_with": ""}
-    >>> "up (175)" in outlier_warning([row], "per_layer"), outlier_warning([row], "per_column")
+    >>> row = {"path": "up", "largest_over_std": 175.2, "weight_scaling": "per_layer", "shared_with": ""}
+    >>> "up (175)" in outlier_warning([row]), outlier_warning([row | {"weight_scaling": "per_column"}])
     (True, '')
     """
-    if weight_scaling != "per_layer":
-        return ""
     found = sorted(
         ((row["largest_over_std"], row["path"]) for row in rows if _is_wasteful(row)),
         key=lambda one: -one[0],
@@ -53,4 +50,5 @@ def outlier_warning(rows: Iterable[Mapping[str, Any]], weight_scaling: str) -> s
 
 def _is_wasteful(row: Mapping[str, Any]) -> bool:
     ratio = row.get("largest_over_std") or 0.0
-    return row["action"] == "analog" and not row.get("shared_with") and bool(ratio > MOST_DEVIATIONS)
+    is_alone = row.get("weight_scaling") == "per_layer" and not row.get("shared_with")
+    return is_alone and bool(ratio > MOST_DEVIATIONS)

@@ -1,6 +1,6 @@
 """What will happen to every weight of a model, decided as data before anything is touched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from analog_samson.crossbar.rows import BETWEEN, PlanRow, make_rows
 from analog_samson.crossbar.slots import ROOT, Slot
 from analog_samson.crossbar.survey import Survey, survey
 from analog_samson.errors import AnalogSamsonError, PlanError, list_faults
-from analog_samson.presets.schema import PerfectPeriphery, Preset, check_preset
+from analog_samson.presets.schema import Preset, check_preset
 from analog_samson.renamed import renamed_keyword
 from analog_samson.runtime.call import call
 
@@ -53,12 +53,14 @@ class Placement:
         path: As in its row.
         owners: Path of a module and name of its parameter, for each place that holds the weight.
         layout: How it lies on the tiles.
+        preset: The hardware.
         table: Its look-ups stay digital.
     """
 
     path: str
     owners: tuple[tuple[str, str], ...]
     layout: Layout
+    preset: Preset | None = None
     table: bool = False
 
     def slots(self, model: nn.Module) -> list[tuple[nn.Module, str]]:
@@ -83,6 +85,12 @@ class ConversionPlan:
     keep_digital: tuple[str, ...] = field(default=())
     macs: int = 0
     placements: tuple[Placement, ...] = field(default=(), repr=False)
+
+    @property
+    def presets(self) -> list[Preset]:
+        """The plan's preset and those of single weights, each once."""
+        every = [self.preset, *(placement.preset or self.preset for placement in self.placements)]
+        return list({preset.fingerprint: preset for preset in every}.values())
 
     def with_action(self, action: str) -> list[PlanRow]:
         return [row for row in self.rows if row.action == action]
@@ -119,7 +127,7 @@ class ConversionPlan:
 
     def warnings(self) -> list[tuple[type[UserWarning], str]]:
         """What a reader of results has to know: few weights on tiles, or outliers that waste the range."""
-        outliers = outlier_warning(self.records(), self.preset.tile.weight_scaling)
+        outliers = outlier_warning(self.records())
         found = [(CoverageWarning, tiles_warning(self.coverage())), (OutlierWarning, outliers)]
         return [(category, text) for category, text in found if text]
 
@@ -145,6 +153,7 @@ def plan_conversion(
     *,
     keep_digital: Sequence[str] = (),
     on_chip: Sequence[str] = (),
+    layer_presets: Mapping[str, Preset] = {},
     input_shape: Sequence[int] | None = None,
     example: Any = None,
 ) -> ConversionPlan:
@@ -160,6 +169,7 @@ def plan_conversion(
             ``layer1.*.conv2``, or a shortcut: ``first``, ``last``, ``head``, ``embeddings``. A layer under several
             names stays digital if one of them is named.
         on_chip: What goes on tiles although it is digital by default, in the same form: look-up tables, adapters.
+        layer_presets: Other hardware for single weights, by the same patterns; the last that fits decides.
         input_shape: (C, H, W) of one sample; the example is then one sample of zeros.
         example: A batch as the network takes it: a tensor, a tuple of arguments or a mapping of named arguments; or an
             `Example`, which says how the network is run on it.
@@ -180,13 +190,12 @@ def plan_conversion(
         example = zeros(model, input_shape)
     if example is not None and not isinstance(example, Example):
         example = Example(batch=example, run=_run)
-    exact = isinstance(preset.periphery, PerfectPeriphery)
-    found = survey(model, exact=exact, keep=keep_digital, put=on_chip, example=example)
+    found = survey(model, preset=preset, layer_presets=layer_presets, keep=keep_digital, put=on_chip, example=example)
     rows = make_rows(model, preset, found)
     total = _total(found.observation, rows)
     if (between := total - sum(row.macs for row in rows)) > 0:
         rows.append(BETWEEN.with_macs(between))
-    return ConversionPlan(tuple(rows), preset, tuple(keep_digital), total, _placements(found))
+    return ConversionPlan(tuple(rows), preset, tuple(keep_digital), total, _placements(found, preset))
 
 
 def _run(model: nn.Module, batch: Any) -> Any:
@@ -205,14 +214,19 @@ def _run(model: nn.Module, batch: Any) -> Any:
 
 
 def crossbar_placements(
-    model: nn.Module, keep_digital: Sequence[str] = (), *, exact: bool = True, example: Example | None = None
+    model: nn.Module,
+    keep_digital: Sequence[str] = (),
+    *,
+    preset: Preset | None = None,
+    on_chip: Sequence[str] = (),
+    example: Example | None = None,
 ) -> tuple[Placement, ...]:
     """The weights that go on a crossbar, each once; PlanError as `ConversionPlan.check` raises it."""
     model = unwrapped(model)
-    found = survey(model, exact=exact, keep=keep_digital, example=example)
+    found = survey(model, preset=preset, keep=keep_digital, put=on_chip, example=example)
     kinds = [(slot.path, type(slot.module).__name__, one.action, one.reason) for slot, one in found.decisions.items()]
     _check_decisions(kinds)
-    return _placements(found)
+    return _placements(found, preset)
 
 
 def crossbar_paths(model: nn.Module, keep_digital: Sequence[str] = ()) -> list[str]:
@@ -225,7 +239,7 @@ def find_layer(model: nn.Module, path: str) -> nn.Module:
     return model if path == ROOT else model.get_submodule(path)
 
 
-def _placements(found: Survey) -> tuple[Placement, ...]:
+def _placements(found: Survey, preset: Preset | None) -> tuple[Placement, ...]:
     groups: dict[int, list[tuple[Slot, Decision]]] = {}
     for slot, decision in found.decisions.items():
         if decision.action == ANALOG:
@@ -236,7 +250,10 @@ def _placements(found: Survey) -> tuple[Placement, ...]:
         assert decision.layout is not None
         owners = tuple((one.module_path, one.name) for one, _ in members)
         table = any(each.table for _, each in members)
-        placements.append(Placement(path=slot.path, owners=owners, layout=decision.layout, table=table))
+        hardware = found.presets.get(slot, preset)
+        placements.append(
+            Placement(path=slot.path, owners=owners, layout=decision.layout, preset=hardware, table=table)
+        )
     return tuple(placements)
 
 

@@ -41,6 +41,8 @@ class PlanRow:
         parameter: Name of the parameter; empty for a module without a weight matrix.
         use: The functions that multiply by it, as seen in the example.
         largest_over_std: Largest weight over the standard deviation, of a weight on tiles.
+        weight_scaling: Of its tiles, "per_layer" or "per_column".
+        preset: Of its tiles, where it is another than the plan's.
     """
 
     path: str
@@ -61,6 +63,8 @@ class PlanRow:
     parameter: str = ""
     use: str = ""
     largest_over_std: float = 0.0
+    weight_scaling: str = ""
+    preset: str = ""
 
     def with_macs(self, macs: int) -> "PlanRow":
         return replace(self, macs=macs)
@@ -121,7 +125,8 @@ def _primary(decisions: Mapping[Slot, Decision]) -> dict[int, Slot]:
 
 
 def _weight_row(slot: Slot, found: Survey, known: Slot, preset: Preset) -> PlanRow:
-    decision, seen = found.decisions[known], found.uses.get(known)
+    decision, seen, own = found.decisions[known], found.uses.get(known), found.presets.get(known)
+    preset = own or preset
     layout, analog = decision.layout, decision.action == ANALOG
     value = slot.value
     sizes: dict[str, Any] = occupy(layout, preset) if analog and layout is not None else {}
@@ -135,6 +140,8 @@ def _weight_row(slot: Slot, found: Survey, known: Slot, preset: Preset) -> PlanR
         parameter=slot.name,
         use=_use(seen),
         largest_over_std=_ratio(value) if analog else 0.0,
+        weight_scaling=preset.tile.weight_scaling if analog else "",
+        preset=own.name if own and analog else "",
         **sizes,
     )
 

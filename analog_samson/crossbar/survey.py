@@ -1,7 +1,7 @@
 """Every weight of a network with its uses in an example and the decision on it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from analog_samson.crossbar.observe import Example, Observation, SlotUses, obser
 from analog_samson.crossbar.registry import crossbar_names
 from analog_samson.crossbar.slots import Slot, modules_of, slots_of
 from analog_samson.errors import PlanError, list_faults
+from analog_samson.presets.schema import PerfectPeriphery, Preset
 from analog_samson.runtime.state_check import check_initialised
 
 
@@ -28,6 +29,7 @@ class Survey:
         uses: Of the same slots; empty without an example.
         observation: Of the example forward; None without one.
         kept: Patterns of what the user keeps digital, shortcuts written out.
+        presets: The hardware of slots that have one of their own.
     """
 
     slots: Sequence[Slot]
@@ -35,6 +37,7 @@ class Survey:
     uses: Mapping[Slot, SlotUses]
     observation: Observation | None
     kept: tuple[str, ...] = ()
+    presets: Mapping[Slot, Preset] = field(default_factory=dict)
 
 
 def needs_example(model: nn.Module) -> bool:
@@ -50,14 +53,15 @@ def needs_example(model: nn.Module) -> bool:
 def survey(
     model: nn.Module,
     *,
-    exact: bool,
+    preset: Preset | None,
+    layer_presets: Mapping[str, Preset] = {},
     keep: Sequence[str] = (),
     put: Sequence[str] = (),
     example: Example | None = None,
 ) -> Survey:
     """Find the weights of `model`, see how an example uses them, and decide on each; see `plan_conversion`.
 
-    exact: products of the hardware are exact, so that no use of a weight is an obstacle.
+    preset: the hardware; None where no product has converters. layer_presets: that of single weights, by pattern.
     """
     check_initialised(model)
     slots = [slot for path, module in modules_of(model) for slot in slots_of(path, module)]
@@ -72,17 +76,38 @@ def survey(
     kept = expand(model, keep, slots, order, "keep_digital")
     chosen = expand(model, put, slots, order, "on_chip")
     _check_conflicts([names[slot.module, slot.name] for slot in own], kept, chosen)
+    presets = _presets(model, layer_presets, slots, order, own, names)
     decisions = {
         slot: decide(
             slot,
             uses.get(slot),
             keep=any(fits(names[slot.module, slot.name], pattern) for pattern in kept),
             put=any(fits(names[slot.module, slot.name], pattern) for pattern in chosen),
-            exact=exact,
+            exact=_is_exact(presets.get(slot, preset)),
         )
         for slot in own
     }
-    return Survey(slots=slots, decisions=decisions, uses=uses, observation=observation, kept=kept)
+    return Survey(slots=slots, decisions=decisions, uses=uses, observation=observation, kept=kept, presets=presets)
+
+
+def _presets(
+    model: nn.Module,
+    chosen: Mapping[str, Preset],
+    slots: Sequence[Slot],
+    order: Mapping[Slot, int],
+    own: Sequence[Slot],
+    names: Mapping[tuple[nn.Module, str], Sequence[str]],
+) -> dict[Slot, Preset]:
+    """The preset of each slot that a pattern fits; the last of several patterns decides."""
+    found: dict[Slot, Preset] = {}
+    for pattern, preset in chosen.items():
+        for path in expand(model, [pattern], slots, order, "layer_presets"):
+            found |= {slot: preset for slot in own if fits(names[slot.module, slot.name], path)}
+    return found
+
+
+def _is_exact(preset: Preset | None) -> bool:
+    return preset is None or isinstance(preset.periphery, PerfectPeriphery)
 
 
 def _observed(model: nn.Module, slots: Sequence[Slot], example: Example) -> tuple[Observation, dict[Slot, SlotUses]]:

@@ -80,8 +80,7 @@ def wasted_range(runs: Sequence[Run]) -> list[str]:
     """A sentence for each network whose outliers waste the conductance range under one scale a layer."""
     found = []
     for run in runs:
-        scaling = ((run.meta["preset"] or {}).get("tile") or {}).get("weight_scaling", "")
-        if text := outlier_warning(run.meta["plan"] or (), scaling):
+        if text := outlier_warning(run.meta["plan"] or ()):
             found.append(f"Of {run.results[0].checkpoint}, {text}")
     return list(dict.fromkeys(found))
 

@@ -16,9 +16,10 @@ from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.models.restore import restore_model
 from analog_samson.options import HARDWARE, NETWORK, OUTPUT, Options, Written, option
+from analog_samson.presets.layers import read_layer_presets
 from analog_samson.presets.search import load_preset
 from analog_samson.results.atomic import write_atomically
-from analog_samson.simulation.options import PRESET, KeepDigital, ModelName, PresetName
+from analog_samson.simulation.options import PRESET, KeepDigital, ModelName, OnChip, PresetName
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -45,6 +46,10 @@ class ConvertOptions(Options):
     ] = None
     preset: PresetName = PRESET
     keep_digital: KeepDigital = ()
+    on_chip: OnChip = ()
+    layer_presets: Annotated[
+        Path | None, option("TOML file that maps patterns of layers to presets of their own.", HARDWARE, "FILE.toml")
+    ] = None
     out: Annotated[Path | None, option("Also write plan and summary as JSON.", OUTPUT, "FILE.json")] = None
 
     def problems(self) -> Iterator[str]:
@@ -62,7 +67,14 @@ def describe_conversion(options: ConvertOptions) -> str:
         if options.checkpoint is not None
         else _untrained(str(options.model))
     )
-    plan = plan_conversion(model, preset, keep_digital=options.keep_digital, input_shape=options.input_shape)
+    plan = plan_conversion(
+        model,
+        preset,
+        keep_digital=options.keep_digital,
+        on_chip=options.on_chip,
+        layer_presets={} if options.layer_presets is None else read_layer_presets(options.layer_presets),
+        input_shape=options.input_shape,
+    )
     convert(model, preset, plan=plan)
     if options.out is not None:
         _write(plan, options.out)

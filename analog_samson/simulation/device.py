@@ -63,7 +63,7 @@ class SimulatedDevice:
             PlanError: The plan has blocked rows.
             OptionError: The preset has converters and no input range was given.
         """
-        if needs_calibration(plan.preset) and input_ranges is None:
+        if needs_calibration(plan) and input_ranges is None:
             raise OptionError(f"input_ranges: preset {plan.preset.name} has converters, whose input ranges must be set")
         self.plan, self.calibration, self._run = plan, calibration, run
         self._mounted = mount(model, plan, engine)

@@ -119,7 +119,7 @@ def simulate_drift(
     calibrate = calibrations((*((ADABS,) if adabs else ()), *calibrate))
     faults = extent_faults(times, instances, target_halfwidth, max_instances)
     faults += data_faults(data=data, calibration=calibration) + calibration_faults(calibrate, calibration)
-    faults += _input_range_faults(preset, calibration, input_range) + _plan_faults(preset, plan, keep_digital)
+    faults += _input_range_faults(plan or preset, calibration, input_range) + _plan_faults(preset, plan, keep_digital)
     if faults:
         raise OptionError(list_faults("simulate_drift", faults))
     check_calibrations(model, calibrate)
@@ -178,7 +178,7 @@ def _choose_ranges(
     model: nn.Module, plan: ConversionPlan, calibration: Iterable[Any] | None, seed: int, method: str, task: Task
 ) -> dict[str, InputRange]:
     """The input ranges of the planned weights, none without converters; warns where none serves a layer well."""
-    if not needs_calibration(plan.preset):
+    if not needs_calibration(plan):
         return {}
     found = choose_input_ranges(model, plan.preset, calibration, seed=seed, method=method, plan=plan, run=task.run)
     if layers := inaccurate_layers({path: one.relative_error for path, one in found.items()}):
@@ -259,14 +259,16 @@ def check_calibrations(model: nn.Module, calibrate: Sequence[str]) -> None:
 
 
 def _input_range_faults(
-    preset: Preset, calibration: Iterable[Any] | None, input_range: str | Mapping[str, float]
+    hardware: Preset | ConversionPlan, calibration: Iterable[Any] | None, input_range: str | Mapping[str, float]
 ) -> list[str]:
     if not isinstance(input_range, str):
         return []
     problem = check_method(input_range)
     faults = [problem] if problem else []
-    if calibration is None and needs_calibration(preset):
-        faults.append(f"calibration: preset {preset.name} sets its input ranges on calibration batches, got none")
+    if calibration is None and needs_calibration(hardware):
+        presets = [hardware] if isinstance(hardware, Preset) else hardware.presets
+        names = ", ".join(preset.name for preset in presets if needs_calibration(preset))
+        faults.append(f"calibration: preset {names} sets its input ranges on calibration batches, got none")
     return faults
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from analog_samson.analysis.error_budget import AS_IS, LAYER
 from analog_samson.chip.batchnorm import batchnorm_layers
+from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.data import ImageSet
 from analog_samson.data.batches import Batches
 from analog_samson.errors import DataError
@@ -169,10 +170,21 @@ class ErrorBudgetRun:
             input_range=self._input_ranges,
             engine=self.options.engine,
             bf16=self.options.bf16,
-            keep_digital=variant.keep_digital,
+            plan=self._plan_of(variant),
             label=self._label,
             store=Shelf(self.run, variant.label),
             progress=lambda text: progress(f"{variant.label}, {text}"),
+        )
+
+    def _plan_of(self, variant: Variant) -> ConversionPlan:
+        """The run's plan with other layers kept digital, or for other hardware."""
+        kept = variant.keep_digital
+        return plan_conversion(
+            self.inputs.model,
+            variant.preset,
+            keep_digital=kept,
+            on_chip=[row.path for row in analog_layers(self.plan) if row.path not in kept],
+            input_shape=self.inputs.images.images.shape[1:],
         )
 
     def _ranking(self) -> list[str]:

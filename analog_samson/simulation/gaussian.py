@@ -40,6 +40,7 @@ def sweep_conductance_noise(
     calibration: Iterable[Any] | None = None,
     bf16: bool = False,
     keep_digital: Sequence[str] = (),
+    on_chip: Sequence[str] = (),
     label: str = "model",
     store: Store | None = None,
     progress: Progress = lambda text: None,
@@ -58,6 +59,7 @@ def sweep_conductance_noise(
         instances: How many draws for each.
         seed: Names all draws.
         task, calibrate, adabs, calibration, bf16, keep_digital, label, store, progress: As in `simulate_drift`.
+        on_chip: As in `plan_conversion`.
 
     Returns:
         The records of every draw, with the label "generic_gaussian" in the place of a preset.
@@ -91,7 +93,7 @@ def sweep_conductance_noise(
     kept: Store = MemoryStore() if store is None else store
     if isinstance(kept, MemoryStore):
         kept.expect(label, GENERIC, (GAUSSIAN,))
-    placements = crossbar_placements(model, keep_digital, example=first_example(model, data, task))
+    placements = crossbar_placements(model, keep_digital, on_chip=on_chip, example=first_example(model, data, task))
     model = with_plain_weights(model, [module for one in placements for module, _ in one.slots(model)])
     cells = Cells(store=kept, data=data, task=task, checkpoint=label, preset=GENERIC, bf16=bf16)
     for instance in range(instances):

@@ -43,7 +43,16 @@ ModelName = Annotated[
 PresetName = Annotated[str, option("Hardware preset: a name or a TOML file.", HARDWARE, "PRESET")]
 KeepDigital = Annotated[
     tuple[str, ...],
-    option("Layer that stays digital: a path, or a pattern such as layer1.*; may be repeated.", HARDWARE, "LAYER"),
+    option(
+        "Layer that stays digital: a path, a pattern such as layer1.*, or first, last, head or embeddings; may be "
+        "repeated.",
+        HARDWARE,
+        "LAYER",
+    ),
+]
+OnChip = Annotated[
+    tuple[str, ...],
+    option("Layer on tiles though digital by default: embeddings, adapters; may be repeated.", HARDWARE, "LAYER"),
 ]
 SeedOption = Annotated[Seed, option("Equal seeds give equal chips, whatever the checkpoint.", STATISTICS)]
 Device = Annotated[str, option("cpu, cuda, cuda:N or auto.", MACHINE, "DEVICE")]
@@ -112,6 +121,7 @@ class SimulationOptions(Options):
     ] = None
     batch_size: Annotated[Count, option("Images in a batch.", DATA)] = 250
     keep_digital: KeepDigital = ()
+    on_chip: OnChip = ()
     engine: Annotated[
         Engine, option("What multiplies: fast, or aihwkit's own tiles (slow, for comparison).", HARDWARE)
     ] = "fast"

@@ -10,7 +10,9 @@ from analog_samson.simulation.options import SimulateOptions
 def run_plan(inputs: Inputs, options: SimulateOptions) -> ConversionPlan:
     """What goes on tiles, with multiply-accumulates counted. Raises PlanError for layers that cannot be converted."""
     shape = inputs.images.images.shape[1:]
-    plan = plan_conversion(inputs.model, inputs.preset, keep_digital=options.keep_digital, input_shape=shape)
+    plan = plan_conversion(
+        inputs.model, inputs.preset, keep_digital=options.keep_digital, on_chip=options.on_chip, input_shape=shape
+    )
     plan.check()
     return plan
 

@@ -87,7 +87,8 @@ def run_simulation(
             **shared,
         )
         if options.sigmas:
-            shared |= {"keep_digital": options.keep_digital, "calibrate": for_generic_noise(options.calibrate)}
+            chosen = {"keep_digital": options.keep_digital, "on_chip": options.on_chip}
+            shared |= {**chosen, "calibrate": for_generic_noise(options.calibrate)}
             sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **shared)
     return run
 

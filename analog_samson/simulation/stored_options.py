@@ -16,7 +16,10 @@ from analog_samson.simulation.options import VOLATILE, SimulateOptions
 # Options that may name package.module:callable, and what precedes a colon in them without meaning code.
 CODE: Mapping[str, Collection[str]] = {"model": MODEL_LIBRARIES, "data": SOURCES, "calibration_data": SOURCES}
 _DECIDED = ("checkpoint", "data", "preset", "times")  # what every run stores
-BEFORE = {"input_range": STD}  # what runs did that do not store an option, for it did not exist yet
+BEFORE: dict[str, Any] = {
+    "input_range": STD,
+    "on_chip": [],
+}  # what runs did that do not store an option, for it did not exist yet
 
 
 def stored_options(options: SimulateOptions, preset: Preset) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from analog_samson import SimulatedDevice, load_preset, plan_conversion, rng
 from analog_samson.chip.input_ranges import choose_input_ranges
@@ -115,7 +117,7 @@ def examine(build: Callable[[], nn.Module], inputs: Callable[[], dict[str, Tenso
         if name == "pcm_rasch_2023":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", InputRangeWarning)
-                chosen = choose_input_ranges(model, preset, [batch], seed=0)
+                chosen = choose_input_ranges(model, preset, [batch], seed=0, plan=plan)
             ranges = {path: one.value for path, one in chosen.items()}
         device = SimulatedDevice(model, plan, input_ranges=ranges)
         outputs = []
@@ -131,8 +133,27 @@ def examine(build: Callable[[], nn.Module], inputs: Callable[[], dict[str, Tenso
     assert found["ideal"] < 1e-4
     assert found["pcm_nandakumar_2019"] > 1e-4
     found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+    found |= examine_plan(model, x)
     found["analog_parameters_percent"] = plan.summary().analog_parameters_percent
     return found
+
+
+def examine_plan(model: nn.Module, x: Mapping[str, Tensor]) -> dict[str, float]:
+    """Assert that the plan of a network adds up to its parameters and to what torch's FlopCounterMode counts."""
+    plan = plan_conversion(model, load_preset("ideal"), example=x["x"] if set(x) == {"x"} else x)
+    model.requires_grad_(False)  # the counter follows gradients where a network enables them
+    enabled = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False  # the counter does not see into recurrent kernels
+    try:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            answer(model, x)
+    finally:
+        torch.backends.mkldnn.enabled = enabled
+    total = counter.get_total_flops() / 2 / len(next(iter(x.values())))
+    assert plan.macs == sum(row.macs for row in plan.rows) == pytest.approx(total, rel=0.01)
+    assert sum(row.parameters for row in plan.rows) == sum(p.numel() for p in model.parameters())
+    assert all(row.reason for row in plan.rows if row.action != "analog")
+    return {"analog_macs_percent": plan.summary().analog_macs_percent}
 
 
 TORCHVISION = (
@@ -199,7 +220,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     cases = {**transformers_cases(), **torchvision_cases(), **timm_cases()}
     wanted = sys.argv[1:] or list(cases)
-    columns = ("network", "parameters", "analog_parameters_percent", *PRESETS, "problem")
+    columns = ("network", "parameters", "analog_parameters_percent", "analog_macs_percent", *PRESETS, "problem")
     with RESULTS.open("w", newline="") as file:
         table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         table.writeheader()
