@@ -295,3 +295,11 @@ def _bounds(metadata: list[Any]) -> str:
         return f" from {ge} to {le}"
     low = f" of {ge} or more" if ge else f" above {gt}" if gt else ""
     return f"{low}, {high}" if low and high else f"{low} {high}".rstrip()
+
+
+def expectation(field: FieldInfo) -> str:
+    """What a value of a field has to be, for messages of other files that hold the same option."""
+    kind: Any = field.annotation
+    for item in field.metadata:
+        kind = Annotated[kind, item]
+    return _expected(kind)

@@ -34,7 +34,6 @@ Durations = Annotated[
 MaybeDuration = Annotated[Duration | None, Expected("a duration such as '1h' or '1y'")]
 MaybeCount = Annotated[Count | None, Expected("a whole number of at least 1")]
 MaybeNumber = Annotated[NonNegative | None, Expected("a finite number, 0 or above")]
-MaybeFlag = Annotated[bool | None, Expected("true or false")]
 MaybeNames = Annotated[Names | None, Expected("a list of names")]
 MaybeName = Annotated[Name | None, Expected("small letters, digits and _, a letter first")]
 MaybeOrder = Annotated[Order | None, Expected("a number of at least 1, or inf")]

@@ -4,7 +4,7 @@ Accuracies are percent, rates 1e9 multiply-accumulates a second. Options of a tr
 `TrainOptions`; where a table leaves one out, the table before it or the default of that class holds.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,20 +13,17 @@ from analog_samson.experiments.fields import (
     Durations,
     Family,
     MaybeCount,
-    MaybeDuration,
-    MaybeFlag,
     MaybeName,
     MaybeNames,
     MaybeNumber,
-    MaybeOrder,
     Metric,
     Names,
     Numbers,
     Share,
     Sigmas,
-    Teacher,
 )
 from analog_samson.experiments.shown import Shown
+from analog_samson.experiments.training_table import TrainingTable
 from analog_samson.presets.fields import (
     Count,
     Expected,
@@ -41,52 +38,6 @@ from analog_samson.presets.fields import (
     Section,
     Text,
 )
-
-
-class TrainingTable(Section):
-    """Options of a training; see `TrainOptions`. method "none" stands for the network as it starts, untrained.
-
-    teacher: "start" distils from the network that the training begins with.
-    """
-
-    epochs: MaybeCount = None
-    batch_size: MaybeCount = None
-    learning_rate: MaybeNumber = None
-    momentum: MaybeNumber = None
-    nesterov: MaybeFlag = None
-    weight_decay: MaybeNumber = None
-    schedule: MaybeName = None
-    warmup_epochs: MaybeNumber = None
-    step_epochs: MaybeCount = None
-    step_factor: MaybeNumber = None
-    method: MaybeName = None
-    rho: MaybeNumber = None
-    p: MaybeOrder = None
-    eta: MaybeNumber = None
-    selection: MaybeName = None
-    sigma: MaybeNumber = None
-    perturbed_share: MaybeNumber = None
-    ramp_epochs: MaybeNumber = None
-    ascent_every: MaybeCount = None
-    ascent_fraction: MaybeNumber = None
-    clip: MaybeNumber = None
-    clip_std: MaybeNumber = None
-    noise: MaybeNumber = None
-    noise_sigma_c: MaybeNumber = None
-    noise_preset: MaybeName = None
-    noise_time: MaybeDuration = None
-    ema_decay: MaybeNumber = None
-    distill_weight: MaybeNumber = None
-    distill_temperature: MaybeNumber = None
-    teacher: Teacher = None
-    label_smoothing: MaybeNumber = None
-    augment: MaybeFlag = None
-    bf16: MaybeFlag = None
-    channels_last: MaybeFlag = None
-
-    def given(self) -> dict[str, Any]:
-        """The options that the table has."""
-        return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
 class Source(Section):
