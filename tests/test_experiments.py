@@ -29,8 +29,8 @@ from analog_samson.experiments.plan import (
 )
 from analog_samson.experiments.runner import check_training
 from analog_samson.experiments.schema import NoNetworks
-from analog_samson.experiments.training_table import TrainingTable
 from analog_samson.experiments.sources import DATASETS, DataSpecs, Sources, check_sources
+from analog_samson.experiments.training_table import TrainingTable
 from analog_samson.models.build import build_model
 from analog_samson.models.registry import MODELS
 from analog_samson.presets.search import load_preset

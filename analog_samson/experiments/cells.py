@@ -29,23 +29,23 @@ from analog_samson.experiments.jobs import (
     fewest,
     is_complete,
 )
-from analog_samson.experiments.parts import read_part, write_part
+from analog_samson.experiments.parts import read_part, write_part, write_values
 from analog_samson.experiments.plan import PRETRAINING, Cell
 from analog_samson.experiments.schema import Criterion, Evaluation
 from analog_samson.experiments.score import score_network
 from analog_samson.experiments.shown import Measure
 from analog_samson.experiments.tune import SCORE_FILE
-from analog_samson.experiments.values import write_values
 from analog_samson.models.build import stated_normalization
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.models.restore import restore_model
+from analog_samson.results.metric import ACCURACY
 from analog_samson.results.store import RunFolder
 from analog_samson.runtime.devices import find_device
-from analog_samson.runtime.eval_mode import eval_mode
 from analog_samson.sharpness.measure import measure_sharpness
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.run import run_simulation
-from analog_samson.tasks.labels import check_fit
+from analog_samson.tasks.classification import TOP5, Classification
+from analog_samson.tasks.scoring import score
 from analog_samson.training.job import TrainJob, prepare_training
 from analog_samson.training.records import TrainProgress
 from analog_samson.units import parse_duration
@@ -94,7 +94,9 @@ def clean_part(job: CellJob, checkpoint: Path) -> None:
         model, normalization = load_network(job, checkpoint)
         images = test_images(job)
         batches = Batches(images, normalization, batch_size=_BATCH, device=find_device(job.device))
-        write_part(path, asked, count_top(model, batches))
+        scores = score(model, batches, Classification(classes=images.num_classes, detailed=True))
+        top = {"top1_percent": scores.values[ACCURACY.name], "top5_percent": scores.values[TOP5.name]}
+        write_part(path, asked, {**top, "count": scores.count})
 
 
 def noise_part(job: CellJob, evaluation: Evaluation, checkpoint: Path, say: Say) -> None:
@@ -139,20 +141,6 @@ def score_part(job: CellJob, criterion: Criterion, checkpoint: Path) -> None:
         calibration = as_in_training(calibration, seed=seed)
         held_out = batches(prepared.test_set.take(asked["images"]))
         write_part(path, asked, score_network(model, criterion, held_out, batches(calibration), seed=seed))
-
-
-@torch.no_grad()
-def count_top(model: nn.Module, batches: Batches) -> dict[str, float]:
-    """Top-1 and top-5 accuracy in percent; with fewer than five classes all of them are the top five."""
-    first = five = 0
-    with eval_mode(model):
-        for x, y in batches:
-            logits = model(x)
-            check_fit(logits, y, batches.image_set.num_classes)
-            hits = logits.topk(min(5, logits.shape[1]), dim=1).indices == y[:, None]
-            first, five = first + int(hits[:, 0].sum()), five + int(hits.sum())
-    count = len(batches.image_set)
-    return {"top1_percent": 100 * first / count, "top5_percent": 100 * five / count, "count": count}
 
 
 def load_network(job: CellJob, checkpoint: Path) -> tuple[nn.Module, Normalization]:

@@ -1,11 +1,11 @@
 """The numbers of an experiment as tables, beside what the paper printed; spread and n stand with each."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from analog_samson.analysis.correlation import METHOD_OF_INTERVAL, correlate
 from analog_samson.analysis.correlation import Correlation as Coefficient
 from analog_samson.analysis.statistics import Difference, Summary, difference_interval, paired_difference, summarize
-from analog_samson.experiments.conditions import after, at_sigma, digital, noisy
 from analog_samson.experiments.plan import UNTRAINED
 from analog_samson.experiments.results import CellResult, ExperimentResults, options_text, pool, spread
 from analog_samson.experiments.schema import Method, Printed, Setting
@@ -13,6 +13,7 @@ from analog_samson.experiments.shown import AccuracyTable, ConditionTables, Corr
 from analog_samson.report.grid import Block, Grid
 from analog_samson.report.wording import NONE, interval, signed
 from analog_samson.results.metric import ACCURACY
+from analog_samson.units import parse_duration
 
 _METRICS = {"top1_percent": "top-1", "top5_percent": "top-5"}
 _DIGITS = 2
@@ -51,7 +52,7 @@ def tuning_grids(outcome: ExperimentResults) -> list[Grid]:
 
 def drop_points(outcome: ExperimentResults, result: CellResult, adabs: bool) -> list[float]:
     """Robustness as the paper measures it: accuracy without noise minus that at the largest sigma_c, chip by chip."""
-    sigmas = outcome.scale.evaluation.sigmas if outcome.scale.evaluation else ()
+    sigmas = _sigmas(outcome)
     quiet = result.at_sigma(min(sigmas), adabs)[0]
     return [quiet - accuracy for accuracy in result.at_sigma(max(sigmas), adabs)]
 
@@ -108,16 +109,12 @@ def _beside(printed: Printed | None, baseline: Printed | None, digits: int) -> t
 
 
 def _sigma(outcome: ExperimentResults, setting: Setting, adabs: bool) -> Grid:
-    sigmas = outcome.scale.evaluation.sigmas if outcome.scale.evaluation else ()
-    columns = [(f"{sigma:g}", at_sigma(sigma, adabs).pick) for sigma in sigmas]
+    columns = [_at_sigma(sigma, adabs, "") for sigma in _sigmas(outcome)]
     return _columns(outcome, setting, f"accuracy [%] over sigma_c{_adapted(adabs)}", columns)
 
 
 def _time(outcome: ExperimentResults, shows: TimeBars, setting: Setting) -> Grid:
-    columns: list[tuple[str, _Picker]] = [
-        ("digital", CellResult.digital),
-        (f"after {shows.time}", after(shows.time, shows.adabs).pick),
-    ]
+    columns = [("digital", CellResult.digital), _at_time(shows.time, shows.adabs, "after ")]
     preset = outcome.scale.evaluation.preset if outcome.scale.evaluation else ""
     return _columns(outcome, setting, f"accuracy [%] on {preset}{_adapted(shows.adabs)}", columns)
 
@@ -125,8 +122,24 @@ def _time(outcome: ExperimentResults, shows: TimeBars, setting: Setting) -> Grid
 def _conditions(outcome: ExperimentResults, setting: Setting, adabs: bool) -> Grid:
     evaluation = outcome.scale.evaluation
     assert evaluation is not None
-    columns = [(one.name, one.pick) for one in (digital(), *noisy(evaluation, adabs))]
+    columns = [
+        ("digital", CellResult.digital),
+        *(_at_time(time, adabs, "") for time in evaluation.times),
+        *(_at_sigma(sigma, adabs, "sigma ") for sigma in evaluation.sigmas),
+    ]
     return _columns(outcome, setting, f"accuracy [%] on {evaluation.preset} and over sigma_c{_adapted(adabs)}", columns)
+
+
+def _sigmas(outcome: ExperimentResults) -> tuple[float, ...]:
+    return outcome.scale.evaluation.sigmas if outcome.scale.evaluation else ()
+
+
+def _at_time(time: str, adabs: bool, prefix: str) -> tuple[str, _Picker]:
+    return f"{prefix}{time}", partial(CellResult.at_time, seconds=parse_duration(time), adabs=adabs)
+
+
+def _at_sigma(sigma: float, adabs: bool, prefix: str) -> tuple[str, _Picker]:
+    return f"{prefix}{sigma:g}", partial(CellResult.at_sigma, sigma=sigma, adabs=adabs)
 
 
 def _columns(outcome: ExperimentResults, setting: Setting, title: str, columns: Sequence[tuple[str, _Picker]]) -> Grid:

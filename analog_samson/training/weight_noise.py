@@ -1,8 +1,8 @@
 """Robustness during training without sharpness: weight clipping, weight noise, random weight perturbation.
 
 All of it acts on the convolution and linear weights, the tensors that are programmed on a crossbar, unless a function
-says otherwise. Clipping belongs after each update (Algorithm 1); noise is held for one forward and backward pass and
-taken off before the update, so the gradient is that of the noisy point and the step starts from the clean one.
+says otherwise. Clipping belongs after each update (Algorithm 1). Noise lasts for one forward and backward pass and is
+removed before the update: the gradient is that of the noisy point, and the step starts from the clean one.
 """
 
 import math
@@ -28,7 +28,13 @@ from analog_samson.sharpness.shift import shifted
 def clip_weights(model: nn.Module, c: float, *, frozen: bool = True) -> None:
     """Clip every convolution and linear weight to [-c, c], in place (Algorithm 1, the last line of the loop).
 
-    frozen: those that need no gradient too.
+    Args:
+        model: The network.
+        c: The limit, above 0, in units of the weights.
+        frozen: Also clip weights that need no gradient.
+
+    Raises:
+        OptionError: c is no finite number above 0, or there is no such weight.
 
     >>> layer = nn.Linear(2, 1)
     >>> _ = layer.weight.data.copy_(torch.tensor([[0.1, -3.0]]))
@@ -48,10 +54,16 @@ def clip_weights(model: nn.Module, c: float, *, frozen: bool = True) -> None:
 def clip_to_std(model: nn.Module, alpha: float, *, frozen: bool = True) -> None:
     """Clip every convolution and linear weight to +-alpha std(W) of its own layer, in place (paper, section 6.1).
 
-    frozen: those that need no gradient too.
+    std is the population standard deviation of the layer's present weights. A layer whose weights are all equal (a
+    single weight, say) has none and is not changed.
 
-    std is the population standard deviation of the layer's weights as they are at the call. A layer whose weights are
-    all equal (a single weight, say) has none and is left alone.
+    Args:
+        model: The network.
+        alpha: The limit in standard deviations, above 0.
+        frozen: Also clip weights that need no gradient.
+
+    Raises:
+        OptionError: alpha is no finite number above 0, or there is no such weight.
 
     >>> layer = nn.Linear(4, 1)
     >>> _ = layer.weight.data.copy_(torch.tensor([[1.0, -1.0, 3.0, -3.0]]))
@@ -71,10 +83,17 @@ def clip_to_std(model: nn.Module, alpha: float, *, frozen: bool = True) -> None:
 def additive_noise(model: nn.Module, sigma_ratio: float, *, generator: torch.Generator) -> Iterator[None]:
     """Gaussian noise on every convolution and linear weight for one forward and backward pass (eq. 9).
 
-    The standard deviation is sigma_ratio W_max in each layer, W_max its largest |w|; sigma_ratio is sigma_G / G_max of
-    the device, dimensionless. Enter anew for fresh noise; run the backward pass inside. The clean weights come back
-    exactly, also on an exception. Draws one normal number a weight from `generator`, which has to be on the device of
-    the weights, in the order of the model's parameters.
+    The standard deviation is sigma_ratio W_max in each layer, W_max its largest |w|. Enter again for fresh noise; run
+    the backward pass inside. The clean weights are restored exactly, also on an exception.
+
+    Args:
+        model: The network, changed in place inside the block.
+        sigma_ratio: sigma_G / G_max of the device, dimensionless.
+        generator: On the device of the weights; one normal number a weight is drawn from it, in the order of the
+            model's parameters.
+
+    Raises:
+        OptionError: The ratio is negative or not finite, or the generator is on another device.
 
     >>> layer = nn.Linear(2, 1)
     >>> clean = layer.weight.detach().clone()
@@ -95,12 +114,20 @@ def additive_noise(model: nn.Module, sigma_ratio: float, *, generator: torch.Gen
 
 @contextmanager
 def preset_noise(model: nn.Module, preset: Preset, t_seconds: float, *, generator: torch.Generator) -> Iterator[None]:
-    """Every convolution and linear weight as a chip of `preset` holds it `t_seconds` after programming.
+    """Every convolution and linear weight as a chip holds it, for one forward and backward pass.
 
-    For one forward and backward pass; each entry programs another chip. See `chip.device.weight_on_chip` for what is
-    simulated: the stored weights, not the converters. The gradient is that of the noisy point and is used for the
-    clean weights as it is (straight through), which come back exactly, also on an exception. Draws from `generator`,
-    which has to be on the device of the weights, layer by layer in the order of the model's parameters.
+    Each entry programs another chip. The stored weights are simulated (see `chip.device.weight_on_chip`), not the
+    converters. The gradient is that of the noisy point and is used as it is for the clean weights (straight through),
+    which are restored exactly, also on an exception.
+
+    Args:
+        model: The network, changed in place inside the block.
+        preset: The hardware.
+        t_seconds: Time since the chip was programmed.
+        generator: On the device of the weights; drawn from layer by layer in the order of the model's parameters.
+
+    Raises:
+        OptionError: The time is negative or not finite, or the generator is on another device.
 
     >>> from analog_samson.presets import load_preset
     >>> layer = nn.Linear(2, 1)
@@ -173,8 +200,16 @@ def random_perturbation(
 def relative_noise(model: nn.Module, sigma_c: float, *, generator: torch.Generator) -> AbstractContextManager[None]:
     """Every convolution and linear weight w times N(1, sigma_c^2) for one forward and backward pass (eq. 8).
 
-    The training counterpart of the generic conductance model. It is the random perturbation with T = |w|: |w| z and w z
-    have the same distribution.
+    The training counterpart of the generic conductance model. It is the random perturbation with T = |w|, because
+    |w| z and w z have the same distribution.
+
+    Args:
+        model: The network, changed in place inside the block.
+        sigma_c: Relative standard deviation.
+        generator: On the device of the weights; one normal number a weight is drawn from it.
+
+    Raises:
+        OptionError: sigma_c is negative or not finite, or the generator is on another device.
 
     >>> layer = nn.Linear(2, 1)
     >>> _ = layer.weight.data.copy_(torch.tensor([[0.0, 1.0]]))
