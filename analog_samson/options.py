@@ -243,7 +243,7 @@ def _sentence(fault: ErrorDetails, kind: type[Options], *, typed: bool) -> str:
         annotation = _item(annotation)
     hint = did_you_mean(got, choices(annotation)) if isinstance(got, str) else ""
     unit = f", in {shown(field).unit}" if shown(field).unit else ""
-    return f"{place}: expected {_expected(annotation)}{unit}, got {got!r}{hint}"
+    return f"{place}: expected {expectation(annotation)}{unit}, got {got!r}{hint}"
 
 
 def _plain(annotation: Any) -> tuple[Any, list[Any]]:
@@ -269,10 +269,10 @@ def _item(annotation: Any) -> Any:
     return get_args(found)[0] if get_args(found) else found
 
 
-def _expected(annotation: Any) -> str:
+def expectation(annotation: Any) -> str:
     """What a value of this type has to be.
 
-    >>> _expected(Annotated[int | None, Field(ge=1)]), _expected(Annotated[float, Field(gt=0, le=1)])
+    >>> expectation(Annotated[int | None, Field(ge=1)]), expectation(Annotated[float, Field(gt=0, le=1)])
     ('a whole number of 1 or more', 'a number above 0, up to 1')
     """
     kind, metadata = _plain(annotation)
@@ -280,7 +280,7 @@ def _expected(annotation: Any) -> str:
         return f"one of {', '.join(names)}" if len(names) > 1 else repr(names[0])
     if get_origin(kind) is tuple:
         least = next((item.min_length for item in metadata if hasattr(item, "min_length")), 0)
-        return f"a list{f' of {least} or more' if least else ''}, each {_expected(_item(kind))}"
+        return f"a list{f' of {least} or more' if least else ''}, each {expectation(_item(kind))}"
     finite = any(getattr(item, "allow_inf_nan", None) is False for item in metadata)
     text = _KINDS.get(kind, getattr(kind, "__name__", str(kind)))
     return (text.replace("a number", "a finite number") if finite else text) + _bounds(metadata)
@@ -295,11 +295,3 @@ def _bounds(metadata: list[Any]) -> str:
         return f" from {ge} to {le}"
     low = f" of {ge} or more" if ge else f" above {gt}" if gt else ""
     return f"{low}, {high}" if low and high else f"{low} {high}".rstrip()
-
-
-def expectation(field: FieldInfo) -> str:
-    """What a value of a field has to be, for messages of other files that hold the same option."""
-    kind: Any = field.annotation
-    for item in field.metadata:
-        kind = Annotated[kind, item]
-    return _expected(kind)

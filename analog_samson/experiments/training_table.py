@@ -39,7 +39,7 @@ def _in_file(name: str, field: FieldInfo) -> Any:
     kind: Any = Optional[field.annotation]  # noqa: UP045  # the annotation is a value here
     for item in field.metadata:
         kind = kind if isinstance(item, Shown | Written) else Annotated[kind, item]
-    return Annotated[kind, Expected(expectation(field))]
+    return Annotated[kind, Expected(expectation(kind))]
 
 
 _FIELDS: dict[str, Any] = {
