@@ -294,6 +294,14 @@ def test_headline_when_most_matrices_are_digital_says_so(tmp_path):
         assert "matrix weights" not in headline(digest([folder])).second
 
 
+def test_headline_when_outliers_waste_the_conductance_range_says_so(tmp_path):
+    row = plan_record("up", "Linear", 900, analog=True) | {"largest_over_std": 175.2, "weight_scaling": "per_layer"}
+    for scaling, said in (("per_layer", True), ("per_column", False)):
+        plan = [row | {"weight_scaling": scaling}]
+        with open_run(synthetic_run(tmp_path / scaling, meta={"plan": plan})) as folder:
+            assert ("up (175)" in headline(digest([folder])).second) is said
+
+
 def test_convert_and_simulate_commands_print_the_warning(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     save_checkpoint("net.safetensors", seeded(Small), SMALL)

@@ -46,7 +46,25 @@ class MyLinear(nn.Linear):
         return super().forward(x).relu()
 
 
+def encoder(**options):
+    """In eval mode torch runs this in one fused kernel, which reads weights past every product."""
+    layer = nn.TransformerEncoderLayer(6, 2, 8, batch_first=True, **options)
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+
+class Decoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(6, 2, 8, batch_first=True), 1)
+
+    def forward(self, x):
+        return self.decoder(x, x[:, :3])
+
+
 NETWORKS = {
+    "transformer encoder": (encoder, (2, 5, 6)),
+    "transformer encoder, norm first": (lambda: encoder(norm_first=True, activation="gelu"), (2, 5, 6)),
+    "transformer decoder": (Decoder, (2, 5, 6)),
     "linear, three dimensions": (lambda: nn.Linear(6, 3), (2, 5, 6)),
     "read by the parent": (ReadByParent, (4, 6)),
     "subclass": (lambda: MyLinear(6, 3), (4, 6)),
