@@ -10,6 +10,8 @@ from typing import get_args
 
 from pydantic_core import PydanticUndefined
 
+from analog_samson.cli.from_options import default_text, fields_of, meaning, metavar
+from analog_samson.cli.simulate import SimulateCommand
 from analog_samson.models.build import MODELS
 from analog_samson.options import shown
 from analog_samson.presets import Preset, list_presets
@@ -99,6 +101,19 @@ def training_options_table() -> str:
     return _table(("option", "default", "what it is"), rows)
 
 
+def simulate_options_table() -> str:
+    """Every option of `simulate`, in the order of its help."""
+    rows = []
+    for name, field in fields_of(SimulateCommand):
+        typed, value = SimulateCommand.typed(name), metavar(field).replace("|", r"\|")
+        shown_as = f"`{typed} {value}`" if value else f"`{typed}`"
+        if field.get_default() is True:
+            shown_as += f", `{SimulateCommand.typed(name, False)}`"
+        default = "required" if field.is_required() else _in_cell(default_text(field))
+        rows.append((shown_as, default, _in_cell(meaning(field))))
+    return _table(("option", "default", "what it is"), rows)
+
+
 def _default(value: object) -> str:
     return "required" if value is PydanticUndefined else f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -137,6 +152,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "selections": selections_table,
     "models": models_table,
     "training_options": training_options_table,
+    "simulate_options": simulate_options_table,
 }
 
 

@@ -23,8 +23,8 @@ class SimulateCommand(ReportOptions, PresetFolders, WithErrorBudget, SimulateOpt
     config: Annotated[
         Path | None,
         option(
-            "Take every option but --device and --threads from the run.toml of another run; repeat --model and --data "
-            "where they name code of yours.",
+            "Take every option but --device and --threads from the run.toml of another run; repeat --model, --data "
+            "and --task where they name code of yours.",
             OUTPUT,
             "FILE",
         ),
@@ -66,6 +66,7 @@ def _simulate(options: SimulateOptions, out: Path, config: Path | None) -> None:
         cell_progress(count_cells(options)) as progress,
         run_simulation(options, out, repeats=repeats, command=command_line(), progress=progress) as run,
     ):
+        typer.echo(f"task {run.meta('task')['name']}", err=True)
         typer.echo(f"normalization {run.meta('checkpoint')['normalization']}", err=True)
 
 

@@ -14,7 +14,7 @@ from analog_samson.chip.batchnorm import batchnorm_layers
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.data import ImageSet
 from analog_samson.data.batches import Batches
-from analog_samson.errors import DataError
+from analog_samson.errors import DataError, OptionError
 from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, Condition
 from analog_samson.results.metric import ACCURACY, LOSS
 from analog_samson.results.records import Record
@@ -36,6 +36,7 @@ from analog_samson.simulation.variants import (
     digital_variants,
     run_variants,
 )
+from analog_samson.tasks.classification import Classification
 from analog_samson.units import format_duration
 
 _REMARK = "Part of the run in the folder above; analog-samson simulate --error-budget with its options resumes it."
@@ -49,6 +50,8 @@ def open_error_budget(options: SimulateOptions, out: Path, settings: ErrorBudget
     """
     with limited_threads(options.threads):
         inputs, skipped = _load(options)
+        if not isinstance(inputs.task, Classification):
+            raise OptionError(f"error budget: expected the task classification, got {inputs.task.name}; leave it out")
         images = inputs.images.take(settings.error_budget_limit)
         time = settings.error_budget_time
         settings = ErrorBudgetOptions(

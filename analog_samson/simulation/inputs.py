@@ -18,8 +18,11 @@ from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
 from analog_samson.runtime.devices import find_device
+from analog_samson.simulation.chosen_task import choose_task
 from analog_samson.simulation.options import SimulateOptions
-from analog_samson.tasks.evaluation import evaluate, first_answers
+from analog_samson.tasks.evaluation import first_answers
+from analog_samson.tasks.scoring import score
+from analog_samson.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,7 @@ class Inputs:
     calibration: ImageSet | None
     normalization: Normalization
     normalization_origin: str
+    task: Task
 
     def batches(self, images: ImageSet, options: SimulateOptions, *, channels_last: bool) -> Batches:
         return Batches(
@@ -76,6 +80,7 @@ def load_inputs(options: SimulateOptions) -> Inputs:
         calibration=_calibration(options, preset, images, None if divided is None else divided[1]),
         normalization=normalization,
         normalization_origin=origin,
+        task=choose_task(options.task, model, images),
     )
 
 
@@ -85,9 +90,9 @@ def takes_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
     A network that calls ``view`` on a feature map runs on contiguous maps only.
     """
     few = inputs.images.take(2)
-    evaluate(inputs.model, inputs.batches(few, options, channels_last=False))
+    score(inputs.model, inputs.batches(few, options, channels_last=False), inputs.task)
     try:
-        evaluate(inputs.model, inputs.batches(few, options, channels_last=True))
+        score(inputs.model, inputs.batches(few, options, channels_last=True), inputs.task)
     except DataError:
         return False
     return True

@@ -22,7 +22,6 @@ from analog_samson.options import (
     Written,
     option,
 )
-from analog_samson.results.condition import ADABS
 from analog_samson.units import format_duration, format_times, parse_duration, parse_times
 
 PRESET = "pcm_nandakumar_2019"
@@ -119,6 +118,15 @@ class SimulationOptions(Options):
             default="the checkpoint's, the model's or the data's",
         ),
     ] = None
+    task: Annotated[
+        str | None,
+        option(
+            "How outputs are scored: classification, regression, ... or package.module:callable.",
+            DATA,
+            "TASK",
+            default="what the network is made for, else classification",
+        ),
+    ] = None
     batch_size: Annotated[Count, option("Images in a batch.", DATA)] = 250
     keep_digital: KeepDigital = ()
     on_chip: OnChip = ()
@@ -176,11 +184,6 @@ class SimulationOptions(Options):
     ] = True
     device: Device = "cpu"
     threads: Threads = None
-
-    @property
-    def adabs(self) -> bool:
-        """Whether batch-norm statistics are also adapted to each chip."""
-        return ADABS in self.calibrate
 
     @property
     def preset_names(self) -> tuple[str, ...]:

@@ -25,7 +25,6 @@ from analog_samson.simulation.options import VOLATILE, SimulateOptions
 from analog_samson.simulation.paths import absolute_paths
 from analog_samson.simulation.ranges import run_input_ranges, run_plan
 from analog_samson.simulation.stored_options import BEFORE, stored_options
-from analog_samson.tasks.classification import Classification
 
 PACKAGES = ("torch", "torchvision", "aihwkit", "numpy")
 CONTENTS = ("checkpoint", "preset_sha256", "data", "calibration", "outputs")  # what a run was begun with
@@ -66,6 +65,7 @@ def run_simulation(
         shared: dict[str, Any] = {
             "instances": options.instances,
             "seed": options.seed,
+            "task": inputs.task,
             "calibrate": options.calibrate,
             "bf16": options.bf16,
             "calibration": inputs.calibration
@@ -113,7 +113,6 @@ def _input_ranges(
 
 def _describe(inputs: Inputs, plan: ConversionPlan, options: SimulateOptions, command: str) -> dict[str, Any]:
     """What the report says about a run besides its numbers."""
-    task = Classification()
     return {
         "command": command,
         "environment": _environment(find_device(options.device)),
@@ -137,7 +136,7 @@ def _describe(inputs: Inputs, plan: ConversionPlan, options: SimulateOptions, co
         "hardware": asdict(plan.summary()),
         "plan": plan.records(),
         "seed": options.seed,
-        "task": stored_task(task.name, task.metrics),
+        "task": stored_task(inputs.task.name, inputs.task.metrics),
         "outputs": first_outputs(inputs, options),
     }
 

@@ -14,7 +14,12 @@ from analog_samson.results.runfile import options_file, read_options
 from analog_samson.simulation.options import VOLATILE, SimulateOptions
 
 # Options that may name package.module:callable, and what precedes a colon in them without meaning code.
-CODE: Mapping[str, Collection[str]] = {"model": MODEL_LIBRARIES, "data": SOURCES, "calibration_data": SOURCES}
+CODE: Mapping[str, Collection[str]] = {
+    "model": MODEL_LIBRARIES,
+    "data": SOURCES,
+    "calibration_data": SOURCES,
+    "task": (),
+}
 _DECIDED = ("checkpoint", "data", "preset", "times")  # what every run stores
 BEFORE: dict[str, Any] = {
     "input_range": STD,
