@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from analog_samson.cli.train import train
 from analog_samson.cli.train_progress import epoch_line
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.results.metric import ACCURACY
+from analog_samson.sharpness.methods import METHODS
 from analog_samson.training import EpochRecord, TrainOptions
 
 app = typer.Typer()
@@ -286,6 +288,36 @@ def test_foreign_checkpoint_is_fine_tuned(tmp_path, shared):
 def test_mistake_is_explained_and_nothing_is_written(tmp_path, arguments, expected):
     assert expected in error(*arguments, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+METHOD = """
+from dataclasses import dataclass
+
+from analog_samson.sharpness.methods import register_method
+from analog_samson.sharpness.perturbations import WorstCase
+
+
+@register_method("root_of_module")
+@dataclass(frozen=True, kw_only=True)
+class Root(WorstCase):
+    rho: float = 0.1
+
+    def scale(self, weight):
+        return weight.abs().sqrt()
+"""
+
+
+def test_method_of_the_users_own_module_trains_and_is_stored_by_name(tmp_path, monkeypatch):
+    (tmp_path / "own_method.py").write_text(METHOD)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        text = call(*SHORT, "--method", "own_method:Root", "--rho", "0.2", "--out", tmp_path / "run")
+    finally:
+        METHODS.pop("root_of_module", None)
+        sys.modules.pop("own_method", None)
+    assert "method root_of_module" in text
+    training = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").metadata["training"]
+    assert (training["method"], training["rho"], training["selection"]) == ("root_of_module", 0.2, "weights_only")
 
 
 def test_booleans_are_flags_without_values(tmp_path):
