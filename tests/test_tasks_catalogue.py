@@ -334,3 +334,24 @@ def test_a_language_model_with_mappings_is_simulated_over_drift():
     assert (frame.loss == again.loss).all()
     with_converters = simulate_drift(model, load_preset("pcm_rasch_2023"), data, calibration=data, **options).frame()
     assert (with_converters.loss != frame.loss).any()
+
+
+def test_a_function_shows_the_plan_how_the_network_uses_its_weights():
+    """A weight that no layer owns is planned by its use, which the function's own forward shows."""
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(randn(6, 4))
+
+        def forward(self, x):
+            return x @ self.table
+
+    model, x = Own(), randn(5, 6)
+    task = from_callable(lambda network: {"first": float(network(x)[0, 0])}, "first")
+    frame = simulate_drift(
+        model, load_preset("pcm_nandakumar_2019"), [], times=[1.0], instances=1, seed=0, task=task
+    ).frame()
+    digital, chip = frame["first"]
+    assert digital == pytest.approx(model(x)[0, 0].item())
+    assert chip != digital

@@ -29,6 +29,7 @@ from analog_samson.simulation.result import SimulationResult
 from analog_samson.tasks.batch import few_inputs
 from analog_samson.tasks.evaluation import classification_of, data_faults
 from analog_samson.tasks.task import Task
+from analog_samson.tasks.whole import WholeModelTask
 from analog_samson.units import format_duration
 
 Progress = Callable[[str], None]
@@ -220,7 +221,11 @@ def needed_instances(
 
 def first_example(model: nn.Module, data: Iterable[Any], task: Task) -> Example | None:
     """The first batch, where the plan needs it to see how the model uses its weights."""
-    return Example(batch=next(iter(data)), run=task.run, count=False) if needs_example(model) else None
+    if not needs_example(model):
+        return None
+    if isinstance(task, WholeModelTask):
+        return Example(batch=None, run=lambda network, _: task.measure(network), count=False)
+    return Example(batch=next(iter(data)), run=task.run, count=False)
 
 
 def extent_faults(

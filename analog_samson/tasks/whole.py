@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from analog_samson.errors import DataError, OptionError
 from analog_samson.results.metric import Metric
+from analog_samson.tasks.batch import feed
 from analog_samson.tasks.task import Task
 
 
@@ -35,6 +36,10 @@ class WholeModelTask(Task):
                 f"missing {', '.join(missing)}"
             )
         return {metric.name: float(values[metric.name]) for metric in self.metrics}
+
+    def run(self, model: nn.Module, batch: Any) -> Any:
+        """The network's output for a batch of calibration data, with or without targets."""
+        return feed(model, batch)
 
     def check(self, output: Any, batch: Any) -> None:
         """Nothing to check: the function judges its own outputs."""
