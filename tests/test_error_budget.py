@@ -19,7 +19,7 @@ from analog_samson.chip.input_ranges import needs_calibration
 from analog_samson.crossbar.plan import plan_conversion
 from analog_samson.errors import OptionError, RunError
 from analog_samson.models.checkpoint import save_checkpoint
-from analog_samson.presets.ablation import _STRENGTHS, CLIPPING, clips, effects, only, without
+from analog_samson.presets.ablation import CLIPPING, STRENGTHS, clips, effects, only, without
 from analog_samson.presets.schema import Preset, parse_preset
 from analog_samson.presets.search import list_presets, load_preset
 from analog_samson.report.command import make_report
@@ -155,12 +155,12 @@ def test_muted_noise_still_draws_so_that_other_noise_stays_what_it_was(probe: tu
         assert all(torch.equal(a, b) for a, b in zip(exponents[0], other, strict=True))
 
 
-@pytest.mark.parametrize(("section", "model"), [(s, m) for s, models in _STRENGTHS.items() for m in models])
+@pytest.mark.parametrize(("section", "model"), [(s, m) for s, models in STRENGTHS.items() for m in models])
 def test_strengths_are_fields_of_their_model(section: str, model: str) -> None:
     """A model that is renamed or loses a field is found here, not in somebody's budget."""
     kinds = {kind.model_fields["model"].annotation: kind for kind in _kinds(section)}
     found = next(kind for literal, kind in kinds.items() if model in literal.__args__)  # type: ignore[union-attr]
-    assert set(_STRENGTHS[section][model]) <= set(found.model_fields)
+    assert set(STRENGTHS[section][model]) <= set(found.model_fields)
 
 
 def _kinds(section: str) -> tuple[Any, ...]:

@@ -342,10 +342,10 @@ def test_a_function_shows_the_plan_how_the_network_uses_its_weights():
     class Own(nn.Module):
         def __init__(self):
             super().__init__()
-            self.table = nn.Parameter(randn(6, 4))
+            self.matrix = nn.Parameter(randn(6, 4))
 
         def forward(self, x):
-            return x @ self.table
+            return x @ self.matrix
 
     model, x = Own(), randn(5, 6)
     task = from_callable(lambda network: {"first": float(network(x)[0, 0])}, "first")

@@ -58,7 +58,7 @@ def _stored(section: str) -> tuple[Callable[[Preset], bool], Mute]:
 
     def mute(preset: Preset) -> Preset:
         found = getattr(preset, section)
-        names = _STRENGTHS[section].get(found.model)
+        names = STRENGTHS[section].get(found.model)
         silent = (
             _ABSENT[section]
             if names is None
@@ -88,7 +88,7 @@ def _periphery(is_there: Callable[[Converters], bool], **muted: Any) -> tuple[Ca
 
 
 # What a model's strength is made of. Not listed: models that replace the programmed state, as deviation_at_times does.
-_STRENGTHS: dict[str, dict[str, tuple[str, ...]]] = {
+STRENGTHS: dict[str, dict[str, tuple[str, ...]]] = {
     "programming": {
         "polynomial": ("coefficients_microsiemens",),
         "linear": ("intercept_microsiemens", "slope"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from analog_samson.chip.device.curves import interpolated, normal_like, piecewise, rising_polynomial
+from analog_samson.chip.device.models import EXPONENTS
 from analog_samson.chip.device.read import read_conductance
 from analog_samson.presets.device import Device, Read
 from analog_samson.presets.drift import (
@@ -15,9 +16,7 @@ from analog_samson.presets.drift import (
     DeviationAtTimesDrift,
     Drift,
     LogLinearDrift,
-    NoDrift,
     PiecewiseExponentDrift,
-    PowerLaw,
     RelaxationDrift,
     TabulatedExponentDrift,
 )
@@ -30,28 +29,22 @@ def drift_parameters(
 
     nu = |mean + std * N(0, 1)|; only a power law draws.
     """
-    match drift:
-        case NoDrift() | RelaxationDrift():
-            return None
-        case DeviationAtTimesDrift():
-            return g_target
+    if isinstance(drift, DeviationAtTimesDrift):
+        return g_target
+    if not is_power_law(drift):
+        return None
     mean, deviation = exponent_moments(g_target, drift, device)
     return (mean + deviation * normal_like(g_target, generator)).abs()
 
 
-def exponent_moments(g_target: Tensor, drift: PowerLaw, device: Device) -> tuple[Tensor, Tensor] | tuple[float, float]:
+def is_power_law(drift: Drift) -> bool:
+    """Whether conductances follow g(t) = g ((t + t0) / t0)^-nu."""
+    return type(drift) in EXPONENTS
+
+
+def exponent_moments(g_target: Tensor, drift: Drift, device: Device) -> tuple[Tensor, Tensor] | tuple[float, float]:
     """Mean and standard deviation of nu before it is folded at 0, dimensionless."""
-    match drift:
-        case ConstantExponentDrift():
-            return drift.nu_mean, drift.nu_std
-        case TabulatedExponentDrift():
-            means = interpolated(g_target, drift.g_microsiemens, drift.nu_mean)
-            return means, interpolated(g_target, drift.g_microsiemens, drift.nu_std)
-        case PiecewiseExponentDrift():
-            relative = (g_target / device.g_max_microsiemens).abs()
-            return piecewise(relative, drift.nu_mean), piecewise(relative, drift.nu_std)
-        case LogLinearDrift():
-            return _log_linear(g_target, drift, device)
+    return EXPONENTS[type(drift)](g_target, drift, device)
 
 
 def _log_linear(g_target: Tensor, drift: LogLinearDrift, device: Device) -> tuple[Tensor, Tensor]:
@@ -63,6 +56,24 @@ def _log_linear(g_target: Tensor, drift: LogLinearDrift, device: Device) -> tupl
         mean.clamp(min=drift.nu_mean_min, max=drift.nu_mean_max),
         deviation.clamp(min=drift.nu_std_min, max=drift.nu_std_max),
     )
+
+
+def _tabulated(g_target: Tensor, drift: TabulatedExponentDrift, device: Device) -> tuple[Tensor, Tensor]:
+    means = interpolated(g_target, drift.g_microsiemens, drift.nu_mean)
+    return means, interpolated(g_target, drift.g_microsiemens, drift.nu_std)
+
+
+def _piecewise(g_target: Tensor, drift: PiecewiseExponentDrift, device: Device) -> tuple[Tensor, Tensor]:
+    relative = (g_target / device.g_max_microsiemens).abs()
+    return piecewise(relative, drift.nu_mean), piecewise(relative, drift.nu_std)
+
+
+EXPONENTS |= {
+    LogLinearDrift: _log_linear,
+    ConstantExponentDrift: lambda g_target, drift, device: (drift.nu_mean, drift.nu_std),
+    TabulatedExponentDrift: _tabulated,
+    PiecewiseExponentDrift: _piecewise,
+}
 
 
 def aged_conductance(
@@ -89,9 +100,9 @@ def aged_conductance(
     if isinstance(drift, DeviationAtTimesDrift):
         assert parameters is not None
         aged = _deviating(parameters, drift, device, t_seconds, generator)
-    elif isinstance(drift, PowerLaw):
+    elif is_power_law(drift):
         assert parameters is not None
-        t_start = drift.t0_seconds
+        t_start = drift.t0_seconds  # type: ignore[union-attr]
         aged = g_programmed * ((t_seconds + t_start) / t_start) ** (-parameters)
     aged = read_conductance(aged, g_programmed, read, device, t_seconds + t_start, generator=generator)
     return aged.clamp(min=0.0)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from analog_samson.chip.device.curves import normal_like, rising_polynomial
+from analog_samson.chip.device.models import PROGRAMMING
 from analog_samson.presets.device import (
     AdditiveGaussianProgramming,
     Device,
@@ -20,20 +21,12 @@ def programmed_conductance(
     g_target: Tensor, section: Programming, device: Device, *, generator: torch.Generator | None = None
 ) -> Tensor:
     """g after programming [uS], same shape; the very same tensor where every device reaches its target."""
-    match section:
-        case PolynomialProgramming():
-            return polynomial_programming(g_target, section, device, generator=generator)
-        case LinearProgramming():
-            return linear_programming(g_target, section, generator=generator)
-        case RelativeGaussianProgramming():
-            return relative_gaussian_programming(g_target, section, generator=generator)
-        case AdditiveGaussianProgramming():
-            return additive_gaussian_programming(g_target, section, device, generator=generator)
-    return g_target
+    program = PROGRAMMING.get(type(section))
+    return g_target if program is None else program(g_target, section, device, generator)
 
 
 def polynomial_programming(
-    g_target: Tensor, section: PolynomialProgramming, device: Device, *, generator: torch.Generator | None = None
+    g_target: Tensor, section: PolynomialProgramming, device: Device, generator: torch.Generator | None
 ) -> Tensor:
     """g_target + s * N(0, 1), not below 0; s [uS] = c0 + c1 x + c2 x^2 + ... for devices of the reference g_max."""
     deviation = rising_polynomial(g_target / device.g_max_microsiemens, section.coefficients_microsiemens)
@@ -42,7 +35,7 @@ def polynomial_programming(
 
 
 def linear_programming(
-    g_target: Tensor, section: LinearProgramming, *, generator: torch.Generator | None = None
+    g_target: Tensor, section: LinearProgramming, device: Device, generator: torch.Generator | None
 ) -> Tensor:
     """g_target + s * N(0, 1), not below 0; s [uS] = intercept + slope * g_target."""
     deviation = section.intercept_microsiemens + g_target * section.slope
@@ -50,7 +43,7 @@ def linear_programming(
 
 
 def relative_gaussian_programming(
-    g_target: Tensor, section: RelativeGaussianProgramming, *, generator: torch.Generator | None = None
+    g_target: Tensor, section: RelativeGaussianProgramming, device: Device, generator: torch.Generator | None
 ) -> Tensor:
     """g_target * delta, delta ~ N(1, sigma_c^2) (SAMSON paper, eq. 8).
 
@@ -60,7 +53,7 @@ def relative_gaussian_programming(
 
 
 def additive_gaussian_programming(
-    g_target: Tensor, section: AdditiveGaussianProgramming, device: Device, *, generator: torch.Generator | None = None
+    g_target: Tensor, section: AdditiveGaussianProgramming, device: Device, generator: torch.Generator | None
 ) -> Tensor:
     """g_target + s / sqrt(2) * N(0, 1), so that the difference of two devices has the std s (SAMSON paper, eq. 9).
 
@@ -68,3 +61,11 @@ def additive_gaussian_programming(
     """
     deviation = section.sigma_microsiemens * (device.g_max_microsiemens / section.reference_g_max_microsiemens)
     return g_target + deviation / math.sqrt(2) * normal_like(g_target, generator)
+
+
+PROGRAMMING |= {
+    PolynomialProgramming: polynomial_programming,
+    LinearProgramming: linear_programming,
+    RelativeGaussianProgramming: relative_gaussian_programming,
+    AdditiveGaussianProgramming: additive_gaussian_programming,
+}

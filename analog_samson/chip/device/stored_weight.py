@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
-from analog_samson.chip.device.drift import aged_conductance, drift_parameters
+from analog_samson.chip.device.drift import aged_conductance, drift_parameters, is_power_law
 from analog_samson.chip.device.programming import programmed_conductance
+from analog_samson.chip.device.read import read_deviation
 from analog_samson.chip.device.unit_cell import shares, to_conductances, to_weights
 from analog_samson.crossbar.layout import Layout, form_of, outputs_first
 from analog_samson.presets.device import Device
-from analog_samson.presets.drift import DeviationAtTimesDrift, NoDrift, PowerLaw
+from analog_samson.presets.drift import DeviationAtTimesDrift, NoDrift
 from analog_samson.presets.schema import Compensation, Preset, Tile
 
 _TINY = torch.finfo(torch.float32).tiny
@@ -106,8 +107,11 @@ def _aged(programmed: Tensor, targets: Tensor, preset: Preset, t_seconds: float,
 
 def _zero_stays(preset: Preset) -> bool:
     """Whether a device at the conductance of zero stays there: then one device of each pair has to be followed."""
-    device = preset.device
-    return device.pairs > 0 and device.g_min_microsiemens == 0 and isinstance(preset.drift, NoDrift | PowerLaw)
+    device, zero = preset.device, torch.zeros(1)
+    if device.pairs == 0 or device.g_min_microsiemens > 0:
+        return False
+    moves = not isinstance(preset.drift, NoDrift) and not is_power_law(preset.drift)
+    return not moves and bool(read_deviation(zero, zero, preset.read, device, 1.0e9) == 0)
 
 
 def _aged_without_zeros(
