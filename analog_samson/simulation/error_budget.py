@@ -21,13 +21,13 @@ from analog_samson.results.records import Record
 from analog_samson.results.runfile import budget_folder
 from analog_samson.results.store import RunFolder
 from analog_samson.results.variant_store import Shelf
+from analog_samson.runtime.threads import limited_threads
 from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.simulation.drift import Progress, simulate_drift
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs, takes_channels_last
 from analog_samson.simulation.options import VOLATILE, ErrorBudgetOptions, SimulateOptions
 from analog_samson.simulation.outcomes import Decisions, bin_edges, decide, summarize_decisions
 from analog_samson.simulation.ranges import run_input_ranges, run_plan
-from analog_samson.simulation.run import limited_threads
 from analog_samson.simulation.stored_options import BEFORE, stored_options
 from analog_samson.simulation.variants import (
     KEPT_DIGITAL,
