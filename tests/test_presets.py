@@ -186,9 +186,20 @@ def test_parse_preset_when_any_leaf_is_spoiled_names_it(place, value):
     assert f"\n  {'.'.join(leaf)}" in faults_of(mapping)
 
 
+def test_title_is_one_line_optional_and_no_part_of_the_fingerprint():
+    preset = load_preset("pcm_nandakumar_2019")
+    untitled = preset.model_copy(update={"title": ""})
+    assert preset.title == "PCM, Nandakumar 2019"
+    assert untitled.fingerprint == preset.fingerprint
+    assert "title" not in untitled.model_dump()
+    assert all(preset.title for preset in list_presets())
+    assert "title: expected one line of text" in faults_of(preset.model_dump(mode="json") | {"title": "two\nlines"})
+
+
 @given(st.sampled_from(LEAVES))
 def test_parse_preset_when_any_leaf_is_missing_names_it(place):
     name, leaf = place
+    assume(leaf != ("title",))
     mapping = copy.deepcopy(load_preset(name).model_dump(mode="json"))
     del table_of(mapping, leaf)[leaf[-1]]
     assert faults_of(mapping).startswith(f"mine.toml: 1 problem\n  {'.'.join(leaf)}: missing; expected ")

@@ -60,6 +60,10 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _at_most_one_line(text: str) -> str:
+    return _one_line(text) if text else text
+
+
 def _bits(bits: int) -> int:
     if bits == 1 or not 0 <= bits <= 24:
         raise ValueError("0 or 2 to 24")
@@ -95,6 +99,7 @@ Limit = Annotated[int, Field(ge=0), Expected("a whole number, 0 (no limit) or ab
 Bits = Annotated[int, AfterValidator(_bits), Expected("a whole number, 0 (no quantisation) or 2 to 24")]
 Year = Annotated[int, Field(ge=1900, le=2100), Expected("a year, 1900 to 2100")]
 Line = Annotated[str, AfterValidator(_one_line), Expected("one line of text")]
+Title = Annotated[str, AfterValidator(_at_most_one_line), Expected("one line of text, or ''")]
 SchemaVersion = Annotated[int, Field(ge=1, le=1), Expected("1, the schema this version reads")]
 Text = Annotated[str, Expected("text")]
 Name = Annotated[

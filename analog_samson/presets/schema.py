@@ -37,6 +37,7 @@ from analog_samson.presets.fields import (
     Section,
     Text,
     Times,
+    Title,
     Year,
     expected,
 )
@@ -137,10 +138,15 @@ _BY_MODEL = Field(discriminator="model")
 
 
 class Preset(Section):
-    """One analog hardware, whole: complete without defaults, so the file is all there is to know."""
+    """One analog hardware, whole. Every number is in the file; only the title has a default.
+
+    Attributes:
+        title: What headings call the preset, such as "PCM, Nandakumar 2019"; empty: its name.
+    """
 
     schema_version: SchemaVersion = Field(alias="schema")
     name: Name
+    title: Title = ""
     summary: Line
     source: Source
     device: Device
@@ -157,12 +163,14 @@ class Preset(Section):
         """`model_dump` gives the file's own keys, so `parse_preset` reads what a run folder stored."""
         fields = handler(self)
         fields.pop("schema", None)
+        if not self.title:
+            fields.pop("title", None)
         return {"schema": fields.pop("schema_version", self.schema_version), **fields}
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the preset as canonical JSON: equal exactly when every value is equal."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """sha256 of the preset as canonical JSON: equal exactly when every value is equal, whatever the title."""
+        text = json.dumps(self.model_dump(mode="json", exclude={"title"}), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
