@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from analog_samson.report.grid import Block, Grid, render_markdown
+from analog_samson.report.rendering import Block, render_markdown
+from analog_samson.report.table import Table, text_table
 from analog_samson.units import format_duration
 
 HERE = Path(__file__).parent
@@ -41,10 +42,10 @@ def _named(case: str) -> str:
     return f"{model}, {pixels} x {pixels}, batch {batch}"
 
 
-def _step_grid(case: dict[str, Any]) -> Grid:
+def _step_grid(case: dict[str, Any]) -> Table:
     machine = case["environment"]
     clock = "processor time" if case["clock"] == "process_time" else "wall time"
-    return Grid(
+    return text_table(
         title=f"{_named(case['case'])}: {machine['threads']} thread, {case['rounds']} rounds, medians of {clock}",
         headers=("step", "ms", "ratio", "lowest to highest", "optimizer alone, ms"),
         rows=tuple(
@@ -61,7 +62,7 @@ def _step_grid(case: dict[str, Any]) -> Grid:
     )
 
 
-def _roofline_grid(cases: Results) -> Grid:
+def _roofline_grid(cases: Results) -> Table:
     rows = []
     for case in cases:
         bound = case["roofline"]
@@ -78,12 +79,12 @@ def _roofline_grid(cases: Results) -> Grid:
             )
         )
     headers = ("case", "climb, MB", "two passes, MB", "copy, GB/s", "climb at that speed, ms", "SAMSON alone, ms")
-    return Grid(title="What bounds the climb", headers=headers, rows=tuple(rows), align="lrrrrr")
+    return text_table(title="What bounds the climb", headers=headers, rows=tuple(rows), align="lrrrrr")
 
 
 def simulate_speed(results: Results) -> list[Block]:
     return [
-        Grid(
+        text_table(
             title=_setting(result),
             headers=("hardware", "implementation", "time over the digital forward", "seconds", "rounds"),
             rows=tuple(
@@ -130,13 +131,13 @@ def simulate_total(results: Results) -> list[Block]:
             if part is not None:
                 ratios = (f"{part[f'over_digital_{layout}']:.2f}" for layout in ("nchw", own))
                 rows.append((*what, kept, name, f"{part['wall_seconds']:.1f}", *ratios, rest))
-    return [Grid(title="A whole drift study", headers=headers, rows=tuple(rows), align="lrrrlllrrrr")]
+    return [text_table(title="A whole drift study", headers=headers, rows=tuple(rows), align="lrrrlllrrrr")]
 
 
 def simulate_memory(results: Results) -> list[Block]:
     headers = ("hardware", "freed memory", "peak of the process, GiB", "of that before the evaluation, GiB")
     return [
-        Grid(
+        text_table(
             title=f"{result['network']}, input {result['batch']} x 3 x 224 x 224",
             headers=headers,
             rows=tuple(
@@ -157,7 +158,7 @@ def simulate_memory(results: Results) -> list[Block]:
 def chip_share(results: Results) -> list[Block]:
     headers = ("network", "images a forward", "programming, s", "drift, s", "forward, s", "programming, %", "drift, %")
     return [
-        Grid(
+        text_table(
             title=f"Making a chip, as a part of a cell of {result['images']:,} images, {result['threads']} thread",
             headers=headers,
             rows=tuple(
@@ -178,7 +179,7 @@ def chip_share(results: Results) -> list[Block]:
 def compiled_passes(results: Results) -> list[Block]:
     headers = ("passes", "eager, s", "compiled, s", "compiled over eager", "first compiled call, s")
     return [
-        Grid(
+        text_table(
             title=f"{result['network']}, torch.compile, {result['threads']} thread, {result['rounds']} rounds",
             headers=headers,
             rows=tuple(
@@ -200,7 +201,7 @@ def compiled_passes(results: Results) -> list[Block]:
 def training_step(results: Results) -> list[Block]:
     headers = ("method", "gradients a step", "s", "ratio", "lowest to highest")
     return [
-        Grid(
+        text_table(
             title=f"{case['network']}, batch {case['batch']}: {result['threads']} thread, {result['cpu']}, "
             f"{result['rounds']} rounds, medians of processor time",
             headers=headers,
@@ -224,7 +225,7 @@ def training_step(results: Results) -> list[Block]:
 def input_ranges(results: Results) -> list[Block]:
     headers = ("network", "ranges", "digital", "1 day", "1 year", "worst layer's error", "choice, s")
     return [
-        Grid(
+        text_table(
             title=f"{result['preset']}, {result['chips']} chips each: accuracy % of every chip",
             headers=headers,
             rows=tuple(_ranges_row(row) for row in result["rows"]),
@@ -245,7 +246,7 @@ def zoo_on_hardware(results: Results) -> list[Block]:
     """One table: the states of a network on a preset side by side, without and with AdaBS."""
     rows = [_zoo_row(row) for result in results for row in result["rows"]]
     return [
-        Grid(
+        text_table(
             title="Accuracy %, mean and standard deviation over chips",
             headers=(
                 *("network", "digital, all test images", "preset", "products", "after", "digital, these images"),
@@ -279,7 +280,7 @@ def zoo_after_a_year(results: Results) -> list[Block]:
     for row in (row for result in results for row in result["rows"] if row["time_seconds"] == YEAR_SECONDS):
         found.setdefault(row["network"], {})[row["converters"]] = row
     return [
-        Grid(
+        text_table(
             title="Accuracy % after one year (extrapolated), mean ± standard deviation over chips",
             headers=(
                 *("network", "digital", "exact products", "exact products, AdaBS", "converters", "converters, AdaBS"),

@@ -41,7 +41,7 @@ from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.models.restore import restore_model
 from analog_samson.models.zoo.search import list_cards, zoo_names
 from analog_samson.presets.validity import EXTRAPOLATED
-from analog_samson.report.tables import missing_instances
+from analog_samson.report.completeness import missing
 from analog_samson.results.store import open_run
 from analog_samson.runtime.allocation import keep_freed_memory
 from analog_samson.simulation.options import SimulateOptions
@@ -93,9 +93,9 @@ def rows_of(run: Run, digital: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """One row a time, of a finished run with AdaBS: the accuracies of its chips without and with it."""
     name = zoo_name(run)
     found = {result.calibration: result for result in run.results}
-    missing = missing_instances(run)
-    if missing or set(found) != {"none", "adabs"} or found["none"].digital is None:
-        raise RunError(f"{run.name}: expected a finished run with AdaBS; {missing or 'simulate it with that option'}")
+    lacking = missing(run)
+    if lacking or set(found) != {"none", "adabs"} or found["none"].digital is None:
+        raise RunError(f"{run.name}: expected a finished run with AdaBS; {lacking or 'simulate it with that option'}")
     own, adapted = found["none"], found["adabs"]
     for seconds in TIMES:
         yield {

@@ -13,6 +13,7 @@ SIGMAS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 PRESET: dict[str, Any] = {
     "schema": 1,
     "name": "pcm_nandakumar_2019",
+    "title": "PCM, Nandakumar 2019",
     "summary": "PCM, polynomial programming noise, drift exponent linear in log conductance",
     "source": {
         "citation": "A. Author, B. Author, A model of phase-change memory, Journal of Devices 1, 2019",

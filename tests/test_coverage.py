@@ -18,6 +18,7 @@ from analog_samson.cli.main import main
 from analog_samson.crossbar.coverage import Coverage, LeftOut, tiles_warning
 from analog_samson.crossbar.matrices import weight_matrices
 from analog_samson.models.checkpoint import save_checkpoint
+from analog_samson.report.contents import Contents
 from analog_samson.report.headline import headline
 from analog_samson.sharpness.optimizers import ASAM, SAM, SAMSON
 from analog_samson.simulation.conversion import summary_text
@@ -287,11 +288,11 @@ def plan_record(path: str, layer_type: str, weights: int, *, analog: bool) -> di
 def test_headline_when_most_matrices_are_digital_says_so(tmp_path):
     plan = [plan_record("lstm", "LSTM", 900, analog=False), plan_record("head", "Linear", 100, analog=True)]
     with open_run(synthetic_run(tmp_path / "low", meta={"plan": plan})) as folder:
-        low = headline(digest([folder])).second
+        low = headline(Contents(digest([folder]))).second
     assert "only 10.0 % of the matrix weights are on analog tiles" in low
     assert "lstm (LSTM, 900 weights)" in low
     with open_run(synthetic_run(tmp_path / "old")) as folder:
-        assert "matrix weights" not in headline(digest([folder])).second
+        assert "matrix weights" not in headline(Contents(digest([folder]))).second
 
 
 def test_headline_when_outliers_waste_the_conductance_range_says_so(tmp_path):

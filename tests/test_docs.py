@@ -21,6 +21,7 @@ from analog_samson.crossbar import uses  # noqa: F401  (fills the next two table
 from analog_samson.crossbar.registry import RULES
 from analog_samson.crossbar.use import BODIES, READINGS
 from analog_samson.models.build import MODELS
+from analog_samson.report.section import SECTIONS
 from analog_samson.sharpness.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty current folder; what code there enters in tables, imports or draws is taken back."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    tables = (MODELS, RULES, READINGS, BODIES, METHODS)
+    tables = (MODELS, RULES, READINGS, BODIES, METHODS, SECTIONS)
     kept, modules = [dict(table) for table in tables], set(sys.modules)
     with torch.random.fork_rng(devices=[]):
         yield tmp_path

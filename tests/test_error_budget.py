@@ -221,7 +221,7 @@ def test_remedies_hold_the_run_itself_once_and_adabs_where_it_can_be() -> None:
 
 def test_scaled_columns_are_a_remedy_where_columns_share_a_scale() -> None:
     scaled, shipped = with_scaled_columns(PRESETS["pcm_nandakumar_2019"]), PRESETS["pcm_nandakumar_2019_column_scaling"]
-    named = {"name", "summary", "source"}
+    named = {"name", "title", "summary", "source"}
     assert scaled.model_dump(exclude=named) == shipped.model_dump(exclude=named)
     plan = plan_conversion(seeded(Small), shipped, input_shape=(1, 4, 4))
     assert "scaled columns" not in {v.label for v in remedy_variants(shipped, plan, (), adabs=False)}
@@ -374,7 +374,7 @@ def test_error_budget_says_what_it_leaves_out_and_why(options: SimulateOptions, 
     assert found.skipped == ("AdaBS: the network has no batch-norm layer", "where: one layer alone is on the device")
     assert found.effects == found.layers == ()
     text = make_report([tmp_path / "alone"], "text", out=None, html=False, say=print)
-    assert "Nothing was taken away from this device." in text
+    assert "No effect was removed from this device." in text
     assert "Left out: where: one layer alone is on the device." in text
 
 

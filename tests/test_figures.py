@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -21,15 +22,17 @@ from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
 from analog_samson.analysis.runs import Run, digest
 from analog_samson.analysis.summary import results_of
+from analog_samson.report.contents import Contents
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, make_figure, png, svg
-from analog_samson.report.figures import accuracy_over_time, figures
+from analog_samson.report.figures import over_time_figure
 from analog_samson.report.inline import colour_css, inline_svg
+from analog_samson.report.page import drawings, page_groups
 from analog_samson.report.palette import DARK, DASHES, LIGHT, MARKERS, SERIES
 from analog_samson.report.timeaxis import spread, time_axis
 from analog_samson.results.records import Record
 from analog_samson.results.store import open_run
 
-ALL = ["accuracy_over_time", "gaussian_equivalent", "difference_over_time"]
+ALL = ["over_time", "difference_over_time", "gaussian"]
 # Linear RGB as seen without red, green or blue cones (Machado, Oliveira and Fernandes 2009, severity 1).
 VISION = {
     "normal": np.eye(3),
@@ -42,6 +45,12 @@ VISION = {
 def run_of(tmp_path: Path, name: str = "run", records: list[Record] | None = None, **numbers: float) -> Run:
     (run,) = digest([open_run(synthetic_run(tmp_path / name, name, records=records, **numbers))])
     return run
+
+
+def figures(runs: Sequence[Run]) -> dict[str, Drawing]:
+    """The figures of the metric itself."""
+    found = drawings(page_groups(Contents(runs)))
+    return {name: found[name] for name in found if name in ALL}
 
 
 def texts(drawing: Drawing) -> list[str]:
@@ -68,12 +77,12 @@ def test_figure_differs_when_one_value_does(tmp_path: Path) -> None:
     place = next(i for i, r in enumerate(records) if r.stage == "drift" and r.metric == "accuracy_percent")
     changed = [*records[:place], replace(records[place], value=records[place].value - 1), *records[place + 1 :]]
     first, second = run_of(tmp_path / "a", records=records), run_of(tmp_path / "b", records=changed)
-    name = "accuracy_over_time"
+    name = "over_time"
     assert svg(figures([first])[name], WIDE, text=True) != svg(figures([second])[name], WIDE, text=True)
 
 
 def test_figure_holds_no_date_and_png_has_the_asked_size(pair: tuple[Run, ...]) -> None:
-    drawing = figures(pair)["accuracy_over_time"]
+    drawing = figures(pair)["over_time"]
     assert not re.search(rb"dc:date|dc:creator|20\d\d-\d\d-\d\d", svg(drawing, WIDE, text=True))
     image = Image.open(io.BytesIO(png(drawing, WIDE, dots_per_inch=100)))
     assert image.size == (760, 410)
@@ -95,32 +104,32 @@ def test_pyplot_and_torch_are_not_loaded_when_figures_are() -> None:
 
 def test_figures_exist_for_what_was_measured_only(tmp_path: Path, pair: tuple[Run, ...]) -> None:
     assert list(figures(pair)) == ALL
-    assert list(figures(pair[:1])) == ALL[:2]
+    assert list(figures(pair[:1])) == ALL[::2]
     records = synthetic_records("run")
-    for stages, expected in (({"gaussian"}, ALL[1:2]), ({"drift"}, ALL[:1]), ({"digital", "programmed"}, [])):
+    for stages, expected in (({"gaussian"}, ALL[2:]), ({"drift"}, ALL[:1]), ({"digital", "programmed"}, [])):
         some = [record for record in records if record.stage in stages]
         assert list(figures([run_of(tmp_path, "-".join(sorted(stages)), some)])) == expected
 
 
 def test_accuracy_figure_names_times_values_digital_and_extrapolation(tmp_path: Path) -> None:
     run = run_of(tmp_path)
-    shown = texts(figures([run])["accuracy_over_time"])
+    shown = texts(figures([run])["over_time"])
     means = [f"{state.value.mean:.1f}" for state in run.results[0].states]
     assert {"programmed", "1s", "1h", "1d", "1y", "digital 91.7 %", "extrapolated", *means} <= set(shown)
 
 
 def test_accuracy_figure_is_not_shaded_when_the_preset_covers_all_times(tmp_path: Path) -> None:
     path = synthetic_run(tmp_path / "run", meta={"preset": PRESET | {"validity": {"max_seconds": 1e9}}})
-    assert "extrapolated" not in texts(figures(digest([open_run(path)]))["accuracy_over_time"])
+    assert "extrapolated" not in texts(figures(digest([open_run(path)]))["over_time"])
 
 
 def test_accuracy_figure_is_shaded_whole_when_the_preset_covers_no_conductance(tmp_path: Path) -> None:
     hot = PRESET | {"validity": {"max_seconds": 1e9, "max_g_microsiemens": 20.0}}
     path = synthetic_run(tmp_path / "run", meta={"preset": hot})
-    assert "extrapolated" in texts(figures(digest([open_run(path)]))["accuracy_over_time"])
+    assert "extrapolated" in texts(figures(digest([open_run(path)]))["over_time"])
 
 
-@pytest.mark.parametrize("name", ["accuracy_over_time", "gaussian_equivalent"])
+@pytest.mark.parametrize("name", ["over_time", "gaussian"])
 def test_markers_are_half_filled_when_interpolated_and_hollow_when_extrapolated(tmp_path: Path, name: str) -> None:
     published = PRESET | {"validity": {"max_seconds": 90000.0, "published_seconds": [1.0, 86400.0]}}
     (run,) = digest([open_run(synthetic_run(tmp_path / "run", meta={"preset": published}))])
@@ -138,10 +147,10 @@ def _filling(line: Line2D) -> str:
 
 def test_gaussian_figure_marks_every_drift_time_at_its_equivalent(tmp_path: Path) -> None:
     run = run_of(tmp_path)
-    axes = make_figure(figures([run])["gaussian_equivalent"], WIDE).axes[0]
+    axes = make_figure(figures([run])["gaussian"], WIDE).axes[0]
     marked = {float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == MARKERS[0]}  # type: ignore[index]
     assert marked == {state.equivalent.value for state in run.results[0].times if state.equivalent}
-    assert {"1s", "1h", "1d", "1y"} <= set(texts(figures([run])["gaussian_equivalent"]))
+    assert {"1s", "1h", "1d", "1y"} <= set(texts(figures([run])["gaussian"]))
 
 
 def test_difference_figure_shows_the_paired_differences(pair: tuple[Run, ...]) -> None:
@@ -151,7 +160,7 @@ def test_difference_figure_shows_the_paired_differences(pair: tuple[Run, ...]) -
 @pytest.mark.parametrize("layout", [WIDE, NARROW])
 def test_labels_of_times_do_not_overlap_when_equivalents_are_equal(tmp_path: Path, layout: object) -> None:
     run = run_of(tmp_path, fall=0.0)
-    figure = make_figure(figures([run])["gaussian_equivalent"], layout)  # type: ignore[arg-type]
+    figure = make_figure(figures([run])["gaussian"], layout)  # type: ignore[arg-type]
     figure.draw_without_rendering()
     labels = [text for text in figure.axes[0].texts if text.get_text() in ("1s", "1h", "1d", "1y")]
     boxes = [text.get_window_extent() for text in labels]
@@ -166,14 +175,14 @@ def test_many_series_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_figure_of_raw_records_is_a_matplotlib_figure() -> None:
-    figure = accuracy_over_time(results_of(synthetic_records()))
+    figure = over_time_figure(results_of(synthetic_records()))
     assert isinstance(figure, Figure)
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["programmed", "1s", "1h", "1d", "1y"]
 
 
 def test_time_axis_sets_apart_what_has_no_logarithm() -> None:
     records = [replace(r, time_seconds=0.0) if r.time_seconds == 1.0 else r for r in synthetic_records()]
-    figure = accuracy_over_time(results_of(records))
+    figure = over_time_figure(results_of(records))
     ticks = dict(
         zip([t.get_text() for t in figure.axes[0].get_xticklabels()], figure.axes[0].get_xticks(), strict=True)
     )
@@ -209,10 +218,10 @@ def test_inline_figure_has_no_fixed_colour_or_font() -> None:
 
 
 def test_ids_of_inline_figures_are_unique_and_references_hold(pair: tuple[Run, ...]) -> None:
-    drawings = figures(pair)
+    drawn = figures(pair)
     parts = [
         inline_svg(svg(drawing, layout, text=True), name=f"{name}-{layout.narrow}", title=name)
-        for name, drawing in drawings.items()
+        for name, drawing in drawn.items()
         for layout in (WIDE, NARROW)
     ]
     page = "".join(parts)

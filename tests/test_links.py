@@ -11,11 +11,13 @@ from networks import seeded
 from small import SMALL, Small
 from synthetic_runs import OPTIONS, synthetic_records, synthetic_run
 
+from analog_samson.analysis.runs import digest
 from analog_samson.cli.main import main
 from analog_samson.errors import RunError
 from analog_samson.experiments.parts import write_part
 from analog_samson.models.checkpoint import save_checkpoint
-from analog_samson.report.page import write_report
+from analog_samson.report.contents import Contents
+from analog_samson.report.page import write_page
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.database import DATABASE
 from analog_samson.results.links import refuse_links
@@ -104,7 +106,7 @@ def test_figures_are_not_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (path / "figures").symlink_to(tmp_path / "elsewhere")
     with open_run(path) as run, pytest.raises(RunError, match=f"figures: {REFUSED}"):
-        write_report([run], path / "report.html")
+        write_page(Contents(digest([run])), path / "report.html")
     assert not list((tmp_path / "elsewhere").iterdir())
 
 

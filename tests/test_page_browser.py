@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, Browser, browser
+from helpers.runs import contents
 from synthetic_error_budgets import synthetic_error_budget
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
-from analog_samson.report.page import write_report
-from analog_samson.results.store import open_run
+from analog_samson.report.page import write_page
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"),
@@ -32,8 +32,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             meta = {"preset": PRESET | {"name": preset}, "preset_sha256": f"{preset:0<64}"}
             runs.append(synthetic_run(folder / "study" / preset / name, name, records=records, meta=meta))
     return {
-        "alone": write_report([open_run(alone)], folder / "alone.html"),
-        "study": write_report([open_run(run) for run in runs], folder / "study.html"),
+        "alone": write_page(contents(alone), folder / "alone.html"),
+        "study": write_page(contents(*runs), folder / "study.html"),
     }
 
 

@@ -13,11 +13,12 @@ from analog_samson.analysis.comparison import compare
 from analog_samson.analysis.ranking import study
 from analog_samson.analysis.runs import Run, digest
 from analog_samson.errors import RunError
-from analog_samson.report.blocks import report_blocks
+from analog_samson.report.command import report_blocks
+from analog_samson.report.completeness import missing
+from analog_samson.report.contents import Contents
 from analog_samson.report.exports import render_json, render_marked_csv
 from analog_samson.report.headline import headline
-from analog_samson.report.page import render_page
-from analog_samson.report.tables import missing_instances
+from analog_samson.report.page import page_groups, render_page
 from analog_samson.results.records import Record
 from analog_samson.results.store import open_run
 from analog_samson.simulation.comparison import compare_runs
@@ -53,9 +54,9 @@ def test_seeds_are_one_sample_and_are_never_ranked_against_each_other(tmp_path):
     assert last.value.mean == pytest.approx(mean(alone))
     assert [point.value.n for point in result.sweep] == [1, *[15] * 5]
     assert not compare(runs)
-    assert missing_instances(run) is None
-    assert "15 instances over 3 seeds" in headline(runs).second
-    assert any("15 chips over 3 seeds (0-2) are one sample" in str(block) for block in report_blocks(runs))
+    assert missing(run) is None
+    assert "15 chips over 3 seeds" in headline(Contents(runs)).second
+    assert any("15 chips over 3 seeds (0-2) are one sample" in str(block) for block in report_blocks(Contents(runs)))
 
 
 def test_networks_are_paired_by_seed_and_instance(tmp_path):
@@ -126,7 +127,7 @@ def test_other_numbers_of_chips_and_moments_are_pooled_and_what_is_missing_is_to
     half = [record for record in synthetic_records("sgd", seed=10) if record.time_seconds != YEAR]
     (run,) = read(more, seeded_run(tmp_path, "sgd", 1, records=half))
     assert [state.value.n for state in run.results[0].times] == [13, 13, 13, 8]
-    assert missing_instances(run) == "seed 1: not finished: 5 instances asked, 1y has none."
+    assert missing(run) == "seed 1: not finished: 5 instances asked, 1y has none."
 
 
 def test_exports_hold_every_seed_as_it_is_stored(tmp_path):
@@ -136,13 +137,14 @@ def test_exports_hold_every_seed_as_it_is_stored(tmp_path):
     assert {row["run"] for row in rows} == {"seed0", "seed1"}
     assert {int(row["instance"]) for row in rows} == set(range(5))
     assert len(rows) == sum(len(read(path)[0].records) for path in paths)
-    document = json.loads(render_json(runs))
+    document = json.loads(render_json(Contents(runs)))
     assert [run["seed"] for run in document["runs"]] == [0, 1]
-    assert {row["n"] for row in document["tables"]["accuracy"] if row["stage"] == "drift"} == {10}
+    assert {row["n"] for row in document["tables"]["overview"] if row["stage"] == "drift"} == {10}
 
 
 def test_page_of_pooled_seeds_names_every_run(tmp_path):
     paths = [seeded_run(tmp_path, "sgd", seed) for seed in (0, 1)]
-    text = render_page(read(*paths), {})
-    assert "10 instances over 2 seeds" in text
+    report = Contents(read(*paths))
+    text = render_page(report, page_groups(report))
+    assert "10 chips over 2 seeds" in text
     assert all(f"{name}/run.toml" in text for name in ("seed0", "seed1"))

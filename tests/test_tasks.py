@@ -1,6 +1,8 @@
 """Tasks: each metric against its definition, sample by sample, and data that does not fit."""
 
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +13,11 @@ from torch import nn
 
 from analog_samson import load_preset, rng, simulate_drift, sweep_conductance_noise
 from analog_samson.analysis.stopping import stein_halfwidth
-from analog_samson.errors import DataError
-from analog_samson.results.metric import Metric
+from analog_samson.errors import DataError, RunError
+from analog_samson.report.command import make_report
+from analog_samson.results.metric import ACCURACY, Metric, stored_task
+from analog_samson.results.store import RunFolder
+from analog_samson.simulation.comparison import Comparison
 from analog_samson.simulation.drift import needed_instances
 from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.regression import Regression
@@ -187,7 +192,11 @@ def test_regression_network_is_simulated_in_its_own_metrics(diabetes):
     digital, chips = frame[frame.stage == "digital"].rmse.item(), frame[frame.stage == "drift"]
     assert 0.5 * spread < digital < 0.8 * spread
     assert (chips.rmse > digital).all()  # worse is upward
-    assert "rmse" in result._repr_html_()
+    shown = re.sub("<svg.*?</svg>", "", result._repr_html_(), flags=re.DOTALL)
+    assert "The RMSE of" in shown
+    assert "ccuracy" not in shown
+    with pytest.raises(RunError, match="different metrics"):
+        Comparison.of({"one": result, "two": replace(result, metrics=(ACCURACY,))})
     (summary,) = result.results()
     assert (summary.metric.title, summary.metric.unit) == ("RMSE", "points")
     assert [state.value.n for state in summary.states] == [3, 3]
@@ -198,6 +207,24 @@ def test_regression_network_is_simulated_in_its_own_metrics(diabetes):
     assert result.samples == 442
     noisy = sweep_conductance_noise(model, data, sigmas=[0.0, 0.3], **options).frame()
     assert noisy[noisy.sigma_c == 0.0].rmse.item() == pytest.approx(digital)
+
+
+def test_report_of_a_regression_speaks_of_its_error_in_its_unit(diabetes, tmp_path):
+    model, data, _ = diabetes
+    task, preset = Regression(unit="mg/dl"), load_preset("reram_cmo_2024_accept_2")
+    result = simulate_drift(model, preset, data, times=[1.0, 3.0e7], instances=3, seed=0, task=task, label="mlp")
+    with RunFolder.create(tmp_path / "run", {"times": [1.0, 3.0e7], "instances": 3}) as run:
+        run.commit(result.records)
+        run.set_meta("task", stored_task(task.name, task.metrics))
+        run.set_meta("preset", result.preset)
+    text = make_report([tmp_path / "run"], "text", out=None, html=True, say=print)
+    last = result.frame().query("time_seconds == 3.0e7").rmse
+    assert f"The RMSE of mlp is {last.mean():.3f} +- {last.std():.3f} mg/dl after " in text
+    assert "Time until RMSE is worse than a threshold" in text
+    said = r"Threshold \d+\.\d+ mg/dl \(.* mg/dl worse than digital\): the mean (is|rises|does not rise) above"
+    assert re.search(said, text)
+    assert "accuracy" not in text
+    assert "RMSE over time" in (tmp_path / "run" / "report.html").read_text()
 
 
 @pytest.mark.filterwarnings("ignore::analog_samson.errors.InputRangeWarning")  # layers of ten inputs

@@ -39,11 +39,11 @@ class CompareCommand(CompareReport, PresetFolders, CompareOptions):
 
 @takes(CompareCommand, EXAMPLE)
 def compare(given: Given) -> None:
-    from analog_samson.report.command import check_threshold
+    from analog_samson.report.command import check_early
 
     if "runs" not in given:
         options = CompareCommand.from_text(given)
-        check_threshold(options.threshold)
+        check_early(options.threshold, options.task)
         _report(_simulate(options), options)
         return
     if simulated := [name for name in given if name not in CompareReport.model_fields]:

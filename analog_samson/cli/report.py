@@ -35,13 +35,12 @@ def report(
     no_html: Annotated[bool, typer.Option("--no-html", help="Print only; write no page and no figures.")] = False,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Accuracy in percent for lifetime and yield.", show_default="1, 2, 5, 10 below digital"),
+        typer.Option(help="Value of the metric for lifetime and yield.", show_default="several losses from digital"),
     ] = None,
     table: Annotated[
         str | None,
         typer.Option(
-            help="Only the tables of this name, in any --format: accuracy, details, gaussian, comparison, differences, "
-            "ranks, frontier, lifetime, yield, hurts, where, helps, margins, confusion.",
+            help="Only the tables of this name, such as lifetime, in any --format; an unknown name lists all.",
             metavar="NAME",
         ),
     ] = None,

@@ -36,14 +36,14 @@ class SimulateCommand(ReportOptions, PresetFolders, WithErrorBudget, SimulateOpt
 
 @takes(SimulateCommand, EXAMPLE)
 def simulate(given: Given) -> None:
-    from analog_samson.report.command import check_threshold, make_report
+    from analog_samson.report.command import check_early, make_report
     from analog_samson.simulation.stored_options import options_to_repeat
 
     config = Path(given.pop("config")) if "config" in given else None
     command = SimulateCommand.from_text(
         given, {} if config is None else options_to_repeat(config, given, SimulateCommand)
     )
-    check_threshold(command.threshold)
+    check_early(command.threshold, command.task)
     options = command.part(SimulateOptions)
     _simulate(options, command.out, config)
     if command.budget is not None:

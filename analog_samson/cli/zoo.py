@@ -15,7 +15,7 @@ app = typer.Typer(
 def list_() -> None:
     """Print one line per network: what it is and what it keeps on simulated chips."""
     from analog_samson.models.zoo.search import list_cards
-    from analog_samson.report.grid import render_text
+    from analog_samson.report.rendering import render_text
     from analog_samson.report.zoo_cards import list_grid
 
     typer.echo(render_text([list_grid(list_cards())]), nl=False)

@@ -4,7 +4,8 @@ from analog_samson.experiments.catalogue import list_experiments, networks_of
 from analog_samson.experiments.cost import estimate_seconds, format_seconds
 from analog_samson.experiments.plan import Overrides, count_planned, plan_candidates, plan_cells
 from analog_samson.experiments.schema import Cost, Experiment, NoNetworks, OwnNetworks
-from analog_samson.report.grid import Grid, render_text
+from analog_samson.report.rendering import render_text
+from analog_samson.report.table import text_table
 
 SCALES = ("mini", "paper")
 _NOTE = (
@@ -19,7 +20,7 @@ def list_text() -> str:
     rows = tuple(_row(experiment) for experiment in experiments)
     headers = ("name", "shows", "networks of", *(f"{scale}: networks, time" for scale in SCALES))
     machines = [_machine(scale, cost) for scale in SCALES for cost in _costs(experiments, scale)]
-    return render_text([Grid(title="Experiments", headers=headers, rows=rows, align="lllrr"), _NOTE, *machines])
+    return render_text([text_table(title="Experiments", headers=headers, rows=rows, align="lllrr"), _NOTE, *machines])
 
 
 def scale_cost(experiment: Experiment, scale_name: str) -> tuple[int, float]:

@@ -12,7 +12,8 @@ from analog_samson.experiments.schema import Experiment
 from analog_samson.experiments.shown import WorstCase
 from analog_samson.experiments.tables import result_blocks
 from analog_samson.report.drawing import WIDE, Drawing, png, svg
-from analog_samson.report.grid import Block, Grid, render_markdown, render_text
+from analog_samson.report.rendering import Block, render_markdown, render_text
+from analog_samson.report.table import Table
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.csv_text import no_formula
 
@@ -59,20 +60,21 @@ def _write_blocks(blocks: Sequence[Block], out: Path, stem: str) -> str:
     text = render_text(blocks)
     _write(out / f"{stem}.txt", text)
     _write(out / f"{stem}.md", render_markdown(blocks))
-    _write(out / f"{stem}.csv", _csv([row for block in blocks if isinstance(block, Grid) for row in _grid_rows(block)]))
+    tables = [block for block in blocks if isinstance(block, Table)]
+    _write(out / f"{stem}.csv", _csv([row for table in tables for row in _cells(table)]))
     return text
 
 
-def _grid_rows(grid: Grid) -> list[dict[str, str]]:
+def _cells(table: Table) -> list[dict[str, str]]:
     """Long form: one row for each number, so that tables with different columns share a file."""
     seen: dict[str, int] = {}
     names = []
-    for header in grid.headers:
+    for header in table.headers:
         seen[header] = seen.get(header, 0) + 1
         names.append(header if seen[header] == 1 else f"{header} (paper)")
     return [
-        {"table": grid.title, "row": cells[0], "column": name, "value": value}
-        for cells in grid.rows
+        {"table": table.title, "row": cells[0], "column": name, "value": value}
+        for cells in table.rows
         for name, value in zip(names[1:], cells[1:], strict=True)
     ]
 

@@ -10,8 +10,9 @@ from analog_samson.experiments.plan import UNTRAINED
 from analog_samson.experiments.results import CellResult, ExperimentResults, options_text, pool, spread
 from analog_samson.experiments.schema import Method, Printed, Setting
 from analog_samson.experiments.shown import AccuracyTable, ConditionTables, Correlation, SigmaCurves, TimeBars
-from analog_samson.report.grid import Block, Grid
-from analog_samson.report.wording import NONE, interval, signed
+from analog_samson.report.formats import ABSENT, interval, signed
+from analog_samson.report.rendering import Block
+from analog_samson.report.table import Table, text_table
 from analog_samson.results.metric import ACCURACY
 from analog_samson.units import parse_duration
 
@@ -44,7 +45,7 @@ def setting_blocks(outcome: ExperimentResults, setting: Setting) -> list[Block]:
     return []
 
 
-def tuning_grids(outcome: ExperimentResults) -> list[Grid]:
+def tuning_grids(outcome: ExperimentResults) -> list[Table]:
     """Candidates and choices of every setting where there are some."""
     grids = (_tuning(outcome, setting) for setting in outcome.networks.settings)
     return [grid for grid in grids if grid.rows]
@@ -66,7 +67,7 @@ def points_of(outcome: ExperimentResults, shows: Correlation, setting: Setting) 
     ]
 
 
-def _accuracy(outcome: ExperimentResults, shows: AccuracyTable, setting: Setting, metric: str) -> Grid:
+def _accuracy(outcome: ExperimentResults, shows: AccuracyTable, setting: Setting, metric: str) -> Table:
     found = {m.name: {r.cell.seed: r.clean[metric] for r in results} for m, results in outcome.rows(setting)}
     base = found.get(shows.baseline, {})
     trained = outcome.methods[shows.baseline].options.method != UNTRAINED
@@ -81,15 +82,15 @@ def _accuracy(outcome: ExperimentResults, shows: AccuracyTable, setting: Setting
                 method.title,
                 spread(summarize(list(values.values())), outcome.digits),
                 str(len(values)),
-                NONE if difference is None else signed(difference.mean, outcome.digits),
-                NONE if difference is None else interval(*difference_interval(difference, ACCURACY), outcome.digits),
+                ABSENT if difference is None else signed(difference.mean, outcome.digits),
+                ABSENT if difference is None else interval(difference_interval(difference, ACCURACY), outcome.digits),
                 *_beside(printed, baseline, outcome.digits),
             )
         )
     headers = ("method", "here", "n", "minus base", "95 % interval", "paper", "n", "minus base")
     beside = outcome.paper_title(setting)
     title = f"{setting.title}: test accuracy, {_METRICS[metric]} [%]; paper: {beside}"
-    return Grid(title=title, headers=headers, rows=tuple(rows), align="lrrrrrrr")
+    return text_table(title=title, headers=headers, rows=tuple(rows), align="lrrrrrrr")
 
 
 def _against(base: dict[int, float], values: dict[int, float], *, trained: bool) -> Difference | None:
@@ -101,25 +102,25 @@ def _against(base: dict[int, float], values: dict[int, float], *, trained: bool)
 
 def _beside(printed: Printed | None, baseline: Printed | None, digits: int) -> tuple[str, str, str]:
     if printed is None:
-        return NONE, NONE, NONE
+        return ABSENT, ABSENT, ABSENT
     text = f"{printed.mean:.{digits}f}" + ("" if printed.std is None else f" ± {printed.std:.{digits}f}")
     is_base = baseline is None or baseline.method == printed.method
-    difference = NONE if is_base or baseline is None else signed(printed.mean - baseline.mean, digits)
+    difference = ABSENT if is_base or baseline is None else signed(printed.mean - baseline.mean, digits)
     return text, str(printed.n), difference
 
 
-def _sigma(outcome: ExperimentResults, setting: Setting, adabs: bool) -> Grid:
+def _sigma(outcome: ExperimentResults, setting: Setting, adabs: bool) -> Table:
     columns = [_at_sigma(sigma, adabs, "") for sigma in _sigmas(outcome)]
     return _columns(outcome, setting, f"accuracy [%] over sigma_c{_adapted(adabs)}", columns)
 
 
-def _time(outcome: ExperimentResults, shows: TimeBars, setting: Setting) -> Grid:
+def _time(outcome: ExperimentResults, shows: TimeBars, setting: Setting) -> Table:
     columns = [("digital", CellResult.digital), _at_time(shows.time, shows.adabs, "after ")]
     preset = outcome.scale.evaluation.preset if outcome.scale.evaluation else ""
     return _columns(outcome, setting, f"accuracy [%] on {preset}{_adapted(shows.adabs)}", columns)
 
 
-def _conditions(outcome: ExperimentResults, setting: Setting, adabs: bool) -> Grid:
+def _conditions(outcome: ExperimentResults, setting: Setting, adabs: bool) -> Table:
     evaluation = outcome.scale.evaluation
     assert evaluation is not None
     columns = [
@@ -142,7 +143,7 @@ def _at_sigma(sigma: float, adabs: bool, prefix: str) -> tuple[str, _Picker]:
     return f"{prefix}{sigma:g}", partial(CellResult.at_sigma, sigma=sigma, adabs=adabs)
 
 
-def _columns(outcome: ExperimentResults, setting: Setting, title: str, columns: Sequence[tuple[str, _Picker]]) -> Grid:
+def _columns(outcome: ExperimentResults, setting: Setting, title: str, columns: Sequence[tuple[str, _Picker]]) -> Table:
     """A row for each method, a column for each quantity; n counts trainings and chips."""
     rows = []
     for method, results in outcome.rows(setting):
@@ -153,7 +154,7 @@ def _columns(outcome: ExperimentResults, setting: Setting, title: str, columns: 
     trained = [results for _, results in outcome.rows(setting) if results[0].cell.training]
     seeds = {tuple(result.cell.seed for result in results) for results in trained}
     told = "; rows with different seeds are on different chips" if len(seeds) > 1 else ""
-    return Grid(title=f"{setting.title}: {title}{told}", headers=headers, rows=tuple(rows), align=align)
+    return text_table(title=f"{setting.title}: {title}{told}", headers=headers, rows=tuple(rows), align=align)
 
 
 def _count(chips: Sequence[Sequence[Sequence[float]]]) -> str:
@@ -161,7 +162,7 @@ def _count(chips: Sequence[Sequence[Sequence[float]]]) -> str:
     return f"{most} chips" if trainings == 1 else f"{trainings} trainings x {most} chips"
 
 
-def _networks(outcome: ExperimentResults, shows: Correlation, setting: Setting) -> Grid:
+def _networks(outcome: ExperimentResults, shows: Correlation, setting: Setting) -> Table:
     rows = []
     for method, results in outcome.rows(setting):
         for result in results:
@@ -177,10 +178,10 @@ def _networks(outcome: ExperimentResults, shows: Correlation, setting: Setting) 
             )
     title = f"{setting.title}: sharpness and points lost between the ends of sigma_c{_adapted(shows.adabs)}"
     headers = ("method", "combined with", "sharpness", "points lost", "n")
-    return Grid(title=title, headers=headers, rows=tuple(rows), align="llrrl")
+    return text_table(title=title, headers=headers, rows=tuple(rows), align="llrrl")
 
 
-def _coefficients(outcome: ExperimentResults, shows: Correlation, setting: Setting) -> Grid:
+def _coefficients(outcome: ExperimentResults, shows: Correlation, setting: Setting) -> Table:
     """Within each family, as the paper looks at it, and over all networks, where the family is an effect too."""
     points = [(method.family, sharpness, drop.mean) for method, sharpness, drop in points_of(outcome, shows, setting)]
     families = dict.fromkeys(family for family, _, _ in points)
@@ -191,17 +192,17 @@ def _coefficients(outcome: ExperimentResults, shows: Correlation, setting: Setti
         rows.append((group, *map(_coefficient, found), str(len(chosen))))
     headers = ("networks", *(one.kind for one in correlate([0.0], [0.0])), "n")
     title = f"{setting.title}: correlation of sharpness with points lost, {METHOD_OF_INTERVAL}"
-    return Grid(title=title, headers=headers, rows=tuple(rows), align="lrrrr")
+    return text_table(title=title, headers=headers, rows=tuple(rows), align="lrrrr")
 
 
 def _coefficient(one: Coefficient) -> str:
     if one.value is None:
-        return NONE
-    ends = interval(one.low, one.high, _DIGITS)
-    return f"{one.value:.2f}" if ends == NONE else f"{one.value:.2f} {ends}"
+        return ABSENT
+    ends = interval((one.low, one.high), _DIGITS)
+    return f"{one.value:.2f}" if ends == ABSENT else f"{one.value:.2f} {ends}"
 
 
-def _tuning(outcome: ExperimentResults, setting: Setting) -> Grid:
+def _tuning(outcome: ExperimentResults, setting: Setting) -> Table:
     """Every candidate of a setting with its score; the chosen one is marked."""
     titles = {method.name: method.title for method in outcome.networks.methods}
     rows = tuple(
@@ -211,7 +212,7 @@ def _tuning(outcome: ExperimentResults, setting: Setting) -> Grid:
         for options, score in choice.candidates
     )
     title = f"{setting.title}: score [%] of each candidate on held-out training images"
-    return Grid(title=title, headers=("method", "candidate", "score", ""), rows=rows, align="llrl")
+    return text_table(title=title, headers=("method", "candidate", "score", ""), rows=rows, align="llrl")
 
 
 def _adapted(adabs: bool) -> str:

@@ -15,8 +15,8 @@ from scipy import special
 
 from analog_samson.experiments.shown import WorstCase
 from analog_samson.report.drawing import Drawing, Layout
-from analog_samson.report.grid import Grid
 from analog_samson.report.palette import DASHES, LIGHT, series_role
+from analog_samson.report.table import Table, text_table
 from analog_samson.sharpness import perturbations
 from analog_samson.sharpness.methods import make_perturbation
 
@@ -70,14 +70,16 @@ def largest_deviation(curves: list[Curve]) -> float:
     )
 
 
-def worst_case_grid(curves: list[Curve]) -> Grid:
+def worst_case_grid(curves: list[Curve]) -> Table:
     """The perturbation of the largest weight, for each range."""
     ranges = sorted({curve.clip for curve in curves})
     titles = dict.fromkeys(curve.title for curve in curves)
     largest = {(curve.title, curve.clip): curve.eps[-1] for curve in curves}
     rows = tuple((title, *(f"{largest[title, clip]:.4f}" for clip in ranges)) for title in titles)
     headers = ("method", *(f"c = {clip:g}" for clip in ranges))
-    return Grid(title="Perturbation of the largest weight", headers=headers, rows=rows, align="l" + "r" * len(ranges))
+    return text_table(
+        title="Perturbation of the largest weight", headers=headers, rows=rows, align="l" + "r" * len(ranges)
+    )
 
 
 def worst_case_drawing(curves: list[Curve]) -> Drawing:

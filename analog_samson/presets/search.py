@@ -82,6 +82,11 @@ def find_preset_files(preset_dirs: Sequence[Path | str] = ()) -> dict[str, Prese
     return dict(sorted(found.items()))
 
 
+def is_built_in(name: str) -> bool:
+    """Whether a preset of this name comes with the package."""
+    return (resources.files(BUILT_IN) / f"{name}.toml").is_file()
+
+
 def preset_path(name_or_path: str | Path) -> Path | None:
     """The file of a preset that other machines may not have: a path, or a name found in a folder of ENVIRONMENT."""
     if _is_path(name_or_path):

@@ -39,7 +39,7 @@ def doi_url(doi: object) -> str | None:
 def _tool() -> Reference:
     fields = {
         "author": "{The analog-samson authors}",
-        "title": "{analog-samson}: accuracy of neural networks on simulated analog hardware over time",
+        "title": "{analog-samson}: neural networks on simulated analog hardware over time",
         "version": __version__,
     }
     text = f"The analog-samson authors, analog-samson, version {__version__}, software."

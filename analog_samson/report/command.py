@@ -5,33 +5,30 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from analog_samson.analysis.runs import Run, digest
+from analog_samson.analysis.runs import digest
 from analog_samson.errors import OptionError
-from analog_samson.report.blocks import pick_tables, report_blocks
+from analog_samson.report.contents import Contents
 from analog_samson.report.exports import render_json, render_marked_csv
-from analog_samson.report.grid import (
-    Grid,
-    data_csv,
-    data_json,
-    join_data,
-    render_latex,
-    render_markdown,
-    render_text,
-)
+from analog_samson.report.formats import in_unit
+from analog_samson.report.headline import headline
+from analog_samson.report.rendering import Block, frame_csv, frame_json, render_latex, render_markdown, render_text
+from analog_samson.report.section import find_section, sections
+from analog_samson.report.table import Table, join
+from analog_samson.results.metric import ACCURACY, Metric
 from analog_samson.results.store import open_run
 
-FORMATS: dict[str, Callable[[Sequence[Run], float | None], str]] = {
-    "text": lambda runs, threshold: render_text(report_blocks(runs, threshold)),
-    "md": lambda runs, threshold: render_markdown(report_blocks(runs, threshold)),
-    "csv": lambda runs, threshold: render_marked_csv(runs),
+FORMATS: dict[str, Callable[[Contents], str]] = {
+    "text": lambda report: render_text(report_blocks(report)),
+    "md": lambda report: render_markdown(report_blocks(report)),
+    "csv": lambda report: render_marked_csv(report.runs),
     "json": render_json,
-    "tex": lambda runs, threshold: render_latex(report_blocks(runs, threshold)),
+    "tex": lambda report: render_latex(report_blocks(report)),
 }
-TABLE_FORMATS: dict[str, Callable[[Sequence[Grid]], str]] = {
+TABLE_FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "text": render_text,
     "md": render_markdown,
-    "csv": lambda grids: data_csv(join_data([grid.data for grid in grids if grid.data])),
-    "json": lambda grids: data_json(join_data([grid.data for grid in grids if grid.data])),
+    "csv": lambda tables: frame_csv(join(tables)),
+    "json": lambda tables: frame_json(join(tables)),
     "tex": render_latex,
 }
 
@@ -46,34 +43,62 @@ def make_report(
     threshold: float | None = None,
     table: str | None = None,
 ) -> str:
-    """The report of the runs at `paths` in one of FORMATS, or with `table` its tables of that name alone.
+    """The report of the runs at `paths` in one of FORMATS, or its tables of one name alone.
 
-    With `html` the page is written to `out`, or for the text format to its default place; `say` gets the notice.
-    threshold [%]: that of lifetime and yield; None takes losses below digital.
+    Args:
+        paths: Run folders.
+        format: One of FORMATS.
+        out: Where to write the page; None: for the text format its default place.
+        html: Whether to write a page at all.
+        say: Gets the notice of what was written.
+        threshold: Of lifetime and yield, in the unit of the metric; None for losses from the digital value.
+        table: The name of the only tables to print.
+
+    Raises:
+        OptionError: An unknown table, a threshold that the metric cannot have, or options that exclude each other.
+        RunError: A folder that is no run, or runs that measure different metrics.
     """
     check_page_name(out)
-    check_threshold(threshold)
     if threshold is not None and format == "csv" and table is None and out is None:
         raise OptionError("--threshold: raw values as csv have none; add --table lifetime or yield, or --out FILE.html")
+    section = None if table is None else find_section(table)
     with ExitStack() as stack:
-        folders = [stack.enter_context(open_run(path)) for path in paths]
-        runs = digest(folders)
-        if table is None:
-            text = FORMATS[format](runs, threshold)
-        else:
-            text = TABLE_FORMATS[format](pick_tables(runs, table, threshold))
-        if html and (out is not None or (format == "text" and table is None)):
-            from analog_samson.report.page import write_report  # matplotlib takes a second; csv needs none of it
+        report = Contents(digest([stack.enter_context(open_run(path)) for path in paths]), threshold)
+    check_threshold(threshold, report.metric)
+    if section is None:
+        text = FORMATS[format](report)
+    else:
+        tables = [part.table for part in section.parts(report) if part.table is not None]
+        if not tables:
+            remedy = f"; {section.remedy}" if section.remedy else ""
+            raise OptionError(f"--table {table}: these runs have no such table{remedy}")
+        text = TABLE_FORMATS[format](tables)
+    if html and (out is not None or (format == "text" and table is None)):
+        from analog_samson.report.page import write_page  # matplotlib takes a second; csv needs none of it
 
-            page = write_report(folders, out if out is not None else default_page(paths), threshold)
-            say(f"wrote {page} and {page.parent / 'figures'}")
+        page = write_page(report, out if out is not None else default_page(paths))
+        say(f"wrote {page} and {page.parent / 'figures'}")
     return text
 
 
-def check_threshold(threshold: float | None) -> None:
-    """Raise OptionError for a threshold that no accuracy can have."""
-    if threshold is not None and not 0 <= threshold <= 100:
-        raise OptionError(f"--threshold {threshold:g}: expected an accuracy in percent, 0 to 100")
+def report_blocks(report: Contents) -> list[Block]:
+    """Everything that the text, Markdown and LaTeX reports say, in order."""
+    said = headline(report)
+    blocks = [block for section in sections() for part in section.parts(report) for block in part.blocks]
+    return [said.sentence, *([said.second] if said.second else []), *blocks]
+
+
+def check_threshold(threshold: float | None, metric: Metric = ACCURACY) -> None:
+    """Raise OptionError for a threshold that the metric cannot have."""
+    if threshold is not None and not metric.lower <= threshold <= metric.upper:
+        between = in_unit(f"{metric.lower:g} to {metric.upper:g}", metric)
+        raise OptionError(f"--threshold {threshold:g}: expected a value of {metric.title}, {between}")
+
+
+def check_early(threshold: float | None, task: str | None) -> None:
+    """Refuse a threshold before anything is simulated, as far as the name of the task tells its metric."""
+    if task in (None, "classification"):
+        check_threshold(threshold)
 
 
 def default_page(paths: Sequence[Path]) -> Path:

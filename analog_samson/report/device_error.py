@@ -9,8 +9,8 @@ from analog_samson.analysis.device_error import ErrorCurve
 from analog_samson.errors import OptionError
 from analog_samson.presets.validity import Validity
 from analog_samson.report.drawing import WIDE, Drawing, Layout, png, svg
+from analog_samson.report.formats import tagged
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
-from analog_samson.report.wording import marked
 from analog_samson.units import format_duration
 
 _FORMATS = ("svg", "png")
@@ -30,7 +30,7 @@ def _cell(curve: ErrorCurve, row: int) -> str:
 
 def _title(curve: ErrorCurve, validity: Validity) -> str:
     label = "programmed" if curve.time_seconds is None else format_duration(curve.time_seconds)
-    return marked(label, validity.mark(curve.time_seconds))
+    return tagged(label, validity.mark(curve.time_seconds))
 
 
 def check_format(format_: str) -> None:

@@ -8,9 +8,12 @@ from typing import Any
 from analog_samson.analysis.runs import Run
 from analog_samson.analysis.summary import Result, State
 from analog_samson.presets.validity import INTERPOLATED, validity_of
-from analog_samson.report.blocks import all_grids
-from analog_samson.report.grid import Data, data_rows, finite, join_data
+from analog_samson.report.contents import Contents
+from analog_samson.report.rendering import finite
+from analog_samson.report.section import sections
+from analog_samson.report.table import frame_rows, join
 from analog_samson.results.csv_text import csv_text
+from analog_samson.results.metric import Metric
 from analog_samson.results.records import COLUMNS, Record, sort_key, to_row
 
 EXPORT_SCHEMA = 1
@@ -46,23 +49,22 @@ def _marks(run: Run) -> list[str]:
     return [validity.mark_of(record.stage, record.time_seconds) for record in run.records]
 
 
-def render_json(runs: Sequence[Run], threshold: float | None = None) -> str:
+def render_json(report: Contents) -> str:
     """Options, provenance, summaries and raw records of every run, and every table; what is not finite is null."""
     document = {
         "schema": EXPORT_SCHEMA,
-        "runs": [_run(part) for run in runs for part in run.stored],
-        "tables": _tables(runs, threshold),
+        "runs": [_run(part) for run in report.runs for part in run.stored],
+        "tables": _tables(report),
     }
     return json.dumps(finite(document), indent=2, allow_nan=False) + "\n"
 
 
-def _tables(runs: Sequence[Run], threshold: float | None) -> dict[str, list[dict[str, Any]]]:
-    """The numbers of every table by its name, an object a row."""
-    found: dict[str, list[Data]] = {}
-    for grid in all_grids(runs, threshold):
-        if grid.data is not None:
-            found.setdefault(grid.name, []).append(grid.data)
-    return {name: data_rows(join_data(parts)) for name, parts in found.items()}
+def _tables(report: Contents) -> dict[str, list[dict[str, Any]]]:
+    """The numbers of every table by the name of its section, an object a row."""
+    found = {
+        section.name: [part.table for part in section.parts(report) if part.table is not None] for section in sections()
+    }
+    return {name: frame_rows(join(tables)) for name, tables in found.items() if tables}
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -76,23 +78,25 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _result(result: Result) -> dict[str, Any]:
+    metric = result.metric
     return {
         "checkpoint": result.checkpoint,
         "preset": result.preset,
         "calibration": result.calibration,
-        "digital": None if result.digital is None else _state(result.digital),
-        "states": [_state(state) for state in result.states],
-        "gaussian": [{"sigma_c": p.sigma_c, "accuracy_percent": asdict(p.value)} for p in result.sweep],
+        "metric": metric.plain(),
+        "digital": None if result.digital is None else _state(result.digital, metric),
+        "states": [_state(state, metric) for state in result.states],
+        "gaussian": [{"sigma_c": point.sigma_c, metric.name: asdict(point.value)} for point in result.sweep],
     }
 
 
-def _state(state: State) -> dict[str, Any]:
+def _state(state: State, metric: Metric) -> dict[str, Any]:
     equivalent = state.equivalent
     return {
         "stage": state.stage,
         "time_seconds": state.time_seconds,
-        "accuracy_percent": asdict(state.value),
-        "drop_points": state.drop,
+        metric.name: asdict(state.value),
+        "drop": state.drop,
         "equivalent_sigma_c": None
         if equivalent is None
         else asdict(equivalent) | {"leaves_sweep": equivalent.high == float("inf")},

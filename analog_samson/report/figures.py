@@ -3,19 +3,19 @@
 Dots are single instances, lines their mean, bands and bars 95 % intervals, dashes the digital accuracy.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analog_samson.analysis.comparison import Comparison, Step, compare
+from analog_samson.analysis.comparison import Comparison, Step
 from analog_samson.analysis.ranking import is_study
-from analog_samson.analysis.runs import Run
 from analog_samson.analysis.statistics import difference_interval
 from analog_samson.analysis.summary import Result, State
 from analog_samson.report.drawing import WIDE, Drawing, Layout, make_figure, panels, split
+from analog_samson.report.formats import signed
 from analog_samson.report.marks import (
     Series,
     annotate,
@@ -30,27 +30,40 @@ from analog_samson.report.marks import (
 )
 from analog_samson.report.palette import LIGHT
 from analog_samson.report.timeaxis import TimeAxis, spread, thinned, time_axis
-from analog_samson.report.wording import signed
+from analog_samson.report.yield_figure import draw_yield
 
 
-def figures(runs: Sequence[Run]) -> Mapping[str, Drawing]:
-    """The figures of accuracy that these runs have data for, by file name, in the order of the page.
+def over_time(results: Sequence[Result]) -> Drawing | None:
+    """The metric over time, a part for each preset where there are several networks and presets.
 
-    Several networks on several presets get a part of a figure for each preset.
+    None where nothing was simulated at two moments.
     """
-    results = [result for run in runs for result in run.results]
-    series = make_series(results)
-    found: dict[str, Drawing] = {}
-    drawn = [one for one in series if one.result.states]
-    if max(len(one.result.states) for one in series) > 1:
-        found["accuracy_over_time"] = by_preset(drawn, _draw_over_time)
-    swept = [one for one in series if len(one.result.sweep) > 1]
-    if swept:
-        found["gaussian_equivalent"] = by_preset(swept, draw_gaussian)
-    comparisons = [comparison for comparison in compare(runs) if comparison.leading and comparison.steps]
-    if comparisons and not is_study(results):
-        found["difference_over_time"] = Drawing(draw=partial(draw_differences, comparisons, series), height=0.75)
-    return found
+    series = [one for one in make_series(results) if one.result.states]
+    if max((len(one.result.states) for one in series), default=0) < 2:
+        return None
+    return by_preset(series, _draw_over_time)
+
+
+def gaussian(results: Sequence[Result]) -> Drawing | None:
+    """The metric over the strength of the generic Gaussian model; None without a sweep."""
+    series = [one for one in make_series(results) if len(one.result.sweep) > 1]
+    return by_preset(series, draw_gaussian) if series else None
+
+
+def difference_over_time(comparisons: Sequence[Comparison], results: Sequence[Result]) -> Drawing | None:
+    """Paired differences over time; None in a study, whose differences are drawn at the last time."""
+    paired = [comparison for comparison in comparisons if comparison.steps]
+    if not paired or is_study(results):
+        return None
+    return Drawing(draw=partial(draw_differences, paired, make_series(results)), height=0.75)
+
+
+def chip_yield(results: Sequence[Result]) -> Drawing | None:
+    """The yield curves; None where every result has one chip."""
+    series = [one for one in make_series(results) if one.result.states]
+    if not any(len(one.result.states[-1].values) > 1 for one in series):
+        return None
+    return by_preset(series, draw_yield)
 
 
 def by_preset(series: Sequence[Series], draw: Callable[[Sequence[Series], Axes, Layout], None]) -> Drawing:
@@ -74,15 +87,10 @@ def _draw_over_time(series: Sequence[Series], axes: Axes, layout: Layout) -> Non
     draw_accuracy_over_time(series, limits.pop() if len(limits) == 1 else None, axes, layout)
 
 
-def accuracy_over_time(results: Sequence[Result]) -> Figure:
-    """Accuracy over time of results on one preset, as a matplotlib figure."""
-    return make_figure(accuracy_figure(results), WIDE)
-
-
-def accuracy_figure(results: Sequence[Result]) -> Drawing:
-    """The same as a drawing."""
-    series = make_series([result for result in results if result.states])
-    return Drawing(draw=partial(_draw_over_time, series))
+def over_time_figure(results: Sequence[Result]) -> Figure:
+    """The metric over time of results on one preset, as a matplotlib figure."""
+    series = [one for one in make_series(results) if one.result.states]
+    return make_figure(Drawing(draw=partial(_draw_over_time, series)), WIDE)
 
 
 def draw_accuracy_over_time(series: Sequence[Series], max_seconds: float | None, axes: Axes, layout: Layout) -> None:

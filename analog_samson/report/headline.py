@@ -1,62 +1,70 @@
-"""The answer in one sentence, and what has to be said right after it."""
+"""The answer in one sentence, and the facts that belong right behind it."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from analog_samson.analysis.comparison import Comparison, Step, compare, same_moment
+from analog_samson.analysis.comparison import Comparison, same_moment
 from analog_samson.analysis.input_ranges import run_sentences
 from analog_samson.analysis.labels import calibrated_name
-from analog_samson.analysis.ranking import Study, study
 from analog_samson.analysis.runs import Run
-from analog_samson.analysis.statistics import difference_interval, goodness
+from analog_samson.analysis.statistics import Difference, goodness
 from analog_samson.analysis.summary import Result, State
 from analog_samson.crossbar.coverage import plan_coverage, tiles_warning
 from analog_samson.crossbar.outliers import outlier_warning
 from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
-from analog_samson.report.captions import moment
-from analog_samson.report.sentences import ahead_sentence, intervals_sentence
-from analog_samson.report.tables import missing_instances
-from analog_samson.report.wording import instance_count, interval, mean_and_std, signed
+from analog_samson.report.completeness import missing
+from analog_samson.report.contents import Contents
+from analog_samson.report.formats import moment
+from analog_samson.report.standing import standing, turned, winners
+from analog_samson.report.templates import paragraphs
 
 FEW_PRESETS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
-    """The answer in parts, so that a page can set names and score apart; `second` is what follows it.
+    """The answer, what follows it, and the place among all results of the one that it is about, for its colour."""
 
-    series: place of the result that is spoken of, for its colour. plain: the answer where it is not about one result;
-    the parts are then empty.
-    """
-
-    preset: str = ""
-    network: str = ""
-    score: str = ""
-    after: str = ""
-    mark: str = ""
-    second: str = ""
-    series: int = 0
-    plain: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """The whole answer."""
-        if self.plain:
-            return self.plain
-        place = f"On {self.preset}, " if self.preset else ""
-        return f"{place}{self.network} scores {self.score} {self.after}"
+    sentence: str
+    second: str
+    series: int | None
 
 
-def headline(runs: Sequence[Run]) -> Headline:
+def headline(report: Contents, *, name: Callable[[str], str] = str, score: Callable[[str], str] = str) -> Headline:
     """What the best network scores at its last time; with several presets, which is best on how many of them.
 
-    Of runs that are not finished, and of networks whose matrices are mostly digital, it says so. It names layers that
-    the tiles get wrong.
+    Args:
+        report: What it is about.
+        name: Applied to names of networks and presets in the sentence, so that a page can set them apart.
+        score: Applied to the number that the sentence is about.
     """
-    said = _headline(runs)
-    before = [*unfinished(runs), *mostly_digital(runs), *wasted_range(runs)]
-    return replace(said, second=" ".join([*before, said.second, *inaccurate(runs)]).strip())
+    best, state = _best(report)
+    kinds = {state.mark for state in _last_states(report)}
+    facts: dict[str, Any] = {
+        "report": report,
+        "metric": report.metric,
+        "name": name,
+        "score": score,
+        "best": best,
+        "network": calibrated_name(best.checkpoint, best.calibration, " with "),
+        "state": state,
+        "ordered": sorted(report.simulated, key=lambda r: -goodness(r.states[-1].value.mean, r.metric)),
+        "mark": _joint_mark(kinds),
+        "when": _joint_moment(report),
+        "winners": winners(report.study),
+        "standings": [(preset, standing(report.study, preset)) for preset in _spoken_of(report)],
+        "against": [] if state is None else list(_against(report, best, state)),
+    }
+    (sentence,), second = paragraphs("headline.j2", **facts), paragraphs("lead.j2", **facts)
+    warnings = [*unfinished(report.runs), *mostly_digital(report.runs), *wasted_range(report.runs)]
+    after = [*second, *inaccurate(report.runs)]
+    about_one = len(report.study.presets) <= 1
+    return Headline(
+        sentence=sentence,
+        second=" ".join([*warnings, *after]),
+        series=report.results.index(best) if about_one else None,
+    )
 
 
 def inaccurate(runs: Sequence[Run]) -> list[str]:
@@ -65,9 +73,8 @@ def inaccurate(runs: Sequence[Run]) -> list[str]:
 
 
 def unfinished(runs: Sequence[Run]) -> list[str]:
-    """The sentence to begin with where not all that was asked for is simulated."""
-    missing = any(missing_instances(run) for run in runs)
-    return ["Not finished: some of what was asked for is not simulated yet."] if missing else []
+    """The sentence to begin with where not everything that was asked for is simulated."""
+    return ["Not finished: some of what was asked for is not simulated yet."] if any(map(missing, runs)) else []
 
 
 def mostly_digital(runs: Sequence[Run]) -> list[str]:
@@ -85,120 +92,49 @@ def wasted_range(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _headline(runs: Sequence[Run]) -> Headline:
-    results = [result for run in runs for result in run.results]
-    simulated = [result for result in results if result.states]
-    if not simulated:
-        digital = results[0].digital
-        score = "" if digital is None else f"{digital.value.mean:.1f} %"
-        after = "digital; it has not been simulated over time yet."
-        return Headline(network=results[0].checkpoint, score=score, after=after)
-    comparisons = compare(runs)
-    seen = study(runs, comparisons)
-    if len(seen.presets) > 1:
-        return _over_presets(seen, simulated)
-    shared = [(entry.result, entry.state) for preset in seen.presets for entry in seen.on(preset)[:1]]
-    alone = [(result, result.states[-1]) for result in simulated]
-    best, last = max(shared or alone, key=lambda pair: goodness(pair[1].value.mean, pair[0].metric))
-    return Headline(
-        preset=best.preset,
-        network=calibrated_name(best.checkpoint, best.calibration, " with "),
-        score=f"{mean_and_std(last.value)} %",
-        after=f"{moment(last)}.",
-        mark=last.mark,
-        second=_second_sentence(best, last, comparisons, seen),
-        series=results.index(best),
-    )
+def _best(report: Contents) -> tuple[Result, State | None]:
+    """The best result at the last moment that all on its preset share, else at its own last one."""
+    if not report.simulated:
+        return report.results[0], None
+    study = report.study
+    shared = [(entry.result, entry.state) for preset in study.presets for entry in study.on(preset)[:1]]
+    alone = [(result, result.states[-1]) for result in report.simulated]
+    return max(shared or alone, key=lambda pair: goodness(pair[1].value.mean, pair[0].metric))
 
 
-def _over_presets(seen: Study, results: Sequence[Result]) -> Headline:
-    """One network on several devices, or which network is best on how many of them."""
-    moments = {moment(entry.state) for entry in seen.entries}
-    when = f"{moments.pop()}" if len(moments) == 1 else "at the last time simulated"
-    if len(seen.methods) == 1:
-        ordered = sorted(results, key=lambda result: -goodness(result.states[-1].value.mean, result.metric))
-        ends = [f"{r.states[-1].value.mean:.1f} % on {r.preset}" for r in (ordered[-1], ordered[0])]
-        plain = f"{seen.methods[0]} scores from {ends[0]} to {ends[1]} {when}."
-        mark = _mark([result.states[-1] for result in ordered])
-        return Headline(plain=plain, second=_devices(ordered), mark=mark)
-    if not seen.entries:
-        return Headline(plain="The networks of no preset were simulated at one time: nothing is compared.")
-    plain = f"{when[0].upper()}{when[1:]}, {_winners(seen)}."
-    few = seen.presets if len(seen.presets) <= FEW_PRESETS else ()  # of more, each has a card
-    second = [ahead_sentence(seen, preset) for preset in few]
-    mark = _mark([entry.state for entry in seen.entries])
-    return Headline(plain=plain, second=" ".join([*second, intervals_sentence(seen)]), mark=mark)
+def _last_states(report: Contents) -> list[State]:
+    shared = [entry.state for entry in report.study.entries]
+    return shared if len(report.study.methods) > 1 else [result.states[-1] for result in report.simulated]
 
 
-def _winners(seen: Study) -> str:
-    """Which network is significantly better than every other one, and on how many presets."""
-    count = len(seen.presets)
-    if all(entry.state.value.n == 1 for entry in seen.entries):
-        firsts = [[entry.method for entry in seen.on(preset) if entry.rank == 1] for preset in seen.presets]
-        best = Counter(names[0] for names in firsts if len(names) == 1)
-        words = [f"{name} scores highest on {times} of {count} presets" for name, times in best.most_common()]
-        level = sum(len(names) > 1 for names in firsts)
-        words += [f"the best networks are level on {_of(level, count)} presets"] if level else []
-        return f"{', '.join(words)} (one chip each: no interval)"
-    ahead = Counter(entry.method for preset in seen.presets if (entry := seen.ahead(preset)) is not None)
-    open_places = count - sum(ahead.values())
-    if not ahead:
-        return f"no network is significantly better than every other on any of the {count} presets"
-    (first, times), *others = ahead.most_common()
-    words = [f"{first} is significantly better than every other network on {_of(times, count)} presets"]
-    words += [f"{name} on {_of(times, count)}" for name, times in others]
-    rest = f"; on {'the other' if open_places == 1 else f'{open_places} others'} no network is" if open_places else ""
-    return f"{', '.join(words)}{rest}"
-
-
-def _of(times: int, count: int) -> str:
-    return f"all {count}" if times == count else f"{times} of {count}"
-
-
-def _mark(states: Sequence[State]) -> str:
-    """What the numbers of all presets have to be called together."""
-    marks = {state.mark for state in states}
-    if len(marks) == 1:
-        return marks.pop()
+def _joint_mark(marks: set[str]) -> str:
+    """What numbers with these marks have to be called together."""
+    if len(marks) < 2:
+        return next(iter(marks), "")
     return f"partly {EXTRAPOLATED if EXTRAPOLATED in marks else INTERPOLATED}"
 
 
-def _devices(ordered: Sequence[Result]) -> str:
-    """The scores of one network on all devices, the best first."""
-    words = []
-    for result in ordered:
-        last = result.states[-1]
-        words.append(f"{result.preset} {mean_and_std(last.value)} %" + (f" ({last.mark})" if last.mark else ""))
-    return f"{', '.join(words)}."
+def _joint_moment(report: Contents) -> str:
+    moments = {moment(state.time_seconds) for state in _last_states(report)}
+    return moments.pop() if len(moments) == 1 else "at the last time simulated"
 
 
-def _second_sentence(best: Result, last: State, comparisons: Sequence[Comparison], seen: Study) -> str:
-    parts = [] if best.digital is None else [f"digital {best.digital.value.mean:.1f} %"]
-    parts.append(instance_count(last.value.n, best.seeds))
-    facts = "; ".join(parts)
-    sentences = [f"{facts[0].upper()}{facts[1:]}."]
-    if len(seen.methods) > 2:
-        return " ".join([*sentences, ahead_sentence(seen, best.preset), intervals_sentence(seen)])
-    for comparison in comparisons:
-        other = comparison.first if comparison.second is best else comparison.second
-        steps = [step for step in comparison.steps if same_moment(step, last)]
-        if best in (comparison.first, comparison.second) and steps:
-            sign = 1 if comparison.second is best else -1
-            name = calibrated_name(other.checkpoint, other.calibration)
-            sentences.append(_against(name, comparison, steps[0], sign))
-    return " ".join(sentences)
+def _spoken_of(report: Contents) -> Sequence[str]:
+    """The presets whose standings are put in words; of more than a few, each has a card."""
+    presets, methods = report.study.presets, len(report.study.methods)
+    if methods < 2 or (len(presets) == 1 and methods == 2):
+        return ()
+    return presets if len(presets) <= FEW_PRESETS else ()
 
 
-def _against(other: str, comparison: Comparison, step: Step, sign: int) -> str:
-    difference, mark = step.difference, f", {step.mark}" if step.mark else ""
-    ends = [None if end is None else sign * end for end in difference_interval(difference, comparison.first.metric)]
-    low, high = ends[::sign]
-    if difference.significant is False:
-        if low is None:
-            return f"All chips differ from {other} by {signed(sign * difference.mean)} points: no interval{mark}."
-        known = f"{signed(sign * difference.mean)} points, 95 % interval {interval(low, high)}{mark}"
-        return f"The difference to {other} is not significant ({known})."
-    mean = sign * difference.mean
-    change = f"{abs(mean):.1f} points {'above' if mean > 0 else 'below'} {other}" if mean else f"equal to {other}"
-    known = "one chip" if low is None else f"95 % interval {interval(low, high)}"
-    return f"It is {change}{' on the same chips' if comparison.same_chips else ''} ({known}{mark})."
+def _against(report: Contents, best: Result, state: State) -> Iterator[tuple[Comparison, str, Difference]]:
+    """For each of few networks: how it was paired with the best one, its name, and how much higher the best one is."""
+    if len(report.study.methods) > 2 or len(report.study.presets) > 1:
+        return
+    for pair in report.comparisons:
+        if best in (pair.first, pair.second):
+            other = pair.first if pair.second is best else pair.second
+            for step in pair.steps:
+                if same_moment(step, state):
+                    difference = step.difference if pair.second is best else turned(step.difference)
+                    yield pair, calibrated_name(other.checkpoint, other.calibration), difference

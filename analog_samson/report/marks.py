@@ -13,9 +13,9 @@ from analog_samson.analysis.ranking import is_study, method_name, series_places
 from analog_samson.analysis.statistics import value_interval
 from analog_samson.analysis.summary import GaussianPoint, Result, State
 from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
+from analog_samson.report.contents import series_labels
 from analog_samson.report.drawing import Layout
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
-from analog_samson.report.wording import series_labels
 
 _DOT_SIZE = 12
 _DOT_ALPHA = 0.35

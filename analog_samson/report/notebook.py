@@ -5,49 +5,43 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from analog_samson.analysis.ranking import study
-from analog_samson.analysis.runs import Run
+from analog_samson.analysis.runs import META_KEYS, Run
 from analog_samson.analysis.summary import Result
-from analog_samson.report.drawing import WIDE, Drawing, svg
-from analog_samson.report.figures import accuracy_figure, figures
-from analog_samson.report.grid import Grid
+from analog_samson.report import comparison_tables, value_tables
+from analog_samson.report.contents import Contents
+from analog_samson.report.drawing import WIDE, svg
+from analog_samson.report.figures import over_time
 from analog_samson.report.headline import headline
 from analog_samson.report.inline import colour_css, inline_svg
-from analog_samson.report.page import environment
-from analog_samson.report.study_tables import differences_grid
-from analog_samson.report.tables import detail_grid, overview_grid
-from analog_samson.report.wording import answer, marked
+from analog_samson.report.templates import pages
 
 
 def result_html(results: Sequence[Result]) -> str:
-    """What a notebook shows for results on one preset."""
-    if not results:
-        return _html(["No results yet."], [], None)
-    drawing = accuracy_figure(results) if any(len(r.states) > 1 for r in results) else None
-    return _html([answer(result) for result in results], [detail_grid(result) for result in results], drawing)
+    """What a notebook shows for results that belong to no run folder."""
+    run = Run(name="in memory", options={}, meta=dict.fromkeys(META_KEYS), records=(), results=tuple(results))
+    return runs_html([run])
 
 
-def comparison_html(runs: Sequence[Run]) -> str:
-    """What a notebook shows for several runs."""
-    said, seen = headline(runs), study(runs)
-    grids = [overview_grid([result for run in runs for result in run.results])]
-    grids += [differences_grid(seen)] if seen.differences else []
-    return _html([marked(said.sentence, said.mark), said.second], grids, figures(runs).get("accuracy_over_time"))
+def runs_html(runs: Sequence[Run]) -> str:
+    """What a notebook shows for runs.
 
-
-def _html(sentences: Sequence[str], grids: Sequence[Grid], drawing: Drawing | None) -> str:
-    """Style sheet and ids of its own, so that several of these live in one notebook."""
+    The style sheet and all ids are of its own, so that several of these can be in one notebook.
+    """
+    if not any(run.results for run in runs):
+        return "<p>No results yet.</p>"
+    report = Contents(runs)
+    said, drawing = headline(report), over_time(report.results)
+    several = len(report.runs) > 1
+    found = [value_tables.overview(report)] if several else [value_tables.details(report, r) for r in report.results]
+    tables = [table for table in (*found, comparison_tables.differences(report) if several else None) if table]
     picture = b"" if drawing is None else svg(drawing, WIDE, text=True)
-    name = f"as-{hashlib.sha256(picture + repr(sentences).encode()).hexdigest()[:12]}"
-    shown = Markup(inline_svg(picture, name=f"{name}-figure", title="; ".join(sentences))) if picture else ""
-    return (
-        environment()
-        .get_template("notebook.html")
-        .render(
-            name=name,
-            sentences=sentences,
-            grids=grids,
-            picture=shown,
-            colours=Markup(colour_css(f"#{name}")),
-        )
+    name = f"as-{hashlib.sha256(picture + said.sentence.encode()).hexdigest()[:12]}"
+    shown = inline_svg(picture, name=f"{name}-figure", title=said.sentence) if picture else ""
+    template = pages().get_template("notebook.html")
+    return template.render(
+        name=name,
+        sentences=[said.sentence, said.second],
+        tables=tables,
+        picture=Markup(shown),
+        colours=Markup(colour_css(f"#{name}")),
     )

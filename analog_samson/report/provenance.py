@@ -6,30 +6,29 @@ from typing import Any
 
 from analog_samson.analysis.runs import Run
 from analog_samson.report.citations import doi_url
-from analog_samson.report.wording import duration_words
+from analog_samson.report.formats import ABSENT, duration
+from analog_samson.report.table import Column, Table, frame_of
 
-_ABSENT = "not given"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DigitalLayers:
-    """Layers of one type that stay digital for one reason, and their parameters together."""
-
-    layer_type: str
-    reason: str
-    paths: tuple[str, ...]
-    parameters: int
+_NOT_GIVEN = "not given"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """What a network takes on the tiles; `runs` names the runs that share it."""
+    """What a network takes on the tiles.
+
+    Attributes:
+        runs: Names of the runs that share it.
+        facts: Counts of tiles, devices and work, in words.
+        shares: Percentages, in words.
+        digital_layers: The layers that stay digital, by type and reason; None where all are on tiles.
+        plan: The whole plan; None where it is not known.
+    """
 
     runs: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     shares: tuple[tuple[str, float], ...]
-    digital_layers: tuple[DigitalLayers, ...]
-    plan: tuple[Mapping[str, Any], ...]
+    digital_layers: Table | None
+    plan: Table | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +36,7 @@ class PresetView:
     """A preset as shown: its source and its sections of (name, value)."""
 
     name: str
+    title: str
     summary: str
     source: Mapping[str, Any]
     url: str | None
@@ -76,6 +76,7 @@ def preset_views(runs: Sequence[Run]) -> list[PresetView]:
     return [
         PresetView(
             name=preset["name"],
+            title=preset.get("title") or preset["name"],
             summary=preset.get("summary", ""),
             source=preset.get("source") or {},
             url=doi_url((preset.get("source") or {}).get("doi")),
@@ -102,7 +103,7 @@ def settings(runs: Sequence[Run]) -> list[Setting]:
     """Every option of every run, and what else decides a number: data, checkpoint and versions."""
     columns = [_flat(_sources(run)) for run in runs]
     names = list(dict.fromkeys(name for column in columns for name in column))
-    rows = [(name, tuple(column.get(name, _ABSENT) for column in columns)) for name in names]
+    rows = [(name, tuple(column.get(name, _NOT_GIVEN) for column in columns)) for name in names]
     return [Setting(name=name, values=values, differs=len(set(values)) > 1) for name, values in rows]
 
 
@@ -128,7 +129,7 @@ def _preset_value(key: str, value: Any) -> str:
     if key in ("max_rows", "max_columns") and value == 0:
         return "no limit"
     long = key.endswith("_seconds") and isinstance(value, int | float) and value >= 60
-    return f"{show(value)} ({duration_words(float(value))})" if long else show(value)
+    return f"{show(value)} ({duration(float(value))})" if long else show(value)
 
 
 def _sources(run: Run) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def _sources(run: Run) -> dict[str, Any]:
     return {
         **run.options,
         "data fingerprint": (run.meta["data"] or {}).get("fingerprint"),
-        "test images": (run.meta["data"] or {}).get("count"),
+        "test samples": (run.meta["data"] or {}).get("count"),
         "checkpoint sha256": checkpoint.get("sha256"),
         "normalization": checkpoint.get("normalization"),
         "training": checkpoint.get("metadata") or {},
@@ -156,7 +157,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _hardware(summary: Mapping[str, Any], plan: Sequence[Mapping[str, Any]], names: Iterable[str]) -> Hardware:
     counted = ("tiles", "devices", "macs", "parameters")
-    words = {"macs": "MACs per image", "tiles": "crossbar tiles"}
+    words = {"macs": "MACs per sample", "tiles": "crossbar tiles"}
     percents = {
         "utilisation_percent": "device utilisation",
         "analog_macs_percent": "MACs on analog tiles",
@@ -167,22 +168,46 @@ def _hardware(summary: Mapping[str, Any], plan: Sequence[Mapping[str, Any]], nam
         runs=tuple(names),
         facts=tuple((words.get(key, key), f"{summary[key]:,}") for key in counted if key in summary),
         shares=tuple((words, float(summary[key])) for key, words in percents.items() if key in summary),
-        digital_layers=tuple(_digital_layers(plan)),
-        plan=tuple(plan),
+        digital_layers=_digital_layers(plan),
+        plan=_plan(plan) if plan else None,
     )
 
 
-def _digital_layers(plan: Sequence[Mapping[str, Any]]) -> list[DigitalLayers]:
+def _digital_layers(plan: Sequence[Mapping[str, Any]]) -> Table | None:
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in plan:
         if row["action"] != "analog":
             groups.setdefault((row["layer_type"], row["reason"]), []).append(row)
-    return [
-        DigitalLayers(
-            layer_type=layer_type,
-            reason=reason,
-            paths=tuple(row["path"] for row in rows),
-            parameters=sum(row["parameters"] for row in rows),
-        )
-        for (layer_type, reason), rows in groups.items()
+    rows = [
+        {
+            "type": layer_type,
+            "reason": reason,
+            "layers": ", ".join(row["path"] for row in layers),
+            "parameters": sum(row["parameters"] for row in layers),
+        }
+        for (layer_type, reason), layers in groups.items()
     ]
+    columns = [
+        Column("type"),
+        Column("reason", wrap=True),
+        Column("layers", wrap=True),
+        Column("parameters", format="{:,}".format),
+    ]
+    return Table(title="Layers that stay digital", frame=frame_of(rows), columns=columns) if rows else None
+
+
+def _plan(plan: Sequence[Mapping[str, Any]]) -> Table:
+    keys = ("path", "layer_type", "action", "rows", "columns", "tiles", "devices", "macs")
+    columns = [
+        Column("path", "layer"),
+        Column("layer_type", "type"),
+        Column("action", "where"),
+        Column(("action", "rows", "columns"), "rows x columns", _matrix),
+        *(Column(name, header, align="r") for name, header in zip(keys[5:], ("tiles", "devices", "MACs"), strict=True)),
+    ]
+    frame = frame_of([{key: row[key] for key in keys} for row in plan])
+    return Table(title=f"The whole plan, {len(plan)} layers", frame=frame, columns=columns, folded=True)
+
+
+def _matrix(action: str, rows: int, columns: int) -> str:
+    return f"{rows} x {columns}" if action == "analog" else ABSENT

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from analog_samson.analysis.correlation import DEPENDENCE, METHOD_OF_INTERVAL, Correlation
 from analog_samson.analysis.robustness import Robustness
 from analog_samson.analysis.sharpness import PERCENT, Correlations, SharpnessStudy, correlations
-from analog_samson.report.grid import Block, Grid, render_text
+from analog_samson.report.rendering import Block, render_text
+from analog_samson.report.table import Table, text_table
 
 
 def print_study(study: SharpnessStudy) -> str:
@@ -18,7 +19,7 @@ def print_study(study: SharpnessStudy) -> str:
     return render_text(blocks)
 
 
-def _sharpness_grid(study: SharpnessStudy) -> Grid:
+def _sharpness_grid(study: SharpnessStudy) -> Table:
     rows = tuple(
         (
             finding.checkpoint,
@@ -33,7 +34,7 @@ def _sharpness_grid(study: SharpnessStudy) -> Grid:
         )
         for finding in study.findings
     )
-    return Grid(
+    return text_table(
         title="Sharpness (a lower bound: the highest loss is sought by climbing)",
         headers=("checkpoint", "method", "rho", "p", "sharpness", "unit", "loss", "images", "m"),
         rows=rows,
@@ -41,19 +42,19 @@ def _sharpness_grid(study: SharpnessStudy) -> Grid:
     )
 
 
-def _robustness_grid(robustness: Robustness) -> Grid:
+def _robustness_grid(robustness: Robustness) -> Table:
     rows = tuple(
         (measure, label, f"{found[measure]:.2f}")
         for measure in robustness.measures
         for label, found in robustness.values.items()
         if measure in found
     )
-    return Grid(title="From the runs", headers=("measure", "checkpoint", "value"), rows=rows, align="llr")
+    return text_table(title="From the runs", headers=("measure", "checkpoint", "value"), rows=rows, align="llr")
 
 
-def _correlation_grid(found: Correlations) -> Grid:
+def _correlation_grid(found: Correlations) -> Table:
     kinds = next(iter(found.values()))
-    return Grid(
+    return text_table(
         title="Correlation over checkpoints, with its 95 % interval",
         headers=("sharpness", "with", *(one.kind for one in kinds), "n"),
         rows=tuple(

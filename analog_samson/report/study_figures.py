@@ -9,10 +9,10 @@ from matplotlib.patches import Rectangle
 from analog_samson.analysis.ranking import Entry, Study, method_name
 from analog_samson.analysis.statistics import difference_interval, value_interval
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, Layout, panels, split
+from analog_samson.report.formats import tagged
 from analog_samson.report.marks import Series, annotate, draw_marker, make_series
 from analog_samson.report.palette import LIGHT
 from analog_samson.report.rows import Mark, Row, draw_looks, legend_lines, rows_drawing
-from analog_samson.report.wording import marked, state_label
 
 Looks = Mapping[str, Series]
 _CELL_INCHES = 0.55
@@ -89,7 +89,9 @@ def _draw_frontier(entries: Sequence[Entry], looks: Looks, axes: Axes) -> None:
         draw_marker(axes, x, accuracy.mean, look, mark=entry.state.mark)
     axes.margins(0.12)
     axes.set_xlabel("digital accuracy (%)")
-    axes.set_ylabel(f"after {state_label(entries[0].state)}, %" if entries[0].state.time_seconds else "accuracy (%)")
+    state = entries[0].state
+    when = tagged(state.label, state.mark)
+    axes.set_ylabel(f"after {when}, %" if state.time_seconds else "accuracy (%)")
 
 
 def _draw_heat_map(study: Study, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
@@ -97,7 +99,7 @@ def _draw_heat_map(study: Study, presets: Sequence[str], looks: Looks, axes: Axe
     means = [entry.state.value.mean for entry in study.entries]
     low, span = min(means), max(means) - min(means) or 1.0
     for row, preset in enumerate(presets):
-        heading = marked(preset, study.on(preset)[0].state.mark)
+        heading = tagged(preset, study.on(preset)[0].state.mark)
         annotate(axes, heading, -0.5, -row + 0.36, LIGHT["ink"], (0, 0), fontsize=8.5, va="bottom")
         for column, method in enumerate(looks):
             entry = study.entry(method, preset)

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from analog_samson.analysis.summary import State
 from analog_samson.analysis.yields import yield_curve
 from analog_samson.report.drawing import Layout
+from analog_samson.report.formats import tagged
 from analog_samson.report.marks import Series, annotate, draw_legend
 from analog_samson.report.palette import LIGHT
-from analog_samson.report.wording import state_label
 
 _FAINT = 0.45
 _ROOM = 0.7  # of the axis, for two names beside each other
@@ -41,7 +41,7 @@ def _draw_steps(axes: Axes, state: State, one: Series, alpha: float) -> None:
 def _name_ends(axes: Axes, one: Series) -> None:
     """The first and the last moment named at the top of their steps, between them where both names fit there."""
     states = one.result.states
-    ends = {state_label(state): min(state.values.values()) for state in (states[0], states[-1])}
+    ends = {tagged(state.label, state.mark): min(state.values.values()) for state in (states[0], states[-1])}
     tops, (low, high) = sorted((top, label) for label, top in ends.items()), axes.get_xlim()
     inside = tops[-1][0] - tops[0][0] > _ROOM * (high - low)
     for (top, label), is_left in zip(tops, (True, False), strict=False):

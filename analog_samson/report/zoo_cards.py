@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from analog_samson.models.zoo.schema import Aged, Card, Measurement, Noisy, Origin
 from analog_samson.presets.search import load_preset
 from analog_samson.presets.validity import validity_of
-from analog_samson.report.grid import Block, Grid, render_markdown
+from analog_samson.report.rendering import Block, render_markdown
+from analog_samson.report.table import Table, text_table
 from analog_samson.units import format_duration
 
 _ABSENT = "-"
@@ -36,7 +37,7 @@ def card_text(card: Card) -> str:
     return "\n\n".join(one if isinstance(one, str) else render_markdown([one]).rstrip("\n") for one in blocks) + "\n"
 
 
-def list_grid(cards: Sequence[Card]) -> Grid:
+def list_grid(cards: Sequence[Card]) -> Table:
     """One row a network: what it is and what it keeps."""
     headers = ("name", "model", "data", "parameters", "digital", "on", "after", "accuracy", "with AdaBS")
     rows = [
@@ -47,7 +48,7 @@ def list_grid(cards: Sequence[Card]) -> Grid:
         )
         for card in cards
     ]
-    return Grid(
+    return text_table(
         title="Networks that come with the package; accuracies in percent, mean +- standard deviation over chips. "
         + " ".join(_products(dict.fromkeys(map(_preset, cards)))).rstrip("."),
         headers=headers,
@@ -132,9 +133,9 @@ def _shown(number: Aged | Noisy | None) -> str:
     return f"{number.mean_percent:.2f}" + ("" if number.std_points is None else f" ± {number.std_points:.2f}")
 
 
-def _accuracies(card: Card) -> Grid:
+def _accuracies(card: Card) -> Table:
     rows = [row for place, measured in enumerate(card.measured, 1) for row in _rows(measured, str(place))]
-    return Grid(
+    return text_table(
         title="Top-1 [%]",
         headers=("hardware", "state", "accuracy", "with AdaBS", "chips", "images", "command"),
         rows=tuple(rows),

@@ -52,7 +52,7 @@ class Metric:
         return values | {bound: values[bound] if isfinite(values[bound]) else None for bound in ("lower", "upper")}
 
 
-PERCENT: dict[str, Any] = {"unit": "%", "difference_unit": "points", "lower": 0.0, "upper": 100.0}
+PERCENT: dict[str, Any] = {"unit": "%", "difference_unit": "points", "lower": 0.0, "upper": 100.0, "decimals": 1}
 ACCURACY = Metric(name="accuracy_percent", title="accuracy", counted=True, **PERCENT)
 LOSS = Metric(name="loss", title="cross-entropy", unit="nats", lower=0.0, higher_is_better=False, decimals=3)
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from analog_samson.analysis.comparison import refuse_unequal
 from analog_samson.analysis.frames import cell_columns, cell_rows
-from analog_samson.analysis.runs import META_KEYS, Run, digest
+from analog_samson.analysis.runs import META_KEYS, Run, digest, shared_metric
 from analog_samson.analysis.summary import results_of
 from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.validity import validity_of
+from analog_samson.results.metric import stored_task
 from analog_samson.results.store import open_run
 from analog_samson.simulation.drift import Progress
 from analog_samson.simulation.jobs import SweepJob
@@ -46,10 +47,11 @@ class Comparison:
         ...     name: simulate_drift(model, pcm, data, times=[3600.0], instances=2, seed=0, label=name)
         ...     for name in ("first", "second")
         ... }
-        >>> Comparison.of(results).differences()[["network", "minus", "mean_points", "significant"]].values.tolist()
+        >>> Comparison.of(results).differences()[["network", "minus", "mean", "significant"]].values.tolist()
         [['second', 'first', 0.0, False]]
         """
         runs = tuple(_run_of(name, result) for name, result in results.items())
+        shared_metric([run.meta for run in runs], list(map(Path, results)), None)
         refuse_unequal(runs)
         return cls(runs)
 
@@ -66,38 +68,33 @@ class Comparison:
         )
 
     def differences(self) -> "pd.DataFrame":
-        """Paired differences [points] of every pair on every preset at the last time, each with a 95 % interval."""
-        import pandas as pd
+        """Paired differences of every pair on every preset at the last time, each with a 95 % interval."""
+        from analog_samson.report.comparison_tables import difference_numbers
+        from analog_samson.report.contents import Contents
 
-        from analog_samson.analysis.ranking import study
-        from analog_samson.report.study_tables import differences_grid
-
-        data = differences_grid(study(self.runs)).data
-        assert data is not None
-        return pd.DataFrame(list(data.rows), columns=list(data.columns))
+        return difference_numbers(Contents(self.runs))
 
     def plot(self) -> "Figure":
-        """Accuracy over time, a part for each preset where there are several networks and presets."""
+        """The metric over time, a part for each preset where there are several networks and presets."""
         from analog_samson.report.drawing import WIDE, make_figure
-        from analog_samson.report.figures import figures
+        from analog_samson.report.figures import over_time
 
-        drawings = figures(self.runs)
-        if "accuracy_over_time" not in drawings:
+        drawing = over_time([result for run in self.runs for result in run.results])
+        if drawing is None:
             raise OptionError("plot: nothing was simulated at two moments or more")
-        return make_figure(drawings["accuracy_over_time"], WIDE)
+        return make_figure(drawing, WIDE)
 
     def _repr_html_(self) -> str:
         """The answer, the table and the figure, for a notebook."""
-        from analog_samson.report.notebook import comparison_html
+        from analog_samson.report.notebook import runs_html
 
-        return comparison_html(self.runs)
+        return runs_html(self.runs)
 
     def __str__(self) -> str:
+        from analog_samson.report.contents import Contents
         from analog_samson.report.headline import headline
-        from analog_samson.report.wording import marked
 
-        said = headline(self.runs)
-        return marked(said.sentence, said.mark)
+        return headline(Contents(self.runs)).sentence
 
 
 def run_comparison(
@@ -128,6 +125,8 @@ def _run_of(name: str, result: SimulationResult) -> Run:
         "data": {"name": "in memory", "fingerprint": "in memory", "count": result.samples},
         "seed": result.seed,
         "preset_sha256": hashlib.sha256(content).hexdigest(),
+        "task": stored_task("in memory", result.metrics),
     }
-    results = results_of(records, validity=validity_of(result.preset), pilot=result.pilot, samples=result.samples)
+    validity = validity_of(result.preset)
+    results = results_of(records, result.headline, validity, pilot=result.pilot, samples=result.samples)
     return Run(name=name, options={}, meta=meta, records=records, results=results)

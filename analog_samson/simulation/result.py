@@ -75,17 +75,15 @@ class SimulationResult:
 
     def plot(self) -> "Figure":
         """The headline metric over logarithmic time with its 95 % band, as a matplotlib Figure."""
-        from analog_samson.report.figures import accuracy_over_time
+        from analog_samson.report.figures import over_time_figure
 
         results = self.results()
         if not any(result.states for result in results):
             raise OptionError("plot: nothing was simulated over time")
-        return accuracy_over_time(results)
+        return over_time_figure(results)
 
     def _repr_html_(self) -> str:
-        """The answer, the table and the figure, for a notebook; of other metrics than accuracy the raw table."""
-        if self.headline != ACCURACY:
-            return str(self.frame().to_html(index=False))
+        """The answer, the table and the figure, for a notebook."""
         from analog_samson.report.notebook import result_html
 
         return result_html(self.results())

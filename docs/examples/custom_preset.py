@@ -17,6 +17,7 @@ def write_preset(path: Path) -> None:
     """The built-in PCM, written with half the noise; a preset is complete, so every other number is copied."""
     values = load_preset("pcm_nandakumar_2019").model_dump(mode="json")
     values["name"] = path.stem
+    values["title"] = "PCM, Nandakumar 2019, half the programming noise"
     values["summary"] = "the PCM of Nandakumar et al. 2019 with half the programming noise"
     values["source"] |= {
         "kind": "illustrative",

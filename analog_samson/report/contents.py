@@ -1,0 +1,119 @@
+"""What a report is about: runs, and everything that is computed from them, once."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from analog_samson.analysis.comparison import Comparison, compare
+from analog_samson.analysis.error_budget import ErrorBudget
+from analog_samson.analysis.labels import calibrated_name
+from analog_samson.analysis.lifetime import Lifetime, lifetimes
+from analog_samson.analysis.ranking import Study, method_name, study
+from analog_samson.analysis.runs import Run
+from analog_samson.analysis.summary import Result
+from analog_samson.presets.search import is_built_in
+from analog_samson.results.metric import Metric
+
+FEW = 2  # results; of more, tables say it better than sentences
+
+
+def series_labels(results: Sequence[Result]) -> list[str]:
+    """The shortest labels that tell the results apart: checkpoint, and preset or calibration where they differ."""
+    presets = {result.preset for result in results}
+    apart = len({result.calibration for result in results}) > 1
+    names = [result.checkpoint + (f" on {result.preset}" if len(presets) > 1 else "") for result in results]
+    return [
+        calibrated_name(name, result.calibration) if apart else name
+        for name, result in zip(names, results, strict=True)
+    ]
+
+
+class Contents:
+    """Runs and what is computed from them.
+
+    Attributes:
+        runs: As `digest` gives them.
+        threshold: The value that lifetime and yield ask for, in the metric's unit; None: losses from the digital value.
+    """
+
+    def __init__(self, runs: Sequence[Run], threshold: float | None = None) -> None:
+        self.runs, self.threshold = tuple(runs), threshold
+
+    @cached_property
+    def results(self) -> tuple[Result, ...]:
+        """Every result of every run."""
+        return tuple(result for run in self.runs for result in run.results)
+
+    @cached_property
+    def simulated(self) -> tuple[Result, ...]:
+        """The results that have at least one state on the device."""
+        return tuple(result for result in self.results if result.states)
+
+    @cached_property
+    def swept(self) -> tuple[Result, ...]:
+        """The results that have a Gaussian sweep."""
+        return tuple(result for result in self.results if result.sweep)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """What all results measure."""
+        return self.results[0].metric
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Every pair of results on one preset."""
+        return compare(self.runs)
+
+    @cached_property
+    def leading(self) -> tuple[Comparison, ...]:
+        """The comparisons with the first result of each preset."""
+        return tuple(comparison for comparison in self.comparisons if comparison.leading)
+
+    @cached_property
+    def study(self) -> Study:
+        """All networks on all presets at their last shared moments."""
+        return study(self.runs, self.comparisons)
+
+    @cached_property
+    def has_ranks(self) -> bool:
+        """Whether there are so many networks and presets that ranks say more than one difference does."""
+        methods, presets = len(self.study.methods), len(self.study.presets)
+        return bool(self.study.entries) and (methods > 2 or (methods > 1 and presets > 1))
+
+    @cached_property
+    def lifetimes(self) -> tuple[tuple[Result, tuple[Lifetime, ...]], ...]:
+        """The results that were simulated over time with their lifetimes, the least loss first."""
+        found = ((result, lifetimes(result, self.threshold)) for result in self.results)
+        return tuple((result, ages) for result, ages in found if ages)
+
+    @cached_property
+    def budgets(self) -> tuple[tuple[Run, ErrorBudget], ...]:
+        """The runs that have an error budget, those of single seeds one by one."""
+        return tuple((part, part.error_budget) for run in self.runs for part in run.stored if part.error_budget)
+
+    def label(self, result: Result) -> str:
+        """The shortest label that tells a result from all others."""
+        return self._labels[_key(result)]
+
+    @cached_property
+    def _labels(self) -> dict[Any, str]:
+        return dict(zip(map(_key, self.results), series_labels(self.results), strict=True))
+
+    def preset_title(self, name: str) -> str:
+        """What headings call a preset: its title; with its name where the package does not ship it.
+
+        A preset that was copied from one of ours may still have its title.
+        """
+        presets = [run.meta["preset"] for run in self.runs if run.meta["preset"]]
+        title = next((preset.get("title") for preset in presets if preset["name"] == name), None)
+        if not title:
+            return name
+        return str(title) if is_built_in(name) else f"{title} ({name})"
+
+    def network(self, result: Result) -> str:
+        """A network with its calibration, whatever preset it is on."""
+        return method_name(result)
+
+
+def _key(result: Result) -> tuple[str, str, str]:
+    return result.checkpoint, result.preset, result.calibration

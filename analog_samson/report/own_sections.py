@@ -1,0 +1,181 @@
+"""The sections that every report has, in its order."""
+
+from analog_samson.report import (
+    comparison_tables,
+    error_budget_tables,
+    lifetime_tables,
+    section_facts,
+    section_figures,
+    value_tables,
+)
+from analog_samson.report.citations import references
+from analog_samson.report.contents import FEW, Contents
+from analog_samson.report.provenance import hardware, preset_views, presets, settings
+from analog_samson.report.section import Figure, Section
+
+_BUDGET = "run `analog-samson simulate ... --error-budget`"
+
+
+def _budgets(report: Contents) -> tuple[error_budget_tables.RunBudget, ...]:
+    return report.budgets
+
+
+_TIME = "{{ metric.title | upper_first }} over time"
+OWN_SECTIONS = (
+    Section(
+        name="over_time",
+        title=_TIME,
+        figure=Figure(
+            draw=section_figures.draw_over_time,
+            caption="over_time_caption.j2",
+            data=lambda report: value_tables.state_numbers(report.results),
+        ),
+        facts=section_facts.state_facts,
+    ),
+    Section(name="overview", title=_TIME, table=value_tables.overview),
+    Section(name="details", title=_TIME, table=value_tables.details, items=lambda report: report.results),
+    Section(name="pairing", title="Comparison", note="comparison_note.j2"),
+    Section(
+        name="difference_over_time",
+        title="Comparison",
+        figure=Figure(
+            draw=section_figures.draw_difference_over_time,
+            caption="difference_over_time_caption.j2",
+            data=comparison_tables.leading_numbers,
+        ),
+        facts=section_facts.difference_facts,
+    ),
+    Section(
+        name="differences",
+        title="Comparison",
+        table=comparison_tables.differences,
+        figure=Figure(draw=section_figures.study_drawing("differences"), caption="differences_caption.j2"),
+        facts=section_facts.study_facts,
+    ),
+    Section(
+        name="ranks",
+        title="Comparison",
+        table=comparison_tables.ranks,
+        figure=Figure(
+            draw=section_figures.study_drawing("heat_map"),
+            caption="Mean {{ metric | titled }} at the last time; the stronger the colour, the "
+            "{{ 'higher' if metric.higher_is_better else 'better' }}.",
+            data=comparison_tables.frontier_numbers,
+        ),
+    ),
+    Section(
+        name="comparison",
+        title="Comparison",
+        table=comparison_tables.comparison,
+        sentence="comparison.j2",
+        items=lambda report: report.comparisons,
+        facts=section_facts.pair_facts,
+    ),
+    Section(
+        name="frontier",
+        title="Frontier",
+        table=comparison_tables.frontier,
+        figure=Figure(draw=section_figures.study_drawing("frontier"), caption="frontier_caption.j2"),
+        facts=section_facts.study_facts,
+    ),
+    Section(
+        name="lifetime",
+        title="Lifetime",
+        table=lifetime_tables.lifetime,
+        sentence="lifetime.j2",
+        note="lifetime_note.j2",
+        facts=lambda report: {"few": FEW},
+    ),
+    Section(
+        name="yield",
+        title="Yield",
+        table=lifetime_tables.chip_yield,
+        sentence="yield.j2",
+        figure=Figure(draw=section_figures.draw_yield, caption="yield_caption.j2", data=lifetime_tables.yield_numbers),
+        facts=section_facts.yield_facts,
+    ),
+    Section(
+        name="error_budget",
+        title="Error budget",
+        table=error_budget_tables.effects,
+        sentence="error_budget.j2",
+        remark="error_budget_remark.j2",
+        figure=Figure(draw=section_figures.budget_drawing("hurts"), caption="error_budget_caption.j2"),
+        facts=section_facts.budget_facts,
+        items=_budgets,
+        label=section_facts.budget_name,
+        remedy=_BUDGET,
+    ),
+    Section(
+        name="layer_sensitivity",
+        title="Layer sensitivity",
+        table=error_budget_tables.layers,
+        sentence="layer_sensitivity.j2",
+        figure=Figure(draw=section_figures.budget_drawing("where"), caption="layer_sensitivity_caption.j2"),
+        items=_budgets,
+        facts=section_facts.layer_facts,
+        label=section_facts.budget_name,
+        remedy=_BUDGET,
+    ),
+    Section(
+        name="mitigations",
+        title="Mitigations",
+        table=error_budget_tables.mitigations,
+        sentence="mitigations.j2",
+        figure=Figure(draw=section_figures.budget_drawing("helps"), caption="mitigations_caption.j2"),
+        items=_budgets,
+        facts=section_facts.mitigation_facts,
+        label=section_facts.budget_name,
+        remedy=_BUDGET,
+    ),
+    Section(
+        name="margins",
+        title="Decisions",
+        table=error_budget_tables.margins,
+        sentence="decisions.j2",
+        figure=Figure(draw=section_figures.budget_drawing("margins"), caption="margins_caption.j2"),
+        items=_budgets,
+        label=section_facts.budget_name,
+        remedy=_BUDGET,
+    ),
+    Section(
+        name="confusion",
+        title="Decisions",
+        table=error_budget_tables.confusion,
+        figure=Figure(draw=section_figures.budget_drawing("confusion"), caption="confusion_caption.j2"),
+        items=_budgets,
+        label=section_facts.budget_name,
+        remedy=_BUDGET,
+    ),
+    Section(
+        name="gaussian",
+        title="Equivalent sigma_c",
+        table=value_tables.gaussian,
+        note="gaussian_note.j2",
+        figure=Figure(draw=section_figures.draw_gaussian, caption="gaussian_caption.j2"),
+        facts=section_facts.gaussian_facts,
+        remedy="run `analog-samson simulate ... --sigmas 0,0.1,0.2`",
+    ),
+    Section(name="notes", title="Notes", remark="notes.j2", facts=section_facts.note_facts),
+    Section(
+        name="hardware",
+        title="Hardware",
+        page="hardware.html",
+        items=lambda report: hardware(report.runs),
+        label=lambda item: ", ".join(item.runs),
+    ),
+    Section(name="preset", title="Device preset", page="preset.html", items=lambda report: preset_views(report.runs)),
+    Section(
+        name="settings",
+        title="Settings",
+        page="settings.html",
+        facts=lambda report: {"settings": settings(report.runs)},
+    ),
+    Section(name="reproduce", title="Reproduce", page="reproduce.html", facts=section_facts.command_facts),
+    Section(
+        name="cite",
+        title="Cite",
+        page="cite.html",
+        facts=lambda report: {"references": references(presets(report.runs))},
+    ),
+)

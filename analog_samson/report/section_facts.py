@@ -1,0 +1,147 @@
+"""What the templates of the sections use besides the report itself: counts, marks, and what is largest."""
+
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from typing import Any
+
+from analog_samson.analysis.comparison import Comparison, interval_count, unequal_options
+from analog_samson.analysis.labels import listed_seeds
+from analog_samson.report import error_budget_tables, lifetime_tables
+from analog_samson.report.comparison_tables import pair_names
+from analog_samson.report.completeness import missing, sampling_widths, stopping
+from analog_samson.report.contents import FEW, Contents
+from analog_samson.report.error_budget_tables import RunBudget
+
+
+def state_facts(report: Contents) -> Mapping[str, Any]:
+    """What captions say of the states: their marks, how many chips they have, until when the preset is valid."""
+    limits = {run.max_seconds for run in report.runs}
+    states = [state.value.n for result in report.results for state in result.states]
+    points = [point.value.n for result in report.results for point in result.sweep]
+    return {
+        "single": max((*states, *points), default=1) == 1,
+        "marks": {state.mark for result in report.results for state in result.states},
+        "chips": chip_counts(states),
+        "limit": limits.pop() if len(limits) == 1 else None,
+    }
+
+
+def chip_counts(counts: Iterable[int]) -> str:
+    """How many chips there are, in words.
+
+    >>> chip_counts([5, 5]), chip_counts([1]), chip_counts([3, 5])
+    ('n = 5 simulated chips', 'one simulated chip', 'n = 3 to 5 simulated chips')
+    """
+    ends = sorted({*counts}) or [0]
+    if ends == [1]:
+        return "one simulated chip"
+    return f"n = {' to '.join(str(end) for end in dict.fromkeys((ends[0], ends[-1])))} simulated chips"
+
+
+def gaussian_facts(report: Contents) -> Mapping[str, Any]:
+    """Of the caption of the Gaussian sweep."""
+    equivalents = [s.equivalent for result in report.results for s in result.times if s.equivalent]
+    counts = [point.value.n for result in report.swept for point in result.sweep if point.sigma_c > 0]
+    beyond = any(equivalent.verdict.name == "BEYOND" for equivalent in equivalents)
+    return {**state_facts(report), "chips": chip_counts(counts), "equivalents": equivalents, "beyond": beyond}
+
+
+def difference_facts(report: Contents) -> Mapping[str, Any]:
+    """Of the caption of differences over time."""
+    steps = [step for pair in report.leading for step in pair.hardware_steps]
+    return {"chips": chip_counts(step.difference.n for step in steps), "marks": {step.mark for step in steps}}
+
+
+def study_facts(report: Contents) -> Mapping[str, Any]:
+    """Of the captions of several networks on several presets."""
+    study = report.study
+    named = [pair for pair, _ in study.differences if pair.leading]
+    return {
+        "first": study.methods[0] if study.methods else "",
+        "other_references": any(report.network(pair.first) != study.methods[0] for pair in named),
+        "same_chips": all(pair.same_chips for pair, _ in study.differences),
+        "marks": {entry.state.mark for entry in study.entries},
+    }
+
+
+def pair_facts(report: Contents, pair: Comparison) -> Mapping[str, Any]:
+    """Of the sentence of one comparison."""
+    first, second = pair_names(report, pair)
+    return {"first": first, "second": second}
+
+
+def yield_facts(report: Contents) -> Mapping[str, Any]:
+    """Of the sentences and the caption of the yield."""
+    few = report.simulated if len(report.results) <= FEW else ()
+    found = [(result, lifetime_tables.yields(report, result)[:1]) for result in few]
+    lasts = [result.states[-1] for result in report.simulated]
+    return {
+        "yields": [(result, one) for result, first in found for one in first],
+        "chips": chip_counts(state.value.n for state in lasts).removeprefix("n = "),
+        "lasts": lasts,
+    }
+
+
+def budget_facts(report: Contents, budget: RunBudget) -> Mapping[str, Any]:
+    """Of the sentence of an error budget."""
+    effects = budget[1].effects
+    changes = [(e.name, "gain", e.gain_without) for e in effects] + [(e.name, "loss", e.loss_alone) for e in effects]
+    measured = [(name, kind, change) for name, kind, change in changes if change is not None]
+    single = bool(measured) and measured[0][2].significant is None
+    largest = max(measured, key=lambda each: abs(each[2].mean)) if single else next(iter(measured), None)
+    return {"largest": largest, "against": error_budget_tables.against(budget[1])}
+
+
+def layer_facts(report: Contents, budget: RunBudget) -> Mapping[str, Any]:
+    """Of the caption of layer sensitivities."""
+
+    def shown() -> int:
+        from analog_samson.report.explanation_figures import LAYERS_SHOWN
+
+        return LAYERS_SHOWN
+
+    return {"shown": shown}
+
+
+def mitigation_facts(report: Contents, budget: RunBudget) -> Mapping[str, Any]:
+    """Of the sentence and the caption of mitigations."""
+    remedies = [r for r in budget[1].remedies if r.gain is not None and not error_budget_tables.is_base(r)]
+    helpful = [remedy for remedy in remedies if remedy.gain and remedy.gain.significant and remedy.gain.mean > 0]
+    best = max(helpful or remedies, key=lambda remedy: remedy.gain.mean if remedy.gain else 0.0, default=None)
+
+    def drawn() -> Any:
+        from analog_samson.report.explanation_figures import drawn_remedies
+
+        return drawn_remedies(budget[1])
+
+    return {"best": best, "drawn": drawn}
+
+
+def note_facts(report: Contents) -> Mapping[str, Any]:
+    """Of the notes."""
+    samples = {run.samples for run in report.runs}
+    return {
+        "intervals": interval_count(report.comparisons),
+        "samples": samples.pop() if len(samples) == 1 else None,
+        "apart": [pair for pair in report.comparisons if pair.steps and not pair.same_chips],
+        "unequal": unequal_options(report.runs),
+        "equivalent": any(state.equivalent for result in report.results for state in result.states),
+        "missing": missing,
+        "stopping": stopping,
+        "listed_seeds": listed_seeds,
+        "chips": lambda run: sum(len({record.instance for record in part.records}) for part in run.parts),
+        "not_finite": lambda run: sum(r.metric == "loss" and not isfinite(r.value) for r in run.records),
+        "widths": sampling_widths(report.runs),
+    }
+
+
+def command_facts(report: Contents) -> Mapping[str, Any]:
+    """Of the commands that made the runs."""
+    stored = [part for run in report.runs for part in run.stored]
+    commands = dict.fromkeys(run.meta["command"] for run in stored if run.meta["command"])
+    return {"stored": stored, "commands": list(commands)}
+
+
+def budget_name(budget: RunBudget) -> str:
+    """What tells an error budget from those of other runs."""
+    return budget[0].name
