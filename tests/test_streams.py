@@ -83,6 +83,7 @@ def test_converters_of_a_layer_draw_the_same_whatever_the_others_draw():
     assert not torch.equal(plain[1], plain[2]), "every forward draws anew"
 
 
+@pytest.mark.compiled_tile
 def test_engines_give_a_device_the_same_weights():
     model, x = seeded(Branches), torch.eye(6)
     for fast, compiled in zip(measured(model, x), measured(model, x, engine="aihwkit"), strict=True):

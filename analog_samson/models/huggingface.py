@@ -107,6 +107,11 @@ def load_tokenizer(spec: HuggingFaceSpec) -> Any:
         raise ModelError(
             f"hf:{spec.source}: no tokenizer: {_first_line(error)}; put tokenizer.json and tokenizer_config.json there"
         ) from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers 5 makes one without a vocabulary
+        raise ModelError(
+            f"hf:{spec.source}: no tokenizer: its vocabulary has special tokens only; "
+            "put tokenizer.json and tokenizer_config.json there"
+        )
     return tokenizer
 
 
