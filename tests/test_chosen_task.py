@@ -8,8 +8,7 @@ from torchmetrics.classification import MulticlassF1Score
 
 from analog_samson.errors import OptionError, RunError
 from analog_samson.results.store import open_run
-from analog_samson.simulation.error_budget import open_error_budget
-from analog_samson.simulation.options import ErrorBudgetOptions, SimulateOptions
+from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.run import run_simulation
 from analog_samson.simulation.stored_options import read_config
 from analog_samson.tasks.measured import from_torchmetrics
@@ -39,11 +38,6 @@ def test_task_of_the_users_own_scores_the_run_and_is_stored(options: SimulateOpt
     with pytest.raises(RunError, match="--task test_chosen_task:f1"):  # a file alone has no code run
         read_config(tmp_path / "run", trusted=[str(options.model)])
     assert read_config(tmp_path / "run", trusted=[str(options.model), F1]).task == F1
-    with (
-        pytest.raises(OptionError, match="error budget: expected the task classification"),
-        open_error_budget(options.replace(task=F1), tmp_path / "run", ErrorBudgetOptions()),
-    ):
-        pass
 
 
 def test_named_task_is_the_same_as_the_guessed_one(options: SimulateOptions, tmp_path: Path) -> None:

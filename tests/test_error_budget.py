@@ -9,10 +9,10 @@ import pytest
 import torch
 from networks import Tied, seeded
 from small import Small, small_options
-from torch import nn
+from torch import Tensor, nn
 
 from analog_samson import rng
-from analog_samson.analysis.error_budget import AS_IS, ErrorBudget
+from analog_samson.analysis.error_budget import AS_IS, ErrorBudget, read_error_budget
 from analog_samson.analysis.runs import digest
 from analog_samson.chip.convert import convert
 from analog_samson.chip.input_ranges import needs_calibration
@@ -22,15 +22,17 @@ from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.presets.ablation import CLIPPING, STRENGTHS, clips, effects, only, without
 from analog_samson.presets.schema import Preset, parse_preset
 from analog_samson.presets.search import list_presets, load_preset
+from analog_samson.presets.validity import UNKNOWN
 from analog_samson.report.command import make_report
 from analog_samson.results.condition import Condition
+from analog_samson.results.metric import Metric
 from analog_samson.results.records import Record
 from analog_samson.results.runfile import BUDGET_FOLDER
 from analog_samson.results.store import RunFolder, open_run
 from analog_samson.results.variant_store import Shelf
+from analog_samson.simulation.decisions import DecisionRecorder, bin_edges, summarize_decisions
 from analog_samson.simulation.error_budget import open_error_budget
 from analog_samson.simulation.options import ErrorBudgetOptions, SimulateOptions
-from analog_samson.simulation.outcomes import bin_edges, decide, summarize_decisions
 from analog_samson.simulation.run import run_simulation
 from analog_samson.simulation.variants import (
     analog_layers,
@@ -42,6 +44,9 @@ from analog_samson.simulation.variants import (
     with_pairs,
     with_scaled_columns,
 )
+from analog_samson.tasks.classification import Classification
+from analog_samson.tasks.scoring import score
+from analog_samson.tasks.task import Task
 
 PRESETS = {preset.name: preset for preset in list_presets()}
 DAY = 86400.0
@@ -205,17 +210,17 @@ def test_digital_variants_keep_the_most_sensitive_layers_and_count_their_work() 
     assert one.facts == {"digital_macs_percent": pytest.approx(80.0), "layers": ["first"]}
 
 
-def test_remedies_hold_the_run_itself_once_and_adabs_where_it_can_be() -> None:
+def test_remedies_hold_the_run_itself_once_and_each_calibration_that_can_be() -> None:
     model, preset = seeded(Small), PRESETS["pcm_nandakumar_2019"]
     plan = plan_conversion(model, preset, input_shape=(1, 4, 4))
-    found = {(v.label, v.adabs): v.preset.compensation.kind for v in remedy_variants(preset, plan, (), adabs=True)}
-    assert found == {
-        ("compensation none", False): "none",
-        (AS_IS, False): "global",
-        ("compensation per_column", False): "per_column",
-        ("scaled columns", False): "global",
-        ("two pairs", False): "global",
-        (AS_IS, True): "global",
+    variants = remedy_variants(preset, plan, (), ["adabs"])
+    assert {(v.label, v.calibration): v.preset.compensation.kind for v in variants} == {
+        ("compensation none", "none"): "none",
+        (AS_IS, "none"): "global",
+        ("compensation per_column", "none"): "per_column",
+        ("scaled columns", "none"): "global",
+        ("two pairs", "none"): "global",
+        (AS_IS, "adabs"): "global",
     }
 
 
@@ -224,7 +229,7 @@ def test_scaled_columns_are_a_remedy_where_columns_share_a_scale() -> None:
     named = {"name", "title", "summary", "source"}
     assert scaled.model_dump(exclude=named) == shipped.model_dump(exclude=named)
     plan = plan_conversion(seeded(Small), shipped, input_shape=(1, 4, 4))
-    assert "scaled columns" not in {v.label for v in remedy_variants(shipped, plan, (), adabs=False)}
+    assert "scaled columns" not in {v.label for v in remedy_variants(shipped, plan, (), ())}
 
 
 # Decisions
@@ -233,11 +238,15 @@ def test_scaled_columns_are_a_remedy_where_columns_share_a_scale() -> None:
 def test_decisions_agree_with_sorting_and_counting() -> None:
     torch.manual_seed(0)
     x, y = torch.randn(60, 4), torch.randint(0, 4, (60,))
-    found = decide(nn.Identity(), [(x[:25], y[:25]), (x[25:], y[25:])])
+    recorder = DecisionRecorder(Classification())
+    scores = score(nn.Identity(), [(x[:25], y[:25]), (x[25:], y[25:])], Classification(), watch=recorder)
+    found = recorder.decisions()
+    assert found is not None
     ordered = x.sort(dim=1).values
     assert torch.equal(found.margins, ordered[:, -1] - ordered[:, -2])
-    assert found.accuracy_percent == 100 * int((x.argmax(1) == y).sum()) / 60
-    assert found.loss == pytest.approx(float(nn.functional.cross_entropy(x, y, reduction="sum")), rel=1e-6)
+    assert torch.equal(found.predicted, x.argmax(1))
+    assert scores.outcomes is not None
+    assert torch.equal(scores.outcomes, x.argmax(1) == y)
     edges = bin_edges(found.margins)
     summary = summarize_decisions(found, edges, found)
     counts, _ = np.histogram(found.margins.numpy(), bins=[*np.array(edges, dtype=np.float32), np.inf])
@@ -305,7 +314,11 @@ def test_error_budget_as_it_is_meets_the_very_chips_of_the_run(options: Simulate
     found = error_budget_of(options, tmp_path / "run")
     with open_run(tmp_path / "run") as run:
         last = [r for r in run.records() if r.time_seconds == 31536000.0 and r.metric != "weight_error"]
-    own = [r for r in records_of(tmp_path / "run") if r.preset == AS_IS and not r.adabs and r.metric != "weight_error"]
+    own = [
+        r
+        for r in records_of(tmp_path / "run")
+        if r.preset == AS_IS and r.calibration == "none" and r.metric != "weight_error"
+    ]
     assert [(r.instance, r.metric, r.value) for r in own] == [
         (r.instance, r.metric, pytest.approx(r.value, rel=1e-6)) for r in last
     ]
@@ -318,13 +331,64 @@ def test_error_budget_as_it_is_meets_the_very_chips_of_the_run(options: Simulate
     names = [remedy.name for remedy in found.remedies]
     assert names == [
         "compensation none", "compensation global (as it is)", "compensation per column",
-        "every column scaled to g_max", "two device pairs a weight", "AdaBS", "most sensitive layer digital",
+        "every column scaled to g_max", "two device pairs a weight", "AdaBS", "affine correction",
+        "most sensitive layer digital",
     ]  # fmt: skip
     kept = found.remedies[-1]
     assert kept.layers == (found.layers[0].path,)
     assert kept.digital_macs_percent == pytest.approx(found.layers[0].macs_percent)
     assert found.outcomes is not None
     assert (found.outcomes.chips, found.outcomes.samples, found.outcomes.classes) == (3, 100, 3)
+
+
+class Distance(Task):
+    """How far the logits are from one-hot labels: worse is upward, and no sample is right or wrong."""
+
+    name = "distance"
+    metrics = (Metric(name="distance", title="distance", unit="V", lower=0.0, higher_is_better=False),)
+
+    def check(self, output: Any, batch: Any) -> None:
+        pass
+
+    def loss(self, output: Any, batch: Any) -> Tensor:
+        return (output - nn.functional.one_hot(batch[1], output.shape[1])).abs().mean()
+
+    def start(self, device: torch.device) -> list[Tensor]:
+        return []
+
+    def update(self, state: list[Tensor], output: Any, batch: Any) -> list[Tensor]:
+        return [*state, (output - nn.functional.one_hot(batch[1], output.shape[1])).abs().mean(1)]
+
+    def compute(self, state: list[Tensor]) -> dict[str, float]:
+        return {"distance": float(torch.cat(state).mean())}
+
+
+def test_error_budget_of_another_task_is_in_its_metric_without_decisions(
+    options: SimulateOptions, tmp_path: Any
+) -> None:
+    options = options.replace(task="test_error_budget:Distance")
+    run_simulation(options, tmp_path / "run").close()
+    with open_error_budget(options, tmp_path / "run", on(instances=2, limit=60)) as budget:
+        budget.finish()
+        assert budget.missing == 0
+        assert budget.run.meta("outcomes/digital") is None
+        assert budget.run.outcomes(0, Condition(stage="digital")) is None
+    with open_run(tmp_path / "run" / BUDGET_FOLDER) as run:
+        found = read_error_budget(run, UNKNOWN)
+    assert found is not None
+    assert found.metric == Distance.metrics[0]
+    assert found.outcomes is None
+    assert found.unfinished == 0
+    lost = [layer.lost.mean for layer in found.layers]
+    assert lost == sorted(lost, reverse=True)
+    for layer in found.layers:
+        values = [
+            r.value
+            for r in records_of(tmp_path / "run")
+            if (r.preset, r.metric) == (f"only layer {layer.path}", "distance")
+        ]
+        assert layer.lost.mean == pytest.approx(np.mean(values) - found.digital), "worse is upward"
+    assert found.remedies[-1].layers == (found.layers[0].path,)
 
 
 def test_error_budget_when_interrupted_anywhere_continues_to_the_same_records(
@@ -365,13 +429,15 @@ def test_error_budget_says_what_it_leaves_out_and_why(options: SimulateOptions, 
     save_checkpoint(tmp_path / "alone.safetensors", alone, {"model": "test_error_budget:alone"})
     found = error_budget_of(options.replace(calibration_data="npz:nowhere.npz"), tmp_path / "run")
     assert found is not None
-    assert re.match(r"AdaBS: no calibration images \(.*nowhere", found.skipped[0])
+    assert re.match(r"AdaBS, affine correction: no calibration images \(.*nowhere", found.skipped[0])
     options = options.replace(
         checkpoint=str(tmp_path / "alone.safetensors"), model="test_error_budget:alone", preset="ideal"
     )
     found = error_budget_of(options, tmp_path / "alone")
     assert found is not None
-    assert found.skipped == ("AdaBS: the network has no batch-norm layer", "where: one layer alone is on the device")
+    adabs, where = found.skipped
+    assert re.match("AdaBS: .* no batch-norm layer", adabs)
+    assert where == "where: one layer alone is on the device"
     assert found.effects == found.layers == ()
     text = make_report([tmp_path / "alone"], "text", out=None, html=False, say=print)
     assert "No effect was removed from this device." in text

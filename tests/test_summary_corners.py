@@ -27,8 +27,10 @@ from analog_samson.report.page import drawings, page_groups
 from analog_samson.results.metric import ACCURACY
 from analog_samson.results.records import Record
 from analog_samson.simulation.comparison import Comparison
-from analog_samson.simulation.outcomes import decide, summarize_decisions
+from analog_samson.simulation.decisions import DecisionRecorder, summarize_decisions
 from analog_samson.simulation.result import SimulationResult
+from analog_samson.tasks.classification import Classification
+from analog_samson.tasks.scoring import score
 
 GOOD, BAD = (90.0, 90.5, 90.2), (80.0, 80.5, 80.2)
 
@@ -225,6 +227,8 @@ def test_images_without_an_answer_are_decided_for_no_class() -> None:
             return x / x  # NaN where the input is 0
 
     x = tensor([[0.0, 1.0], [1.0, 1.0]])
-    found = decide(Broken(), [(x, tensor([0, 0]))])
-    assert found.accuracy_percent == 50.0
+    recorder = DecisionRecorder(Classification())
+    assert score(Broken(), [(x, tensor([0, 0]))], Classification(), watch=recorder).values["accuracy_percent"] == 50.0
+    found = recorder.decisions()
+    assert found is not None
     assert summarize_decisions(found, [0.0, 1.0], found)["confusion"] == [[0, 0, 1]]

@@ -124,7 +124,8 @@ class _Variant(_Part):
     label: str
     kind: str
     subject: str
-    adabs: bool
+    calibration: str | None = None
+    adabs: bool | None = None  # of runs of 0.1
     against: str = ""
     layer_type: str | None = None
     macs_percent: Number | None = None

@@ -10,7 +10,7 @@ from analog_samson.results.condition import UNCALIBRATED, Condition
 from analog_samson.results.outcomes import Outcomes, pack
 from analog_samson.results.protocol import Store
 from analog_samson.results.records import Record
-from analog_samson.tasks.scoring import score
+from analog_samson.tasks.scoring import Watch, score
 from analog_samson.tasks.task import Task
 
 
@@ -53,16 +53,19 @@ class Cells:
                 self.samples = len(known)
         return missing
 
-    def measure(self, network: nn.Module, instance: int, condition: Condition, **further: float) -> Cell:
+    def measure(
+        self, network: nn.Module, instance: int, condition: Condition, *, watch: Watch | None = None, **further: float
+    ) -> Cell:
         """Score `network`, which is in this condition; nothing is stored.
 
         Args:
             network: The network as the chip computes it.
             instance: The chip.
             condition: Of the chip.
+            watch: Sees every output, see `score`.
             further: Values that the task does not measure, by the names of their metrics.
         """
-        scores = score(network, self.data, self.task, bf16=self.bf16)
+        scores = score(network, self.data, self.task, bf16=self.bf16, watch=watch)
         self.samples = scores.count or None
         labels: dict[str, Any] = {"checkpoint": self.checkpoint, "preset": self.preset, "instance": instance}
         values = scores.values | further

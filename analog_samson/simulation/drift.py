@@ -35,7 +35,7 @@ from analog_samson.units import format_duration
 Progress = Callable[[str], None]
 DriftResult = SimulationResult  # the name in 0.1
 
-_FEW = 2  # samples on which folding batch norm is tried
+FEW = 2  # samples on which folding batch norm is tried
 _STAGES = (DIGITAL, DRIFT)
 
 
@@ -146,7 +146,7 @@ def simulate_drift(
         calibration=calibration,
         input_ranges=input_range,
         engine=engine,
-        sample=few_inputs(data, _FEW),
+        sample=few_inputs(data, FEW),
         run=task.run,
     )
     moments = sorted({float(time) for time in times})

@@ -2,31 +2,32 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import cached_property
 from math import ceil
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter
 from typing import Any
 
 from analog_samson.analysis.error_budget import AS_IS, LAYER
-from analog_samson.chip.batchnorm import batchnorm_layers
+from analog_samson.chip.calibration import CALIBRATIONS
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.data import ImageSet
 from analog_samson.data.batches import Batches
 from analog_samson.errors import DataError, OptionError
-from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, Condition
-from analog_samson.results.metric import ACCURACY, LOSS
-from analog_samson.results.records import Record
+from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, UNCALIBRATED, Condition
+from analog_samson.results.metric import LOSS, stored_task
+from analog_samson.results.protocol import Store
 from analog_samson.results.runfile import budget_folder
 from analog_samson.results.store import RunFolder
 from analog_samson.results.variant_store import Shelf
 from analog_samson.runtime.threads import limited_threads
+from analog_samson.simulation.cells import Cells
+from analog_samson.simulation.decisions import DecisionRecorder, Decisions, bin_edges, summarize_decisions
 from analog_samson.simulation.device import SimulatedDevice
-from analog_samson.simulation.drift import Progress, simulate_drift
+from analog_samson.simulation.drift import FEW, Progress, simulate_drift
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs, takes_channels_last
 from analog_samson.simulation.options import VOLATILE, ErrorBudgetOptions, SimulateOptions
-from analog_samson.simulation.outcomes import Decisions, bin_edges, decide, summarize_decisions
 from analog_samson.simulation.ranges import run_input_ranges, run_plan
 from analog_samson.simulation.stored_options import BEFORE, stored_options
 from analog_samson.simulation.variants import (
@@ -36,7 +37,8 @@ from analog_samson.simulation.variants import (
     digital_variants,
     run_variants,
 )
-from analog_samson.tasks.classification import Classification
+from analog_samson.tasks.batch import few_inputs
+from analog_samson.tasks.scoring import score
 from analog_samson.units import format_duration
 
 _REMARK = "Part of the run in the folder above; analog-samson simulate --error-budget with its options resumes it."
@@ -46,12 +48,16 @@ _REMARK = "Part of the run in the folder above; analog-samson simulate --error-b
 def open_error_budget(options: SimulateOptions, out: Path, settings: ErrorBudgetOptions) -> Iterator["ErrorBudgetRun"]:
     """An error budget of the run `options` in its folder `out`, ready to run or to be continued.
 
-    Raises an AnalogSamsonError before anything is written where something is missing or the folder holds another one.
+    Args:
+        options: Of the run.
+        out: The run's folder.
+        settings: Time, chips and samples of the error budget.
+
+    Raises:
+        AnalogSamsonError: Something is missing or the folder holds another error budget; before anything is written.
     """
     with limited_threads(options.threads):
         inputs, skipped = _load(options)
-        if not isinstance(inputs.task, Classification):
-            raise OptionError(f"error budget: expected the task classification, got {inputs.task.name}; leave it out")
         images = inputs.images.take(settings.error_budget_limit)
         time = settings.error_budget_time
         settings = ErrorBudgetOptions(
@@ -86,22 +92,27 @@ class ErrorBudgetRun:
         self.calibration: Batches | None = None
         if inputs.calibration is not None:
             self.calibration = inputs.batches(inputs.calibration, options, channels_last=channels_last)
-        adabs = self.calibration is not None and bool(batchnorm_layers(inputs.model))
-        self.variants = run_variants(inputs.preset, self.plan, options.keep_digital, adabs=adabs)
+        self.task = inputs.task
+        usable, unusable = _calibrations(inputs)
+        self.variants = run_variants(inputs.preset, self.plan, options.keep_digital, usable)
         single = [] if any(v.kind == LAYER for v in self.variants) else ["where: one layer alone is on the device"]
-        self.skipped = [*skipped, *single]
+        self.skipped = [*skipped, *unusable, *single]
+        self._condition = Condition(stage=DRIFT, time_seconds=self.time)
 
     @property
     def evaluations(self) -> int:
         """Evaluations in all, those of layers kept digital included."""
         layers = len(analog_layers(self.plan))
         kept = sum(count < layers for count in KEPT_DIGITAL) if layers > 1 else 0
-        return 1 + self.instances * (len({(v.label, v.adabs) for v in self.variants} | {(AS_IS, False)}) + kept)
+        return 1 + self.instances * (
+            len({(v.label, v.calibration) for v in self.variants} | {(AS_IS, UNCALIBRATED)}) + kept
+        )
 
     @property
     def missing(self) -> int:
         """Evaluations that are not stored yet."""
-        done = [r for r in self.run.records() if r.metric == "accuracy_percent" and r.instance < self.instances]
+        headline = self.task.headline.name
+        done = [r for r in self.run.records() if r.metric == headline and r.instance < self.instances]
         return self.evaluations - len(done)
 
     def cost(self) -> str:
@@ -133,31 +144,40 @@ class ErrorBudgetRun:
             "evaluations": self.evaluations,
             "skipped": self.skipped,
         }
+        self.run.set_meta("task", stored_task(self.task.name, self.task.metrics))
         self.run.set_meta("error_budget", facts)
         self.run.set_meta("variants", [variant.row() for variant in variants])
 
-    def _digital(self, progress: Progress) -> Decisions:
+    def _digital(self, progress: Progress) -> Decisions | None:
         """The digital network's decisions; they are made again where a run continues, for they are not stored whole."""
-        decisions = decide(self.inputs.model, self.data, bf16=self.options.bf16)
+        recorder = DecisionRecorder(self.task)
+        cells = self._cells(self.run, self.inputs.preset.name)
+        cell = cells.measure(self.inputs.model, 0, Condition(stage=DIGITAL), watch=recorder)
+        decisions = recorder.decisions()
         if not self.run.has(0, Condition(stage=DIGITAL)):
-            edges = bin_edges(decisions.margins)
-            self.run.set_meta("outcomes/digital", summarize_decisions(decisions, edges, decisions))
-            self.run.commit(self._records(decisions, Condition(stage=DIGITAL), self.inputs.preset.name, 0))
+            if decisions is not None:
+                edges = bin_edges(decisions.margins)
+                self.run.set_meta("outcomes/digital", summarize_decisions(decisions, edges, decisions))
+            cells.keep(cell)
             progress("digital")
         return decisions
 
-    def _as_it_is(self, digital: Decisions, progress: Progress) -> None:
-        """The chips of the run itself, from the same streams; losses differ by rounding: no batch norm is folded."""
-        missing = [i for i in range(self.instances) if not self._has(AS_IS, i)]
+    def _as_it_is(self, digital: Decisions | None, progress: Progress) -> None:
+        """The chips of the run itself, from the same streams."""
+        cells = self._cells(Shelf(self.run, AS_IS), AS_IS)
+        missing = [i for i in range(self.instances) if cells.missing(i, [self._condition])]
         device = self._device() if missing else None
-        edges = self.run.meta("outcomes/digital")["edges"]
         for instance in missing:
             assert device is not None
-            chip = device.program(self.options.seed, instance)
-            with chip.at(self._condition) as network:
-                decisions = decide(network, self.data, bf16=self.options.bf16)
-            self.run.set_meta(f"outcomes/{instance}", summarize_decisions(decisions, edges, digital))
-            self.run.commit(self._records(decisions, self._condition, AS_IS, instance))
+            recorder = DecisionRecorder(self.task)
+            with device.program(self.options.seed, instance).at(self._condition) as network:
+                error = device.weight_error()
+                cell = cells.measure(network, instance, self._condition, watch=recorder, weight_error=error)
+            decisions = recorder.decisions()
+            if decisions is not None and digital is not None:
+                edges = self.run.meta("outcomes/digital")["edges"]
+                self.run.set_meta(f"outcomes/{instance}", summarize_decisions(decisions, edges, digital))
+            cells.keep(cell)
             progress(f"{AS_IS}, chip {instance + 1} of {self.instances}")
 
     def _evaluate(self, variant: Variant, progress: Progress) -> None:
@@ -168,7 +188,8 @@ class ErrorBudgetRun:
             times=[self.time],
             instances=self.instances,
             seed=self.options.seed,
-            adabs=variant.adabs,
+            task=self.task,
+            calibrate=() if variant.calibration == UNCALIBRATED else (variant.calibration,),
             calibration=self.calibration,
             input_range=self._input_ranges,
             engine=self.options.engine,
@@ -191,28 +212,22 @@ class ErrorBudgetRun:
         )
 
     def _ranking(self) -> list[str]:
-        """Layer paths by mean loss with that layer alone on the device, the highest first."""
-        values: dict[str, list[float]] = {v.subject: [] for v in self.variants if v.kind == LAYER}
+        """Layer paths by what they lose alone on the device, the most first.
+
+        By the loss where the task has one, for it separates layers long before a counted metric moves.
+        """
+        metric = LOSS if LOSS in self.task.metrics else self.task.headline
+        worse: dict[str, list[float]] = {v.subject: [] for v in self.variants if v.kind == LAYER}
         labels = {v.label: v.subject for v in self.variants if v.kind == LAYER}
         for record in self.run.records():
-            if record.preset in labels and record.metric == "loss":
-                values[labels[record.preset]].append(record.value)
-        return sorted(values, key=lambda path: (-sum(values[path]) / len(values[path]), path))
+            if record.preset in labels and record.metric == metric.name:
+                worse[labels[record.preset]].append(metric.worse_by(record.value, 0.0))
+        return sorted(worse, key=lambda path: (-fmean(worse[path]), path))
 
-    def _has(self, label: str, instance: int) -> bool:
-        return Shelf(self.run, label).has(instance, self._condition)
-
-    def _records(self, decisions: Decisions, condition: Condition, preset: str, instance: int) -> list[Record]:
-        cell: dict[str, Any] = {"checkpoint": self._label, "preset": preset, "instance": instance, **asdict(condition)}
-        loss = decisions.loss / len(decisions.labels)
-        return [
-            Record(metric=ACCURACY.name, value=decisions.accuracy_percent, **cell),
-            Record(metric=LOSS.name, value=loss, **cell),
-        ]
-
-    @property
-    def _condition(self) -> Condition:
-        return Condition(stage=DRIFT, time_seconds=self.time)
+    def _cells(self, store: Store, preset: str) -> Cells:
+        return Cells(
+            store=store, data=self.data, task=self.task, checkpoint=self._label, preset=preset, bf16=self.options.bf16
+        )
 
     @property
     def _label(self) -> str:
@@ -220,7 +235,12 @@ class ErrorBudgetRun:
 
     def _device(self) -> SimulatedDevice:
         return SimulatedDevice(
-            self.inputs.model, self.plan, input_ranges=self._input_ranges, engine=self.options.engine
+            self.inputs.model,
+            self.plan,
+            input_ranges=self._input_ranges,
+            engine=self.options.engine,
+            sample=few_inputs(self.data, FEW),
+            run=self.task.run,
         )
 
     @cached_property
@@ -237,19 +257,29 @@ class ErrorBudgetRun:
         with chip.at(Condition(stage=DRIFT, time_seconds=0.0)) as network:
             for _ in range(2):
                 start = perf_counter()
-                decide(network, batches)
+                score(network, batches, self.task, bf16=self.options.bf16)
         return (perf_counter() - start) * len(self.data.image_set) / len(few)
 
 
 def _load(options: SimulateOptions) -> tuple[Inputs, list[str]]:
-    """The run's inputs with images for AdaBS if there are any, and why AdaBS is left out where it is."""
+    """The run's inputs with images for calibration if there are any, and why it is left out where there are none."""
     try:
-        inputs, skipped = load_inputs(options.replace(calibrate=(ADABS,))), []
+        return load_inputs(options.replace(calibrate=(ADABS,))), []
     except DataError as error:
-        inputs, skipped = load_inputs(options), [f"AdaBS: no calibration images ({error})"]
-    if not batchnorm_layers(inputs.model):
-        skipped = ["AdaBS: the network has no batch-norm layer"]
-    return inputs, skipped
+        titles = ", ".join(method.title for method in CALIBRATIONS.values())
+        return load_inputs(options), [f"{titles}: no calibration images ({error})"]
+
+
+def _calibrations(inputs: Inputs) -> tuple[list[str], list[str]]:
+    """The methods that can adapt the network, and why the others cannot."""
+    usable, unusable = [], []
+    for name, method in CALIBRATIONS.items():
+        try:
+            method.check(inputs.model)
+            usable.append(name)
+        except OptionError as error:
+            unusable.append(f"{method.title}: {error}")
+    return (usable if inputs.calibration is not None else []), unusable
 
 
 def _stored(options: SimulateOptions, settings: ErrorBudgetOptions, inputs: Inputs) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analog_samson.analysis.error_budget import AS_IS, LAYER, ONLY, REMEDY, WITHOUT
+from analog_samson.chip.calibration import CALIBRATIONS
 from analog_samson.crossbar.plan import ANALOG, ConversionPlan, PlanRow
 from analog_samson.presets.ablation import CLIPPING, clips, effects, only, without
 from analog_samson.presets.schema import Preset
+from analog_samson.results.condition import UNCALIBRATED
 
 KEPT_DIGITAL = (1, 2, 4)  # how many of the most sensitive layers
 
@@ -25,20 +27,23 @@ class Variant:
     subject: str
     preset: Preset
     keep_digital: tuple[str, ...]
-    adabs: bool = False
+    calibration: str = UNCALIBRATED
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """The variant as a run folder stores it."""
-        return {"label": self.label, "kind": self.kind, "subject": self.subject, "adabs": self.adabs, **self.facts}
+        own = {"label": self.label, "kind": self.kind, "subject": self.subject, "calibration": self.calibration}
+        return {**own, **self.facts}
 
 
-def run_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str], *, adabs: bool) -> list[Variant]:
-    """All variants of a run but those that depend on its results."""
+def run_variants(
+    preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str], calibrations: Sequence[str]
+) -> list[Variant]:
+    """All variants of a run but those that depend on its results; calibrations: names of methods that can be used."""
     return [
         *effect_variants(preset, keep_digital),
         *layer_variants(preset, plan, keep_digital),
-        *remedy_variants(preset, plan, keep_digital, adabs=adabs),
+        *remedy_variants(preset, plan, keep_digital, calibrations),
     ]
 
 
@@ -88,8 +93,13 @@ def layer_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence[
     ]
 
 
-def remedy_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str], *, adabs: bool) -> list[Variant]:
-    """Each kind of compensation, scaled columns, twice the devices, and AdaBS; the run's own setting is among them."""
+def remedy_variants(
+    preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str], calibrations: Sequence[str]
+) -> list[Variant]:
+    """Each kind of compensation, scaled columns, twice the devices, and each calibration.
+
+    The run's own setting is among them.
+    """
     facts = {"digital_macs_percent": _digital_macs(plan, ())}
     found = []
     for kind in ("none", "global", "per_column"):
@@ -126,18 +136,18 @@ def remedy_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence
                 facts=facts,
             )
         )
-    if adabs:
-        found.append(
-            Variant(
-                label=AS_IS,
-                kind=REMEDY,
-                subject="AdaBS",
-                preset=preset,
-                keep_digital=tuple(keep_digital),
-                adabs=True,
-                facts=facts,
-            )
+    found += [
+        Variant(
+            label=AS_IS,
+            kind=REMEDY,
+            subject=CALIBRATIONS[name].title,
+            preset=preset,
+            keep_digital=tuple(keep_digital),
+            calibration=name,
+            facts=facts,
         )
+        for name in calibrations
+    ]
     return found
 
 

@@ -77,6 +77,10 @@ class Classification(Task):
         # argmax takes NaN for the largest number.
         return (output.argmax(1) == batch[1]) & ~output.isnan().any(1)
 
+    def class_scores(self, output: Any, batch: Any) -> tuple[Tensor, Tensor]:
+        """The logits and the labels."""
+        return output, batch[1]
+
     def start(self, device: torch.device) -> _State:
         """Counts of zero; sums in double precision."""
         zero = torch.zeros((), dtype=torch.int64, device=device)

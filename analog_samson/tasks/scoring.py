@@ -1,7 +1,7 @@
 """Score a network on batches by a task."""
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from analog_samson.runtime.state_check import check_initialised
 from analog_samson.tasks.batch import described
 from analog_samson.tasks.task import Task
 from analog_samson.tasks.whole import WholeModelTask
+
+Watch = Callable[[Any, Any], None]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class Scores:
     outcomes: Tensor | None = None
 
 
-def score(model: nn.Module, batches: Iterable[Any], task: Task, *, bf16: bool = False) -> Scores:
+def score(
+    model: nn.Module, batches: Iterable[Any], task: Task, *, bf16: bool = False, watch: Watch | None = None
+) -> Scores:
     """Measure a network in eval mode; the mode of every submodule is restored. Draws nothing itself.
 
     Args:
@@ -41,6 +45,7 @@ def score(model: nn.Module, batches: Iterable[Any], task: Task, *, bf16: bool = 
         batches: What the task takes, on the model's device. A batch without samples counts nothing.
         task: How to feed and score a batch.
         bf16: Run the network under bfloat16 autocast. Without it a GPU computes in float32, never in TF32.
+        watch: Called with the output and the prepared batch, batch by batch.
 
     Raises:
         DataError: There are no samples, or they do not fit network or task.
@@ -66,6 +71,8 @@ def score(model: nn.Module, batches: Iterable[Any], task: Task, *, bf16: bool = 
             task.check(output, batch)
             state, count = task.update(state, output, batch), count + size
             outcomes.append(task.outcomes(output, batch))
+            if watch is not None:
+                watch(output, batch)
     if count == 0:
         raise DataError("nothing to evaluate: the data has no samples")
     return Scores(task.compute(state), count, _joined(outcomes))

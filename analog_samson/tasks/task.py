@@ -60,6 +60,13 @@ class Task(ABC):
         """Whether each sample of the batch was right, bool (samples,); None where a task has no right and wrong."""
         return None
 
+    def class_scores(self, output: Any, batch: Any) -> tuple[Tensor, Tensor] | None:
+        """Logits (samples, classes) and labels (samples,), for a task that chooses one class out of several; else None.
+
+        Margins and confusions in an error budget are made from them.
+        """
+        return None
+
     def count(self, batch: Any) -> int:
         """How many samples a batch (x, y) has."""
         return len(batch[1])
