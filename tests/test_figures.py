@@ -1,6 +1,7 @@
 """Figures: equal data gives equal bytes, nothing global changes, colours suit everyone and every page."""
 
 import io
+import math
 import re
 import subprocess
 import sys
@@ -25,10 +26,11 @@ from analog_samson.analysis.summary import results_of
 from analog_samson.report.contents import Contents
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, make_figure, png, svg
 from analog_samson.report.figures import over_time_figure
-from analog_samson.report.inline import colour_css, inline_svg
 from analog_samson.report.page import drawings, page_groups
 from analog_samson.report.palette import DARK, DASHES, LIGHT, MARKERS, SERIES
-from analog_samson.report.timeaxis import spread, time_axis
+from analog_samson.report.svg import colour_css, inline_svg
+from analog_samson.report.time_axis import time_axis
+from analog_samson.results.metric import Metric, stored_task
 from analog_samson.results.records import Record
 from analog_samson.results.store import open_run
 
@@ -150,22 +152,68 @@ def test_gaussian_figure_marks_every_drift_time_at_its_equivalent(tmp_path: Path
     axes = make_figure(figures([run])["gaussian"], WIDE).axes[0]
     marked = {float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == MARKERS[0]}  # type: ignore[index]
     assert marked == {state.equivalent.value for state in run.results[0].times if state.equivalent}
-    assert {"1s", "1h", "1d", "1y"} <= set(texts(figures([run])["gaussian"]))
+    assert {"1s", "1h, 1d", "1y"} <= set(texts(figures([run])["gaussian"]))
 
 
 def test_difference_figure_shows_the_paired_differences(pair: tuple[Run, ...]) -> None:
     assert {"+7.6", "+5.5"} & set(texts(figures(pair)["difference_over_time"]))
 
 
-@pytest.mark.parametrize("layout", [WIDE, NARROW])
-def test_labels_of_times_do_not_overlap_when_equivalents_are_equal(tmp_path: Path, layout: object) -> None:
-    run = run_of(tmp_path, fall=0.0)
-    figure = make_figure(figures([run])["gaussian"], layout)  # type: ignore[arg-type]
-    figure.draw_without_rendering()
-    labels = [text for text in figure.axes[0].texts if text.get_text() in ("1s", "1h", "1d", "1y")]
-    boxes = [text.get_window_extent() for text in labels]
-    assert len(boxes) == 4
-    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+def test_times_with_equal_equivalents_share_a_label(tmp_path: Path) -> None:
+    assert "1s, 1h, 1d, 1y" in texts(figures([run_of(tmp_path, fall=0.0)])["gaussian"])
+
+
+RMSE = Metric(name="rmse", title="RMSE", unit="mm", lower=0.0, higher_is_better=False, decimals=1)
+
+
+def errors_of(tmp_path: Path, name: str, fall: float, metric: Metric = RMSE) -> Run:
+    """A run in another metric: 100 minus the accuracy of a made-up network."""
+    records = [
+        replace(r, metric=metric.name, value=100.0 - r.value) if r.metric == "accuracy_percent" else r
+        for r in synthetic_records(name, fall=fall)
+    ]
+    path = synthetic_run(tmp_path / name, name, records=records, meta={"task": stored_task("test", [metric])})
+    return digest([open_run(path)])[0]
+
+
+def test_figures_of_a_metric_that_grows_worse_upwards_name_it_its_unit_and_the_direction(tmp_path: Path) -> None:
+    runs = (errors_of(tmp_path, "one", 8.0), errors_of(tmp_path, "two", 4.0))
+    shown = drawings(page_groups(Contents(runs)))
+    for name in ("over_time", "gaussian", "yield"):
+        assert "RMSE (mm)" in texts(shown[name]), name
+    assert "difference (mm), below 0: better" in texts(shown["difference_over_time"])
+    assert "chips at or below it (%)" in texts(shown["yield"])
+    assert not any("accuracy" in text or "points" in text for drawing in shown.values() for text in texts(drawing))
+    axes = make_figure(shown["over_time"], WIDE).axes[0]
+    means = [line.get_ydata()[-1] for line in axes.lines if len(line.get_xdata()) == 5]  # type: ignore[arg-type, index]
+    assert means == [run.results[0].states[-1].value.mean for run in runs]
+    bottom, top = axes.get_ylim()
+    assert bottom < min(means) < max(means) < top, "worse is upward"
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(0.0, 100.0), (0.0, math.inf)])
+def test_axis_has_no_tick_beyond_what_the_metric_can_be(tmp_path: Path, lower: float, upper: float) -> None:
+    metric = replace(RMSE, lower=lower, upper=upper)
+    values = [0.2, 0.4] if upper > 100 else [99.5, 99.9]
+    cell = {"checkpoint": "n", "preset": "p", "stage": "drift", "calibration": "none", "sigma_c": None}
+    records = [
+        Record(**cell, instance=chip, time_seconds=time, metric="rmse", value=value)  # type: ignore[arg-type]
+        for time in (1.0, 10.0)
+        for chip, value in enumerate(values)
+    ]
+    axes = over_time_figure(results_of(records, metric)).axes[0]
+    assert axes.lines, "something is drawn"
+    assert all(lower <= tick <= upper for tick in axes.get_yticks())
+
+
+def test_figures_of_values_that_are_not_finite_leave_them_out(tmp_path: Path) -> None:
+    broken = [
+        replace(r, value=math.nan) if r.stage == "drift" and r.time_seconds == 3600.0 else r
+        for r in synthetic_records()
+    ]
+    axes = over_time_figure(results_of(broken)).axes[0]
+    (means,) = [line.get_ydata() for line in axes.lines if len(line.get_xdata()) == 5]  # type: ignore[arg-type]
+    assert [bool(np.isnan(mean)) for mean in means] == [False, False, True, False, False]
 
 
 def test_many_series_can_be_drawn(tmp_path: Path) -> None:
@@ -194,13 +242,6 @@ def test_time_axis_sets_apart_what_has_no_logarithm() -> None:
 def test_time_axis_has_room_when_there_is_one_time() -> None:
     axis = time_axis([])
     assert axis.span == 1.0
-
-
-def test_labels_keep_their_distance_and_stay_inside_when_spread() -> None:
-    centres = spread([0.0, 0.0, 0.9, 1.0], [0.2] * 4, 0.0, 1.0)
-    assert np.diff(centres).min() >= 0.2 - 1e-12
-    assert centres[0] >= 0.1 - 1e-12
-    assert centres[-1] <= 0.9 + 1e-12
 
 
 def draw_everything(axes: Axes, _: object) -> None:

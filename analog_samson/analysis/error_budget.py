@@ -19,6 +19,7 @@ from analog_samson.results.store import RunFolder
 from analog_samson.units import format_duration
 
 AS_IS = "as is"
+LAYERS_SHOWN = 20  # in a figure
 WITHOUT, ONLY, LAYER, REMEDY = "without", "only", "layer", "remedy"
 _Values = Mapping[int, float]
 
@@ -101,6 +102,18 @@ class ErrorBudget:
     outcomes: Outcomes | None
     skipped: tuple[str, ...]
     unfinished: int
+
+
+def drawn_remedies(budget: ErrorBudget) -> list[Remedy]:
+    """The mitigations of the figure: all but those that harm so much that nothing else could be told apart.
+
+    That is a quarter of the metric's range, or half of the digital value where the range is unbounded, and more than
+    the device costs.
+    """
+    metric, cost = budget.metric, abs(budget.metric.worse_by(budget.as_is.mean, budget.digital))
+    span = metric.upper - metric.lower
+    far = max(span / 4 if isfinite(span) else abs(budget.digital) / 2, cost)
+    return [remedy for remedy in budget.remedies if remedy.gain is None or remedy.gain.mean > -far]
 
 
 def read_error_budget(folder: RunFolder, validity: Validity) -> ErrorBudget | None:

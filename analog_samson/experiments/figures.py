@@ -15,9 +15,10 @@ from analog_samson.experiments.results import CellResult, ExperimentResults, poo
 from analog_samson.experiments.schema import Method, Setting
 from analog_samson.experiments.shown import Correlation, Measure, SigmaCurves, TimeBars
 from analog_samson.experiments.tables import points_of
+from analog_samson.report.artists import value_axis
 from analog_samson.report.drawing import Drawing, Layout
-from analog_samson.report.marks import end_at_hundred
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, SERIES, series_role
+from analog_samson.results.metric import ACCURACY
 from analog_samson.units import parse_duration
 
 _FAMILIES = ("plain", "clipping", "noise")
@@ -79,8 +80,8 @@ def _draw_sigma(curves: Sequence[tuple[Method, Points]], setting: Setting, axes:
         stds = [summary.std or 0.0 for _, summary in points]
         axes.errorbar(x, means, yerr=stds, elinewidth=1, capsize=2, **_look(method, kins))
     axes.set_xlabel("$\\sigma_c$ of the generic Gaussian model")
+    value_axis(axes, ACCURACY)
     axes.set_ylabel("test accuracy (%)")
-    end_at_hundred(axes)
     _finish(axes, setting, [method for method, _ in curves], kins, layout)
 
 

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from analog_samson.analysis.device_error import ErrorCurve
 from analog_samson.errors import OptionError
 from analog_samson.presets.validity import Validity
+from analog_samson.report.artists import legend, line_with_band, look
 from analog_samson.report.drawing import WIDE, Drawing, Layout, png, svg
 from analog_samson.report.formats import tagged
-from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
 from analog_samson.units import format_duration
 
 _FORMATS = ("svg", "png")
@@ -48,15 +50,11 @@ def error_picture(curves: Sequence[ErrorCurve], validity: Validity, format_: str
 
 def draw_error(curves: Sequence[ErrorCurve], validity: Validity, axes: Axes, layout: Layout) -> None:
     """Error against target, one line with its band a time; the legend says what the source does not cover."""
-    for place, curve in enumerate(curves):
-        colour = LIGHT[series_role(place)]
-        line = axes.plot(curve.targets, curve.means, color=colour, label=_title(curve, validity), zorder=3)[0]
-        line.set(linestyle=DASHES[place % len(DASHES)], marker=MARKERS[place % len(MARKERS)], markersize=4)
-        low = [mean - spread for mean, spread in zip(curve.means, curve.deviations, strict=True)]
-        high = [mean + spread for mean, spread in zip(curve.means, curve.deviations, strict=True)]
-        axes.fill_between(curve.targets, low, high, color=colour, alpha=0.13, linewidth=0, zorder=1.5)
+    looks = [look(place, _title(curve, validity)) for place, curve in enumerate(curves)]
+    for curve, one in zip(curves, looks, strict=True):
+        means, stds = np.array(curve.means), np.array(curve.deviations)
+        frame = {"x": curve.targets, "mean": means, "low": means - stds, "high": means + stds, "mark": ""}
+        line_with_band(axes, pd.DataFrame(frame), one)
     axes.set_xlabel("target conductance [uS]")
     axes.set_ylabel("conductance - target [uS]")
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.legend(loc="outside upper left", ncols=1 if layout.narrow else 3)
+    legend(axes, looks, layout)

@@ -1,36 +1,70 @@
-"""The figures of a report. Each function draws plain data onto given axes; nothing is read or saved here.
+"""The figures of results: over time, over generic noise, differences, yield. Nothing is read or saved here.
 
-Dots are single instances, lines their mean, bands and bars 95 % intervals, dashes the digital accuracy.
+Dots are single instances, lines their mean, bands and bars 95 % intervals, dotted lines the digital network.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from math import isfinite
+from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analog_samson.analysis.comparison import Comparison, Step
-from analog_samson.analysis.ranking import is_study
-from analog_samson.analysis.statistics import difference_interval
-from analog_samson.analysis.summary import Result, State
-from analog_samson.report.drawing import WIDE, Drawing, Layout, make_figure, panels, split
-from analog_samson.report.formats import signed
-from analog_samson.report.marks import (
-    Series,
+from analog_samson.analysis.equivalent_sigma import Verdict
+from analog_samson.analysis.ranking import is_study, method_name, series_places
+from analog_samson.analysis.summary import GaussianPoint, Result, State
+from analog_samson.analysis.yields import yield_curve
+from analog_samson.report.artists import (
+    DOTTED,
+    Look,
     annotate,
-    draw_digital_line,
-    draw_dots,
-    draw_legend,
-    draw_marker,
-    draw_mean_and_band,
-    draw_sigma_bar,
-    end_at_hundred,
-    make_series,
+    axis_title,
+    difference_cells,
+    difference_title,
+    interval_dots,
+    legend,
+    line_with_band,
+    look,
+    scatter,
+    steps,
+    value_axis,
+    value_cells,
 )
+from analog_samson.report.contents import series_labels
+from analog_samson.report.drawing import WIDE, Drawing, Layout, make_figure, panels, split
+from analog_samson.report.formats import fixed, signed
 from analog_samson.report.palette import LIGHT
-from analog_samson.report.timeaxis import TimeAxis, spread, thinned, time_axis
-from analog_samson.report.yield_figure import draw_yield
+from analog_samson.report.time_axis import TimeAxis, joined, thinned, time_axis
+
+_DODGE = 0.012  # of the x range, between the dots of neighbouring series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """A result with its look; `offset` sets its dots beside those of the others, as a share of the x range."""
+
+    result: Result
+    look: Look
+    offset: float
+
+
+def make_series(results: Sequence[Result]) -> list[Series]:
+    """A look for each result.
+
+    Several networks on several presets are drawn preset by preset: equal networks look alike, and their labels leave
+    the preset out.
+    """
+    places = series_places(results)
+    middle = max(places, default=0) / 2
+    labels = [method_name(result) for result in results] if is_study(results) else series_labels(results)
+    return [
+        Series(result=result, look=look(place, label), offset=_DODGE * (place - middle))
+        for place, result, label in zip(places, results, labels, strict=True)
+    ]
 
 
 def over_time(results: Sequence[Result]) -> Drawing | None:
@@ -41,21 +75,27 @@ def over_time(results: Sequence[Result]) -> Drawing | None:
     series = [one for one in make_series(results) if one.result.states]
     if max((len(one.result.states) for one in series), default=0) < 2:
         return None
-    return by_preset(series, _draw_over_time)
+    return _by_preset(series, _draw_over_time)
+
+
+def over_time_figure(results: Sequence[Result]) -> Figure:
+    """The metric over time of results on one preset, as a matplotlib figure."""
+    series = [one for one in make_series(results) if one.result.states]
+    return make_figure(Drawing(draw=partial(_draw_over_time, series)), WIDE)
 
 
 def gaussian(results: Sequence[Result]) -> Drawing | None:
     """The metric over the strength of the generic Gaussian model; None without a sweep."""
     series = [one for one in make_series(results) if len(one.result.sweep) > 1]
-    return by_preset(series, draw_gaussian) if series else None
+    return _by_preset(series, _draw_gaussian) if series else None
 
 
 def difference_over_time(comparisons: Sequence[Comparison], results: Sequence[Result]) -> Drawing | None:
     """Paired differences over time; None in a study, whose differences are drawn at the last time."""
-    paired = [comparison for comparison in comparisons if comparison.steps]
+    paired = [comparison for comparison in comparisons if comparison.hardware_steps]
     if not paired or is_study(results):
         return None
-    return Drawing(draw=partial(draw_differences, paired, make_series(results)), height=0.75)
+    return Drawing(draw=partial(_draw_differences, paired, make_series(results)), height=0.75)
 
 
 def chip_yield(results: Sequence[Result]) -> Drawing | None:
@@ -63,10 +103,10 @@ def chip_yield(results: Sequence[Result]) -> Drawing | None:
     series = [one for one in make_series(results) if one.result.states]
     if not any(len(one.result.states[-1].values) > 1 for one in series):
         return None
-    return by_preset(series, draw_yield)
+    return _by_preset(series, _draw_yield)
 
 
-def by_preset(series: Sequence[Series], draw: Callable[[Sequence[Series], Axes, Layout], None]) -> Drawing:
+def _by_preset(series: Sequence[Series], draw: Callable[[Sequence[Series], Axes, Layout], None]) -> Drawing:
     """One drawing of all series, or in a study a part for each preset."""
     apart = is_study([one.result for one in series])
     groups: dict[str, list[Series]] = {}
@@ -83,146 +123,148 @@ def by_preset(series: Sequence[Series], draw: Callable[[Sequence[Series], Axes, 
 
 
 def _draw_over_time(series: Sequence[Series], axes: Axes, layout: Layout) -> None:
-    limits = {one.result.validity.max_seconds for one in series}  # where they differ, hollow markers alone tell
-    draw_accuracy_over_time(series, limits.pop() if len(limits) == 1 else None, axes, layout)
-
-
-def over_time_figure(results: Sequence[Result]) -> Figure:
-    """The metric over time of results on one preset, as a matplotlib figure."""
-    series = [one for one in make_series(results) if one.result.states]
-    return make_figure(Drawing(draw=partial(_draw_over_time, series)), WIDE)
-
-
-def draw_accuracy_over_time(series: Sequence[Series], max_seconds: float | None, axes: Axes, layout: Layout) -> None:
-    """Accuracy from programming to the last time; what lies beyond `max_seconds` is shaded (0: everything)."""
+    """From programming to the last time; what lies beyond the validity of a common preset is shaded."""
     moments = [state for one in series for state in one.result.states]
-    axis = time_axis(moments)
+    axis, metric = time_axis(moments), series[0].result.metric
     for one in series:
-        draw_digital_line(axes, one)
-        draw_dots(axes, [(axis.position(s) + one.offset * axis.span, s.values) for s in one.result.states], one)
-        draw_mean_and_band(axes, [(axis.position(state), state) for state in one.result.states], one)
-    axes.set_ylim(top=min(axes.get_ylim()[1], 101))
-    _label_means(axes, series, axis, layout)
+        _draw_digital(axes, one)
+        _draw_values(axes, [(axis.position(state), state) for state in one.result.states], one, axis.span)
+    _label_means(axes, series, axis)
     _time_ticks(axes, axis, moments, layout)
-    _shade_extrapolation(axes, axis, max_seconds)
-    axes.set_ylabel("accuracy (%)")
-    end_at_hundred(axes)
-    draw_legend(axes, series, layout, digital=True)
+    limits = {one.result.validity.max_seconds for one in series}  # where they differ, hollow markers alone tell
+    _shade_extrapolation(axes, axis, limits.pop() if len(limits) == 1 else None)
+    value_axis(axes, metric)
+    digital = [one.result.digital.value.mean for one in series if one.result.digital]
+    value = f" {fixed(digital[0], metric.decimals)} {metric.unit}".rstrip() if len(series) == 1 and digital else ""
+    reference = [Look(colour=LIGHT["muted"], dashes=DOTTED, label=f"digital{value}")] if digital else []
+    legend(axes, [*(one.look for one in series), *reference], layout)
 
 
-def draw_gaussian(series: Sequence[Series], axes: Axes, layout: Layout) -> None:
-    """Accuracy over sigma_c, with each drift time dropped to the axis at its equivalent sigma_c."""
+def _draw_gaussian(series: Sequence[Series], axes: Axes, layout: Layout) -> None:
+    """The curve over sigma_c, with a marker at the equivalent sigma_c of each time."""
     largest = max(one.result.sweep[-1].sigma_c for one in series)
+    axes.set_xlim(-0.03 * largest, 1.06 * largest)
     for one in series:
         points = [(point.sigma_c, point) for point in one.result.sweep]
-        draw_dots(axes, [(x + one.offset * largest, point.values) for x, point in points], one)
-        draw_mean_and_band(axes, points, one, markers=False)
-    axes.set_xlim(-0.03 * largest, 1.06 * largest)
-    _mark_all_times(axes, [one for one in series if any(s.equivalent for s in one.result.times)], layout)
-    end_at_hundred(axes)
+        _draw_values(axes, points, one, largest, markers=False)
+        times = [(state, state.equivalent) for state in one.result.times if state.equivalent]
+        rows = []
+        for state, sigma in times:
+            low, high = (None if end is None else min(end, sigma.largest) for end in (sigma.low, sigma.high))
+            rows.append({"y": state.value.mean, "mean": sigma.value, "low": low, "high": high, "mark": state.mark})
+            if sigma.verdict is Verdict.BEYOND:
+                axes.plot([1.02 * largest], [state.value.mean], ">", color=one.look.colour, markersize=5, zorder=4)
+        if rows:
+            interval_dots(axes, pd.DataFrame(rows), one.look, upright=False)
+        if len(series) == 1 and times:
+            ticks = joined([(sigma.value, state.label) for state, sigma in times], _letters(layout) * largest)
+            axes.secondary_xaxis("top").set_xticks([x for x, _ in ticks], [label for _, label in ticks])
+    value_axis(axes, series[0].result.metric)
     axes.set_xlabel("$\\sigma_c$ of the generic Gaussian model")
-    axes.set_ylabel("accuracy (%)")
-    draw_legend(axes, series, layout, dashed=True)
+    legend(axes, [one.look for one in series], layout, dashed=True)
 
 
-def draw_differences(comparisons: Sequence[Comparison], series: Sequence[Series], axes: Axes, layout: Layout) -> None:
-    """Paired difference in points, with its interval, at every moment; a bar over zero: not significant."""
-    looks = {id(one.result): one for one in series}
-    steps = [step for comparison in comparisons for step in comparison.steps if step.stage != "digital"]
-    axis = time_axis(steps)
-    shift = 2.0 if len(comparisons) > 1 else 0.0
+def _draw_differences(comparisons: Sequence[Comparison], series: Sequence[Series], axes: Axes, layout: Layout) -> None:
+    """Paired difference with its interval at every moment; a bar over zero: not significant."""
+    steps_drawn = [step for comparison in comparisons for step in comparison.hardware_steps]
+    axis, metric = time_axis(steps_drawn), series[0].result.metric
     axes.axhline(0, color=LIGHT["ink"], linewidth=1)
+    looks = []
     for comparison in comparisons:
-        one = looks[id(comparison.second)]
-        for step in (step for step in comparison.steps if step.stage != "digital"):
-            x, difference = axis.position(step) + shift * one.offset * axis.span, step.difference
-            low, high = (
-                difference.mean if end is None else end for end in difference_interval(difference, one.result.metric)
-            )
-            axes.plot([x, x], [low, high], color=one.colour, linewidth=2.2, solid_capstyle="butt", alpha=0.55)
-            draw_marker(axes, x, difference.mean, one, mark=step.mark)
-            if len(comparisons) == 1:
-                annotate(axes, signed(difference.mean), x, high, one.colour, (0, 5), ha="center")
-    _time_ticks(axes, axis, steps, layout)
-    axes.set_ylabel("difference (points)")
+        one = next(one for one in series if one.result is comparison.second)
+        looks.append(one.look)
+        shift = 2 * one.offset * axis.span if len(comparisons) > 1 else 0.0
+        frame = pd.DataFrame(
+            {"x": axis.position(step) + shift, **difference_cells(step.difference, metric, step.mark)}
+            for step in comparison.hardware_steps
+        )
+        interval_dots(axes, frame, one.look)
+        for row in frame.to_dict("records") if len(comparisons) == 1 else ():
+            top = row["high"] if isfinite(row["high"]) else row["mean"]
+            text = signed(row["mean"], metric.decimals)
+            annotate(axes, text, row["x"], top, one.look.colour, (0, 5), ha="center")
+    _time_ticks(axes, axis, steps_drawn, layout)
+    axes.set_ylabel(difference_title(metric) + ("" if metric.higher_is_better else ", below 0: better"))
     if len(comparisons) > 1:
-        draw_legend(axes, [looks[id(comparison.second)] for comparison in comparisons], layout)
+        legend(axes, looks, layout)
 
 
-def _label_means(axes: Axes, series: Sequence[Series], axis: TimeAxis, layout: Layout) -> None:
-    """The mean in figures: at every moment of a single series, else at the last one, pushed apart."""
+def _draw_yield(series: Sequence[Series], axes: Axes, layout: Layout) -> None:
+    """Steps at the last moment of each result; of a single result also at its first moment, fainter."""
+    metric, looks = series[0].result.metric, []
+    for one in series:
+        states = one.result.states
+        last = replace(one.look, marker="")
+        shown = [(states[-1], replace(last, label=states[-1].label) if len(series) == 1 else last)]
+        if len(series) == 1 and len(states) > 1:
+            shown.insert(0, (states[0], replace(last, label=states[0].label, alpha=0.45)))
+        for state, style in shown:
+            points = yield_curve(list(state.values.values()), metric)
+            x = [at for at, _ in points]
+            frame = {"x": [x[0], *x, x[-1]], "y": [100.0, *(100 * share for _, share in points), 0.0]}
+            steps(axes, pd.DataFrame(frame), style)
+            looks.append(style)
+    axes.set_ylim(-4, 108)
+    axes.set_yticks([0, 25, 50, 75, 100])
+    axes.set_xlabel(axis_title(metric))
+    axes.set_ylabel(f"chips at or {'above' if metric.higher_is_better else 'below'} it (%)")
+    legend(axes, looks, layout, dashed=True)
+
+
+def _draw_digital(axes: Axes, one: Series) -> None:
+    """The digital value as a dotted line."""
+    if one.result.digital is not None and isfinite(one.result.digital.value.mean):
+        axes.axhline(one.result.digital.value.mean, color=one.look.colour, linewidth=1, linestyle=DOTTED, alpha=0.8)
+
+
+def _draw_values(
+    axes: Axes, points: Sequence[tuple[float, State | GaussianPoint]], one: Series, span: float, *, markers: bool = True
+) -> None:
+    """The single chips as dots, their mean and its band; points are (x, point)."""
+    shift = one.offset * span
+    values = [(x + shift, value) for x, point in points for value in point.values.values() if isfinite(value)]
+    scatter(axes, pd.DataFrame(values, columns=["x", "value"]), one.look)
+    rows = [{"x": x, **value_cells(p.value, one.result.metric, getattr(p, "mark", ""))} for x, p in points]
+    line_with_band(axes, pd.DataFrame(rows), one.look, markers=markers)
+
+
+def _label_means(axes: Axes, series: Sequence[Series], axis: TimeAxis) -> None:
+    """The mean in figures: at every moment of a single series, at the last one of two."""
+    digits = series[0].result.metric.decimals
     if len(series) == 1:
         for state in series[0].result.states:
-            x, mean = axis.position(state), state.value.mean
-            annotate(axes, f"{mean:.1f}", x, mean, LIGHT["ink"], (5, 6))
+            text = fixed(state.value.mean, digits)
+            annotate(axes, text, axis.position(state), state.value.mean, LIGHT["ink"], (5, 6))
         return
     ends = sorted((one.result.states[-1].value.mean, place) for place, one in enumerate(series))
-    bottom, top = axes.get_ylim()
-    height = (0.075 if layout.narrow else 0.06) * (top - bottom)
-    places = spread([mean for mean, _ in ends], [height] * len(ends), bottom, top)
-    for (mean, place), y in zip(ends, places, strict=True):
+    for (mean, place), side in zip(ends, ("top", "bottom"), strict=True) if len(series) == 2 else ():
         x = axis.position(series[place].result.states[-1])
-        annotate(axes, f"{mean:.1f}", x, y, series[place].colour, (11, 0), va="center_baseline")
+        annotate(axes, fixed(mean, digits), x, mean, series[place].look.colour, (11, 0), va=side)
 
 
 def _time_ticks(axes: Axes, axis: TimeAxis, moments: Sequence[State | Step], layout: Layout) -> None:
     cramped = layout.narrow or layout.cramped
     short = {"programmed": "prog." if cramped else "programmed"}
     ticks = [(axis.position(m), short.get(m.label, m.label)) for m in moments]
-    kept = thinned(ticks, (0.11 if cramped else 0.05) * axis.span)
-    axes.set_xticks([x for x, _ in kept], [label for _, label in kept])
+    shown = thinned(ticks, _letters(layout) * axis.span)
+    axes.set_xticks([x for x, _ in shown], [label for _, label in shown])
     left = min(x for x, _ in ticks)
     axes.set_xlim(left - 0.06 * axis.span, axis.last + (0.16 if cramped else 0.1) * axis.span)
     axes.set_xlabel("time since programming (log scale)")
 
 
+def _letters(layout: Layout) -> float:
+    """The least distance between two labels of times, as a share of the axis."""
+    return 0.11 if layout.narrow or layout.cramped else 0.05
+
+
 def _shade_extrapolation(axes: Axes, axis: TimeAxis, max_seconds: float | None) -> None:
+    """Shade what lies beyond `max_seconds` (0: everything)."""
     left, end = axes.get_xlim()
     start = axis.of_seconds(max_seconds) if max_seconds else left
     if max_seconds is None or start >= axis.last:
         return
     axes.axvspan(start, end, color=LIGHT["rule"], alpha=0.4, linewidth=0, zorder=0.5)
-    axes.annotate(
-        "extrapolated",
-        ((start + end) / 2, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        color=LIGHT["muted"],
-        fontsize=8,
-    )
-
-
-def _mark_all_times(axes: Axes, series: Sequence[Series], layout: Layout) -> None:
-    """Markers of every series; labels in a row below the curves for the lowest, above for the other of two.
-
-    With more than two the leaders would cross each other, so the markers stand alone, in the order of time.
-    """
-    bottom, top = axes.get_ylim()
-    row = (0.09 if layout.narrow else 0.075) * (top - bottom)
-    lowest_first = sorted(series, key=lambda one: one.result.times[-1].value.mean)
-    rows = dict(zip(map(id, lowest_first), (bottom - row, top + row), strict=False)) if len(series) < 3 else {}
-    axes.set_ylim(bottom - 2 * row if rows else bottom, top + 2 * row if len(rows) > 1 else top)
-    for one in series:
-        marks = [(s.equivalent.value, s) for s in one.result.times if s.equivalent is not None]
-        if id(one) in rows:
-            _label_times(axes, sorted(marks, key=lambda mark: mark[0]), one, rows[id(one)], layout)
-        for x, state in marks:
-            draw_sigma_bar(axes, state.equivalent, state.value.mean, one)
-            draw_marker(axes, x, state.value.mean, one, mark=state.mark)
-
-
-def _label_times(axes: Axes, marks: Sequence[tuple[float, State]], one: Series, row: float, layout: Layout) -> None:
-    """Leaders from the markers to labels that do not overlap; marks are (sigma_c, state), increasing."""
-    low, high = axes.get_xlim()
-    letter = (0.032 if layout.narrow else 0.0165) * (high - low)
-    widths = [letter * (len(state.label) + 1) for _, state in marks]
-    below = row < marks[0][1].value.mean
-    bend = row + (0.045 if below else -0.045) * (axes.get_ylim()[1] - axes.get_ylim()[0])
-    for (x, state), centre in zip(marks, spread([x for x, _ in marks], widths, low, high), strict=True):
-        path = [state.value.mean, bend, row]
-        axes.plot([x, x, centre], path, color=one.colour, linewidth=0.8, alpha=0.6, zorder=2)
-        side = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 8.5}
-        annotate(axes, state.label, centre, row, one.colour, (0, -2 if below else 2), **side)
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 8, "color": LIGHT["muted"]}
+    over: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "xytext": (0, 3), "textcoords": "offset points"}
+    axes.annotate("extrapolated", ((start + end) / 2, 1), **over, **style)

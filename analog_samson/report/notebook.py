@@ -12,7 +12,7 @@ from analog_samson.report.contents import Contents
 from analog_samson.report.drawing import WIDE, svg
 from analog_samson.report.figures import over_time
 from analog_samson.report.headline import headline
-from analog_samson.report.inline import colour_css, inline_svg
+from analog_samson.report.svg import colour_css, inline_svg
 from analog_samson.report.templates import pages
 
 

@@ -1,17 +1,20 @@
 """The sections that every report has, in its order."""
 
+from analog_samson.analysis.error_budget import ErrorBudget
+from analog_samson.analysis.ranking import Study
+from analog_samson.analysis.summary import Result
 from analog_samson.report import (
     comparison_tables,
     error_budget_tables,
     lifetime_tables,
     section_facts,
-    section_figures,
     value_tables,
 )
 from analog_samson.report.citations import references
 from analog_samson.report.contents import FEW, Contents
 from analog_samson.report.provenance import hardware, preset_views, presets, settings
 from analog_samson.report.section import Figure, Section
+from analog_samson.report.section_figures import drawn_by
 
 _BUDGET = "run `analog-samson simulate ... --error-budget`"
 
@@ -20,13 +23,25 @@ def _budgets(report: Contents) -> tuple[error_budget_tables.RunBudget, ...]:
     return report.budgets
 
 
+def _results(report: Contents) -> tuple[tuple[Result, ...]]:
+    return (report.results,)
+
+
+def _study(report: Contents) -> tuple[Study]:
+    return (report.study,)
+
+
+def _budget(report: Contents, budget: error_budget_tables.RunBudget) -> tuple[ErrorBudget]:
+    return (budget[1],)
+
+
 _TIME = "{{ metric.title | upper_first }} over time"
 OWN_SECTIONS = (
     Section(
         name="over_time",
         title=_TIME,
         figure=Figure(
-            draw=section_figures.draw_over_time,
+            draw=drawn_by("figures.over_time", _results),
             caption="over_time_caption.j2",
             data=lambda report: value_tables.state_numbers(report.results),
         ),
@@ -39,7 +54,7 @@ OWN_SECTIONS = (
         name="difference_over_time",
         title="Comparison",
         figure=Figure(
-            draw=section_figures.draw_difference_over_time,
+            draw=drawn_by("figures.difference_over_time", lambda report: (report.leading, report.results)),
             caption="difference_over_time_caption.j2",
             data=comparison_tables.leading_numbers,
         ),
@@ -49,7 +64,7 @@ OWN_SECTIONS = (
         name="differences",
         title="Comparison",
         table=comparison_tables.differences,
-        figure=Figure(draw=section_figures.study_drawing("differences"), caption="differences_caption.j2"),
+        figure=Figure(draw=drawn_by("ranking_figures.differences", _study), caption="differences_caption.j2"),
         facts=section_facts.study_facts,
     ),
     Section(
@@ -57,7 +72,7 @@ OWN_SECTIONS = (
         title="Comparison",
         table=comparison_tables.ranks,
         figure=Figure(
-            draw=section_figures.study_drawing("heat_map"),
+            draw=drawn_by("ranking_figures.heat_map", _study),
             caption="Mean {{ metric | titled }} at the last time; the stronger the colour, the "
             "{{ 'higher' if metric.higher_is_better else 'better' }}.",
             data=comparison_tables.frontier_numbers,
@@ -75,7 +90,7 @@ OWN_SECTIONS = (
         name="frontier",
         title="Frontier",
         table=comparison_tables.frontier,
-        figure=Figure(draw=section_figures.study_drawing("frontier"), caption="frontier_caption.j2"),
+        figure=Figure(draw=drawn_by("ranking_figures.frontier", _study), caption="frontier_caption.j2"),
         facts=section_facts.study_facts,
     ),
     Section(
@@ -91,7 +106,11 @@ OWN_SECTIONS = (
         title="Yield",
         table=lifetime_tables.chip_yield,
         sentence="yield.j2",
-        figure=Figure(draw=section_figures.draw_yield, caption="yield_caption.j2", data=lifetime_tables.yield_numbers),
+        figure=Figure(
+            draw=drawn_by("figures.chip_yield", _results),
+            caption="yield_caption.j2",
+            data=lifetime_tables.yield_numbers,
+        ),
         facts=section_facts.yield_facts,
     ),
     Section(
@@ -100,7 +119,7 @@ OWN_SECTIONS = (
         table=error_budget_tables.effects,
         sentence="error_budget.j2",
         remark="error_budget_remark.j2",
-        figure=Figure(draw=section_figures.budget_drawing("hurts"), caption="error_budget_caption.j2"),
+        figure=Figure(draw=drawn_by("error_budget_figures.effects", _budget), caption="error_budget_caption.j2"),
         facts=section_facts.budget_facts,
         items=_budgets,
         label=section_facts.budget_name,
@@ -111,7 +130,7 @@ OWN_SECTIONS = (
         title="Layer sensitivity",
         table=error_budget_tables.layers,
         sentence="layer_sensitivity.j2",
-        figure=Figure(draw=section_figures.budget_drawing("where"), caption="layer_sensitivity_caption.j2"),
+        figure=Figure(draw=drawn_by("error_budget_figures.layers", _budget), caption="layer_sensitivity_caption.j2"),
         items=_budgets,
         facts=section_facts.layer_facts,
         label=section_facts.budget_name,
@@ -122,7 +141,7 @@ OWN_SECTIONS = (
         title="Mitigations",
         table=error_budget_tables.mitigations,
         sentence="mitigations.j2",
-        figure=Figure(draw=section_figures.budget_drawing("helps"), caption="mitigations_caption.j2"),
+        figure=Figure(draw=drawn_by("error_budget_figures.mitigations", _budget), caption="mitigations_caption.j2"),
         items=_budgets,
         facts=section_facts.mitigation_facts,
         label=section_facts.budget_name,
@@ -133,7 +152,7 @@ OWN_SECTIONS = (
         title="Decisions",
         table=error_budget_tables.margins,
         sentence="decisions.j2",
-        figure=Figure(draw=section_figures.budget_drawing("margins"), caption="margins_caption.j2"),
+        figure=Figure(draw=drawn_by("error_budget_figures.margins", _budget), caption="margins_caption.j2"),
         items=_budgets,
         label=section_facts.budget_name,
         remedy=_BUDGET,
@@ -142,7 +161,7 @@ OWN_SECTIONS = (
         name="confusion",
         title="Decisions",
         table=error_budget_tables.confusion,
-        figure=Figure(draw=section_figures.budget_drawing("confusion"), caption="confusion_caption.j2"),
+        figure=Figure(draw=drawn_by("error_budget_figures.confusion", _budget), caption="confusion_caption.j2"),
         items=_budgets,
         label=section_facts.budget_name,
         remedy=_BUDGET,
@@ -152,7 +171,7 @@ OWN_SECTIONS = (
         title="Equivalent sigma_c",
         table=value_tables.gaussian,
         note="gaussian_note.j2",
-        figure=Figure(draw=section_figures.draw_gaussian, caption="gaussian_caption.j2"),
+        figure=Figure(draw=drawn_by("figures.gaussian", _results), caption="gaussian_caption.j2"),
         facts=section_facts.gaussian_facts,
         remedy="run `analog-samson simulate ... --sigmas 0,0.1,0.2`",
     ),

@@ -14,10 +14,10 @@ from analog_samson.report.completeness import missing
 from analog_samson.report.contents import Contents
 from analog_samson.report.drawing import NARROW, WIDE, png, svg
 from analog_samson.report.headline import headline
-from analog_samson.report.inline import colour_css, inline_svg
 from analog_samson.report.palette import SERIES
 from analog_samson.report.rendering import frame_csv
 from analog_samson.report.section import Part, sections
+from analog_samson.report.svg import colour_css, inline_svg
 from analog_samson.report.table import mark_note
 from analog_samson.report.templates import pages, words
 from analog_samson.results.atomic import make_folder, write_atomically

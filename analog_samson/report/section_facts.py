@@ -5,6 +5,7 @@ from math import isfinite
 from typing import Any
 
 from analog_samson.analysis.comparison import Comparison, interval_count, unequal_options
+from analog_samson.analysis.error_budget import LAYERS_SHOWN, drawn_remedies
 from analog_samson.analysis.labels import listed_seeds
 from analog_samson.report import error_budget_tables, lifetime_tables
 from analog_samson.report.comparison_tables import pair_names
@@ -94,13 +95,7 @@ def budget_facts(report: Contents, budget: RunBudget) -> Mapping[str, Any]:
 
 def layer_facts(report: Contents, budget: RunBudget) -> Mapping[str, Any]:
     """Of the caption of layer sensitivities."""
-
-    def shown() -> int:
-        from analog_samson.report.explanation_figures import LAYERS_SHOWN
-
-        return LAYERS_SHOWN
-
-    return {"shown": shown}
+    return {"shown": lambda: LAYERS_SHOWN}
 
 
 def mitigation_facts(report: Contents, budget: RunBudget) -> Mapping[str, Any]:
@@ -108,13 +103,7 @@ def mitigation_facts(report: Contents, budget: RunBudget) -> Mapping[str, Any]:
     remedies = [r for r in budget[1].remedies if r.gain is not None and not error_budget_tables.is_base(r)]
     helpful = [remedy for remedy in remedies if remedy.gain and remedy.gain.significant and remedy.gain.mean > 0]
     best = max(helpful or remedies, key=lambda remedy: remedy.gain.mean if remedy.gain else 0.0, default=None)
-
-    def drawn() -> Any:
-        from analog_samson.report.explanation_figures import drawn_remedies
-
-        return drawn_remedies(budget[1])
-
-    return {"best": best, "drawn": drawn}
+    return {"best": best, "drawn": lambda: drawn_remedies(budget[1])}
 
 
 def note_facts(report: Contents) -> Mapping[str, Any]:

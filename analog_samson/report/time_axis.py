@@ -56,18 +56,14 @@ def thinned(ticks: Sequence[tuple[float, str]], least_distance: float) -> list[t
     return kept[::-1]
 
 
-def spread(positions: Sequence[float], widths: Sequence[float], low: float, high: float) -> list[float]:
-    """Centres near `positions` (increasing) for labels of the given widths that do not overlap within bounds.
+def joined(ticks: Sequence[tuple[float, str]], least_distance: float) -> list[tuple[float, str]]:
+    """The ticks (position, label), those together that keep no distance.
 
-    One pass to the right pushes labels apart, one to the left brings the last ones back inside.
+    >>> joined([(0.1, "1s"), (0.21, "1h"), (0.22, "1d")], 0.05)
+    [(0.1, '1s'), (0.215, '1h, 1d')]
     """
-    centres: list[float] = []
-    edge = low
-    for position, width in zip(positions, widths, strict=True):
-        centres.append(max(position, edge + width / 2))
-        edge = centres[-1] + width / 2
-    edge = high
-    for place in range(len(centres) - 1, -1, -1):
-        centres[place] = min(centres[place], edge - widths[place] / 2)
-        edge = centres[place] - widths[place] / 2
-    return centres
+    groups: list[list[tuple[float, str]]] = []
+    for tick in sorted(ticks, key=lambda tick: tick[0]):
+        near = groups and tick[0] - groups[-1][-1][0] < least_distance
+        groups[-1].append(tick) if near else groups.append([tick])
+    return [(sum(x for x, _ in group) / len(group), ", ".join(label for _, label in group)) for group in groups]

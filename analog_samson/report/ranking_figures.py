@@ -1,0 +1,120 @@
+"""The figures of several networks on several presets: differences, the frontier, the heat map."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analog_samson.analysis.ranking import Entry, Study, method_name
+from analog_samson.report.artists import (
+    Look,
+    annotate,
+    axis_title,
+    difference_cells,
+    difference_title,
+    heat,
+    interval_dots,
+    legend,
+    value_axis,
+    value_cells,
+)
+from analog_samson.report.drawing import NARROW, WIDE, Drawing, Layout, panels, split
+from analog_samson.report.figures import make_series
+from analog_samson.report.formats import fixed, tagged
+from analog_samson.report.interval_chart import interval_chart, legend_lines
+from analog_samson.report.palette import LIGHT
+
+Looks = Mapping[str, Look]
+
+
+def differences(study: Study) -> Drawing | None:
+    """On each preset every network against the first one, or where that is not there against the one named."""
+    looks, rows = _looks(study), []
+    for comparison, step in study.differences if len(study.presets) > 1 else ():
+        if comparison.leading:
+            preset, first = comparison.first.preset, method_name(comparison.first)
+            cells = difference_cells(step.difference, comparison.first.metric, step.mark)
+            heading = preset if first == study.methods[0] else f"{preset} (minus {first})"
+            rows.append({"heading": heading, "note": "", "series": method_name(comparison.second), **cells})
+    if not rows:
+        return None
+    drawn = {row["series"] for row in rows}
+    title = difference_title(study.entries[0].result.metric)
+    return interval_chart(pd.DataFrame(rows), {name: one for name, one in looks.items() if name in drawn}, title)
+
+
+def frontier(study: Study) -> Drawing | None:
+    """Every network at (digital, on the device), a part for each preset; None for one network."""
+    presets = [preset for preset in study.presets if study.on(preset)]
+    if len(study.methods) < 2 or not any(entry.result.digital for entry in study.entries):
+        return None
+    return panels(partial(_draw_frontiers, study, presets, _looks(study)), len(presets), 0.9)
+
+
+def heat_map(study: Study) -> Drawing | None:
+    """Cells of mean values: a row for each preset, a column for each network; None for one of either."""
+    presets, looks = [preset for preset in study.presets if study.on(preset)], _looks(study)
+    if len(study.presets) < 2 or len(study.methods) < 2 or not study.entries:
+        return None
+    inches = 0.5 + 0.55 * len(presets)
+    wide, narrow = ((inches + 0.24 * legend_lines(len(looks), layout)) / layout.height for layout in (WIDE, NARROW))
+    return Drawing(draw=partial(_draw_heat_map, study, presets, looks), height=wide, narrow_height=narrow)
+
+
+def _looks(study: Study) -> dict[str, Look]:
+    """The looks of the networks, as in the other figures."""
+    series = make_series([entry.result for entry in study.entries])
+    looks = {method_name(one.result): one.look for one in reversed(series)}
+    return {method: looks[method] for method in study.methods if method in looks}
+
+
+def _draw_frontiers(study: Study, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
+    parts = split(axes, len(presets), layout)
+    for part, preset in zip(parts, presets, strict=True):
+        _draw_frontier(study.on(preset), looks, part)
+        if len(presets) > 1:
+            part.set_title(preset, loc="left", fontsize=8.5, color=LIGHT["ink"])
+    legend(parts[0], list(looks.values()), layout, lines=False)
+
+
+def _draw_frontier(entries: Sequence[Entry], looks: Looks, axes: Axes) -> None:
+    """Networks with their intervals; the frontier joins those that none beats in both."""
+    points = [(e.result.digital.value.mean, e) for e in entries if e.result.digital is not None]
+    front = sorted((x, entry.state.value.mean) for x, entry in points if entry.on_frontier)
+    axes.plot([x for x, _ in front], [y for _, y in front], color=LIGHT["muted"], linewidth=1, zorder=1)
+    metric, state = entries[0].result.metric, entries[0].state
+    for x, entry in points:
+        frame = pd.DataFrame([{"x": x, **value_cells(entry.state.value, metric, entry.state.mark)}])
+        interval_dots(axes, frame, looks[entry.method])
+    axes.margins(0.12)
+    value_axis(axes, metric)
+    axes.set_xlabel(f"digital {axis_title(metric)}")
+    if state.time_seconds:
+        axes.set_ylabel(f"after {tagged(state.label, state.mark)}" + (f" ({metric.unit})" if metric.unit else ""))
+
+
+def _draw_heat_map(study: Study, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
+    """The stronger the colour, the higher the value."""
+    means, metric, columns = [e.state.value.mean for e in study.entries], study.entries[0].result.metric, list(looks)
+    low, span = min(means), max(means) - min(means) or 1.0
+    cells = [
+        {
+            "column": columns.index(entry.method),
+            "row": -presets.index(entry.preset),
+            "share": 0.75 * (entry.state.value.mean - low) / span,
+            "text": fixed(entry.state.value.mean, metric.decimals),
+            "role": "series-1",
+        }
+        for entry in study.entries
+    ]
+    heat(axes, pd.DataFrame(cells), height=0.68, size=9)
+    for row, preset in enumerate(presets):
+        heading = tagged(preset, study.on(preset)[0].state.mark)
+        annotate(axes, heading, -0.5, -row + 0.36, LIGHT["ink"], (0, 0), fontsize=8.5, va="bottom")
+    for column, one in enumerate(looks.values()):
+        axes.plot([column], [0.85], one.marker, color=one.colour, zorder=4)
+    axes.set_xlim(-0.5, len(looks) - 0.5)
+    axes.set_ylim(-len(presets) + 0.55, 1.1)
+    axes.set_axis_off()
+    legend(axes, list(looks.values()), layout, lines=False)
