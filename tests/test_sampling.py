@@ -1,11 +1,19 @@
 """Intervals over chips and samples cover the mean over all of both, where intervals over chips alone do not."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from analog_samson.analysis.comparison import compare
+from analog_samson.analysis.runs import META_KEYS, Run
 from analog_samson.analysis.sampling import sampled_difference, sampled_share
 from analog_samson.analysis.statistics import summarize
+from analog_samson.analysis.summary import results_of
+from analog_samson.results.condition import Condition
+from analog_samson.results.metric import ACCURACY
+from analog_samson.results.records import Record
 
 TRIALS = 300
 
@@ -65,3 +73,40 @@ def test_outcomes_without_spread_and_single_chips():
     same = outcomes(np.random.default_rng(0), 3, 50, 0.1, 2.0, 1.0)
     assert (sampled_difference(same, same).low, sampled_difference(same, same).significant) == (None, False)
     assert sampled_difference(same[:1], same[:1]).significant is None
+
+
+def measured(name, generator, wrong=0):
+    """A run in memory of three chips whose records are the shares of its outcomes; `wrong` samples are always so."""
+    moment = Condition(stage="drift", time_seconds=1.0)
+    right = outcomes(generator, 3, 400, chip=0.05, sample=2.0, rest=0.5)
+    right[:, :wrong] = False
+    cell = {"checkpoint": name, "preset": "p", "metric": ACCURACY.name, **asdict(moment)}
+    records = [Record(**cell, instance=chip, value=100 * row.mean()) for chip, row in enumerate(right)]
+    known = {(chip, moment): row for chip, row in enumerate(right)}
+    results = results_of(records, samples=400, outcomes=known)
+    meta = dict.fromkeys(META_KEYS) | {"seed": 0, "preset_sha256": "p", "data": {"fingerprint": "d", "count": 400}}
+    return Run(name=name, options={}, meta=meta, records=tuple(records), results=results), right
+
+
+def test_states_and_differences_have_intervals_over_chips_and_samples_in_the_unit_of_the_metric():
+    (one, right), (two, worse) = (measured(name, np.random.default_rng(4), n) for name, n in (("a", 0), ("b", 60)))
+    state = one.results[0].states[0]
+    share = sampled_share(right)
+    assert state.sampled == (pytest.approx(100 * share.low), pytest.approx(min(100 * share.high, 100.0)))
+    (comparison,) = compare([one, two])
+    expected = sampled_difference(right, worse)
+    found = comparison.steps[0].sampled
+    points = (100 * expected.mean, 100 * expected.low, 100 * expected.high)
+    assert (found.mean, found.low, found.high) == pytest.approx(points)
+    assert found.mean == pytest.approx(comparison.steps[0].difference.mean)
+    assert found.significant
+
+
+def test_outcomes_of_another_metric_or_of_some_chips_give_no_interval_over_samples():
+    run, right = measured("a", np.random.default_rng(4))
+    moment = run.records[0].condition
+    known = {(chip, moment): row for chip, row in enumerate(right)}
+    other = [replace(record, value=record.value + 1) for record in run.records]
+    for records, outcomes_known in ((other, known), (run.records, {(0, moment): right[0]}), (run.records, {})):
+        state = results_of(records, samples=400, outcomes=outcomes_known)[0].states[0]
+        assert (state.sampled, state.outcomes) == (None, None)

@@ -5,27 +5,34 @@ beside them. How many differences would be significant by chance alone is said o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 from analog_samson.analysis.labels import listed_seeds
 from analog_samson.analysis.runs import Run
+from analog_samson.analysis.sampling import sampled_difference
 from analog_samson.analysis.statistics import Difference, paired_difference
 from analog_samson.analysis.summary import Result, State
 from analog_samson.errors import RunError, list_faults
 from analog_samson.presets.validity import EXTRAPOLATED
+from analog_samson.results.metric import Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The difference of the metric, second minus first, at one moment that both runs have."""
+    """The difference of the metric, second minus first, at one moment that both runs have.
+
+    Attributes:
+        sampled: The same with its interval over chips and test samples, where the outcomes of the samples are known.
+    """
 
     label: str
     stage: str
     time_seconds: float | None
     mark: str
     difference: Difference
+    sampled: Difference | None = None
 
     @property
     def extrapolated(self) -> bool:
@@ -120,7 +127,7 @@ class _Pair:
         return Comparison(
             first=self.first,
             second=self.second,
-            steps=tuple(_steps(pairs, self.first.step)),  # both have the same, or are not compared
+            steps=tuple(_steps(pairs, self.first)),
             obstacles=self.obstacles,
             leading=self.leading,
             same_chips=self.same_chips,
@@ -236,11 +243,11 @@ def _obstacle(name: str, first: object, second: object, *, differ: bool) -> str:
     return f"{name} differs: {first} and {second}" + (" (other content)" if first == second else "")
 
 
-def _steps(pairs: Sequence[tuple[State | None, State | None]], step: float | None) -> Iterator[Step]:
+def _steps(pairs: Sequence[tuple[State | None, State | None]], result: Result) -> Iterator[Step]:
     for first, second in pairs:
         assert first is not None
         assert second is not None
-        difference = paired_difference(first.values, second.values, step)
+        difference = paired_difference(first.values, second.values, result.step)
         if difference is not None:
             yield Step(
                 label=first.label,
@@ -248,7 +255,21 @@ def _steps(pairs: Sequence[tuple[State | None, State | None]], step: float | Non
                 time_seconds=first.time_seconds,
                 mark=first.mark or second.mark,
                 difference=difference,
+                sampled=_sampled(first, second, result.metric),
             )
+
+
+def _sampled(first: State, second: State, metric: Metric) -> Difference | None:
+    """The difference over chips and samples, in the metric's unit; None where the outcomes are not known."""
+    if first.outcomes is None or second.outcomes is None or first.outcomes.samples != second.outcomes.samples:
+        return None
+    shared = sorted(first.outcomes.packed.keys() & second.outcomes.packed.keys())
+    if not shared:
+        return None
+    found = sampled_difference(first.outcomes.table(shared), second.outcomes.table(shared))
+    span = metric.upper - metric.lower
+    low, high = (None if end is None else span * end for end in (found.low, found.high))
+    return replace(found, mean=span * found.mean, low=low, high=high)
 
 
 def same_moment(first: State | Step, second: State | Step) -> bool:

@@ -8,6 +8,8 @@ where an interval over chips alone covers it in 18 to 95 (95 are promised; 90 an
 are good). The same holds for the difference of two networks on the same chips and samples.
 """
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,24 @@ from numpy.typing import NDArray
 from analog_samson.analysis.statistics import Difference, Summary, share_interval, t_quantile
 
 Table = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChipOutcomes:
+    """Whether each of `samples` test samples was right on every chip, packed to bits, by instance.
+
+    >>> outcomes = ChipOutcomes({4: np.packbits([True, False, True])}, samples=3)
+    >>> outcomes.table([4]).tolist()
+    [[True, False, True]]
+    """
+
+    packed: Mapping[int, NDArray[np.uint8]]
+    samples: int
+
+    def table(self, chips: Iterable[int]) -> Table:
+        """The outcomes of these chips, shape (chips, samples), bool."""
+        rows = np.stack([self.packed[chip] for chip in chips])
+        return np.unpackbits(rows, axis=1, count=self.samples).astype(bool)
 
 
 def sampled_share(right: Table) -> Summary:

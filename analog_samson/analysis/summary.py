@@ -2,16 +2,23 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isclose
+
+import numpy as np
+from numpy.typing import NDArray
 
 from analog_samson.analysis.equivalent_sigma import EquivalentSigma, GaussianCurve, equivalent_sigma_c, gaussian_curve
 from analog_samson.analysis.labels import plain_first
+from analog_samson.analysis.sampling import ChipOutcomes, sampled_share
 from analog_samson.analysis.statistics import Summary, summarize
 from analog_samson.analysis.stopping import stein_halfwidth
 from analog_samson.presets.validity import EXTRAPOLATED, UNKNOWN, Validity
-from analog_samson.results.condition import UNCALIBRATED
+from analog_samson.results.condition import UNCALIBRATED, Condition
 from analog_samson.results.metric import ACCURACY, Metric
 from analog_samson.results.records import Record
 from analog_samson.units import format_duration
+
+Outcomes = Mapping[tuple[int, Condition], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +30,9 @@ class State:
         value: Their summary.
         drop: How much worse than the digital network, in the unit of differences; positive is worse.
         weight_error: As the run measured it.
+        sampled: The ends of the 95 % interval over chips and test samples, see `sampled_share`; None where the outcomes
+            of the samples are not known, or the metric is no share of right ones.
+        outcomes: Of every sample on every chip, where they are known.
         mark: "extrapolated" outside the preset's validity, "interpolated" between the times of its source, else "".
     """
 
@@ -35,6 +45,8 @@ class State:
     equivalent: EquivalentSigma | None
     weight_error: Summary | None
     mark: str
+    sampled: tuple[float, float] | None = None
+    outcomes: ChipOutcomes | None = None
 
     @property
     def extrapolated(self) -> bool:
@@ -88,6 +100,7 @@ def results_of(
     *,
     pilot: int | None = None,
     samples: int | None = None,
+    outcomes: Outcomes | None = None,
 ) -> tuple[Result, ...]:
     """One result per checkpoint, preset and calibration.
 
@@ -97,8 +110,9 @@ def results_of(
         validity: Of the preset; it decides what is marked.
         pilot: See `pilot_of`; with it the intervals over time are those of Stein's rule.
         samples: How many test samples each value was measured on, if known; it gives the resolution of a value.
+        outcomes: Whether each sample was right, bool (samples,), by instance and condition, as far as that is known.
     """
-    reader = _Reader(metric, metric.step(samples) if samples else None, validity, pilot)
+    reader = _Reader(metric, metric.step(samples) if samples else None, validity, pilot, outcomes or {})
     return tuple(reader.result(key, records) for key in _result_keys(records))
 
 
@@ -125,6 +139,7 @@ class _Reader:
     step: float | None
     validity: Validity
     pilot: int | None
+    outcomes: Outcomes
 
     def result(self, key: tuple[str, str, str], records: Sequence[Record]) -> Result:
         checkpoint, preset, calibration = key
@@ -162,7 +177,7 @@ class _Reader:
             return None
         stage, time = records[0].stage, records[0].time_seconds
         summary = self._summary(values) if stage == "digital" else self._stopped(values)
-        errors = _by_instance(records, "weight_error")
+        errors, outcomes = _by_instance(records, "weight_error"), self._outcomes(records, values)
         return State(
             label=stage if time is None else format_duration(time),
             stage=stage,
@@ -173,7 +188,29 @@ class _Reader:
             equivalent=None if curve is None else equivalent_sigma_c(list(values.values()), curve, self.step),
             weight_error=summarize(list(errors.values())) if errors else None,
             mark="" if stage == "digital" else self.validity.mark(time),
+            sampled=self._sampled(outcomes),
+            outcomes=outcomes,
         )
+
+    def _outcomes(self, records: Sequence[Record], values: Mapping[int, float]) -> ChipOutcomes | None:
+        """The outcomes whose shares the values are; None where some are not known, or the metric counts another."""
+        condition, metric = records[0].condition, self.metric
+        found = {chip: right for chip in values if (right := self.outcomes.get((chip, condition))) is not None}
+        span = metric.upper - metric.lower
+        if not metric.counted or len(found) < len(values) or len({len(right) for right in found.values()}) > 1:
+            return None
+        if not all(isclose(values[chip], metric.lower + span * right.mean()) for chip, right in found.items()):
+            return None
+        samples = len(next(iter(found.values())))
+        return ChipOutcomes({chip: np.packbits(right) for chip, right in found.items()}, samples)
+
+    def _sampled(self, outcomes: ChipOutcomes | None) -> tuple[float, float] | None:
+        if outcomes is None:
+            return None
+        share, span = sampled_share(outcomes.table(outcomes.packed)), self.metric.upper - self.metric.lower
+        if share.low is None or share.high is None:
+            return None
+        return self.metric.lower + span * max(share.low, 0.0), self.metric.lower + span * min(share.high, 1.0)
 
     def _summary(self, values: Mapping[int, float]) -> Summary:
         return summarize(list(values.values()), self.step)

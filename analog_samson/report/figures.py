@@ -232,9 +232,10 @@ def _label_means(axes: Axes, series: Sequence[Series], axis: TimeAxis) -> None:
     """The mean in figures: at every moment of a single series, at the last one of two."""
     digits = series[0].result.metric.decimals
     if len(series) == 1:
+        beside = (5, 6) if series[0].result.metric.higher_is_better else (5, -12)  # where the line does not go
         for state in series[0].result.states:
             text = fixed(state.value.mean, digits)
-            annotate(axes, text, axis.position(state), state.value.mean, LIGHT["ink"], (5, 6))
+            annotate(axes, text, axis.position(state), state.value.mean, LIGHT["ink"], beside)
         return
     ends = sorted((one.result.states[-1].value.mean, place) for place, one in enumerate(series))
     for (mean, place), side in zip(ends, ("top", "bottom"), strict=True) if len(series) == 2 else ():
