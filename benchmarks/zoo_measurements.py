@@ -7,7 +7,7 @@ from typing import Any
 
 from command_lines import simulation_command
 
-from analog_samson.analysis.runs import Run, digest
+from analog_samson.analysis.runs import Run, read_runs
 from analog_samson.analysis.statistics import Summary
 from analog_samson.analysis.summary import Result
 from analog_samson.errors import RunError, list_faults
@@ -23,7 +23,7 @@ REQUIRED = [(where, at, adabs) for where, at in (*((PRESET, t) for t in TIMES), 
 def measured(name: str, paths: Sequence[Path], checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """What each run measured."""
     with ExitStack() as stack:
-        runs = digest([stack.enter_context(open_run(path)) for path in paths])
+        runs = read_runs([stack.enter_context(open_run(path)) for path in paths])
     return [measurement(name, run, checkpoint) for run in runs]
 
 

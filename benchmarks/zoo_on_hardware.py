@@ -31,7 +31,7 @@ import torch
 from command_lines import simulation_command
 from table import rendered
 
-from analog_samson.analysis.runs import Run, digest
+from analog_samson.analysis.runs import Run, read_runs
 from analog_samson.analysis.summary import Result
 from analog_samson.data import open_data
 from analog_samson.data.batches import Batches
@@ -103,7 +103,7 @@ def rows_of(run: Run, digital: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "preset": own.preset,
             "converters": run.meta["preset"]["periphery"]["model"] == "converters",
             "time_seconds": seconds,
-            "extrapolated": own.validity.mark(seconds) == EXTRAPOLATED,
+            "extrapolated": own.validity.coverage(seconds) == EXTRAPOLATED,
             "digital": digital,
             "images": run.meta["data"]["count"],
             "digital_percent_on_these_images": own.digital.value.mean,
@@ -138,7 +138,7 @@ def collect(options: argparse.Namespace, folders: Sequence[Path]) -> dict[str, A
     stored = json.loads(path.read_text())["rows"] if path.is_file() else []
     opened = [open_run(folder) for folder in folders]
     try:
-        runs = [run for folder in opened for run in digest([folder])]
+        runs = [run for folder in opened for run in read_runs([folder])]
     finally:
         for folder in opened:
             folder.close()

@@ -17,8 +17,8 @@ from synthetic_runs import META, PRESET, TIMES, synthetic_records, synthetic_run
 from analog_samson.analysis.comparison import compare, interval_count, refuse_unequal, unequal_options
 from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.lifetime import Fate, find_crossing, lifetime, lifetimes
-from analog_samson.analysis.ranking import study
-from analog_samson.analysis.runs import Run, digest
+from analog_samson.analysis.ranking import rank_networks
+from analog_samson.analysis.runs import Run, read_runs
 from analog_samson.analysis.summary import results_of
 from analog_samson.analysis.yields import share_interval, yield_at, yield_curve
 from analog_samson.errors import RunError
@@ -43,7 +43,7 @@ def run_on(folder: Path, preset: str, checkpoint: str, **numbers: float) -> Path
 
 
 def read(*paths: Path) -> tuple[Run, ...]:
-    return digest([open_run(path) for path in paths])
+    return read_runs([open_run(path) for path in paths])
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def test_single_chips_have_no_interval(tmp_path: Path) -> None:
     paths = [run_on(tmp_path, p, c, instances=1, fall=f) for p in PRESETS for c, f in (("a", 12), ("b", 4))]
     runs = read(*paths)
     assert {step.difference.significant for one in compare(runs) for step in one.steps} == {None}
-    assert [entry.best_rank for entry in study(runs).entries] == [1] * 4
-    assert [entry.worst_rank for entry in study(runs).entries] == [2] * 4
+    assert [entry.best_rank for entry in rank_networks(runs).entries] == [1] * 4
+    assert [entry.worst_rank for entry in rank_networks(runs).entries] == [2] * 4
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_frontier_agrees_with_its_definition(points: list[tuple[int, int]]) -> N
         meta = META | {"checkpoint": {}, "preset": PRESET}
         results = results_of(records, validity=validity_of(PRESET))
         runs.append(Run(name=f"net{place}", options={}, meta=meta, records=tuple(records), results=results))
-    found = [entry.on_frontier for entry in study(runs).entries]
+    found = [entry.on_frontier for entry in rank_networks(runs).entries]
     beaten = [any(x >= a and y >= b and (x, y) != (a, b) for x, y in points) for a, b in points]
     assert found == [not one for one in beaten]
 
 
 def test_ranks_shift_as_far_as_the_intervals_leave_open(four: tuple[Run, ...]) -> None:
-    places = {(e.method, e.preset): (e.rank, e.best_rank, e.worst_rank) for e in study(four).entries}
+    places = {(e.network, e.preset): (e.rank, e.best_rank, e.worst_rank) for e in rank_networks(four).entries}
     assert places["samson", PRESETS[0]] == (1, 1, 1)
     assert places["sgd", PRESETS[0]] == (2, 2, 2)
     assert {places[method, PRESETS[1]][1:] for method in ("sgd", "samson")} == {(1, 2)}
@@ -234,13 +234,13 @@ def test_crossing_beyond_the_simulated_times(points: list[tuple[float, float]], 
 
 def test_crossing_later_than_the_preset_is_valid_is_marked() -> None:
     points = [(1.0, 92.0), (1000.0, 89.0)]
-    assert find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=50.0)).mark == "extrapolated"
-    assert find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=200.0)).mark == ""
+    assert find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=50.0)).coverage == "extrapolated"
+    assert find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=200.0)).coverage == ""
     assert (
-        find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=1e9, published_seconds=(1.0, 1e3))).mark
+        find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=1e9, published_seconds=(1.0, 1e3))).coverage
         == "interpolated"
     )
-    assert find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=0.0)).mark == "extrapolated"
+    assert find_crossing(points, 90.0, ACCURACY, Validity(max_seconds=0.0)).coverage == "extrapolated"
 
 
 def test_lifetime_of_mean_lies_between_those_of_its_interval_and_after_the_weakest_chips(tmp_path: Path) -> None:
@@ -287,12 +287,12 @@ def test_chip_as_far_below_digital_as_allowed_passes_whatever_the_last_bit_says(
 def test_everything_is_extrapolated_on_a_preset_whose_conductances_are_not_covered(tmp_path: Path) -> None:
     preset = PRESET | {"validity": {"max_seconds": 1e9, "max_g_microsiemens": 20.0}}
     (run,) = read(synthetic_run(tmp_path / "run", meta={"preset": preset}))
-    assert {state.mark for state in run.results[0].states} == {"extrapolated"}
+    assert {state.coverage for state in run.results[0].states} == {"extrapolated"}
 
 
 def test_times_between_published_ones_are_interpolated_before_them_extrapolated() -> None:
     validity = Validity(max_seconds=1e9, published_seconds=(10.0, 100.0))
-    assert [validity.mark(t) for t in (None, 0.0, 1.0, 10.0, 50.0, 1000.0)] == [
+    assert [validity.coverage(t) for t in (None, 0.0, 1.0, 10.0, 50.0, 1000.0)] == [
         "", "", "extrapolated", "", "interpolated", "extrapolated"
     ]  # fmt: skip
 

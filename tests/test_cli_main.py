@@ -54,7 +54,9 @@ def test_report_when_csv_prints_rows_only(files, capsys):
     run(capsys, *SIMULATE, "--times", "1s", "--sigmas", "none", "--out", "run")
     code, out, _ = run(capsys, "report", "run", "--format", "csv")
     assert code == 0
-    assert out.splitlines()[0] == "checkpoint,preset,stage,calibration,instance,time_seconds,sigma_c,metric,value,mark"
+    assert (
+        out.splitlines()[0] == "checkpoint,preset,stage,calibration,instance,time_seconds,sigma_c,metric,value,coverage"
+    )
     assert len(out.splitlines()) == 1 + 2 + 3
 
 

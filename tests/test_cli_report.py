@@ -75,7 +75,7 @@ def test_report_writes_nothing_when_only_the_text_is_wanted(run: Path, arguments
 
 def test_report_prints_raw_rows_and_nothing_else_when_asked_for_csv(tmp_path: Path, run: Path) -> None:
     rows = render_csv(synthetic_records("resnet20-sgd")).splitlines()
-    marks = ["mark", *("extrapolated" if ",31536000.0," in row else "" for row in rows[1:])]
+    marks = ["coverage", *("extrapolated" if ",31536000.0," in row else "" for row in rows[1:])]
     expected = "".join(f"{row},{mark}\n" for row, mark in zip(rows, marks, strict=True))
     assert call(run, "--format", "csv").stdout == expected
     assert call(run, "--format", "csv", "--out", tmp_path / "page.html").stdout == expected

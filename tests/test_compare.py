@@ -277,8 +277,8 @@ def test_comparison_of_results_is_tidy_and_shows_itself(results: dict[str, Simul
     found = Comparison.of(results)
     frame = found.frame()
     assert len(frame) == 2 * (1 + 3 * 2), "one row a cell"
-    assert set(frame.mark[frame.time_seconds == 31536000.0]) == {"extrapolated"}
-    assert set(frame.mark[frame.time_seconds != 31536000.0]) == {""}
+    assert set(frame.coverage[frame.time_seconds == 31536000.0]) == {"extrapolated"}
+    assert set(frame.coverage[frame.time_seconds != 31536000.0]) == {""}
     assert not frame.duplicated(["checkpoint", "preset", "stage", "calibration", "instance", "time_seconds"]).any()
     assert {"accuracy_percent", "loss", "weight_error"} <= set(frame.columns)
     assert list(frame.columns) == list(results["one"].frame().columns)

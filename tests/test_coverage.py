@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from analog_samson import CoverageWarning, load_preset, open_run, plan_conversion, simulate_drift
-from analog_samson.analysis.runs import digest
+from analog_samson.analysis.runs import read_runs
 from analog_samson.cli.main import main
 from analog_samson.crossbar.coverage import Coverage, LeftOut, tiles_warning
 from analog_samson.crossbar.matrices import weight_matrices
@@ -288,11 +288,11 @@ def plan_record(path: str, layer_type: str, weights: int, *, analog: bool) -> di
 def test_headline_when_most_matrices_are_digital_says_so(tmp_path):
     plan = [plan_record("lstm", "LSTM", 900, analog=False), plan_record("head", "Linear", 100, analog=True)]
     with open_run(synthetic_run(tmp_path / "low", meta={"plan": plan})) as folder:
-        low = headline(Contents(digest([folder]))).second
+        low = headline(Contents(read_runs([folder]))).second
     assert "only 10.0 % of the matrix weights are on analog tiles" in low
     assert "lstm (LSTM, 900 weights)" in low
     with open_run(synthetic_run(tmp_path / "old")) as folder:
-        assert "matrix weights" not in headline(Contents(digest([folder]))).second
+        assert "matrix weights" not in headline(Contents(read_runs([folder]))).second
 
 
 def test_headline_when_outliers_waste_the_conductance_range_says_so(tmp_path):

@@ -160,7 +160,7 @@ def test_drift_frame_is_tidy(model, data):
     frame = result.frame()
     assert list(frame.columns) == [
         *("checkpoint", "preset", "stage", "calibration", "instance", "time_seconds", "sigma_c"),
-        *("accuracy_percent", "loss", "weight_error", "mark"),
+        *("accuracy_percent", "loss", "weight_error", "coverage"),
     ]
     assert len(frame) == 1 + 2 * 3, "one row a cell"
     assert not frame.duplicated(["stage", "calibration", "instance", "time_seconds"]).any()
@@ -168,8 +168,8 @@ def test_drift_frame_is_tidy(model, data):
         cell = frame[(frame.stage == record.stage) & (frame.instance == record.instance)]
         cell = cell if record.time_seconds is None else cell[cell.time_seconds == record.time_seconds]
         assert cell[record.metric].item() == record.value
-    assert set(frame.mark[frame.time_seconds > 86400]) == {"extrapolated"}
-    assert set(frame.mark[~(frame.time_seconds > 86400)]) == {""}
+    assert set(frame.coverage[frame.time_seconds > 86400]) == {"extrapolated"}
+    assert set(frame.coverage[~(frame.time_seconds > 86400)]) == {""}
 
 
 def test_drift_when_options_are_wrong_lists_all_faults(model, data):

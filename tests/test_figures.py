@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
-from analog_samson.analysis.runs import Run, digest
+from analog_samson.analysis.runs import Run, read_runs
 from analog_samson.analysis.summary import results_of
 from analog_samson.report.contents import Contents
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, make_figure, png, svg
@@ -45,7 +45,7 @@ VISION = {
 
 
 def run_of(tmp_path: Path, name: str = "run", records: list[Record] | None = None, **numbers: float) -> Run:
-    (run,) = digest([open_run(synthetic_run(tmp_path / name, name, records=records, **numbers))])
+    (run,) = read_runs([open_run(synthetic_run(tmp_path / name, name, records=records, **numbers))])
     return run
 
 
@@ -63,7 +63,7 @@ def texts(drawing: Drawing) -> list[str]:
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Run, ...]:
     paths = [synthetic_run(tmp_path / "sgd", "sgd"), synthetic_run(tmp_path / "samson", "samson", fall=4.0)]
-    return digest([open_run(path) for path in paths])
+    return read_runs([open_run(path) for path in paths])
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -122,22 +122,22 @@ def test_accuracy_figure_names_times_values_digital_and_extrapolation(tmp_path: 
 
 def test_accuracy_figure_is_not_shaded_when_the_preset_covers_all_times(tmp_path: Path) -> None:
     path = synthetic_run(tmp_path / "run", meta={"preset": PRESET | {"validity": {"max_seconds": 1e9}}})
-    assert "extrapolated" not in texts(figures(digest([open_run(path)]))["over_time"])
+    assert "extrapolated" not in texts(figures(read_runs([open_run(path)]))["over_time"])
 
 
 def test_accuracy_figure_is_shaded_whole_when_the_preset_covers_no_conductance(tmp_path: Path) -> None:
     hot = PRESET | {"validity": {"max_seconds": 1e9, "max_g_microsiemens": 20.0}}
     path = synthetic_run(tmp_path / "run", meta={"preset": hot})
-    assert "extrapolated" in texts(figures(digest([open_run(path)]))["over_time"])
+    assert "extrapolated" in texts(figures(read_runs([open_run(path)]))["over_time"])
 
 
 @pytest.mark.parametrize("name", ["over_time", "gaussian"])
 def test_markers_are_half_filled_when_interpolated_and_hollow_when_extrapolated(tmp_path: Path, name: str) -> None:
     published = PRESET | {"validity": {"max_seconds": 90000.0, "published_seconds": [1.0, 86400.0]}}
-    (run,) = digest([open_run(synthetic_run(tmp_path / "run", meta={"preset": published}))])
+    (run,) = read_runs([open_run(synthetic_run(tmp_path / "run", meta={"preset": published}))])
     axes = make_figure(figures([run])[name], WIDE).axes[0]
     markers = [line for line in axes.lines if line.get_marker() == MARKERS[0]]
-    looks = {state.mark: _filling(line) for line, state in zip(markers[-4:], run.results[0].times, strict=True)}
+    looks = {state.coverage: _filling(line) for line, state in zip(markers[-4:], run.results[0].times, strict=True)}
     assert looks == {"": "full", "interpolated": "half", "extrapolated": "hollow"}
 
 
@@ -173,7 +173,7 @@ def errors_of(tmp_path: Path, name: str, fall: float, metric: Metric = RMSE) -> 
         for r in synthetic_records(name, fall=fall)
     ]
     path = synthetic_run(tmp_path / name, name, records=records, meta={"task": stored_task("test", [metric])})
-    return digest([open_run(path)])[0]
+    return read_runs([open_run(path)])[0]
 
 
 def test_figures_of_a_metric_that_grows_worse_upwards_name_it_its_unit_and_the_direction(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_figures_of_values_that_are_not_finite_leave_them_out(tmp_path: Path) ->
 
 
 def test_many_series_can_be_drawn(tmp_path: Path) -> None:
-    runs = digest([open_run(synthetic_run(tmp_path / str(i), f"net{i}", fall=2.0 + i)) for i in range(8)])
+    runs = read_runs([open_run(synthetic_run(tmp_path / str(i), f"net{i}", fall=2.0 + i)) for i in range(8)])
     for drawing in figures(runs).values():
         assert len(svg(drawing, NARROW, text=True)) > 10_000
 

@@ -11,7 +11,7 @@ from networks import seeded
 from small import SMALL, Small
 from synthetic_runs import OPTIONS, synthetic_records, synthetic_run
 
-from analog_samson.analysis.runs import digest
+from analog_samson.analysis.runs import read_runs
 from analog_samson.cli.main import main
 from analog_samson.errors import RunError
 from analog_samson.experiments.parts import write_part
@@ -106,7 +106,7 @@ def test_figures_are_not_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (path / "figures").symlink_to(tmp_path / "elsewhere")
     with open_run(path) as run, pytest.raises(RunError, match=f"figures: {REFUSED}"):
-        write_page(Contents(digest([run])), path / "report.html")
+        write_page(Contents(read_runs([run])), path / "report.html")
     assert not list((tmp_path / "elsewhere").iterdir())
 
 

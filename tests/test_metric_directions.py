@@ -14,9 +14,9 @@ from synthetic_runs import META, PRESET, synthetic_records, synthetic_run
 from analog_samson.analysis.comparison import compare
 from analog_samson.analysis.equivalent_sigma import equivalent_sigma_c, gaussian_curve
 from analog_samson.analysis.lifetime import Fate, default_losses, find_crossing, lifetimes, thresholds
-from analog_samson.analysis.ranking import study
+from analog_samson.analysis.ranking import rank_networks
 from analog_samson.analysis.robustness import robustness_of
-from analog_samson.analysis.runs import Run, digest
+from analog_samson.analysis.runs import Run, read_runs
 from analog_samson.analysis.statistics import (
     at_least_as_good,
     difference_interval,
@@ -56,7 +56,7 @@ def runs_of(tmp_path, metric: Metric, sign: int) -> tuple[Run, ...]:
         synthetic_run(tmp_path / f"{metric.name}-{name}", name, records=measured(metric, sign, fall, name), meta=task)
         for name, fall in (("a", 8.0), ("b", 7.9), ("c", 4.0))
     ]
-    return digest([open_run(path) for path in paths])
+    return read_runs([open_run(path) for path in paths])
 
 
 @pytest.fixture
@@ -101,7 +101,8 @@ def test_comparison_and_ranking_mirror(pair) -> None:
                 step.difference.significant,
             )
     places = [
-        [(e.method, e.rank, e.best_rank, e.worst_rank, e.on_frontier) for e in study(runs).entries] for runs in pair
+        [(e.network, e.rank, e.best_rank, e.worst_rank, e.on_frontier) for e in rank_networks(runs).entries]
+        for runs in pair
     ]
     assert places[0] == places[1]
     assert [rank for _, rank, *_ in places[0]] == [3, 2, 1]
@@ -170,14 +171,14 @@ def test_runs_of_different_metrics_are_refused_and_another_stored_metric_can_be_
     records = [*measured(GAIN, 1), *measured(COST, -1)]
     both = synthetic_run(tmp_path / "both", records=records, meta=two)
     other = synthetic_run(tmp_path / "other", records=measured(RMSE, 1), meta={"task": stored_task("test", [RMSE])})
-    assert digest([open_run(both)])[0].results[0].metric == GAIN
-    assert digest([open_run(both)], "cost")[0].results[0].metric == COST
+    assert read_runs([open_run(both)])[0].results[0].metric == GAIN
+    assert read_runs([open_run(both)], "cost")[0].results[0].metric == COST
     with pytest.raises(RunError, match="different metrics") as raised:
-        digest([open_run(both), open_run(other)])
+        read_runs([open_run(both), open_run(other)])
     assert "gain dB" in str(raised.value)
     assert "rmse mm" in str(raised.value)
     with pytest.raises(RunError, match="gain, cost"):
-        digest([open_run(both)], "f1")
+        read_runs([open_run(both)], "f1")
 
 
 def test_robustness_speaks_of_the_metric() -> None:
@@ -198,6 +199,6 @@ def test_comparison_of_a_metric_that_is_not_counted_ignores_the_number_of_sample
     records["b"] = [replace(r, value=r.value + 1.0) if r.metric == "rmse" else r for r in records["b"]]
     task = {"task": stored_task("test", [RMSE])}
     paths = [synthetic_run(tmp_path / name, name, records=rows, meta=task) for name, rows in records.items()]
-    (comparison,) = compare(digest([open_run(path) for path in paths]))
+    (comparison,) = compare(read_runs([open_run(path) for path in paths]))
     assert comparison.first.step is None
     assert {(s.difference.low, s.difference.significant) for s in comparison.hardware_steps} == {(None, False)}

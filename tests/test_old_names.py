@@ -10,7 +10,7 @@ from synthetic_runs import synthetic_run
 from torch import nn
 
 from analog_samson import plan_conversion
-from analog_samson.analysis.runs import digest
+from analog_samson.analysis.runs import read_runs
 from analog_samson.cli.main import main
 from analog_samson.presets.search import load_preset
 from analog_samson.results.store import open_run
@@ -61,12 +61,12 @@ def test_error_budget_of_0_1_is_read(tmp_path: Path) -> None:
     run = synthetic_run(tmp_path / "run")
     synthetic_error_budget(run)
     with open_run(run) as folder:
-        (new,) = digest([folder])
+        (new,) = read_runs([folder])
     (run / "error_budget").rename(run / "explain")
     with sqlite3.connect(run / "explain" / "results.sqlite") as connection:
         connection.execute("UPDATE meta SET key = 'explain' WHERE key = 'error_budget'")
     connection.close()
     with open_run(run) as folder:
-        (old,) = digest([folder])
+        (old,) = read_runs([folder])
     assert new.error_budget is not None
     assert old.error_budget == new.error_budget

@@ -85,7 +85,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_headline_gives_the_mean_and_spread_of_its_data(alone: str) -> None:
     last = at_last(data(alone, "over_time"))
     assert f"is {float(last['mean']):.1f} ± {float(last['std']):.1f} % after 1 year" in headline(alone)
-    assert last["mark"] in headline(alone)
+    assert last["coverage"] in headline(alone)
 
 
 def test_lifetime_is_where_the_line_through_the_data_crosses(alone: str) -> None:

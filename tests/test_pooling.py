@@ -10,8 +10,8 @@ import pytest
 from synthetic_runs import META, synthetic_records, synthetic_run
 
 from analog_samson.analysis.comparison import compare
-from analog_samson.analysis.ranking import study
-from analog_samson.analysis.runs import Run, digest
+from analog_samson.analysis.ranking import rank_networks
+from analog_samson.analysis.runs import Run, read_runs
 from analog_samson.errors import RunError
 from analog_samson.report.command import report_blocks
 from analog_samson.report.completeness import missing
@@ -36,7 +36,7 @@ def seeded_run(folder: Path, network: str, seed: int, **numbers) -> Path:
 
 
 def read(*paths: Path) -> tuple[Run, ...]:
-    return digest([open_run(path) for path in paths])
+    return read_runs([open_run(path) for path in paths])
 
 
 def last_accuracies(run: Run) -> dict[int, float]:
@@ -75,7 +75,7 @@ def test_networks_are_paired_by_seed_and_instance(tmp_path):
     assert (step.time_seconds, step.difference.n, comparison.obstacles) == (YEAR, 10, ())
     assert step.difference.mean == pytest.approx(1.0)
     assert step.difference.high - step.difference.low < 0.1  # the chips' own luck cancels
-    assert [entry.method for entry in study(runs).on("pcm_nandakumar_2019")] == ["sam", "sgd"]
+    assert [entry.network for entry in rank_networks(runs).on("pcm_nandakumar_2019")] == ["sam", "sgd"]
     assert compare_runs([*first, *second]).runs == runs
 
 

@@ -259,8 +259,8 @@ def test_devices_of_a_weight_when_counted_are_two_a_pair_or_one():
 def test_validity_when_asked_for_times_tells_interpolated_from_extrapolated():
     wan, pcm = (validity_of(load_preset(n).model_dump(mode="json")) for n in ("reram_wan_2022", "pcm_nandakumar_2019"))
     times = (0.5, 1.0, 3600.0, 86400.0, 100000.0, 172800.0, 172801.0)
-    assert [wan.mark(t)[:2] for t in times] == ["ex", "", "in", "", "in", "", "ex"]
-    assert [pcm.mark(t) for t in (0.0, 86400.0, 86401.0)] == ["", "", "extrapolated"]
+    assert [wan.coverage(t)[:2] for t in times] == ["ex", "", "in", "", "in", "", "ex"]
+    assert [pcm.coverage(t) for t in (0.0, 86400.0, 86401.0)] == ["", "", "extrapolated"]
 
 
 def test_load_preset_when_the_name_is_unknown_names_the_nearest():

@@ -140,7 +140,7 @@ def test_show_and_simulate_when_conductances_are_not_covered_mark_the_same_times
     shown = re.findall(r"(programmed|1s|1h|1d|1y)( \(extrapolated\))?", head)
     found = validity_of(load_preset(path).model_dump(mode="json"))
     assert {mark.strip(" ()") for _, mark in shown} == {"extrapolated"}
-    assert {found.mark(t) for t in (None, 1.0, HOUR, YEAR)} == {"extrapolated"}
+    assert {found.coverage(t) for t in (None, 1.0, HOUR, YEAR)} == {"extrapolated"}
 
 
 def test_error_picture_when_drawn_names_axes_and_times():

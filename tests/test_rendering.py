@@ -12,13 +12,13 @@ from analog_samson.report.rendering import frame_csv, frame_json, render_latex, 
 from analog_samson.report.table import Column, Table, frame_of, join, text_table
 
 ROWS = [
-    {"network": "sgd", "mean": 80.0 / 3, "mark": "extrapolated", "significant": True},
-    {"network": "sam", "mean": None, "mark": "", "significant": None},
+    {"network": "sgd", "mean": 80.0 / 3, "coverage": "extrapolated", "significant": True},
+    {"network": "sam", "mean": None, "coverage": "", "significant": None},
 ]
 TABLE = Table(
     title="Accuracy %",
     frame=frame_of(ROWS),
-    columns=[Column("network"), Column("mean", "mean ± std", fixed, mark="mark")],
+    columns=[Column("network"), Column("mean", "mean ± std", fixed, coverage="coverage")],
 )
 
 
@@ -68,9 +68,9 @@ def test_numbers_read_back_exactly_from_csv_and_json():
 def test_tables_of_one_kind_join_with_empty_cells_where_a_column_lacks():
     other = Table(title="", frame=frame_of([{"network": "asam", "n": 5}]), columns=[])
     joined = join([TABLE, other])
-    assert list(joined.columns) == ["network", "mean", "mark", "significant", "n"]
+    assert list(joined.columns) == ["network", "mean", "coverage", "significant", "n"]
     assert joined.to_dict("records")[-1] == {
-        "network": "asam", "mean": None, "mark": None, "significant": None, "n": 5,
+        "network": "asam", "mean": None, "coverage": None, "significant": None, "n": 5,
     }  # fmt: skip
 
 

@@ -365,7 +365,7 @@ def test_every_crossing_of_a_lifetime_has_a_mark_of_its_own(tmp_path):
     covered = replace(run, results=(replace(run.results[0], validity=Validity(max_seconds=until)),))
     (table,) = tables(Contents([covered], 86.0), "lifetime")
     (row,) = table.numbers.to_dict("records")
-    assert [row[f"{part}_mark"] for part in ("mean", "low", "high", "weakest")] == ["", "", "extrapolated", ""]
+    assert [row[f"{part}_coverage"] for part in ("mean", "low", "high", "weakest")] == ["", "", "extrapolated", ""]
     assert [cell.count("†") for cell in table.rows[0]] == [0, 0, 0, 1, 0]
 
 
@@ -374,7 +374,7 @@ def test_lifetime_between_published_times_is_marked(tmp_path):
     report = contents(synthetic_run(tmp_path / "run", meta={"preset": preset}), threshold=86.7)
     (table,) = tables(report, "lifetime")
     assert table.rows[0][2].endswith("‡")
-    assert "interpolated" in {*table.numbers.mean_mark}
+    assert "interpolated" in {*table.numbers.mean_coverage}
 
 
 def test_lifetime_interval_that_says_nothing_is_put_in_words(tmp_path):
@@ -650,12 +650,12 @@ def test_raw_rows_are_marked_like_the_tables(tmp_path):
     rows = list(csv.DictReader(io.StringIO(render_marked_csv([run]))))
     assert len(rows) == len(run.records)
     expected = {"31536000.0": "extrapolated"}
-    assert all(row["mark"] == expected.get(row["time_seconds"], "") for row in rows)
+    assert all(row["coverage"] == expected.get(row["time_seconds"], "") for row in rows)
     (stored,) = json.loads(render_json(report))["runs"]
     found = [dict(zip(stored["columns"], row, strict=True)) for row in stored["records"]]
-    assert all(row["mark"] == expected.get(str(row["time_seconds"]), "") for row in found)
+    assert all(row["coverage"] == expected.get(str(row["time_seconds"]), "") for row in found)
     cells = cell_rows(run.records, run.results[0].validity)
-    assert all(cell["mark"] == expected.get(str(cell["time_seconds"]), "") for cell in cells)
+    assert all(cell["coverage"] == expected.get(str(cell["time_seconds"]), "") for cell in cells)
 
 
 def test_raw_rows_of_several_runs_name_their_run_and_run_no_formulas(tmp_path):

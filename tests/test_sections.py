@@ -197,7 +197,7 @@ def test_report_speaks_of_the_metric_that_was_measured(cases):
     assert details.rows[-1][5] == "11.3"
     (compared,) = tables(report, "comparison")
     assert compared.rows[-1][-1] == "robust is better"
-    assert report.study.on(report.study.presets[0])[0].method == "robust"
+    assert report.ranking.on(report.ranking.presets[0])[0].network == "robust"
 
 
 def headline_of(report):
@@ -218,7 +218,7 @@ def test_threshold_is_one_that_the_metric_can_have(cases):
 
 
 def test_everything_is_computed_once(cases, tmp_path, monkeypatch):
-    calls = {"compare": 0, "digest": 0}
+    calls = {"compare": 0, "read_runs": 0}
 
     def counted(name, function):
         def call(*arguments, **options):
@@ -228,13 +228,13 @@ def test_everything_is_computed_once(cases, tmp_path, monkeypatch):
         return call
 
     monkeypatch.setattr(contents_module, "compare", counted("compare", comparison.compare))
-    monkeypatch.setattr(command, "digest", counted("digest", command.digest))
+    monkeypatch.setattr(command, "read_runs", counted("read_runs", command.read_runs))
     aged = []
     monkeypatch.setattr(contents_module, "lifetimes", lambda r, at: aged.append(r) or lifetime.lifetimes(r, at))
     paths = cases["two runs"]
     make_report(paths, "text", out=tmp_path / "page.html", html=True, say=lambda text: None)
     assert (tmp_path / "page.html").exists()
-    assert calls == {"compare": 1, "digest": 1}
+    assert calls == {"compare": 1, "read_runs": 1}
     assert len(aged) == len(paths)
 
 

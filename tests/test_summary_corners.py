@@ -14,7 +14,7 @@ from analog_samson import load_preset, simulate_drift, sweep_conductance_noise
 from analog_samson.analysis.equivalent_sigma import equivalent_sigma_c, gaussian_curve
 from analog_samson.analysis.labels import distinct_names
 from analog_samson.analysis.lifetime import Fate, lifetime
-from analog_samson.analysis.ranking import study
+from analog_samson.analysis.ranking import rank_networks
 from analog_samson.analysis.robustness import Subject, read_robustness
 from analog_samson.analysis.statistics import paired_difference
 from analog_samson.analysis.stopping import stein_halfwidth, stein_total
@@ -40,9 +40,9 @@ def test_ranks_are_by_the_chips_that_all_have(tmp_path: Path) -> None:
     better = made(tmp_path / "a", "better", "p", {HOUR: chips})
     lucky = made(tmp_path / "b", "lucky", "p", {HOUR: [value - 1 - 0.01 * i for i, value in enumerate(chips[:3])]})
     far = made(tmp_path / "c", "far", "p", {HOUR: [value - 20 - 0.01 * i for i, value in enumerate(chips)]})
-    entries = study(read(better, lucky, far)).on("p")
-    assert [(entry.method, entry.rank, entry.worst_rank) for entry in entries[:1]] == [("better", 1, 1)]
-    assert not next(entry for entry in entries if entry.method == "lucky").on_frontier
+    entries = rank_networks(read(better, lucky, far)).on("p")
+    assert [(entry.network, entry.rank, entry.worst_rank) for entry in entries[:1]] == [("better", 1, 1)]
+    assert not next(entry for entry in entries if entry.network == "lucky").on_frontier
 
 
 def test_means_that_differ_in_the_last_bit_share_a_rank(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_means_that_differ_in_the_last_bit_share_a_rank(tmp_path: Path) -> None:
     )
     one = made(tmp_path / "a", "one", "p", {HOUR: [float(v) for v in values]})
     two = made(tmp_path / "b", "two", "p", {HOUR: [float(v) for v in values[::-1]]})
-    assert [(entry.rank, entry.on_frontier) for entry in study(read(one, two)).on("p")] == [(1, True)] * 2
+    assert [(entry.rank, entry.on_frontier) for entry in rank_networks(read(one, two)).on("p")] == [(1, True)] * 2
 
 
 def test_lifetime_lies_within_its_interval_when_the_spread_shrinks(tmp_path: Path) -> None:

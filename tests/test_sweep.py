@@ -196,7 +196,7 @@ def test_summary_is_the_mean_over_the_chips_of_all_seeds_that_finished(checkpoin
         with open_run(out / f"a/pcm_nandakumar_2019/seed{seed}") as run:
             found = [r for r in run.records() if r.metric == "accuracy_percent" and r.time_seconds == 86400.0]
             values += [record.value for record in found]
-    assert (last["chips"], last["seeds"], last["failed_seeds"], last["mark"]) == ("6", "3", "", "")
+    assert (last["chips"], last["seeds"], last["failed_seeds"], last["coverage"]) == ("6", "3", "", "")
     assert float(last["mean"]) == pytest.approx(mean(values))
     assert float(last["std"]) == pytest.approx(stdev(values))
     assert float(last["low"]) < mean(values) < float(last["high"])

@@ -30,14 +30,14 @@ class Step:
     label: str
     stage: str
     time_seconds: float | None
-    mark: str
+    coverage: str
     difference: Difference
     sampled: Difference | None = None
 
     @property
     def extrapolated(self) -> bool:
         """Whether a preset does not cover this moment."""
-        return self.mark == EXTRAPOLATED
+        return self.coverage == EXTRAPOLATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +253,7 @@ def _steps(pairs: Sequence[tuple[State | None, State | None]], result: Result) -
                 label=first.label,
                 stage=first.stage,
                 time_seconds=first.time_seconds,
-                mark=first.mark or second.mark,
+                coverage=first.coverage or second.coverage,
                 difference=difference,
                 sampled=_sampled(first, second, result.metric),
             )

@@ -84,14 +84,14 @@ class Remedy:
 class ErrorBudget:
     """All answers at one time; what was not measured is empty, and `skipped` says why.
 
-    unfinished: how many of the planned evaluations are missing. mark: as that of a `State`. digital, as_is: values of
-    `metric`.
+    unfinished: how many of the planned evaluations are missing. coverage: as that of a `State`. digital, as_is: values
+    of `metric`.
     """
 
     metric: Metric
     time_seconds: float
     label: str
-    mark: str
+    coverage: str
     samples: int
     instances: int
     digital: float
@@ -137,7 +137,7 @@ def read_error_budget(folder: RunFolder, validity: Validity) -> ErrorBudget | No
         metric=metric,
         time_seconds=time,
         label=format_duration(time),
-        mark=validity.mark(time),
+        coverage=validity.coverage(time),
         samples=samples,
         instances=len(as_is),
         digital=digital[0],

@@ -11,15 +11,15 @@ _CLASSIFICATION = ("accuracy_percent", "loss", "weight_error")
 
 
 def cell_columns(records: Iterable[Record]) -> list[str]:
-    """The columns of `cell_rows`: what a cell is, its metrics, and the mark."""
+    """The columns of `cell_rows`: what a cell is, its metrics, and the coverage."""
     metrics = list(dict.fromkeys(record.metric for record in records)) or list(_CLASSIFICATION)
     if _CLASSIFICATION[0] in metrics:
         metrics = [*_CLASSIFICATION, *(name for name in metrics if name not in _CLASSIFICATION)]
-    return [*_CELL, *metrics, "mark"]
+    return [*_CELL, *metrics, "coverage"]
 
 
 def cell_rows(records: Sequence[Record], validity: Validity) -> list[dict[str, Any]]:
-    """One row a cell (checkpoint, preset, stage, calibration, instance, moment), its metrics, and the mark.
+    """One row a cell (checkpoint, preset, stage, calibration, instance, moment), its metrics, and the coverage.
 
     An absent metric is None.
 
@@ -36,6 +36,6 @@ def cell_rows(records: Sequence[Record], validity: Validity) -> list[dict[str, A
     for record in records:
         *cell, metric, value = to_row(record)
         new = dict.fromkeys(columns) | dict(zip(_CELL, cell, strict=True))
-        new["mark"] = validity.mark_of(record.stage, record.time_seconds)
+        new["coverage"] = validity.coverage_of(record.stage, record.time_seconds)
         rows.setdefault(tuple(cell), new)[metric] = value
     return list(rows.values())

@@ -3,8 +3,8 @@
 Between simulated times the value is taken to be linear in the logarithm of time, as drift makes it nearly so. Beyond
 the last one the line through the last two times is followed for at most one decade, by the ends of the interval of the
 mean in parallel to the mean. A crossing found there is called extrapolated; where there is none the answer is "not
-within the simulated times". Each crossing has a mark of its own: the mean may cross where the preset's source gives a
-law, the end of its interval where it does not.
+within the simulated times". Each crossing has a coverage of its own: the mean may cross where the preset's source gives
+a law, the end of its interval where it does not.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,18 +40,18 @@ class Crossing:
     Attributes:
         seconds: The crossing; the first simulated time for BEFORE (it is earlier still), the last one for NEVER (up to
             then it does not happen).
-        mark: "extrapolated" where the line was followed beyond the last simulated time, else what the preset's
+        coverage: "extrapolated" where the line was followed beyond the last simulated time, else what the preset's
             validity calls `seconds`.
     """
 
     fate: Fate
     seconds: float
-    mark: str = ""
+    coverage: str = ""
 
     @property
     def extrapolated(self) -> bool:
         """Whether the crossing lies beyond the last simulated time or the preset's validity."""
-        return self.mark == EXTRAPOLATED
+        return self.coverage == EXTRAPOLATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +170,7 @@ def find_crossing(
         points: A value that is not finite counts as infinitely bad.
         threshold: In the unit of the values.
         metric: Of the values; it gives the direction.
-        validity: Of the preset, which marks the crossing.
+        validity: Of the preset, which coverages the crossing.
         slope: Change a decade of the line beyond the last time, if not that through the last two points.
 
     >>> accuracy = Metric(name="accuracy", title="accuracy")
@@ -191,7 +191,7 @@ def find_crossing(
         fate, seconds = Fate.WITHIN, _between(good[worse - 1], good[worse], least)
     else:
         fate, seconds = _followed(good[-1], last_slope(good) if slope is None else goodness(slope, metric), least)
-    return Crossing(fate=fate, seconds=seconds, mark=EXTRAPOLATED if seconds > last else validity.mark(seconds))
+    return Crossing(fate=fate, seconds=seconds, coverage=EXTRAPOLATED if seconds > last else validity.coverage(seconds))
 
 
 def _between(first: tuple[float, float], second: tuple[float, float], threshold: float) -> float:

@@ -15,11 +15,11 @@ from analog_samson.results.metric import Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class RankedNetwork:
     """One network on one preset at the preset's last shared moment.
 
     Attributes:
-        method: The network's name with its calibration.
+        network: The network's name with its calibration.
         rank: Place by mean value, 1 the best, over the chips that all networks on the preset have where they were
             compared on such.
         best_rank, worst_rank: The ranks that the networks which differ significantly leave open.
@@ -27,7 +27,7 @@ class Entry:
             better in one.
     """
 
-    method: str
+    network: str
     preset: str
     result: Result
     state: State
@@ -38,37 +38,37 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
-    """All networks (methods) and presets in the order given, an entry for each pair that was simulated.
+class Ranking:
+    """All networks and presets in the order given, an entry for each pair that was simulated.
 
     differences: every pair of networks on a preset at that moment, second minus first.
     """
 
-    methods: tuple[str, ...]
+    networks: tuple[str, ...]
     presets: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[RankedNetwork, ...]
     differences: tuple[tuple[Comparison, Step], ...]
 
-    def on(self, preset: str) -> tuple[Entry, ...]:
+    def on(self, preset: str) -> tuple[RankedNetwork, ...]:
         """The entries of a preset, best first."""
         return tuple(sorted((e for e in self.entries if e.preset == preset), key=lambda entry: entry.rank))
 
-    def entry(self, method: str, preset: str) -> Entry | None:
+    def entry(self, network: str, preset: str) -> RankedNetwork | None:
         """The entry of a network on a preset, if it was simulated."""
-        return next((e for e in self.entries if (e.method, e.preset) == (method, preset)), None)
+        return next((e for e in self.entries if (e.network, e.preset) == (network, preset)), None)
 
-    def ahead(self, preset: str) -> Entry | None:
+    def winner(self, preset: str) -> RankedNetwork | None:
         """The network that is significantly better than every other one on the preset, if there is one."""
         entries = self.on(preset)
         return entries[0] if len(entries) > 1 and entries[0].worst_rank == 1 else None
 
 
-def study(runs: Sequence[Run], comparisons: Sequence[Comparison] | None = None) -> Study:
-    """See `runs` as a study; `comparisons` as `compare` gives them, if they are made already."""
+def rank_networks(runs: Sequence[Run], comparisons: Sequence[Comparison] | None = None) -> Ranking:
+    """Rank the networks of these runs; `comparisons` as `compare` gives them, if they are made already."""
     known = compare(runs) if comparisons is None else comparisons
     results = [result for run in runs for result in run.results if result.states]
     presets = tuple(dict.fromkeys(result.preset for result in results))
-    entries: list[Entry] = []
+    entries: list[RankedNetwork] = []
     differences: list[tuple[Comparison, Step]] = []
     for preset in presets:
         group = [result for result in results if result.preset == preset]
@@ -77,30 +77,32 @@ def study(runs: Sequence[Run], comparisons: Sequence[Comparison] | None = None) 
             steps = [(c, s) for c in known for s in c.steps if c.first.preset == preset and same_moment(s, states[0])]
             entries += _entries(group, states, steps)
             differences += steps
-    methods = tuple(dict.fromkeys(method_name(result) for result in results))
-    return Study(methods=methods, presets=presets, entries=tuple(entries), differences=tuple(differences))
+    networks = tuple(dict.fromkeys(network_name(result) for result in results))
+    return Ranking(networks=networks, presets=presets, entries=tuple(entries), differences=tuple(differences))
 
 
-def method_name(result: Result) -> str:
+def network_name(result: Result) -> str:
     """What a network is called whatever preset it is on."""
     return calibrated_name(result.checkpoint, result.calibration)
 
 
-def is_study(results: Sequence[Result]) -> bool:
+def has_networks_and_presets(results: Sequence[Result]) -> bool:
     """Whether several networks were simulated on several presets."""
     simulated = [result for result in results if result.states]
-    return len({r.preset for r in simulated}) > 1 and len({method_name(r) for r in simulated}) > 1
+    return len({r.preset for r in simulated}) > 1 and len({network_name(r) for r in simulated}) > 1
 
 
 def series_places(results: Sequence[Result]) -> list[int]:
-    """The place of each result among the looks: that of its network in a study, else its own."""
-    if not is_study(results):
+    """The place of each result among the looks: that of its network where presets are compared, else its own."""
+    if not has_networks_and_presets(results):
         return list(range(len(results)))
-    methods = list(dict.fromkeys(method_name(result) for result in results))
-    return [methods.index(method_name(result)) for result in results]
+    networks = list(dict.fromkeys(network_name(result) for result in results))
+    return [networks.index(network_name(result)) for result in results]
 
 
-def _entries(group: Sequence[Result], states: Sequence[State], steps: Sequence[tuple[Comparison, Step]]) -> list[Entry]:
+def _entries(
+    group: Sequence[Result], states: Sequence[State], steps: Sequence[tuple[Comparison, Step]]
+) -> list[RankedNetwork]:
     metric = group[0].metric
     means = _means(states, paired=len(steps) == len(group) * (len(group) - 1) // 2)
     clean = [means[i] if (d := result.digital) is None else d.value.mean for i, result in enumerate(group)]
@@ -108,8 +110,8 @@ def _entries(group: Sequence[Result], states: Sequence[State], steps: Sequence[t
     for place, (result, state) in enumerate(zip(group, states, strict=True)):
         winners = [c.winner(step) for c, step in steps if c.first is result or c.second is result]
         entries.append(
-            Entry(
-                method=method_name(result),
+            RankedNetwork(
+                network=network_name(result),
                 preset=result.preset,
                 result=result,
                 state=state,

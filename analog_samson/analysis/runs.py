@@ -72,7 +72,7 @@ class Run:
         return validity_of(self.meta["preset"]).max_seconds
 
 
-def digest(folders: Sequence[RunFolder], metric: str | None = None) -> tuple[Run, ...]:
+def read_runs(folders: Sequence[RunFolder], metric: str | None = None) -> tuple[Run, ...]:
     """Read run folders, in the order given.
 
     Runs that differ in their seed alone become one, whose chips are those of all of them. A checkpoint label that

@@ -33,7 +33,7 @@ class State:
         sampled: The ends of the 95 % interval over chips and test samples, see `sampled_share`; None where the outcomes
             of the samples are not known, or the metric is no share of right ones.
         outcomes: Of every sample on every chip, where they are known.
-        mark: "extrapolated" outside the preset's validity, "interpolated" between the times of its source, else "".
+        coverage: "extrapolated" outside the preset's validity, "interpolated" between the times of its source, else "".
     """
 
     label: str
@@ -44,14 +44,14 @@ class State:
     drop: float | None
     equivalent: EquivalentSigma | None
     weight_error: Summary | None
-    mark: str
+    coverage: str
     sampled: tuple[float, float] | None = None
     outcomes: ChipOutcomes | None = None
 
     @property
     def extrapolated(self) -> bool:
         """Whether the preset does not cover this moment."""
-        return self.mark == EXTRAPOLATED
+        return self.coverage == EXTRAPOLATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +187,7 @@ class _Reader:
             drop=None if digital is None else self.metric.worse_by(summary.mean, digital.value.mean),
             equivalent=None if curve is None else equivalent_sigma_c(list(values.values()), curve, self.step),
             weight_error=summarize(list(errors.values())) if errors else None,
-            mark="" if stage == "digital" else self.validity.mark(time),
+            coverage="" if stage == "digital" else self.validity.coverage(time),
             sampled=self._sampled(outcomes),
             outcomes=outcomes,
         )

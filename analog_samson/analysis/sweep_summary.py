@@ -11,7 +11,7 @@ from analog_samson.results.csv_text import csv_text
 
 SUMMARY_COLUMNS = (
     *("checkpoint", "preset", "stage", "calibration", "time_seconds", "sigma_c", "chips", "seeds"),
-    *("metric", "mean", "std", "low", "high", "mark", "failed_seeds"),
+    *("metric", "mean", "std", "low", "high", "coverage", "failed_seeds"),
 )
 Failed = tuple[tuple[str, str], int]
 
@@ -20,7 +20,7 @@ def summary_csv(runs: Sequence[Run], failed: Sequence[Failed] = ()) -> str:
     """The metric at every condition as CSV: mean, standard deviation and 95 % interval over chips.
 
     Args:
-        runs: As `digest` gives them, seeds pooled.
+        runs: As `read_runs` gives them, seeds pooled.
         failed: ((checkpoint, preset), seed) of each simulation that did not finish. The rows of that checkpoint and
             preset name the seed; where no seed finished, one row of stage "failed" does.
     """
@@ -45,7 +45,15 @@ def _rows(result: Result) -> Iterator[tuple[Any, ...]]:
     digital = () if result.digital is None else (result.digital,)
     for state in (*digital, *result.states):
         calibration = UNCALIBRATED if state.stage == "digital" else result.calibration
-        yield (*place, state.stage, calibration, state.time_seconds, None, *_summary(state.value, result), state.mark)
+        yield (
+            *place,
+            state.stage,
+            calibration,
+            state.time_seconds,
+            None,
+            *_summary(state.value, result),
+            state.coverage,
+        )
     for point in result.sweep:
         yield (*place, "gaussian", result.calibration, None, point.sigma_c, *_summary(point.value, result), "")
 

@@ -163,7 +163,7 @@ class ExperimentResults:
         if evaluation is None:
             return []
         validity = validity_of(load_preset(evaluation.preset).model_dump())
-        return [time for time in evaluation.times if validity.mark(parse_duration(time)) == EXTRAPOLATED]
+        return [time for time in evaluation.times if validity.coverage(parse_duration(time)) == EXTRAPOLATED]
 
     def _extrapolated(self) -> list[str]:
         evaluation, beyond = self.scale.evaluation, ", ".join(self.extrapolated)

@@ -19,13 +19,14 @@ class Validity:
     max_seconds: float | None = None
     published_seconds: tuple[float, ...] = ()
 
-    def mark(self, time_seconds: float | None) -> str:
-        """What a number at this time has to be called besides: EXTRAPOLATED, INTERPOLATED, or "" for neither.
+    def coverage(self, time_seconds: float | None) -> str:
+        """Whether the source covers a time: EXTRAPOLATED, INTERPOLATED, or "" where it does.
 
-        None stands for right after programming.
+        Args:
+            time_seconds: Since programming; None right after it.
 
         >>> wan = Validity(max_seconds=172800.0, published_seconds=(1.0, 86400.0, 172800.0))
-        >>> [wan.mark(t) for t in (None, 1.0, 3600.0, 86400.0, 3.2e7)]
+        >>> [wan.coverage(t) for t in (None, 1.0, 3600.0, 86400.0, 3.2e7)]
         ['', '', 'interpolated', '', 'extrapolated']
         """
         time = time_seconds or 0.0
@@ -36,9 +37,9 @@ class Validity:
         inside = self.published_seconds[0] < time < self.published_seconds[-1]
         return INTERPOLATED if inside else EXTRAPOLATED
 
-    def mark_of(self, stage: str, time_seconds: float | None) -> str:
-        """The mark of a record: that of its time on the device, none for what owes nothing to the preset."""
-        return self.mark(time_seconds) if stage in _ON_DEVICE else ""
+    def coverage_of(self, stage: str, time_seconds: float | None) -> str:
+        """The coverage of a record: that of its time on the device, "" for what does not depend on the preset."""
+        return self.coverage(time_seconds) if stage in _ON_DEVICE else ""
 
 
 UNKNOWN = Validity()

@@ -1,7 +1,7 @@
 """What figures are drawn with: looks, five primitives over data frames, axes of a metric, the legend.
 
-A frame of values has the columns `mean`, `low`, `high` (NaN where there is no interval) and `mark`, see
-`Validity.mark`, besides the places of the values.
+A frame of values has the columns `mean`, `low`, `high` (NaN where there is no interval) and `coverage`, see
+`Validity.coverage`, besides the places of the values.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,19 +54,19 @@ def literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def value_cells(value: Summary, metric: Metric, mark: str = "") -> dict[str, Any]:
+def value_cells(value: Summary, metric: Metric, coverage: str = "") -> dict[str, Any]:
     """The columns of a frame for a value with its interval within the metric's bounds."""
-    return _cells(value.mean, value_interval(value, metric), mark)
+    return _cells(value.mean, value_interval(value, metric), coverage)
 
 
-def difference_cells(difference: Difference, metric: Metric, mark: str = "") -> dict[str, Any]:
+def difference_cells(difference: Difference, metric: Metric, coverage: str = "") -> dict[str, Any]:
     """The same for a difference."""
-    return _cells(difference.mean, difference_interval(difference, metric), mark)
+    return _cells(difference.mean, difference_interval(difference, metric), coverage)
 
 
-def _cells(mean: float, ends: tuple[float | None, float | None], mark: str) -> dict[str, Any]:
+def _cells(mean: float, ends: tuple[float | None, float | None], coverage: str) -> dict[str, Any]:
     low, high = (nan if end is None else end for end in ends)
-    return {"mean": mean if isfinite(mean) else nan, "low": low, "high": high, "mark": mark}
+    return {"mean": mean if isfinite(mean) else nan, "low": low, "high": high, "coverage": coverage}
 
 
 def line_with_band(axes: Axes, frame: pd.DataFrame, look: Look, *, markers: bool = True) -> None:
@@ -75,7 +75,7 @@ def line_with_band(axes: Axes, frame: pd.DataFrame, look: Look, *, markers: bool
     axes.fill_between(frame["x"], low, high, color=look.colour, alpha=0.16, linewidth=0, zorder=1.5)
     axes.plot(frame["x"], frame["mean"], color=look.colour, linestyle="solid" if markers else look.dashes, zorder=3)
     if markers:
-        _markers(axes, frame["x"], frame["mean"], frame["mark"], look)
+        _markers(axes, frame["x"], frame["mean"], frame["coverage"], look)
 
 
 def interval_dots(axes: Axes, frame: pd.DataFrame, look: Look, *, upright: bool = True) -> None:
@@ -84,14 +84,14 @@ def interval_dots(axes: Axes, frame: pd.DataFrame, look: Look, *, upright: bool 
     draw, place = (axes.vlines, "x") if upright else (axes.hlines, "y")
     draw(known[place], known["low"], known["high"], color=look.colour, **_BAR)
     x, y = (frame["x"], frame["mean"]) if upright else (frame["mean"], frame["y"])
-    _markers(axes, x, y, frame["mark"], look)
+    _markers(axes, x, y, frame["coverage"], look)
 
 
-def _markers(axes: Axes, x: Iterable[Any], y: Iterable[Any], marks: Iterable[Any], look: Look) -> None:
+def _markers(axes: Axes, x: Iterable[Any], y: Iterable[Any], coverages: Iterable[Any], look: Look) -> None:
     """Hollow where a value is extrapolated, the lower half filled where it is interpolated."""
-    for at, value, mark in zip(x, y, marks, strict=True):
-        face = LIGHT["surface"] if mark == EXTRAPOLATED else look.colour
-        half = {"fillstyle": "bottom", "markerfacecoloralt": LIGHT["surface"]} if mark == INTERPOLATED else {}
+    for at, value, coverage in zip(x, y, coverages, strict=True):
+        face = LIGHT["surface"] if coverage == EXTRAPOLATED else look.colour
+        half = {"fillstyle": "bottom", "markerfacecoloralt": LIGHT["surface"]} if coverage == INTERPOLATED else {}
         style: dict[str, Any] = {"markerfacecolor": face, "markeredgewidth": 1.6, "zorder": 4, **half}
         axes.plot([at], [value], look.marker, color=look.colour, **style)
 

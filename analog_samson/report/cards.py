@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from analog_samson.analysis.equivalent_sigma import EquivalentSigma, Verdict
-from analog_samson.analysis.ranking import is_study, series_places
+from analog_samson.analysis.ranking import has_networks_and_presets, series_places
 from analog_samson.analysis.runs import Run
 from analog_samson.analysis.statistics import value_interval
 from analog_samson.analysis.summary import Result, State
@@ -30,7 +30,7 @@ class Card:
 
     Attributes:
         title: What it is.
-        value: The number, with a dagger where it has a mark.
+        value: The number, with a dagger where it has a coverage.
         unit: Its spread and unit, in small.
         note: A line below.
         series: Place of the result whose colour the card carries.
@@ -44,11 +44,11 @@ class Card:
 
 
 def cards(report: Contents) -> list[Card]:
-    """For one result its stages and what is on the tiles, in a study the best on each preset, else one per result."""
+    """For one result its stages and hardware, for several networks and presets the best on each, else each result."""
     results = report.results
-    if is_study(results):
+    if has_networks_and_presets(results):
         places = dict(zip(map(id, results), series_places(results), strict=True))
-        best = [found for preset in report.study.presets if (found := standing(report.study, preset))]
+        best = [found for preset in report.ranking.presets if (found := standing(report.ranking, preset))]
         return [_preset_card(report, found, places[id(found.best.result)]) for found in best]
     if len(results) == 1:
         return [*_stage_cards(results[0]), *_hardware_cards(report.runs[0])]
@@ -64,10 +64,10 @@ def _stage_cards(result: Result) -> list[Card]:
     found += [_state_card(state, metric) for state in ends.values()]
     last = result.states[-1] if result.states else None
     if last and last.drop is not None:
-        shown = daggered(fixed(last.drop, metric.decimals), last.mark)
+        shown = daggered(fixed(last.drop, metric.decimals), last.coverage)
         found.append(Card(title="Lost", value=shown, unit=difference_unit(metric), note="since digital"))
     if last and last.equivalent:
-        found.append(_sigma_card(last.equivalent, last.mark))
+        found.append(_sigma_card(last.equivalent, last.coverage))
     return found
 
 
@@ -79,12 +79,12 @@ def _state_card(state: State, metric: Metric) -> Card:
     return Card(title=title, value=_mean(state, metric), unit=_spread(state, metric), note=note)
 
 
-def _sigma_card(equivalent: EquivalentSigma, mark: str) -> Card:
+def _sigma_card(equivalent: EquivalentSigma, coverage: str) -> Card:
     between = sigma_interval(equivalent).strip("[]").replace(", ", " to ")
     above = equivalent.verdict is Verdict.ABOVE
     return Card(
         title="Equivalent sigma_c",
-        value=daggered(f"{equivalent.value:g}" if above else sigma_value(equivalent), mark),
+        value=daggered(f"{equivalent.value:g}" if above else sigma_value(equivalent), coverage),
         unit="above the curve" if above else "",
         note="no interval" if between == ABSENT else f"95 %: {between}",
     )
@@ -116,13 +116,13 @@ def _preset_card(report: Contents, found: Standing, place: int) -> Card:
         title=report.preset_title(best.preset),
         value=_mean(best.state, metric),
         unit=_spread(best.state, metric),
-        note=f"{best.method}, {found.verdict}",
+        note=f"{best.network}, {found.verdict}",
         series=place,
     )
 
 
 def _mean(state: State, metric: Metric) -> str:
-    return daggered(fixed(state.value.mean, metric.decimals), state.mark)
+    return daggered(fixed(state.value.mean, metric.decimals), state.coverage)
 
 
 def _spread(state: State, metric: Metric) -> str:

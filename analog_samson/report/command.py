@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from analog_samson.analysis.runs import digest
+from analog_samson.analysis.runs import read_runs
 from analog_samson.errors import OptionError
 from analog_samson.report.contents import Contents
 from analog_samson.report.exports import render_json, render_marked_csv
@@ -63,7 +63,7 @@ def make_report(
         raise OptionError("--threshold: raw values as csv have none; add --table lifetime or yield, or --out FILE.html")
     section = None if table is None else find_section(table)
     with ExitStack() as stack:
-        report = Contents(digest([stack.enter_context(open_run(path)) for path in paths]), threshold)
+        report = Contents(read_runs([stack.enter_context(open_run(path)) for path in paths]), threshold)
     check_threshold(threshold, report.metric)
     if section is None:
         text = FORMATS[format](report)

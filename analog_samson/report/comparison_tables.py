@@ -4,7 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from analog_samson.analysis.comparison import Comparison, Step
-from analog_samson.analysis.ranking import Entry, is_study, method_name
+from analog_samson.analysis.ranking import RankedNetwork, has_networks_and_presets, network_name
 from analog_samson.report.contents import Contents
 from analog_samson.report.formats import (
     ABSENT,
@@ -30,12 +30,12 @@ def comparison(report: Contents, pair: Comparison) -> Table | None:
     if not pair.steps:
         return None
     first, second = pair_names(report, pair)
-    place = f" on {report.preset_title(pair.first.preset)}" if is_study(report.results) else ""
+    place = f" on {report.preset_title(pair.first.preset)}" if has_networks_and_presets(report.results) else ""
     unit = difference_unit(report.metric)
     return Table(
         title=f"{second} minus {first}{place}{f', {unit}' if unit else ''}, same instances",
         frame=frame_of(_step_row(pair, step) | {"says": step_verdict(report, pair, step)} for step in pair.steps),
-        columns=[Column("label", "state", mark="mark"), *_difference_columns(report)],
+        columns=[Column("label", "state", coverage="coverage"), *_difference_columns(report)],
         data=frame_of(step_numbers(pair, step) for step in pair.steps),
         plain=not pair.leading,
         folded=report.has_ranks,
@@ -44,7 +44,7 @@ def comparison(report: Contents, pair: Comparison) -> Table | None:
 
 def differences(report: Contents) -> Table | None:
     """Every pair of networks on every preset at its last shared moment, the largest difference of a preset first."""
-    if len(report.study.methods) < 2:
+    if len(report.ranking.networks) < 2:
         return None
     ordered = _ordered(report)
     unit = difference_unit(report.metric)
@@ -52,11 +52,11 @@ def differences(report: Contents) -> Table | None:
         title=f"Differences at the last time{f', {unit}' if unit else ''}, same instances",
         frame=frame_of(
             ({**_step_row(c, s), "says": step_verdict(report, c, s)} for c, s in ordered),
-            ["preset", "network", "minus", "label", "difference", "mark", "says"],
+            ["preset", "network", "minus", "label", "difference", "coverage", "says"],
         ),
         columns=[
             Column("preset"),
-            Column("label", "state", mark="mark"),
+            Column("label", "state", coverage="coverage"),
             Column("network"),
             Column("minus"),
             *_difference_columns(report),
@@ -69,54 +69,54 @@ def differences(report: Contents) -> Table | None:
 
 def ranks(report: Contents) -> Table | None:
     """The rank of every network on every preset, with the ranks that the intervals leave open; best mean first."""
-    study = report.study
-    if len(study.methods) < 2:
+    ranking = report.ranking
+    if len(ranking.networks) < 2:
         return None
     rows = []
-    for method in study.methods:
-        entries = {preset: study.entry(method, preset) for preset in study.presets}
+    for method in ranking.networks:
+        entries = {preset: ranking.entry(method, preset) for preset in ranking.presets}
         found = [entry.rank for entry in entries.values() if entry is not None]
         rows.append({"network": method, **entries, "mean rank": sum(found) / len(found) if found else None})
     rows.sort(key=lambda row: (row["mean rank"] is None, row["mean rank"] or 0.0))
     numbers = (
         {
             "preset": entry.preset,
-            "network": entry.method,
+            "network": entry.network,
             "time_seconds": entry.state.time_seconds,
             **{name: getattr(entry, name) for name in ("rank", "best_rank", "worst_rank")},
-            "mark": entry.state.mark,
+            "coverage": entry.state.coverage,
         }
-        for preset in study.presets
-        for entry in study.on(preset)
+        for preset in ranking.presets
+        for entry in ranking.on(preset)
     )
     return Table(
         title="Ranks at the last time",
         frame=frame_of(rows),
         columns=[
             Column("network"),
-            *(Column(preset, format=_rank_cell) for preset in study.presets),
+            *(Column(preset, format=_rank_cell) for preset in ranking.presets),
             Column("mean rank", format=fixed),
         ],
-        data=frame_of(numbers, ["preset", "network", "time_seconds", "rank", "best_rank", "worst_rank", "mark"]),
+        data=frame_of(numbers, ["preset", "network", "time_seconds", "rank", "best_rank", "worst_rank", "coverage"]),
         plain=not report.has_ranks,
     )
 
 
 def frontier(report: Contents) -> Table | None:
     """Digital value against value on the device, and who is on the frontier; the best there first."""
-    study, metric = report.study, report.metric
-    entries = [entry for preset in study.presets for entry in study.on(preset)]
-    if len(study.methods) < 2 or not entries:
+    ranking, metric = report.ranking, report.metric
+    entries = [entry for preset in ranking.presets for entry in ranking.on(preset)]
+    if len(ranking.networks) < 2 or not entries:
         return None
     rows = [
         {
             "preset": entry.preset,
-            "network": entry.method,
+            "network": entry.network,
             "digital": None if entry.result.digital is None else entry.result.digital.value.mean,
             "label": entry.state.label,
             "value": entry.state.value,
             "frontier": entry.on_frontier,
-            "mark": entry.state.mark,
+            "coverage": entry.state.coverage,
         }
         for entry in entries
     ]
@@ -127,7 +127,7 @@ def frontier(report: Contents) -> Table | None:
             Column("preset"),
             Column("network"),
             Column("digital", f"digital {metric.unit}".rstrip(), partial(fixed, digits=metric.decimals)),
-            Column("label", "state", mark="mark"),
+            Column("label", "state", coverage="coverage"),
             Column("value", titled(metric), lambda value: mean_and_std(value, metric.decimals)),
             Column("frontier"),
         ],
@@ -149,13 +149,13 @@ def leading_numbers(report: Contents) -> "pd.DataFrame":
 
 def frontier_numbers(report: Contents) -> "pd.DataFrame":
     """Every network on every preset, digitally and on the device: one row an entry."""
-    return frame_of(_frontier_row(entry) for preset in report.study.presets for entry in report.study.on(preset))
+    return frame_of(_frontier_row(entry) for preset in report.ranking.presets for entry in report.ranking.on(preset))
 
 
 def pair_names(report: Contents, pair: Comparison) -> tuple[str, str]:
     """What the two results of a comparison are called beside each other."""
-    if is_study(report.results):
-        return method_name(pair.first), method_name(pair.second)
+    if has_networks_and_presets(report.results):
+        return network_name(pair.first), network_name(pair.second)
     return report.label(pair.first), report.label(pair.second)
 
 
@@ -170,7 +170,7 @@ def step_verdict(report: Contents, pair: Comparison, step: Step) -> str:
 
 STEP_NUMBERS = (
     *("preset", "network", "minus", "stage", "time_seconds", "metric", "mean", "low", "high", "n"),
-    *("significant", "mark"),
+    *("significant", "coverage"),
 )
 
 
@@ -179,20 +179,20 @@ def step_numbers(pair: Comparison, step: Step) -> dict[str, Any]:
     found = step.difference
     return {
         "preset": pair.first.preset,
-        "network": method_name(pair.second),
-        "minus": method_name(pair.first),
+        "network": network_name(pair.second),
+        "minus": network_name(pair.first),
         "stage": step.stage,
         "time_seconds": step.time_seconds,
         "metric": pair.first.metric.name,
         **{name: getattr(found, name) for name in ("mean", "low", "high", "n", "significant")},
-        "mark": step.mark,
+        "coverage": step.coverage,
     }
 
 
 def _ordered(report: Contents) -> list[tuple[Comparison, Step]]:
-    presets = report.study.presets
+    presets = report.ranking.presets
     return sorted(
-        report.study.differences,
+        report.ranking.differences,
         key=lambda pair: (presets.index(pair[0].first.preset), -abs(pair[1].difference.mean)),
     )
 
@@ -200,11 +200,11 @@ def _ordered(report: Contents) -> list[tuple[Comparison, Step]]:
 def _step_row(pair: Comparison, step: Step) -> dict[str, Any]:
     return {
         "preset": pair.first.preset,
-        "network": method_name(pair.second),
-        "minus": method_name(pair.first),
+        "network": network_name(pair.second),
+        "minus": network_name(pair.first),
         "label": step.label,
         "difference": step.difference,
-        "mark": step.mark,
+        "coverage": step.coverage,
     }
 
 
@@ -218,23 +218,23 @@ def _difference_columns(report: Contents) -> list[Column]:
     ]
 
 
-def _rank_cell(entry: Entry | None) -> str:
+def _rank_cell(entry: RankedNetwork | None) -> str:
     if entry is None:
         return ABSENT
     alone = entry.best_rank == entry.worst_rank
     shown = str(entry.rank) if alone else f"{entry.rank} ({entry.best_rank} to {entry.worst_rank})"
-    return daggered(shown, entry.state.mark)
+    return daggered(shown, entry.state.coverage)
 
 
-def _frontier_row(entry: Entry) -> dict[str, Any]:
+def _frontier_row(entry: RankedNetwork) -> dict[str, Any]:
     value, digital = entry.state.value, entry.result.digital
     return {
         "preset": entry.preset,
-        "network": entry.method,
+        "network": entry.network,
         "time_seconds": entry.state.time_seconds,
         "metric": entry.result.metric.name,
         "digital": None if digital is None else digital.value.mean,
         **{name: getattr(value, name) for name in ("mean", "std", "n")},
         "on_frontier": entry.on_frontier,
-        "mark": entry.state.mark,
+        "coverage": entry.state.coverage,
     }

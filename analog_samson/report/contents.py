@@ -8,7 +8,7 @@ from analog_samson.analysis.comparison import Comparison, compare
 from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.labels import calibrated_name
 from analog_samson.analysis.lifetime import Lifetime, lifetimes
-from analog_samson.analysis.ranking import Study, method_name, study
+from analog_samson.analysis.ranking import Ranking, network_name, rank_networks
 from analog_samson.analysis.runs import Run
 from analog_samson.analysis.summary import Result
 from analog_samson.presets.search import is_built_in
@@ -32,7 +32,7 @@ class Contents:
     """Runs and what is computed from them.
 
     Attributes:
-        runs: As `digest` gives them.
+        runs: As `read_runs` gives them.
         threshold: The value that lifetime and yield ask for, in the metric's unit; None: losses from the digital value.
     """
 
@@ -70,15 +70,15 @@ class Contents:
         return tuple(comparison for comparison in self.comparisons if comparison.leading)
 
     @cached_property
-    def study(self) -> Study:
+    def ranking(self) -> Ranking:
         """All networks on all presets at their last shared moments."""
-        return study(self.runs, self.comparisons)
+        return rank_networks(self.runs, self.comparisons)
 
     @cached_property
     def has_ranks(self) -> bool:
         """Whether there are so many networks and presets that ranks say more than one difference does."""
-        methods, presets = len(self.study.methods), len(self.study.presets)
-        return bool(self.study.entries) and (methods > 2 or (methods > 1 and presets > 1))
+        networks, presets = len(self.ranking.networks), len(self.ranking.presets)
+        return bool(self.ranking.entries) and (networks > 2 or (networks > 1 and presets > 1))
 
     @cached_property
     def lifetimes(self) -> tuple[tuple[Result, tuple[Lifetime, ...]], ...]:
@@ -112,7 +112,7 @@ class Contents:
 
     def network(self, result: Result) -> str:
         """A network with its calibration, whatever preset it is on."""
-        return method_name(result)
+        return network_name(result)
 
 
 def _key(result: Result) -> tuple[str, str, str]:

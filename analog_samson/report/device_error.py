@@ -32,7 +32,7 @@ def _cell(curve: ErrorCurve, row: int) -> str:
 
 def _title(curve: ErrorCurve, validity: Validity) -> str:
     label = "programmed" if curve.time_seconds is None else format_duration(curve.time_seconds)
-    return tagged(label, validity.mark(curve.time_seconds))
+    return tagged(label, validity.coverage(curve.time_seconds))
 
 
 def check_format(format_: str) -> None:
@@ -53,7 +53,7 @@ def draw_error(curves: Sequence[ErrorCurve], validity: Validity, axes: Axes, lay
     looks = [look(place, _title(curve, validity)) for place, curve in enumerate(curves)]
     for curve, one in zip(curves, looks, strict=True):
         means, stds = np.array(curve.means), np.array(curve.deviations)
-        frame = {"x": curve.targets, "mean": means, "low": means - stds, "high": means + stds, "mark": ""}
+        frame = {"x": curve.targets, "mean": means, "low": means - stds, "high": means + stds, "coverage": ""}
         line_with_band(axes, pd.DataFrame(frame), one)
     axes.set_xlabel("target conductance [uS]")
     axes.set_ylabel("conductance - target [uS]")

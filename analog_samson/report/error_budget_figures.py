@@ -29,7 +29,12 @@ def effects(budget: ErrorBudget) -> Drawing | None:
     """What is gained without each effect, and lost with it alone."""
     looks = {"gain": look(0, "gained without it"), "loss": look(1, "lost with it alone")}
     rows = [
-        {"heading": effect.name, "note": "", "series": series, **difference_cells(found, budget.metric, budget.mark)}
+        {
+            "heading": effect.name,
+            "note": "",
+            "series": series,
+            **difference_cells(found, budget.metric, budget.coverage),
+        }
         for effect in budget.effects
         for series, found in (("gain", effect.gain_without), ("loss", effect.loss_alone))
         if found is not None
@@ -44,7 +49,7 @@ def layers(budget: ErrorBudget) -> Drawing | None:
         return None
     rows = []
     for layer in shown:
-        cells = difference_cells(layer.lost, budget.metric, budget.mark)
+        cells = difference_cells(layer.lost, budget.metric, budget.coverage)
         if layer.nats is not None:
             ends = {"mean": layer.nats.mean, "low": layer.nats.low, "high": layer.nats.high}
             cells |= {name: float("nan") if end is None else end for name, end in ends.items()}
@@ -65,7 +70,7 @@ def mitigations(budget: ErrorBudget) -> Drawing | None:
             "heading": remedy.name,
             "note": "" if not remedy.digital_macs_percent else f"{remedy.digital_macs_percent:.1f} % of MACs digital",
             "series": "kept" if remedy.layers else "other",
-            **value_cells(remedy.value, budget.metric, budget.mark),
+            **value_cells(remedy.value, budget.metric, budget.coverage),
         }
         for remedy in shown
     ]

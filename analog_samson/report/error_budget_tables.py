@@ -251,13 +251,13 @@ def _numbers(difference: Difference | None) -> dict[str, Any]:
 
 
 def _dated(found: ErrorBudget, rows: Any) -> "pd.DataFrame":
-    """Every row with the time that it holds for, and the mark of that time."""
-    when = {"time_seconds": found.time_seconds, "mark": found.mark}
+    """Every row with the time that it holds for, and the coverage of that time."""
+    when = {"time_seconds": found.time_seconds, "coverage": found.coverage}
     return frame_of(when | row for row in rows)
 
 
 def _moment(found: ErrorBudget) -> str:
-    return daggered(found.label, found.mark)
+    return daggered(found.label, found.coverage)
 
 
 def _comma(unit: str) -> str:

@@ -33,20 +33,27 @@ def render_marked_csv(runs: Sequence[Run]) -> str:
 
     Pooled seeds come run by run, as their folders hold them.
 
-    The column `mark` holds "extrapolated", "interpolated" or nothing. Of several runs a first column `run` tells which.
+    The column `coverage` holds "extrapolated", "interpolated" or nothing. Of several runs a first column `run` has the
+    name.
     """
     stored = [part for run in runs for part in run.stored]
-    marked = [(record, mark, run.name) for run in stored for record, mark in zip(run.records, _marks(run), strict=True)]
-    ordered = sorted(marked, key=lambda row: (sort_key(row[0]), row[2]))
+    rows = [
+        (record, coverage, run.name)
+        for run in stored
+        for record, coverage in zip(run.records, _coverages(run), strict=True)
+    ]
+    ordered = sorted(rows, key=lambda row: (sort_key(row[0]), row[2]))
     if len(stored) == 1:
-        return csv_text((*COLUMNS, "mark"), ((*to_row(record), mark) for record, mark, _ in ordered))
-    return csv_text(("run", *COLUMNS, "mark"), ((run, *to_row(record), mark) for record, mark, run in ordered))
+        return csv_text((*COLUMNS, "coverage"), ((*to_row(record), coverage) for record, coverage, _ in ordered))
+    return csv_text(
+        ("run", *COLUMNS, "coverage"), ((run, *to_row(record), coverage) for record, coverage, run in ordered)
+    )
 
 
-def _marks(run: Run) -> list[str]:
-    """The mark of each record."""
+def _coverages(run: Run) -> list[str]:
+    """The coverage of each record."""
     validity = validity_of(run.meta["preset"])
-    return [validity.mark_of(record.stage, record.time_seconds) for record in run.records]
+    return [validity.coverage_of(record.stage, record.time_seconds) for record in run.records]
 
 
 def render_json(report: Contents) -> str:
@@ -72,8 +79,8 @@ def _run(run: Run) -> dict[str, Any]:
         "options": run.options,
         **{key: run.meta[key] for key in _STORED},
         "results": [_result(result) for result in run.results],
-        "columns": (*COLUMNS, "mark"),
-        "records": [(*to_row(record), mark) for record, mark in zip(run.records, _marks(run), strict=True)],
+        "columns": (*COLUMNS, "coverage"),
+        "records": [(*to_row(record), coverage) for record, coverage in zip(run.records, _coverages(run), strict=True)],
     }
 
 
@@ -102,5 +109,5 @@ def _state(state: State, metric: Metric) -> dict[str, Any]:
         else asdict(equivalent) | {"leaves_sweep": equivalent.high == float("inf")},
         "weight_error": None if state.weight_error is None else asdict(state.weight_error),
         "extrapolated": state.extrapolated,
-        "interpolated": state.mark == INTERPOLATED,
+        "interpolated": state.coverage == INTERPOLATED,
     }

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from analog_samson.analysis.comparison import Comparison, Step
 from analog_samson.analysis.equivalent_sigma import Verdict
-from analog_samson.analysis.ranking import is_study, method_name, series_places
+from analog_samson.analysis.ranking import has_networks_and_presets, network_name, series_places
 from analog_samson.analysis.summary import GaussianPoint, Result, State
 from analog_samson.analysis.yields import yield_curve
 from analog_samson.report.artists import (
@@ -60,7 +60,9 @@ def make_series(results: Sequence[Result]) -> list[Series]:
     """
     places = series_places(results)
     middle = max(places, default=0) / 2
-    labels = [method_name(result) for result in results] if is_study(results) else series_labels(results)
+    labels = (
+        [network_name(result) for result in results] if has_networks_and_presets(results) else series_labels(results)
+    )
     return [
         Series(result=result, look=look(place, label), offset=_DODGE * (place - middle))
         for place, result, label in zip(places, results, labels, strict=True)
@@ -91,9 +93,9 @@ def gaussian(results: Sequence[Result]) -> Drawing | None:
 
 
 def difference_over_time(comparisons: Sequence[Comparison], results: Sequence[Result]) -> Drawing | None:
-    """Paired differences over time; None in a study, whose differences are drawn at the last time."""
+    """Paired differences over time; None where several presets are compared, at the last time."""
     paired = [comparison for comparison in comparisons if comparison.hardware_steps]
-    if not paired or is_study(results):
+    if not paired or has_networks_and_presets(results):
         return None
     return Drawing(draw=partial(_draw_differences, paired, make_series(results)), height=0.75)
 
@@ -107,8 +109,8 @@ def chip_yield(results: Sequence[Result]) -> Drawing | None:
 
 
 def _by_preset(series: Sequence[Series], draw: Callable[[Sequence[Series], Axes, Layout], None]) -> Drawing:
-    """One drawing of all series, or in a study a part for each preset."""
-    apart = is_study([one.result for one in series])
+    """One drawing of all series, or with several networks and presets a part for each preset."""
+    apart = has_networks_and_presets([one.result for one in series])
     groups: dict[str, list[Series]] = {}
     for one in series:
         groups.setdefault(one.result.preset if apart else "", []).append(one)
@@ -151,7 +153,9 @@ def _draw_gaussian(series: Sequence[Series], axes: Axes, layout: Layout) -> None
         rows = []
         for state, sigma in times:
             low, high = (None if end is None else min(end, sigma.largest) for end in (sigma.low, sigma.high))
-            rows.append({"y": state.value.mean, "mean": sigma.value, "low": low, "high": high, "mark": state.mark})
+            rows.append(
+                {"y": state.value.mean, "mean": sigma.value, "low": low, "high": high, "coverage": state.coverage}
+            )
             if sigma.verdict is Verdict.BEYOND:
                 axes.plot([1.02 * largest], [state.value.mean], ">", color=one.look.colour, markersize=5, zorder=4)
         if rows:
@@ -175,7 +179,7 @@ def _draw_differences(comparisons: Sequence[Comparison], series: Sequence[Series
         looks.append(one.look)
         shift = 2 * one.offset * axis.span if len(comparisons) > 1 else 0.0
         frame = pd.DataFrame(
-            {"x": axis.position(step) + shift, **difference_cells(step.difference, metric, step.mark)}
+            {"x": axis.position(step) + shift, **difference_cells(step.difference, metric, step.coverage)}
             for step in comparison.hardware_steps
         )
         interval_dots(axes, frame, one.look)
@@ -224,7 +228,7 @@ def _draw_values(
     shift = one.offset * span
     values = [(x + shift, value) for x, point in points for value in point.values.values() if isfinite(value)]
     scatter(axes, pd.DataFrame(values, columns=["x", "value"]), one.look)
-    rows = [{"x": x, **value_cells(p.value, one.result.metric, getattr(p, "mark", ""))} for x, p in points]
+    rows = [{"x": x, **value_cells(p.value, one.result.metric, getattr(p, "coverage", ""))} for x, p in points]
     line_with_band(axes, pd.DataFrame(rows), one.look, markers=markers)
 
 

@@ -1,4 +1,4 @@
-"""How numbers, durations and marks are written: the formats of table columns and the filters of sentences."""
+"""How numbers, durations and coverages are written: the formats of table columns and the filters of sentences."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -13,7 +13,7 @@ from analog_samson.units import SECONDS
 
 ABSENT = "-"
 DAGGERS = {EXTRAPOLATED: "†", INTERPOLATED: "‡"}
-MARK_NOTES = {
+COVERAGE_NOTES = {
     "†": "extrapolated beyond what the source of the preset covers",
     "‡": "interpolated between the times that the source of the preset gives",
 }
@@ -234,13 +234,13 @@ def crossing_time(crossing: Crossing) -> str:
 def crossing(found: Crossing | None) -> str:
     """The same in a cell: "<" of the first time where it is earlier, ">" of the last one where it is later.
 
-    >>> crossing(Crossing(fate=Fate.NEVER, seconds=31536000.0, mark="extrapolated"))
+    >>> crossing(Crossing(fate=Fate.NEVER, seconds=31536000.0, coverage="extrapolated"))
     '>1 year†'
     """
     if found is None:
         return ABSENT
     side = {Fate.BEFORE: "<", Fate.NEVER: ">"}.get(found.fate, "")
-    return daggered(f"{side}{crossing_time(found)}", found.mark)
+    return daggered(f"{side}{crossing_time(found)}", found.coverage)
 
 
 def crossing_interval(low: Crossing | None, high: Crossing | None) -> str:
@@ -260,18 +260,18 @@ def crossing_interval(low: Crossing | None, high: Crossing | None) -> str:
     return f"anything from {ends[0]} on" if low.fate is Fate.BEFORE else f"{ends[0]} or more"
 
 
-def daggered(shown: str, mark: str) -> str:
-    """Text of a cell with the dagger of its mark; `MARK_NOTES` says below the table what it means.
+def daggered(shown: str, coverage: str) -> str:
+    """Text of a cell with the dagger of its coverage; `COVERAGE_NOTES` says below the table what it means.
 
     >>> daggered("80.4", "extrapolated"), daggered("80.4", "")
     ('80.4†', '80.4')
     """
-    return f"{shown}{DAGGERS.get(mark, '')}"
+    return f"{shown}{DAGGERS.get(coverage, '')}"
 
 
-def tagged(shown: str, mark: str) -> str:
-    """Text of a sentence with its mark in words."""
-    return f"{shown} ({mark})" if mark else shown
+def tagged(shown: str, coverage: str) -> str:
+    """Text of a sentence with its coverage in words."""
+    return f"{shown} ({coverage})" if coverage else shown
 
 
 def and_list(names: Sequence[str]) -> str:

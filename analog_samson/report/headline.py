@@ -40,7 +40,7 @@ def headline(report: Contents, *, name: Callable[[str], str] = str, score: Calla
         score: Applied to the number that the sentence is about.
     """
     best, state = _best(report)
-    kinds = {state.mark for state in _last_states(report)}
+    kinds = {state.coverage for state in _last_states(report)}
     facts: dict[str, Any] = {
         "report": report,
         "metric": report.metric,
@@ -50,16 +50,16 @@ def headline(report: Contents, *, name: Callable[[str], str] = str, score: Calla
         "network": calibrated_name(best.checkpoint, best.calibration, " with "),
         "state": state,
         "ordered": sorted(report.simulated, key=lambda r: -goodness(r.states[-1].value.mean, r.metric)),
-        "mark": _joint_mark(kinds),
+        "coverage": _joint_coverage(kinds),
         "when": _joint_moment(report),
-        "winners": winners(report.study),
-        "standings": [(preset, standing(report.study, preset)) for preset in _spoken_of(report)],
+        "winners": winners(report.ranking),
+        "standings": [(preset, standing(report.ranking, preset)) for preset in _spoken_of(report)],
         "against": [] if state is None else list(_against(report, best, state)),
     }
     (sentence,), second = paragraphs("headline.j2", **facts), paragraphs("lead.j2", **facts)
     warnings = [*unfinished(report.runs), *mostly_digital(report.runs), *wasted_range(report.runs)]
     after = [*second, *inaccurate(report.runs)]
-    about_one = len(report.study.presets) <= 1
+    about_one = len(report.ranking.presets) <= 1
     return Headline(
         sentence=sentence,
         second=" ".join([*warnings, *after]),
@@ -96,22 +96,22 @@ def _best(report: Contents) -> tuple[Result, State | None]:
     """The best result at the last moment that all on its preset share, else at its own last one."""
     if not report.simulated:
         return report.results[0], None
-    study = report.study
-    shared = [(entry.result, entry.state) for preset in study.presets for entry in study.on(preset)[:1]]
+    ranking = report.ranking
+    shared = [(entry.result, entry.state) for preset in ranking.presets for entry in ranking.on(preset)[:1]]
     alone = [(result, result.states[-1]) for result in report.simulated]
     return max(shared or alone, key=lambda pair: goodness(pair[1].value.mean, pair[0].metric))
 
 
 def _last_states(report: Contents) -> list[State]:
-    shared = [entry.state for entry in report.study.entries]
-    return shared if len(report.study.methods) > 1 else [result.states[-1] for result in report.simulated]
+    shared = [entry.state for entry in report.ranking.entries]
+    return shared if len(report.ranking.networks) > 1 else [result.states[-1] for result in report.simulated]
 
 
-def _joint_mark(marks: set[str]) -> str:
-    """What numbers with these marks have to be called together."""
-    if len(marks) < 2:
-        return next(iter(marks), "")
-    return f"partly {EXTRAPOLATED if EXTRAPOLATED in marks else INTERPOLATED}"
+def _joint_coverage(coverages: set[str]) -> str:
+    """What numbers with these coverages have to be called together."""
+    if len(coverages) < 2:
+        return next(iter(coverages), "")
+    return f"partly {EXTRAPOLATED if EXTRAPOLATED in coverages else INTERPOLATED}"
 
 
 def _joint_moment(report: Contents) -> str:
@@ -121,15 +121,15 @@ def _joint_moment(report: Contents) -> str:
 
 def _spoken_of(report: Contents) -> Sequence[str]:
     """The presets whose standings are put in words; of more than a few, each has a card."""
-    presets, methods = report.study.presets, len(report.study.methods)
-    if methods < 2 or (len(presets) == 1 and methods == 2):
+    presets, networks = report.ranking.presets, len(report.ranking.networks)
+    if networks < 2 or (len(presets) == 1 and networks == 2):
         return ()
     return presets if len(presets) <= FEW_PRESETS else ()
 
 
 def _against(report: Contents, best: Result, state: State) -> Iterator[tuple[Comparison, str, Difference]]:
     """For each of few networks: how it was paired with the best one, its name, and how much higher the best one is."""
-    if len(report.study.methods) > 2 or len(report.study.presets) > 1:
+    if len(report.ranking.networks) > 2 or len(report.ranking.presets) > 1:
         return
     for pair in report.comparisons:
         if best in (pair.first, pair.second):

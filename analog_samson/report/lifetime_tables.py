@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CROSSINGS = ("mean", "low", "high", "weakest")
-_CROSSING = ("seconds", "fate", "mark")
+_CROSSING = ("seconds", "fate", "coverage")
 
 
 def lifetime(report: Contents) -> Table | None:
@@ -60,7 +60,7 @@ def chip_yield(report: Contents) -> Table | None:
     shown = [pair for pair in found if len(report.results) <= FEW or first[id(pair[0])] is pair[1]]
     columns = [
         *_threshold_columns(report)[:1],
-        Column("label", "state", mark="mark"),
+        Column("label", "state", coverage="coverage"),
         *_threshold_columns(report)[1:],
         Column(("passed", "n"), "chips", "{} of {}".format),
         Column("share", "share %", "{:.0f}".format),
@@ -91,7 +91,7 @@ def yield_numbers(report: Contents) -> "pd.DataFrame":
             "metric": result.metric.name,
             "value": at,
             "share_as_good": share,
-            "mark": state.mark,
+            "coverage": state.coverage,
         }
         for result in report.simulated
         for state in result.states
@@ -123,7 +123,7 @@ def _yield_row(report: Contents, result: Result, one: Yield) -> dict[str, Any]:
     return {
         "network": report.label(result),
         "label": state.label,
-        "mark": state.mark,
+        "coverage": state.coverage,
         "threshold": one.threshold,
         "loss": _loss(result, one.threshold),
         "passed": one.passed,
@@ -142,7 +142,7 @@ def _lifetime_numbers(result: Result, age: Lifetime) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name in _CROSSINGS:
         found: Crossing | None = getattr(age, name)
-        values = (None,) * 3 if found is None else (found.seconds, str(found.fate), found.mark)
+        values = (None,) * 3 if found is None else (found.seconds, str(found.fate), found.coverage)
         flat |= dict(zip((f"{name}_{part}" for part in _CROSSING), values, strict=True))
     known = {"metric": result.metric.name, "threshold": age.threshold, "loss": age.loss}
     return {**result_key(result), **known, **flat, "n": age.instances}
@@ -157,5 +157,5 @@ def _yield_numbers(result: Result, one: Yield) -> dict[str, Any]:
         "threshold": one.threshold,
         "loss": _loss(result, one.threshold),
         **{name: getattr(one, name) for name in ("passed", "n", "low", "high")},
-        "mark": state.mark,
+        "coverage": state.coverage,
     }

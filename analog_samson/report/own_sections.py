@@ -1,7 +1,7 @@
 """The sections that every report has, in its order."""
 
 from analog_samson.analysis.error_budget import ErrorBudget
-from analog_samson.analysis.ranking import Study
+from analog_samson.analysis.ranking import Ranking
 from analog_samson.analysis.summary import Result
 from analog_samson.report import (
     comparison_tables,
@@ -27,8 +27,8 @@ def _results(report: Contents) -> tuple[tuple[Result, ...]]:
     return (report.results,)
 
 
-def _study(report: Contents) -> tuple[Study]:
-    return (report.study,)
+def _ranking(report: Contents) -> tuple[Ranking]:
+    return (report.ranking,)
 
 
 def _budget(report: Contents, budget: error_budget_tables.RunBudget) -> tuple[ErrorBudget]:
@@ -64,15 +64,15 @@ OWN_SECTIONS = (
         name="differences",
         title="Comparison",
         table=comparison_tables.differences,
-        figure=Figure(draw=drawn_by("ranking_figures.differences", _study), caption="differences_caption.j2"),
-        facts=section_facts.study_facts,
+        figure=Figure(draw=drawn_by("ranking_figures.differences", _ranking), caption="differences_caption.j2"),
+        facts=section_facts.ranking_facts,
     ),
     Section(
         name="ranks",
         title="Comparison",
         table=comparison_tables.ranks,
         figure=Figure(
-            draw=drawn_by("ranking_figures.heat_map", _study),
+            draw=drawn_by("ranking_figures.heat_map", _ranking),
             caption="Mean {{ metric | titled }} at the last time; the stronger the colour, the "
             "{{ 'higher' if metric.higher_is_better else 'better' }}.",
             data=comparison_tables.frontier_numbers,
@@ -90,8 +90,8 @@ OWN_SECTIONS = (
         name="frontier",
         title="Frontier",
         table=comparison_tables.frontier,
-        figure=Figure(draw=drawn_by("ranking_figures.frontier", _study), caption="frontier_caption.j2"),
-        facts=section_facts.study_facts,
+        figure=Figure(draw=drawn_by("ranking_figures.frontier", _ranking), caption="frontier_caption.j2"),
+        facts=section_facts.ranking_facts,
     ),
     Section(
         name="lifetime",

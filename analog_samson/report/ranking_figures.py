@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analog_samson.analysis.ranking import Entry, Study, method_name
+from analog_samson.analysis.ranking import RankedNetwork, Ranking, network_name
 from analog_samson.report.artists import (
     Look,
     annotate,
@@ -28,89 +28,93 @@ from analog_samson.report.palette import LIGHT
 Looks = Mapping[str, Look]
 
 
-def differences(study: Study) -> Drawing | None:
+def differences(ranking: Ranking) -> Drawing | None:
     """On each preset every network against the first one, or where that is not there against the one named."""
-    looks, rows = _looks(study), []
-    for comparison, step in study.differences if len(study.presets) > 1 else ():
+    looks, rows = _looks(ranking), []
+    for comparison, step in ranking.differences if len(ranking.presets) > 1 else ():
         if comparison.leading:
-            preset, first = comparison.first.preset, method_name(comparison.first)
-            cells = difference_cells(step.difference, comparison.first.metric, step.mark)
-            heading = preset if first == study.methods[0] else f"{preset} (minus {first})"
-            rows.append({"heading": heading, "note": "", "series": method_name(comparison.second), **cells})
+            preset, first = comparison.first.preset, network_name(comparison.first)
+            cells = difference_cells(step.difference, comparison.first.metric, step.coverage)
+            heading = preset if first == ranking.networks[0] else f"{preset} (minus {first})"
+            rows.append({"heading": heading, "note": "", "series": network_name(comparison.second), **cells})
     if not rows:
         return None
     drawn = {row["series"] for row in rows}
-    title = difference_title(study.entries[0].result.metric)
+    title = difference_title(ranking.entries[0].result.metric)
     return interval_chart(pd.DataFrame(rows), {name: one for name, one in looks.items() if name in drawn}, title)
 
 
-def frontier(study: Study) -> Drawing | None:
+def frontier(ranking: Ranking) -> Drawing | None:
     """Every network at (digital, on the device), a part for each preset; None for one network."""
-    presets = [preset for preset in study.presets if study.on(preset)]
-    if len(study.methods) < 2 or not any(entry.result.digital for entry in study.entries):
+    presets = [preset for preset in ranking.presets if ranking.on(preset)]
+    if len(ranking.networks) < 2 or not any(entry.result.digital for entry in ranking.entries):
         return None
-    return panels(partial(_draw_frontiers, study, presets, _looks(study)), len(presets), 0.9)
+    return panels(partial(_draw_frontiers, ranking, presets, _looks(ranking)), len(presets), 0.9)
 
 
-def heat_map(study: Study) -> Drawing | None:
+def heat_map(ranking: Ranking) -> Drawing | None:
     """Cells of mean values: a row for each preset, a column for each network; None for one of either."""
-    presets, looks = [preset for preset in study.presets if study.on(preset)], _looks(study)
-    if len(study.presets) < 2 or len(study.methods) < 2 or not study.entries:
+    presets, looks = [preset for preset in ranking.presets if ranking.on(preset)], _looks(ranking)
+    if len(ranking.presets) < 2 or len(ranking.networks) < 2 or not ranking.entries:
         return None
     inches = 0.5 + 0.55 * len(presets)
     wide, narrow = ((inches + 0.24 * legend_lines(len(looks), layout)) / layout.height for layout in (WIDE, NARROW))
-    return Drawing(draw=partial(_draw_heat_map, study, presets, looks), height=wide, narrow_height=narrow)
+    return Drawing(draw=partial(_draw_heat_map, ranking, presets, looks), height=wide, narrow_height=narrow)
 
 
-def _looks(study: Study) -> dict[str, Look]:
+def _looks(ranking: Ranking) -> dict[str, Look]:
     """The looks of the networks, as in the other figures."""
-    series = make_series([entry.result for entry in study.entries])
-    looks = {method_name(one.result): one.look for one in reversed(series)}
-    return {method: looks[method] for method in study.methods if method in looks}
+    series = make_series([entry.result for entry in ranking.entries])
+    looks = {network_name(one.result): one.look for one in reversed(series)}
+    return {method: looks[method] for method in ranking.networks if method in looks}
 
 
-def _draw_frontiers(study: Study, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
+def _draw_frontiers(ranking: Ranking, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
     parts = split(axes, len(presets), layout)
     for part, preset in zip(parts, presets, strict=True):
-        _draw_frontier(study.on(preset), looks, part)
+        _draw_frontier(ranking.on(preset), looks, part)
         if len(presets) > 1:
             part.set_title(preset, loc="left", fontsize=8.5, color=LIGHT["ink"])
     legend(parts[0], list(looks.values()), layout, lines=False)
 
 
-def _draw_frontier(entries: Sequence[Entry], looks: Looks, axes: Axes) -> None:
+def _draw_frontier(entries: Sequence[RankedNetwork], looks: Looks, axes: Axes) -> None:
     """Networks with their intervals; the frontier joins those that none beats in both."""
     points = [(e.result.digital.value.mean, e) for e in entries if e.result.digital is not None]
     front = sorted((x, entry.state.value.mean) for x, entry in points if entry.on_frontier)
     axes.plot([x for x, _ in front], [y for _, y in front], color=LIGHT["muted"], linewidth=1, zorder=1)
     metric, state = entries[0].result.metric, entries[0].state
     for x, entry in points:
-        frame = pd.DataFrame([{"x": x, **value_cells(entry.state.value, metric, entry.state.mark)}])
-        interval_dots(axes, frame, looks[entry.method])
+        frame = pd.DataFrame([{"x": x, **value_cells(entry.state.value, metric, entry.state.coverage)}])
+        interval_dots(axes, frame, looks[entry.network])
     axes.margins(0.12)
     value_axis(axes, metric)
     axes.set_xlabel(f"digital {axis_title(metric)}")
     if state.time_seconds:
-        axes.set_ylabel(f"after {tagged(state.label, state.mark)}" + (f" ({metric.unit})" if metric.unit else ""))
+        axes.set_ylabel(f"after {tagged(state.label, state.coverage)}" + (f" ({metric.unit})" if metric.unit else ""))
 
 
-def _draw_heat_map(study: Study, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
+def _draw_heat_map(ranking: Ranking, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:
     """The stronger the colour, the higher the value."""
-    means, metric, columns = [e.state.value.mean for e in study.entries], study.entries[0].result.metric, list(looks)
+    means, metric, columns = (
+        [e.state.value.mean for e in ranking.entries],
+        ranking.entries[0].result.metric,
+        list(looks),
+    )
     low, span = min(means), max(means) - min(means) or 1.0
     cells = [
         {
-            "column": columns.index(entry.method),
+            "column": columns.index(entry.network),
             "row": -presets.index(entry.preset),
             "share": 0.75 * (entry.state.value.mean - low) / span,
             "text": fixed(entry.state.value.mean, metric.decimals),
             "role": "series-1",
         }
-        for entry in study.entries
+        for entry in ranking.entries
     ]
     heat(axes, pd.DataFrame(cells), height=0.68, size=9)
     for row, preset in enumerate(presets):
-        heading = tagged(preset, study.on(preset)[0].state.mark)
+        heading = tagged(preset, ranking.on(preset)[0].state.coverage)
         annotate(axes, heading, -0.5, -row + 0.36, LIGHT["ink"], (0, 0), fontsize=8.5, va="bottom")
     for column, one in enumerate(looks.values()):
         axes.plot([column], [0.85], one.marker, color=one.colour, zorder=4)

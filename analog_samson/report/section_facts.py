@@ -1,4 +1,4 @@
-"""What the templates of the sections use besides the report itself: counts, marks, and what is largest."""
+"""What the templates of the sections use besides the report itself: counts, coverages, and what is largest."""
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
@@ -15,13 +15,13 @@ from analog_samson.report.error_budget_tables import RunBudget
 
 
 def state_facts(report: Contents) -> Mapping[str, Any]:
-    """What captions say of the states: their marks, how many chips they have, until when the preset is valid."""
+    """What captions say of the states: their coverages, how many chips they have, until when the preset is valid."""
     limits = {run.max_seconds for run in report.runs}
     states = [state.value.n for result in report.results for state in result.states]
     points = [point.value.n for result in report.results for point in result.sweep]
     return {
         "single": max((*states, *points), default=1) == 1,
-        "marks": {state.mark for result in report.results for state in result.states},
+        "coverages": {state.coverage for result in report.results for state in result.states},
         "chips": chip_counts(states),
         "limit": limits.pop() if len(limits) == 1 else None,
     }
@@ -50,18 +50,18 @@ def gaussian_facts(report: Contents) -> Mapping[str, Any]:
 def difference_facts(report: Contents) -> Mapping[str, Any]:
     """Of the caption of differences over time."""
     steps = [step for pair in report.leading for step in pair.hardware_steps]
-    return {"chips": chip_counts(step.difference.n for step in steps), "marks": {step.mark for step in steps}}
+    return {"chips": chip_counts(step.difference.n for step in steps), "coverages": {step.coverage for step in steps}}
 
 
-def study_facts(report: Contents) -> Mapping[str, Any]:
+def ranking_facts(report: Contents) -> Mapping[str, Any]:
     """Of the captions of several networks on several presets."""
-    study = report.study
-    named = [pair for pair, _ in study.differences if pair.leading]
+    ranking = report.ranking
+    named = [pair for pair, _ in ranking.differences if pair.leading]
     return {
-        "first": study.methods[0] if study.methods else "",
-        "other_references": any(report.network(pair.first) != study.methods[0] for pair in named),
-        "same_chips": all(pair.same_chips for pair, _ in study.differences),
-        "marks": {entry.state.mark for entry in study.entries},
+        "first": ranking.networks[0] if ranking.networks else "",
+        "other_references": any(report.network(pair.first) != ranking.networks[0] for pair in named),
+        "same_chips": all(pair.same_chips for pair, _ in ranking.differences),
+        "coverages": {entry.state.coverage for entry in ranking.entries},
     }
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from analog_samson.analysis.comparison import Comparison, Step
-from analog_samson.analysis.ranking import Entry, Study
+from analog_samson.analysis.ranking import RankedNetwork, Ranking
 from analog_samson.analysis.statistics import Difference
 from analog_samson.report.formats import and_list
 
@@ -22,8 +22,8 @@ class Standing:
         lead: Its difference to the next one, where they could be paired.
     """
 
-    best: Entry
-    others: tuple[Entry, ...]
+    best: RankedNetwork
+    others: tuple[RankedNetwork, ...]
     paired: bool
     ahead: bool
     equal: tuple[str, ...]
@@ -40,28 +40,28 @@ class Standing:
         if self.ahead:
             count = len(self.others)
             whom = "both others" if count == 2 else f"all {count} others"
-            return f"significantly better than {self.others[0].method if count == 1 else whom}"
+            return f"significantly better than {self.others[0].network if count == 1 else whom}"
         if self.equal:
             return f"not significantly different from {and_list(self.equal)}"
         return "not compared with every other network"
 
 
-def standing(study: Study, preset: str) -> Standing | None:
+def standing(ranking: Ranking, preset: str) -> Standing | None:
     """How the best network stands on a preset; None where its networks share no moment."""
-    entries = study.on(preset)
+    entries = ranking.on(preset)
     if not entries:
         return None
     best, *others = entries
-    found = [(c, s) for c, s in study.differences if c.first.preset == preset]
+    found = [(c, s) for c, s in ranking.differences if c.first.preset == preset]
     own = [(c, s) for c, s in found if best.result in (c.first, c.second)]
-    names = {id(entry.result): entry.method for entry in entries}
+    names = {id(entry.result): entry.network for entry in entries}
     return Standing(
         best=best,
         others=tuple(others),
         paired=bool(found),
-        ahead=study.ahead(preset) is best,
+        ahead=ranking.winner(preset) is best,
         equal=tuple(names[id(_other(c, best))] for c, s in own if not s.difference.significant),
-        level=tuple(entry.method for entry in others if entry.rank == best.rank),
+        level=tuple(entry.network for entry in others if entry.rank == best.rank),
         lead=next((_gain(c, s, best) for c, s in own if others and _other(c, best) is others[0].result), None),
     )
 
@@ -81,15 +81,15 @@ class Winners:
     undecided: int
 
 
-def winners(study: Study) -> Winners:
+def winners(ranking: Ranking) -> Winners:
     """Which networks win on how many presets."""
-    single = all(entry.state.value.n == 1 for entry in study.entries)
+    single = all(entry.state.value.n == 1 for entry in ranking.entries)
     if single:
-        firsts = [[entry.method for entry in study.on(preset) if entry.rank == 1] for preset in study.presets]
+        firsts = [[entry.network for entry in ranking.on(preset) if entry.rank == 1] for preset in ranking.presets]
         won = Counter(names[0] for names in firsts if len(names) == 1)
     else:
-        won = Counter(entry.method for preset in study.presets if (entry := study.ahead(preset)) is not None)
-    count = len(study.presets)
+        won = Counter(entry.network for preset in ranking.presets if (entry := ranking.winner(preset)) is not None)
+    count = len(ranking.presets)
     return Winners(count=count, single=single, wins=tuple(won.most_common()), undecided=count - sum(won.values()))
 
 
@@ -99,9 +99,9 @@ def turned(difference: Difference) -> Difference:
     return replace(difference, mean=-difference.mean, low=low, high=high)
 
 
-def _other(comparison: Comparison, best: Entry) -> object:
+def _other(comparison: Comparison, best: RankedNetwork) -> object:
     return comparison.first if comparison.second is best.result else comparison.second
 
 
-def _gain(comparison: Comparison, step: Step, best: Entry) -> Difference:
+def _gain(comparison: Comparison, step: Step, best: RankedNetwork) -> Difference:
     return step.difference if comparison.second is best.result else turned(step.difference)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analog_samson.report.formats import MARK_NOTES, daggered, text
+from analog_samson.report.formats import COVERAGE_NOTES, daggered, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ class Column:
         header: Its heading; None: the key.
         format: The text of a cell from the values under `keys`.
         align: "l" or "r"; empty: left where the text is the value itself, right where it is formatted.
-        mark: The column of the frame with the marks of the values, see `Validity.mark`; empty: they have none.
+        coverage: The column of the frame with what `Validity.coverage` says of the values; empty: there is none.
         wrap: Whether a page may break long text into lines.
     """
 
@@ -27,7 +27,7 @@ class Column:
     header: str | None = None
     format: Callable[..., str] = text
     align: str = ""
-    mark: str = ""
+    coverage: str = ""
     wrap: bool = False
 
     @property
@@ -44,7 +44,7 @@ class Column:
         """The text of the cell in a row of the frame."""
         keys = (self.keys,) if isinstance(self.keys, str) else self.keys
         shown = self.format(*(row[key] for key in keys))
-        return daggered(shown, row[self.mark]) if self.mark else shown
+        return daggered(shown, row[self.coverage]) if self.coverage else shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Table:
 
 def mark_note(shown: str) -> str:
     """What the daggers in a text mean; empty where it has none."""
-    found = [f"{sign} {words}" for sign, words in MARK_NOTES.items() if sign in shown]
+    found = [f"{sign} {words}" for sign, words in COVERAGE_NOTES.items() if sign in shown]
     return f"{'; '.join(found)}." if found else ""
 
 

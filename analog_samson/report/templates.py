@@ -7,12 +7,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from analog_samson.report.formats import FILTERS, MARK_NOTES, costs
+from analog_samson.report.formats import COVERAGE_NOTES, FILTERS, costs
 
 _BREAK = re.compile(r"^\s*¶\s*$", re.MULTILINE)
 _SIGMA = re.compile(r"sigma_c")
 _MARK = re.compile(r" ?\((extrapolated|interpolated)\)")
-_DAGGER = re.compile(f"([{''.join(MARK_NOTES)}])")
+_DAGGER = re.compile(f"([{''.join(COVERAGE_NOTES)}])")
 
 
 def paragraphs(template: str, **context: Any) -> list[str]:

@@ -71,9 +71,9 @@ def overview(report: Contents) -> Table:
 def details(report: Contents, result: Result) -> Table:
     """One row a moment with everything that is known about it."""
     metric, states = report.metric, all_states(result)
-    rows = [{"label": state.label, "state": state, "mark": state.mark, "drop": state.drop} for state in states]
+    rows = [{"label": state.label, "state": state, "coverage": state.coverage, "drop": state.drop} for state in states]
     columns = [
-        Column("label", "state", mark="mark"),
+        Column("label", "state", coverage="coverage"),
         Column("state", titled(metric), lambda state: fixed(state.value.mean, metric.decimals)),
         Column("state", "std", lambda state: fixed(state.value.std, metric.decimals)),
         Column("state", "n", lambda state: str(state.value.n)),
@@ -87,7 +87,7 @@ def details(report: Contents, result: Result) -> Table:
         columns.append(Column("state", "weight error", _weight_error))
     return Table(
         title=calibrated_name(f"{result.checkpoint} on {result.preset}", result.calibration, " with "),
-        frame=frame_of(rows, ["label", "state", "mark", "drop"]),
+        frame=frame_of(rows, ["label", "state", "coverage", "drop"]),
         columns=columns,
         data=state_numbers([result]),
         folded=len(report.results) > 1,
@@ -156,7 +156,7 @@ def _state_row(result: Result, state: State) -> dict[str, Any]:
         "sigma_verdict": None if sigma is None else sigma.verdict.value,
         "sigma_leaves_sweep": None if sigma is None else sigma.high == float("inf"),
         "weight_error": None if state.weight_error is None else state.weight_error.mean,
-        "mark": state.mark,
+        "coverage": state.coverage,
     }
 
 
@@ -166,7 +166,7 @@ def _inside(end: float | None) -> float | None:
 
 
 def _state_cell(report: Contents, state: State | None) -> str:
-    return ABSENT if state is None else daggered(mean_and_std(state.value, report.metric.decimals), state.mark)
+    return ABSENT if state is None else daggered(mean_and_std(state.value, report.metric.decimals), state.coverage)
 
 
 def _weight_error(state: State) -> str:

@@ -123,8 +123,8 @@ def _last(card: Card, adabs: bool) -> Aged | None:
 def _time(preset: str, seconds: float) -> str:
     """A time after programming, marked where the source of the preset does not give it."""
     time = format_duration(seconds)
-    mark = "" if preset == _ABSENT else validity_of(load_preset(preset).model_dump()).mark(seconds)
-    return f"{time} ({mark})" if mark else time
+    coverage = "" if preset == _ABSENT else validity_of(load_preset(preset).model_dump()).coverage(seconds)
+    return f"{time} ({coverage})" if coverage else time
 
 
 def _shown(number: Aged | Noisy | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from analog_samson.analysis.comparison import refuse_unequal
 from analog_samson.analysis.frames import cell_columns, cell_rows
-from analog_samson.analysis.runs import META_KEYS, Run, digest, shared_metric
+from analog_samson.analysis.runs import META_KEYS, Run, read_runs, shared_metric
 from analog_samson.analysis.summary import results_of
 from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.validity import validity_of
@@ -58,7 +58,7 @@ class Comparison:
     def frame(self) -> "pd.DataFrame":
         """One row a cell (checkpoint, preset, AdaBS, instance, moment), its metrics in columns of their own.
 
-        mark: "extrapolated" or "interpolated" where the preset's source does not give the moment, else empty.
+        coverage: "extrapolated" or "interpolated" where the preset's source does not give the moment, else empty.
         """
         import pandas as pd
 
@@ -111,7 +111,7 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
     if len(folders) < 2:
         raise RunError("nothing to compare: give two run folders or more")
     with ExitStack() as stack:
-        runs = digest([stack.enter_context(open_run(folder)) for folder in folders])
+        runs = read_runs([stack.enter_context(open_run(folder)) for folder in folders])
     refuse_unequal(runs)
     return Comparison(runs)
 

@@ -67,7 +67,7 @@ class SimulationResult:
     def frame(self) -> "pd.DataFrame":
         """One row for each chip and condition, its metrics in columns of their own, as a pandas DataFrame.
 
-        mark: "extrapolated" or "interpolated" where the preset's source does not give the moment, else empty.
+        coverage: "extrapolated" or "interpolated" where the preset's source does not give the moment, else empty.
         """
         import pandas as pd
 

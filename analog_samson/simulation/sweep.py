@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from analog_samson.analysis.runs import digest
+from analog_samson.analysis.runs import read_runs
 from analog_samson.analysis.sweep_summary import summary_csv
 from analog_samson.errors import RunError
 from analog_samson.results.atomic import make_folder, write_atomically
@@ -91,7 +91,7 @@ def write_summary(jobs: Sequence[SweepJob], failures: Mapping[int, str], file: P
     failed = [(_label_and_preset(jobs[place]), jobs[place].options.seed) for place in sorted(failures)]
     with ExitStack() as stack:
         folders = [stack.enter_context(open_run(folder)) for folder in finished]
-        text = summary_csv(digest(folders) if folders else (), failed)
+        text = summary_csv(read_runs(folders) if folders else (), failed)
     write_atomically(file, text.encode())
 
 

@@ -2,7 +2,7 @@
 
 from synthetic_runs import PRESET, synthetic_run
 
-from analog_samson.analysis.runs import digest
+from analog_samson.analysis.runs import read_runs
 from analog_samson.report.contents import Contents
 from analog_samson.report.page import page_groups
 from analog_samson.report.section import find_section, sections
@@ -26,7 +26,7 @@ def made(folder, network, preset, cells, **meta):
 
 
 def read(*paths):
-    return digest([open_run(path) for path in paths])
+    return read_runs([open_run(path) for path in paths])
 
 
 def contents(*paths, threshold=None):
