@@ -112,7 +112,7 @@ def test_unequal_runs_are_refused_with_every_difference(
     refuse_unequal(read(*paths[:2]))
 
 
-ADABS = {"adabs": True, "calibration_data": None, "calibration_limit": 50, "calibration_augment": True}
+ADABS = {"calibrate": ["adabs"], "calibration_data": None, "calibration_limit": 50, "calibration_augment": True}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_runs_with_other_calibration_are_refused_where_it_is_used(
         return read(*(synthetic_run(tmp_path / folder / n, n, options=o, meta=meta) for n, o in changed.items()))
 
     converters = {"preset": PRESET | {"periphery": {"model": "converters"}}}
-    unused = ADABS | {"adabs": False}
+    unused = ADABS | {"calibrate": []}
     for folder, options, meta in (("adabs", ADABS, {}), ("ranges", unused, converters)):
         runs = pair(folder, options, meta)
         with pytest.raises(RunError, match=re.escape(said)):

@@ -300,7 +300,7 @@ def test_headline_when_outliers_waste_the_conductance_range_says_so(tmp_path):
     for scaling, said in (("per_layer", True), ("per_column", False)):
         plan = [row | {"weight_scaling": scaling}]
         with open_run(synthetic_run(tmp_path / scaling, meta={"plan": plan})) as folder:
-            assert ("up (175)" in headline(digest([folder])).second) is said
+            assert ("up (175)" in headline(Contents(read_runs([folder]))).second) is said
 
 
 def test_convert_and_simulate_commands_print_the_warning(tmp_path, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from analog_samson import rng
 from analog_samson.analysis.error_budget import AS_IS, ErrorBudget, read_error_budget
-from analog_samson.analysis.runs import digest
+from analog_samson.analysis.runs import read_runs
 from analog_samson.chip.convert import convert
 from analog_samson.chip.input_ranges import needs_calibration
 from analog_samson.crossbar.plan import plan_conversion
@@ -302,7 +302,7 @@ def error_budget_of(
         budget.finish(progress)
         assert budget.missing == 0
     with open_run(out) as run:
-        return digest([run])[0].error_budget
+        return read_runs([run])[0].error_budget
 
 
 def records_of(out: Any) -> list[Record]:
@@ -453,7 +453,7 @@ def test_error_budget_at_another_time_with_converters(options: SimulateOptions, 
     options = options.replace(preset="pcm_rasch_2023", times=(1.0,), instances=1)
     found = error_budget_of(options, tmp_path / "run", time=3600.0)
     assert found is not None
-    assert (found.label, found.instances, found.mark) == ("1h", 1, "")
+    assert (found.label, found.instances, found.coverage) == ("1h", 1, "")
     effects = {effect.name: effect for effect in found.effects}
     assert len(effects) == 9
     clipping = effects.pop(CLIPPING)

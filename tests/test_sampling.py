@@ -7,13 +7,16 @@ import pytest
 from scipy import stats
 
 from analog_samson.analysis.comparison import compare
-from analog_samson.analysis.runs import META_KEYS, Run
+from analog_samson.analysis.runs import META_KEYS, Run, read_runs
 from analog_samson.analysis.sampling import sampled_difference, sampled_share
 from analog_samson.analysis.statistics import summarize
 from analog_samson.analysis.summary import results_of
 from analog_samson.results.condition import Condition
 from analog_samson.results.metric import ACCURACY
+from analog_samson.results.outcomes import pack
 from analog_samson.results.records import Record
+from analog_samson.results.store import RunFolder, open_run
+from analog_samson.simulation.result import SimulationResult
 
 TRIALS = 300
 
@@ -110,3 +113,16 @@ def test_outcomes_of_another_metric_or_of_some_chips_give_no_interval_over_sampl
     for records, outcomes_known in ((other, known), (run.records, {(0, moment): right[0]}), (run.records, {})):
         state = results_of(records, samples=400, outcomes=outcomes_known)[0].states[0]
         assert (state.sampled, state.outcomes) == (None, None)
+
+
+def test_outcomes_are_read_from_run_folders_and_given_back_by_simulations(tmp_path):
+    run, right = measured("a", np.random.default_rng(4))
+    moment = run.records[0].condition
+    with RunFolder.create(tmp_path / "run", {}) as folder:
+        folder.commit(run.records, [pack("a", "p", chip, moment, row) for chip, row in enumerate(right)])
+        folder.set_meta("data", {"name": "d", "fingerprint": "d", "count": 400})
+    (found,) = read_runs([open_run(tmp_path / "run")])
+    assert found.results[0].states[0].sampled == run.results[0].states[0].sampled
+    packed = {(chip, moment): pack("a", "p", chip, moment, row) for chip, row in enumerate(right)}
+    result = SimulationResult(records=run.records, samples=400, packed=packed)
+    assert result.results()[0].states[0].sampled == run.results[0].states[0].sampled

@@ -45,10 +45,13 @@ class ChipNumbers:
     seeds: tuple[int, ...]
     stride: int
 
+    def number(self, instance: int, seed: int) -> int:
+        """The number of a chip."""
+        return self.seeds.index(seed) * self.stride + instance
+
     def of(self, records: Sequence[Record], seed: int) -> list[Record]:
         """The records of one run of this seed, with the numbers of its chips."""
-        first = self.seeds.index(seed) * self.stride
-        return [replace(record, instance=first + record.instance) for record in records]
+        return [replace(record, instance=self.number(record.instance, seed)) for record in records]
 
 
 def chip_numbers(metas: Sequence[Mapping[str, Any]], records: Sequence[Sequence[Record]]) -> ChipNumbers:

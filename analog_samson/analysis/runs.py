@@ -1,14 +1,14 @@
 """Run folders read for a report: the one thing that tables, figures and the page are made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from analog_samson.analysis.error_budget import ErrorBudget, read_error_budget
 from analog_samson.analysis.labels import ambiguous_labels, distinct_names, pool_names, relabelled
 from analog_samson.analysis.pooling import ChipNumbers, chip_numbers, pooled_options, pooled_records, seed_groups
-from analog_samson.analysis.summary import Result, results_of
+from analog_samson.analysis.summary import Outcomes, Result, results_of
 from analog_samson.errors import RunError
 from analog_samson.presets.validity import Validity, validity_of
 from analog_samson.results.metric import Metric, stored_metrics
@@ -35,7 +35,8 @@ META_KEYS = (
 class Run:
     """One run folder, read: its results, its raw records, what it stored about itself, and why it lost accuracy.
 
-    parts: the runs of the single seeds where several are pooled; chips are then numbered through.
+    parts: the runs of the single seeds where several are pooled; chips are then numbered through. outcomes: whether
+    each sample was right, by chip and condition, as far as the run stored it.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Run:
     results: tuple[Result, ...]
     error_budget: ErrorBudget | None = None
     parts: tuple["Run", ...] = ()
+    outcomes: Outcomes = field(default_factory=dict, repr=False)
 
     @property
     def stored(self) -> tuple["Run", ...]:
@@ -128,15 +130,22 @@ def shared_metric(metas: Sequence[Mapping[str, Any]], paths: Sequence[Path], nam
 
 
 def _read(folder: RunFolder, name: str, meta: Mapping[str, Any], records: list[Record], metric: Metric) -> Run:
-    validity = validity_of(meta["preset"])
+    validity, outcomes = validity_of(meta["preset"]), _outcomes(folder, records)
+    pilot, samples = pilot_of(folder.options), _samples(meta)
     return Run(
         name=name,
         options=folder.options,
         meta=meta,
         records=tuple(records),
-        results=results_of(records, metric, validity, pilot=pilot_of(folder.options), samples=_samples(meta)),
+        results=results_of(records, metric, validity, pilot=pilot, samples=samples, outcomes=outcomes),
         error_budget=_error_budget(budget_folder(folder.path), validity),
+        outcomes=outcomes,
     )
+
+
+def _outcomes(folder: RunFolder, records: Sequence[Record]) -> Outcomes:
+    cells = {(record.instance, record.condition) for record in records}
+    return {cell: right for cell in cells if (right := folder.outcomes(*cell)) is not None}
 
 
 def _samples(meta: Mapping[str, Any]) -> int | None:
@@ -149,7 +158,13 @@ def _pooled(parts: Sequence[Run], name: str, numbers: ChipNumbers, metric: Metri
     if not isinstance(first.meta["seed"], int):
         return first
     records = pooled_records([numbers.of(part.records, part.meta["seed"]) for part in parts])
-    found = results_of(records, metric, validity_of(first.meta["preset"]), samples=first.samples)
+    outcomes = {
+        (numbers.number(chip, part.meta["seed"]), condition): right
+        for part in parts
+        for (chip, condition), right in part.outcomes.items()
+    }
+    validity = validity_of(first.meta["preset"])
+    found = results_of(records, metric, validity, samples=first.samples, outcomes=outcomes)
     return Run(
         name=name,
         options=pooled_options([part.options for part in parts]),
@@ -157,6 +172,7 @@ def _pooled(parts: Sequence[Run], name: str, numbers: ChipNumbers, metric: Metri
         records=tuple(records),
         results=tuple(replace(result, seeds=len(parts)) for result in found),
         parts=tuple(parts),
+        outcomes=outcomes,
     )
 
 

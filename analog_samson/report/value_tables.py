@@ -12,6 +12,7 @@ from analog_samson.report.formats import (
     daggered,
     difference_unit,
     fixed,
+    interval,
     mean_and_std,
     shown_interval,
     sigma_interval,
@@ -68,6 +69,9 @@ def overview(report: Contents) -> Table:
     )
 
 
+_SAMPLED = Column("state", "other samples too", lambda state: interval(state.sampled or (None, None)))
+
+
 def details(report: Contents, result: Result) -> Table:
     """One row a moment with everything that is known about it."""
     metric, states = report.metric, all_states(result)
@@ -78,6 +82,7 @@ def details(report: Contents, result: Result) -> Table:
         Column("state", "std", lambda state: fixed(state.value.std, metric.decimals)),
         Column("state", "n", lambda state: str(state.value.n)),
         Column("state", "95 % interval", lambda state: shown_interval(state.value, metric)),
+        *([_SAMPLED] if any(state.sampled for state in states) else []),
         Column("drop", f"lost {difference_unit(metric)}".rstrip(), partial(fixed, digits=metric.decimals)),
     ]
     if any(state.equivalent for state in states):
@@ -149,6 +154,8 @@ def _state_row(result: Result, state: State) -> dict[str, Any]:
         "time_seconds": state.time_seconds,
         "metric": result.metric.name,
         **{name: getattr(value, name) for name in ("mean", "std", "n", "low", "high")},
+        "sampled_low": None if state.sampled is None else state.sampled[0],
+        "sampled_high": None if state.sampled is None else state.sampled[1],
         "drop": state.drop,
         "equivalent_sigma_c": None if sigma is None else sigma.value,
         "sigma_low": None if sigma is None else _inside(sigma.low),

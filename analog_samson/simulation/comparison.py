@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from analog_samson.analysis.comparison import refuse_unequal
 from analog_samson.analysis.frames import cell_columns, cell_rows
 from analog_samson.analysis.runs import META_KEYS, Run, read_runs, shared_metric
-from analog_samson.analysis.summary import results_of
 from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.validity import validity_of
 from analog_samson.results.metric import stored_task
@@ -127,6 +126,5 @@ def _run_of(name: str, result: SimulationResult) -> Run:
         "preset_sha256": hashlib.sha256(content).hexdigest(),
         "task": stored_task("in memory", result.metrics),
     }
-    validity = validity_of(result.preset)
-    results = results_of(records, result.headline, validity, pilot=result.pilot, samples=result.samples)
+    results = tuple(replace(found, checkpoint=name) for found in result.results())
     return Run(name=name, options={}, meta=meta, records=records, results=results)

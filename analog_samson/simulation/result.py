@@ -93,4 +93,6 @@ class SimulationResult:
         from analog_samson.analysis.summary import results_of
 
         validity = validity_of(self.preset)
-        return results_of(self.records, self.headline, validity, pilot=self.pilot, samples=self.samples)
+        right = {cell: unpack(found.bits, found.count) for cell, found in self.packed.items()}
+        known = {"pilot": self.pilot, "samples": self.samples}
+        return results_of(self.records, self.headline, validity, **known, outcomes=right)
