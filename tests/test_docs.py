@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import analog_samson
+from analog_samson.chip.calibration import CALIBRATIONS
 from analog_samson.crossbar import uses  # noqa: F401  (fills the next two tables)
 from analog_samson.crossbar.registry import RULES
 from analog_samson.crossbar.use import BODIES, READINGS
@@ -36,7 +37,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty current folder; what code there enters in tables, imports or draws is taken back."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    tables = (MODELS, RULES, READINGS, BODIES, METHODS, SECTIONS)
+    tables = (MODELS, RULES, READINGS, BODIES, METHODS, SECTIONS, CALIBRATIONS)
     kept, modules = [dict(table) for table in tables], set(sys.modules)
     with torch.random.fork_rng(devices=[]):
         yield tmp_path
