@@ -180,7 +180,7 @@ def test_read_config_when_not_a_run_is_refused(tmp_path):
     ("line", "told"),
     [
         ('adabs = "no"', "adabs: unknown option"),
-        ('calibrate = ["no"]', "calibrate: expected 'adabs', got 'no'"),
+        ('calibrate = ["no"]', "calibrate: expected one of adabs, affine, got 'no'"),
         ("instances = 2.5", "instances: expected a whole number of 1 or more, got 2.5"),
         ("instances = true", "instances: expected a whole number of 1 or more, got True"),
         ("times = 3600.0", "times: expected a list of 1 or more, each a finite number of 0 or more, got 3600.0"),

@@ -469,7 +469,7 @@ def test_training_command_gives_back_the_options_it_was_made_from(case):
     assert command.startswith("analog-samson train --data cifar10:DIR --model resnet20 --holdout 0.1 ")
     known["training"] = trained | {"processes": 2}
     command = script["training_command"](known, {}, "runs/net", asked)
-    assert command.startswith("torchrun --nproc-per-node 2 -m analog_samson train --model resnet20 ")
+    assert command.startswith("torchrun --nproc-per-node 2 -m analog_samson train --data cifar10:DIR --model resnet20 ")
 
 
 def test_noise_preset_of_the_user_goes_into_the_zoo_with_the_network(trained, tmp_path):
@@ -496,7 +496,7 @@ def test_earlier_training_is_told_first_and_read_by_the_next(trained, tmp_path):
     assert list(script["outsiders"](stages)) == []
     asked = SimpleNamespace(name="cnn_digits", noise_preset=None, holdout=None, limit=None)
     before, after = script["training_commands"](asked, stages)
-    assert "--out runs/cnn_digits-1 " in before
+    assert "--out runs/cnn_digits-1" in before
     assert "--from-checkpoint runs/cnn_digits-1/checkpoint.safetensors" in after
 
 
