@@ -67,7 +67,8 @@ def _simulate(options: SimulateOptions, out: Path, config: Path | None) -> None:
         run_simulation(options, out, repeats=repeats, command=command_line(), progress=progress) as run,
     ):
         typer.echo(f"task {run.meta('task')['name']}", err=True)
-        typer.echo(f"normalization {run.meta('checkpoint')['normalization']}", err=True)
+        if (normalization := run.meta("checkpoint")["normalization"]) is not None:
+            typer.echo(f"normalization {normalization}", err=True)
 
 
 def _evaluate_budget(options: SimulateOptions, out: Path, settings: ErrorBudgetOptions) -> None:

@@ -39,11 +39,22 @@ def open_samples(spec: str, *, limit: int | None = None) -> Samples:
     """
     if limit is not None and limit < 1:
         raise OptionError(f"limit: expected at least 1 sample, got {limit}")
-    kind, _, rest = spec.partition(":")
-    options: dict[str, str] = {}
-    while match := _OPTION.search(rest):
-        options[match[1]] = match[2]
-        rest = rest[: match.start()]
+    kind = spec.partition(":")[0]
+    rest, options = _parted(spec)
     if kind not in SAMPLES or not rest:
         raise DataError(f"unknown data {spec!r}; expected {', '.join(f'{name}:PATH' for name in SAMPLES)}")
     return SAMPLES[kind](Path(rest).expanduser(), options).take(limit)
+
+
+def samples_path(spec: str) -> Path:
+    """The file or folder that `spec` names, as it is written there."""
+    return Path(_parted(spec)[0])
+
+
+def _parted(spec: str) -> tuple[str, dict[str, str]]:
+    """The path and the options behind it."""
+    rest, options = spec.partition(":")[2], {}
+    while match := _OPTION.search(rest):
+        options[match[1]] = match[2]
+        rest = rest[: match.start()]
+    return rest, options

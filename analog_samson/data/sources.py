@@ -12,6 +12,7 @@ from analog_samson.data.digits import load_digits_set
 from analog_samson.data.folder import load_folder
 from analog_samson.data.idx import load_fashion_mnist, load_idx
 from analog_samson.data.image_set import ImageSet
+from analog_samson.data.samples import is_samples, samples_path
 from analog_samson.errors import DataError, OptionError, did_you_mean
 from analog_samson.models.own_code import is_code
 
@@ -71,6 +72,8 @@ def data_path(spec: str) -> Path | None:
     (PosixPath('photos'), None)
     """
     scheme, _, rest = spec.partition(":")
+    if is_samples(spec):
+        return samples_path(spec)
     return Path(_options(spec, rest, SOURCES[scheme].options)[0]) if scheme in SOURCES and rest else None
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from analog_samson.errors import ModelError, did_you_mean
 
+HUGGING_FACE = "hf:"
 _WEIGHTS = ("*.safetensors", "*.bin")
 
 
@@ -41,11 +42,20 @@ def parse_huggingface(spec: str) -> HuggingFaceSpec:
     >>> parse_huggingface("hf:bert,class=AutoModelForMaskedLM")
     HuggingFaceSpec(source='bert', kind='AutoModelForMaskedLM')
     """
-    rest = spec.removeprefix("hf:")
+    rest = spec.removeprefix(HUGGING_FACE)
     source, _, kind = rest.partition(",class=")
     if not source:
         raise ModelError(f"{spec}: expected hf:DIR or hf:ID, with ,class=AutoModelFor... where the class is not known")
     return HuggingFaceSpec(source, kind or None)
+
+
+def absolute_huggingface(spec: str) -> str:
+    """`spec` with an absolute path, for a process in another folder; an id of the hub stays as it is."""
+    parsed = parse_huggingface(spec)
+    if parsed.folder is None:
+        return spec
+    kind = "" if parsed.kind is None else f",class={parsed.kind}"
+    return f"{HUGGING_FACE}{parsed.folder.absolute()}{kind}"
 
 
 def load_huggingface(spec: HuggingFaceSpec) -> nn.Module:

@@ -2,7 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import torch
 from torch import nn
 
 from analog_samson.chip.engine_check import check_engine
@@ -11,8 +14,10 @@ from analog_samson.data import ImageSet, Normalization, choose_normalization, op
 from analog_samson.data.augment import as_in_training
 from analog_samson.data.batches import Batches
 from analog_samson.data.held_out import find_held_out
-from analog_samson.errors import DataError
+from analog_samson.data.samples import SAMPLES, is_samples, open_samples
+from analog_samson.errors import DataError, OptionError
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
+from analog_samson.models.huggingface import HUGGING_FACE, parse_huggingface
 from analog_samson.models.restore import restore_model
 from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.presets.schema import Preset
@@ -20,6 +25,15 @@ from analog_samson.presets.search import load_preset
 from analog_samson.runtime.devices import find_device
 from analog_samson.simulation.chosen_task import choose_task
 from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.sources import (
+    Data,
+    Feeding,
+    as_embedder,
+    folder_network,
+    guess_from_data,
+    refuse_shared,
+    tokenizer_of,
+)
 from analog_samson.tasks.evaluation import first_answers
 from analog_samson.tasks.scoring import score
 from analog_samson.tasks.task import Task
@@ -33,19 +47,21 @@ class Inputs:
     model_name: str
     checkpoint: Checkpoint
     preset: Preset
-    images: ImageSet
-    calibration: ImageSet | None
-    normalization: Normalization
+    images: Data
+    calibration: Data | None
+    normalization: Normalization | None
     normalization_origin: str
     task: Task
+    tokenizer: Any = None
 
-    def batches(self, images: ImageSet, options: SimulateOptions, *, channels_last: bool) -> Batches:
+    def batches(self, images: Data, options: SimulateOptions, *, channels_last: bool) -> Any:
+        """Batches of the data that can be gone through again and again."""
+        device = find_device(options.device)
+        if not isinstance(images, ImageSet):
+            return Feeding(self.task, self.tokenizer).batches(images, batch_size=options.batch_size, device=device)
+        assert self.normalization is not None
         return Batches(
-            images,
-            self.normalization,
-            batch_size=options.batch_size,
-            device=find_device(options.device),
-            channels_last=channels_last,
+            images, self.normalization, batch_size=options.batch_size, device=device, channels_last=channels_last
         )
 
 
@@ -57,6 +73,8 @@ def load_inputs(options: SimulateOptions) -> Inputs:
     device = find_device(options.device)
     check_engine(options.engine, device)
     preset = load_preset(options.preset)
+    if is_samples(options.data) or options.checkpoint.startswith(HUGGING_FACE):
+        return _any_inputs(options, preset, device)
     checkpoint = load_checkpoint(options.checkpoint)
     divided = find_held_out(options.data, checkpoint.metadata)
     images = open_data(options.data, "test", limit=options.limit) if divided is None else divided[0].take(options.limit)
@@ -84,6 +102,48 @@ def load_inputs(options: SimulateOptions) -> Inputs:
     )
 
 
+def _any_inputs(options: SimulateOptions, preset: Preset, device: torch.device) -> Inputs:
+    """The inputs of networks from folders, and of data that is no image set."""
+    spec = parse_huggingface(options.checkpoint) if options.checkpoint.startswith(HUGGING_FACE) else None
+    if options.normalization is not None and is_samples(options.data):
+        raise OptionError(f"--normalization: has no effect on {options.data.partition(':')[0]}: data; leave it out")
+    if not is_samples(options.data):
+        raise OptionError(
+            f"--data {options.data}: networks of Hugging Face are tested on {', '.join(SAMPLES)}: data; for images "
+            "build the network yourself and name it as package.module:callable, with --checkpoint"
+        )
+    samples = open_samples(options.data, limit=options.limit)
+    if spec is not None:
+        model, checkpoint = folder_network(spec)
+        name = checkpoint.metadata["model"]
+    else:
+        checkpoint = load_checkpoint(options.checkpoint)
+        model = restore_model(checkpoint, options.model)
+        name = options.model or checkpoint.metadata["model"]
+    tokenizer = tokenizer_of(spec, samples)
+    task = choose_task(options.task or guess_from_data(samples), model, samples, tokenizer)
+    model = as_embedder(model, task).to(device).eval()
+    calibration = None
+    if options.calibrate or needs_calibration(preset):
+        if options.calibration_data is None or not is_samples(options.calibration_data):
+            kind = options.data.partition(":")[0]
+            raise DataError(f"calibration: give --calibration-data {kind}:FILE with other samples than --data")
+        calibration = open_samples(options.calibration_data, limit=options.calibration_limit)
+        refuse_shared(calibration, samples)
+    return Inputs(
+        model=model,
+        model_name=name,
+        checkpoint=checkpoint,
+        preset=preset,
+        images=samples,
+        calibration=calibration,
+        normalization=None,
+        normalization_origin="",
+        task=task,
+        tokenizer=tokenizer,
+    )
+
+
 def takes_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
     """Raise DataError unless data and network fit; returns whether the network takes the faster memory layout.
 
@@ -91,6 +151,8 @@ def takes_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
     """
     few = inputs.images.take(2)
     score(inputs.model, inputs.batches(few, options, channels_last=False), inputs.task)
+    if not isinstance(few, ImageSet):
+        return False
     try:
         score(inputs.model, inputs.batches(few, options, channels_last=True), inputs.task)
     except DataError:
@@ -100,7 +162,8 @@ def takes_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
 
 def first_outputs(inputs: Inputs, options: SimulateOptions) -> list[float]:
     """What the digital network answers to the first two images. Raises DataError where an answer is no number."""
-    outputs = first_answers(inputs.model, inputs.batches(inputs.images.take(2), options, channels_last=False))
+    few = inputs.batches(inputs.images.take(2), options, channels_last=False)
+    outputs = first_answers(inputs.model, few, inputs.task)
     if any(map(math.isnan, outputs)):
         raise DataError(f"the network answers {inputs.images.name} with NaN; look at its forward and its weights")
     return outputs
@@ -126,5 +189,7 @@ def _calibration(
 
 def checkpoint_label(options: SimulateOptions) -> str:
     """The checkpoint's name in tables where no label is given: its file, or its folder if that says more."""
+    if options.checkpoint.startswith(HUGGING_FACE):
+        return Path(parse_huggingface(options.checkpoint).source).name
     path = checkpoint_path(options.checkpoint)
     return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analog_samson.errors import OptionError, list_faults
+from analog_samson.models.huggingface import HUGGING_FACE, parse_huggingface
 from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.presets.search import load_preset
 from analog_samson.results.links import refuse_links
@@ -57,7 +58,7 @@ def plan_jobs(options: ManyOptions, out: Path) -> list[SweepJob]:
     from analog_samson.simulation.paths import absolute_paths
 
     named = named_checkpoints(options.checkpoints, options.label)
-    faults = [f"{label}: no file {path}" for label, path in named.items() if not checkpoint_path(path).is_file()]
+    faults = [f"{label}: no file {path}" for label, path in named.items() if not _is_there(path)]
     names = [load_preset(preset).name for preset in options.preset]
     faults += [f"preset {name!r}: named twice" for name in dict.fromkeys(names) if names.count(name) > 1]
     if faults:
@@ -73,6 +74,12 @@ def plan_jobs(options: ManyOptions, out: Path) -> list[SweepJob]:
                 jobs.append(SweepJob(options=absolute, folder=folder, budget=options.budget))
     refuse_links(out, [job.folder for job in jobs])
     return jobs
+
+
+def _is_there(path: Path) -> bool:
+    if str(path).startswith(HUGGING_FACE):
+        return parse_huggingface(str(path)).folder is not None
+    return checkpoint_path(path).is_file()
 
 
 def count_evaluations(jobs: Sequence[SweepJob]) -> int:

@@ -1,9 +1,9 @@
 """Everything that decides the numbers of a simulation: options of `simulate`, `compare` and `sweep`, declared once."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from analog_samson.chip.choices import Engine, InputRangeMethod
 from analog_samson.errors import OptionError
@@ -36,7 +36,10 @@ Threads = Annotated[MaybeCount, option("CPU threads.", MACHINE, "N", default="to
 ModelName = Annotated[
     str | None,
     option(
-        "NAME, torchvision:NAME, timm:NAME or package.module:callable.", NETWORK, "NAME", default="the checkpoint's"
+        "NAME, torchvision:NAME, timm:NAME, package.module:callable, or hf:DIR with its weights.",
+        NETWORK,
+        "NAME",
+        default="the checkpoint's",
     ),
 ]
 PresetName = Annotated[str, option("Hardware preset: a name or a TOML file.", HARDWARE, "PRESET")]
@@ -106,7 +109,13 @@ class SimulationOptions(Options):
     PANELS = (NETWORK, DATA, HARDWARE, STATISTICS, CALIBRATION, BUDGET, MACHINE, OUTPUT)
 
     data: Annotated[
-        str, option("Test data: digits, cifar10:DIR, cifar100:DIR, imagenet:DIR, folder:DIR or npz:FILE.", DATA, "DATA")
+        str,
+        option(
+            "Test data: digits, cifar10:DIR, imagenet:DIR, folder:DIR, npz:FILE, text:FILE, pairs:FILE, audio:DIR, "
+            "segmentation:DIR.",
+            DATA,
+            "DATA",
+        ),
     ]
     limit: Annotated[MaybeCount, option("Use the first N test images.", DATA, default="all")] = None
     normalization: Annotated[
@@ -171,7 +180,8 @@ class SimulationOptions(Options):
         ),
     ] = "output_error"
     calibration_data: Annotated[
-        str | None, option("Images for AdaBS and input ranges.", CALIBRATION, "DATA", default="training part of --data")
+        str | None,
+        option("Samples for calibration and input ranges.", CALIBRATION, "DATA", default="training part of --data"),
     ] = None
     calibration_limit: Annotated[MaybeCount, option("Use the first N calibration images.", CALIBRATION)] = 1000
     calibration_augment: Annotated[
@@ -217,7 +227,15 @@ class SimulateOptions(SimulationOptions):
 
     NAME = "simulate"
 
-    checkpoint: Annotated[str, option("Checkpoint: .safetensors, .pt, .pth, .th or zoo:NAME.", NETWORK, "FILE")]
+    checkpoint: Annotated[
+        str,
+        option(
+            "Checkpoint: .safetensors, .pt, .pth, .th, zoo:NAME, or hf:DIR for a network of Hugging Face.",
+            NETWORK,
+            "FILE",
+            default="--model hf:DIR",
+        ),
+    ] = ""
     model: ModelName = None
     label: Annotated[
         str | None, option("Name of the network in tables and figures.", NETWORK, "NAME", default="the file's")
@@ -225,6 +243,22 @@ class SimulateOptions(SimulationOptions):
     preset: PresetName = PRESET
     seed: SeedOption = 0
     sigmas: Sigmas = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _network_of_a_folder(cls, values: Any) -> Any:
+        """`--model hf:DIR` names network and weights at once: it is stored as the checkpoint."""
+        if not isinstance(values, Mapping) or values.get("checkpoint"):
+            return values
+        named = str(values.get("model") or "").startswith("hf:")
+        return {**values, "checkpoint": values["model"], "model": None} if named else values
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if not self.checkpoint:
+            yield "--checkpoint: missing; give FILE, zoo:NAME or hf:DIR, or a network with weights as --model hf:DIR"
+        elif self.checkpoint.startswith("hf:") and self.model is not None:
+            yield f"--model {self.model}: {self.checkpoint} is a network already; leave it out"
 
     @property
     def preset_names(self) -> tuple[str, ...]:

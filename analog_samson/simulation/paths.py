@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.data.sources import absolute_data, data_path
+from analog_samson.models.huggingface import HUGGING_FACE, absolute_huggingface, parse_huggingface
 from analog_samson.models.zoo.search import PREFIX
 from analog_samson.presets.search import preset_path
 
@@ -19,7 +20,9 @@ def absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     changed = {name: absolute_data(options[name]) for name in ("data", "calibration_data") if options.get(name)}
     checkpoint, preset = options.get("checkpoint", ""), preset_path(options.get("preset", ""))
-    if checkpoint and not checkpoint.startswith(PREFIX):
+    if checkpoint.startswith(HUGGING_FACE):
+        changed["checkpoint"] = absolute_huggingface(checkpoint)
+    elif checkpoint and not checkpoint.startswith(PREFIX):
         changed["checkpoint"] = str(Path(checkpoint).expanduser().absolute())
     if preset is not None:
         changed["preset"] = str(preset.expanduser().absolute())
@@ -29,6 +32,12 @@ def absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
 def files_of(options: Mapping[str, Any]) -> list[Path]:
     """The files and folders of `absolute_paths`."""
     checkpoint = options["checkpoint"]
-    found = [None if checkpoint.startswith(PREFIX) else Path(checkpoint), preset_path(options["preset"])]
+    found = [_checkpoint_file(checkpoint), preset_path(options["preset"])]
     found += [data_path(options[name]) for name in ("data", "calibration_data") if options.get(name)]
     return [path for path in found if path is not None]
+
+
+def _checkpoint_file(checkpoint: str) -> Path | None:
+    if checkpoint.startswith(HUGGING_FACE):
+        return parse_huggingface(checkpoint).folder
+    return None if checkpoint.startswith(PREFIX) else Path(checkpoint)

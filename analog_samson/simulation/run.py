@@ -6,7 +6,6 @@ from typing import Any
 
 from analog_samson.chip.calibration import for_generic_noise
 from analog_samson.crossbar.plan import ConversionPlan
-from analog_samson.data.batches import Batches
 from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
 from analog_samson.results.store import RunFolder
 from analog_samson.runtime.threads import limited_threads
@@ -90,7 +89,7 @@ def _input_ranges(
     inputs: Inputs,
     plan: ConversionPlan,
     options: SimulateOptions,
-    calibration: Batches | None,
+    calibration: Any,
     *,
     begun: bool,
 ) -> dict[str, float]:

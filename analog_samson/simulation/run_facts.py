@@ -29,13 +29,13 @@ def run_facts(inputs: Inputs, plan: ConversionPlan, options: SimulateOptions, co
             "sha256": inputs.checkpoint.sha256,
             "metadata": inputs.checkpoint.metadata,
             "model": inputs.model_name,
-            "normalization": f"{inputs.normalization} ({inputs.normalization_origin})",
+            "normalization": inputs.normalization and f"{inputs.normalization} ({inputs.normalization_origin})",
         },
         "data": {
             "name": inputs.images.name,
             "fingerprint": inputs.images.fingerprint,
             "count": len(inputs.images),
-            "num_classes": inputs.images.num_classes,
+            "num_classes": getattr(inputs.images, "num_classes", None),
         },
         "calibration": inputs.calibration
         and {"name": inputs.calibration.name, "fingerprint": inputs.calibration.fingerprint},

@@ -10,8 +10,12 @@ from torch import Tensor, nn
 from analog_samson import rng
 from analog_samson.results.metric import ACCURACY, LOSS
 from analog_samson.runtime.eval_mode import eval_mode
+from analog_samson.tasks.batch import feed, tensors_of
 from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.scoring import score
+from analog_samson.tasks.task import Task
+
+_MOST_ANSWERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,12 @@ def data_faults(**given: Iterable[Any] | None) -> list[str]:
 
 
 @torch.no_grad()
-def first_answers(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> list[float]:
+def first_answers(model: nn.Module, batches: Iterable[Any], task: Task | None = None) -> list[float]:
     """What the network answers in eval mode to the first batch: it tells other code under the same name.
 
     A network that draws while it answers does so from a stream of its own.
     """
-    x, _ = next(iter(batches))
+    batch = next(iter(batches))
     with eval_mode(model), rng.stream(0, "first answers"):
-        return [float(value) for value in model(x).flatten()]
+        output = feed(model, batch) if task is None else task.run(model, batch)
+        return [float(value) for tensor in tensors_of(output) for value in tensor.flatten()[:_MOST_ANSWERS]]

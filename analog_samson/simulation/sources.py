@@ -1,0 +1,131 @@
+"""A network and its data as the options name them: image classifiers with a checkpoint, or any network of a folder."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from analog_samson.data.image_set import ImageSet
+from analog_samson.data.samples import Samples
+from analog_samson.data.tensor_set import TensorBatches
+from analog_samson.data.text_set import TextBatches, TextSet, TokenBlocks
+from analog_samson.errors import DataError, OptionError
+from analog_samson.models.checkpoint import Checkpoint
+from analog_samson.models.huggingface import (
+    HuggingFaceSpec,
+    SentenceEmbedder,
+    load_huggingface,
+    load_tokenizer,
+    weights_fingerprint,
+)
+from analog_samson.tasks.pairs import EmbeddingPairs
+from analog_samson.tasks.task import Task
+from analog_samson.tasks.text import LanguageModeling
+
+Data = ImageSet | Samples
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """How data of another kind than images becomes batches.
+
+    Attributes:
+        task: What the network is scored by.
+        tokenizer: Of texts; None for other data.
+    """
+
+    task: Task
+    tokenizer: Any = None
+
+    def batches(self, samples: Samples, *, batch_size: int, device: torch.device) -> Iterable[Any]:
+        """Batches that can be gone through again and again.
+
+        Raises:
+            DataError: Texts without a tokenizer, or too little text.
+        """
+        if not isinstance(samples, TextSet):
+            return TensorBatches(samples, batch_size=batch_size, device=device)
+        if self.tokenizer is None:
+            raise DataError(f"{samples.name}: texts need a tokenizer; name a network with one, --model hf:DIR")
+        if isinstance(self.task, LanguageModeling) and samples.targets is None:
+            length = min(self.tokenizer.model_max_length, 512)
+            return TokenBlocks(
+                "\n".join(samples.texts),
+                self.tokenizer,
+                length=length,
+                batch_size=batch_size,
+                device=device,
+                name=samples.name,
+            )
+        joined = samples.second is not None and not isinstance(self.task, EmbeddingPairs)
+        return TextBatches(samples, self.tokenizer, batch_size=batch_size, device=device, joined=joined)
+
+
+def folder_network(spec: HuggingFaceSpec) -> tuple[nn.Module, Checkpoint]:
+    """The network of a folder, and what a run stores of it in the place of a checkpoint file."""
+    model = load_huggingface(spec)
+    known = {"model": type(model).__name__}
+    found = weights_fingerprint(spec) or ""
+    return model, Checkpoint(path=Path(spec.source), state={}, metadata=known, sha256=found)
+
+
+def tokenizer_of(spec: HuggingFaceSpec | None, samples: Data) -> Any:
+    """The network's tokenizer, where the data needs one; None for other data."""
+    return load_tokenizer(spec) if spec is not None and isinstance(samples, TextSet) else None
+
+
+def as_embedder(model: nn.Module, task: Task) -> nn.Module:
+    """An encoder of tokens as one of sentences, where the task compares embeddings."""
+    is_encoder = hasattr(model, "config") and hasattr(model, "get_input_embeddings")
+    return SentenceEmbedder(model) if isinstance(task, EmbeddingPairs) and is_encoder else model
+
+
+def guess_from_data(samples: Samples) -> str | None:
+    """The task that data of a kind can only be meant for; None where it may be several."""
+    if isinstance(samples, TextSet):
+        scored = samples.targets is not None and samples.targets.is_floating_point()
+        return "sentence_similarity" if samples.second is not None and scored else None
+    if isinstance(samples.inputs, tuple):
+        return "speaker_verification"
+    if not isinstance(samples.targets, torch.Tensor):
+        return "speech_recognition"
+    if samples.targets.is_floating_point():
+        return "speech_enhancement"
+    return "segmentation" if samples.targets.ndim == 3 else None
+
+
+def refuse_shared(calibration: Samples, test: Samples) -> None:
+    """Raise DataError where samples to calibrate on are tested on as well."""
+    shared = _parts(calibration) & _parts(test)
+    if shared:
+        raise DataError(
+            f"{calibration.name}: {len(shared)} of its samples are in {test.name} too; what is calibrated on must "
+            "not be tested on: give other --calibration-data"
+        )
+
+
+def _parts(samples: Samples) -> set[Any]:
+    if isinstance(samples, TextSet):
+        return set(zip(samples.texts, samples.second or samples.texts, strict=True))
+    first = samples.inputs[0] if isinstance(samples.inputs, tuple) else samples.inputs
+    return {part.numpy().tobytes() for part in first}
+
+
+def task_options(name: str, samples: Data, tokenizer: Any) -> dict[str, Any]:
+    """What the data tells of a task's options.
+
+    Raises:
+        OptionError: A text task needs the symbols of a tokenizer, and there is none.
+    """
+    if name in ("segmentation", "multi_label", "token_classification", "classification"):
+        classes = getattr(samples, "num_classes", None) or len(getattr(samples, "classes", ())) or None
+        return {} if classes is None else {"classes": classes}
+    if name == "speech_recognition":
+        if tokenizer is None:
+            raise OptionError("task speech_recognition: needs a network with a tokenizer, --model hf:DIR")
+        places = tokenizer.get_vocab()
+        return {"symbols": tuple(sorted(places, key=places.__getitem__)), "blank": tokenizer.pad_token_id or 0}
+    return {}
