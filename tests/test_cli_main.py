@@ -46,7 +46,7 @@ def run(capsys, *arguments):
 def test_simulate_when_right_prints_the_answer_and_exits_0(files, capsys):
     code, out, err = run(capsys, *SIMULATE, "--times", "1s", "--sigmas", "none", "--out", "run")
     assert (code, err) == (0, "task classification\nnormalization half: mean 0.5, std 0.5 (usual for the data npz)\n")
-    assert out.startswith("On pcm_nandakumar_2019, net scores ")
+    assert out.startswith("The accuracy of net is ")
     assert (files / "run" / "results.sqlite").is_file()
 
 

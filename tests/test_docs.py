@@ -18,12 +18,15 @@ import torch
 
 import analog_samson
 from analog_samson.chip.calibration import CALIBRATIONS
+from analog_samson.chip.device.models import PROGRAMMING
 from analog_samson.crossbar import uses  # noqa: F401  (fills the next two tables)
 from analog_samson.crossbar.registry import RULES
 from analog_samson.crossbar.use import BODIES, READINGS
 from analog_samson.models.build import MODELS
+from analog_samson.presets.noise_models import forget_section
 from analog_samson.report.section import SECTIONS
 from analog_samson.sharpness.methods import METHODS
+from analog_samson.tasks.catalogue import REGISTERED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -37,13 +40,17 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty current folder; what code there enters in tables, imports or draws is taken back."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    tables = (MODELS, RULES, READINGS, BODIES, METHODS, SECTIONS, CALIBRATIONS)
+    tables = (MODELS, RULES, READINGS, BODIES, METHODS, SECTIONS, CALIBRATIONS, REGISTERED)
+    noise = dict(PROGRAMMING)
     kept, modules = [dict(table) for table in tables], set(sys.modules)
     with torch.random.fork_rng(devices=[]):
         yield tmp_path
     for table, content in zip(tables, kept, strict=True):
         table.clear()
         table.update(content)
+    for kind in set(PROGRAMMING) - set(noise):
+        forget_section("programming", kind)
+        PROGRAMMING.pop(kind)
     for name in set(sys.modules) - modules:
         if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]

@@ -22,7 +22,7 @@ _SHIPPED = {
     "speech_enhancement": "speech:SpeechEnhancement",
     "speech_recognition": "speech:SpeechRecognition",
 }
-_REGISTERED: dict[str, Callable[..., Task]] = {}
+REGISTERED: dict[str, Callable[..., Task]] = {}
 # Endings of class names in Hugging Face's transformers, and what such a network is scored by.
 _HEADS = {
     "ForCausalLM": "language_modeling",
@@ -45,14 +45,14 @@ def register_task(name: str, make: Callable[..., Task]) -> None:
     Raises:
         OptionError: Another task has this name.
     """
-    if name in _SHIPPED or _REGISTERED.get(name, make) is not make:
+    if name in _SHIPPED or REGISTERED.get(name, make) is not make:
         raise OptionError(f"register_task: {name!r} is taken; choose another name")
-    _REGISTERED[name] = make
+    REGISTERED[name] = make
 
 
 def task_names() -> tuple[str, ...]:
     """The names that `make_task` knows."""
-    return (*_SHIPPED, *_REGISTERED)
+    return (*_SHIPPED, *REGISTERED)
 
 
 def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
@@ -68,8 +68,8 @@ def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
         known = ", ".join(task_names())
         raise OptionError(f"task {name!r}: expected one of {known}{did_you_mean(name, task_names())}")
     make: Callable[..., Task]
-    if name in _REGISTERED:
-        make = _REGISTERED[name]
+    if name in REGISTERED:
+        make = REGISTERED[name]
     else:
         module, _, kind = _SHIPPED[name].partition(":")
         make = getattr(importlib.import_module(f"analog_samson.tasks.{module}"), kind)
