@@ -192,3 +192,59 @@ def test_folder_that_is_no_network_is_refused(folder, tmp_path):
     (bare / "config.json").write_text(json.dumps(own))
     with pytest.raises(ModelError, match="code of its own"):
         load_huggingface(parse_huggingface(f"hf:{bare}"))
+
+
+def test_command_line_simulates_a_folder_on_texts(folder, table, tmp_path, capsys):
+    from analog_samson.cli.main import main
+    from analog_samson.results.store import open_run
+
+    data = table("csv")
+    common = ["simulate", "--model", f"hf:{folder}", "--data", f"text:{data}", "--times", "1d", "--instances", "2"]
+    run = tmp_path / "run"
+    assert main([*common, "--sigmas", "0.1", "--error-budget", "--out", str(run)]) == 0
+    shown = capsys.readouterr()
+    assert "task classification" in shown.err
+    assert "accuracy" in shown.out
+    with open_run(run) as found:
+        assert found.options["checkpoint"] == f"hf:{folder}"
+        assert found.meta("data")["count"] == len(ROWS)
+        assert found.meta("checkpoint")["model"] == "BertForSequenceClassification"
+        assert {record.stage for record in found.records()} == {"digital", "drift", "gaussian"}
+    assert "accuracy" in (run / "report.html").read_text()
+    assert main([*common, "--sigmas", "0.1", "--error-budget", "--out", str(run)]) == 0  # finds everything done
+
+
+def test_command_line_calibrates_on_other_texts_only(folder, table, tmp_path, capsys):
+    from analog_samson.cli.main import main
+
+    data, other = table("csv"), tmp_path / "other.csv"
+    other.write_text("text,label\nfar away ran,neg\ndog cat,pos\n")
+    common = ["simulate", "--model", f"hf:{folder}", "--data", f"text:{data}", "--times", "1d", "--instances", "1"]
+    common += ["--preset", "pcm_rasch_2023", "--sigmas", "none", "--no-html"]
+    assert main([*common, "--out", str(tmp_path / "a")]) == 1
+    assert "--calibration-data text:FILE" in capsys.readouterr().err
+    assert main([*common, "--calibration-data", f"text:{data}", "--out", str(tmp_path / "a")]) == 1
+    assert "must not be tested on" in capsys.readouterr().err
+    calibrated = ["--calibration-data", f"text:{other}", "--calibrate", "affine"]
+    assert main([*common, *calibrated, "--out", str(tmp_path / "a")]) == 0
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model", "hf:{folder}", "--data", "digits"], ["networks of Hugging Face", "text"]),
+        (["--data", "text:{data}"], ["--checkpoint", "hf:DIR"]),
+        (["--model", "hf:/no/such", "--data", "text:{data}"], ["config.json"]),
+        (["--model", "hf:{folder}", "--data", "text:{data}", "--normalization", "unit"], ["normalization"]),
+        (["--model", "hf:{folder}", "--data", "text:{data}", "--task", "segmentation"], ["segmentation"]),
+    ],
+)
+def test_what_does_not_go_together_is_refused(folder, table, tmp_path, capsys, options, words):
+    from analog_samson.cli.main import main
+
+    filled = [option.format(folder=folder, data=table("csv")) for option in options]
+    assert main(["simulate", *filled, "--out", str(tmp_path / "run")]) in (1, 2)
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert not (tmp_path / "run").exists()

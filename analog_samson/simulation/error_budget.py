@@ -11,9 +11,7 @@ from typing import Any
 
 from analog_samson.analysis.error_budget import AS_IS, LAYER
 from analog_samson.chip.calibration import CALIBRATIONS
-from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
-from analog_samson.data import ImageSet
-from analog_samson.data.batches import Batches
+from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.errors import DataError, OptionError
 from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, UNCALIBRATED, Condition
 from analog_samson.results.metric import LOSS, stored_task
@@ -28,7 +26,8 @@ from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.simulation.drift import FEW, Progress, simulate_drift
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs, takes_channels_last
 from analog_samson.simulation.options import VOLATILE, ErrorBudgetOptions, SimulateOptions
-from analog_samson.simulation.ranges import run_input_ranges, run_plan
+from analog_samson.simulation.ranges import plan_of, run_input_ranges, run_plan
+from analog_samson.simulation.sources import Data
 from analog_samson.simulation.stored_options import BEFORE, stored_options
 from analog_samson.simulation.variants import (
     KEPT_DIGITAL,
@@ -79,7 +78,7 @@ class ErrorBudgetRun:
         options: SimulateOptions,
         settings: ErrorBudgetOptions,
         inputs: Inputs,
-        images: ImageSet,
+        images: Data,
         run: RunFolder,
         skipped: Sequence[str],
     ) -> None:
@@ -88,8 +87,9 @@ class ErrorBudgetRun:
         self.time, self.instances = settings.error_budget_time, settings.error_budget_instances
         self.plan = run_plan(inputs, options)
         channels_last = takes_channels_last(inputs, options)
+        self.images = images
         self.data = inputs.batches(images, options, channels_last=channels_last)
-        self.calibration: Batches | None = None
+        self.calibration: Any = None
         if inputs.calibration is not None:
             self.calibration = inputs.batches(inputs.calibration, options, channels_last=channels_last)
         self.task = inputs.task
@@ -117,7 +117,7 @@ class ErrorBudgetRun:
 
     def cost(self) -> str:
         """What it will take, in one sentence; times two small forward passes for it."""
-        count, images = self.evaluations, len(self.data.image_set)
+        count, images = self.evaluations, len(self.images)
         known = "" if self.missing == count else f", {count - self.missing} of them stored already"
         chips = "1 chip" if self.instances == 1 else f"{self.instances} chips"
         place = f"error budget: {count} evaluations of {images} images ({chips} at {_when(self.time)}){known}"
@@ -140,7 +140,7 @@ class ErrorBudgetRun:
         facts = {
             "time_seconds": self.time,
             "instances": self.instances,
-            "images": len(self.data.image_set),
+            "images": len(self.images),
             "evaluations": self.evaluations,
             "skipped": self.skipped,
         }
@@ -203,13 +203,8 @@ class ErrorBudgetRun:
     def _plan_of(self, variant: Variant) -> ConversionPlan:
         """The run's plan with other layers kept digital, or for other hardware."""
         kept = variant.keep_digital
-        return plan_conversion(
-            self.inputs.model,
-            variant.preset,
-            keep_digital=kept,
-            on_chip=[row.path for row in analog_layers(self.plan) if row.path not in kept],
-            input_shape=self.inputs.images.images.shape[1:],
-        )
+        on_chip = [row.path for row in analog_layers(self.plan) if row.path not in kept]
+        return plan_of(self.inputs, self.options, variant.preset, kept, on_chip)
 
     def _ranking(self) -> list[str]:
         """Layer paths by what they lose alone on the device, the most first.
@@ -251,14 +246,14 @@ class ErrorBudgetRun:
 
     def _seconds(self) -> float:
         """Of one evaluation, from the second of two passes over the first batch."""
-        few = self.data.image_set.take(self.data.batch_size)
-        batches = Batches(few, self.inputs.normalization, batch_size=len(few), device=self.data.device)
+        few = self.images.take(self.options.batch_size)
+        batches = self.inputs.batches(few, self.options, channels_last=False)
         chip = self._device().program(self.options.seed, 0)
         with chip.at(Condition(stage=DRIFT, time_seconds=0.0)) as network:
             for _ in range(2):
                 start = perf_counter()
                 score(network, batches, self.task, bf16=self.options.bf16)
-        return (perf_counter() - start) * len(self.data.image_set) / len(few)
+        return (perf_counter() - start) * len(self.images) / len(few)
 
 
 def _load(options: SimulateOptions) -> tuple[Inputs, list[str]]:

@@ -1,26 +1,33 @@
 """The plan of a run, made once, and its input ranges."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from analog_samson.chip.input_ranges import InputRange, choose_input_ranges, needs_calibration
 from analog_samson.crossbar.observe import Example
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.data.image_set import ImageSet
+from analog_samson.presets.schema import Preset
 from analog_samson.simulation.inputs import Inputs
 from analog_samson.simulation.options import SimulateOptions
 
 
 def run_plan(inputs: Inputs, options: SimulateOptions) -> ConversionPlan:
     """What goes on tiles, with multiply-accumulates counted. Raises PlanError for layers that cannot be converted."""
-    given: dict[str, Any] = {"keep_digital": options.keep_digital, "on_chip": options.on_chip}
-    if isinstance(inputs.images, ImageSet):
-        given["input_shape"] = inputs.images.images.shape[1:]
-    else:
-        few = inputs.batches(inputs.images.take(2), options, channels_last=False)
-        given["example"] = Example(batch=next(iter(few)), run=inputs.task.run)
-    plan = plan_conversion(inputs.model, inputs.preset, **given)
+    plan = plan_of(inputs, options, inputs.preset, options.keep_digital, options.on_chip)
     plan.check()
     return plan
+
+
+def plan_of(
+    inputs: Inputs, options: SimulateOptions, preset: Preset, keep_digital: Sequence[str], on_chip: Sequence[str]
+) -> ConversionPlan:
+    """The plan of the run's network for any hardware and any choice of layers; not checked."""
+    given: dict[str, Any] = {"keep_digital": keep_digital, "on_chip": on_chip}
+    if isinstance(inputs.images, ImageSet):
+        return plan_conversion(inputs.model, preset, input_shape=inputs.images.images.shape[1:], **given)
+    few = inputs.batches(inputs.images.take(2), options, channels_last=False)
+    return plan_conversion(inputs.model, preset, example=Example(batch=next(iter(few)), run=inputs.task.run), **given)
 
 
 def run_input_ranges(
