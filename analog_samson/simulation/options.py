@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from analog_samson.chip.choices import Engine, InputRangeMethod
-from analog_samson.errors import OptionError
 from analog_samson.options import (
     BUDGET,
     CALIBRATION,
@@ -22,6 +21,7 @@ from analog_samson.options import (
     Written,
     option,
 )
+from analog_samson.simulation.sigmas import Sigmas
 from analog_samson.units import format_duration, format_times, parse_duration, parse_times
 
 PRESET = "pcm_nandakumar_2019"
@@ -30,7 +30,6 @@ VOLATILE = ("device", "threads")
 LEAST_HALFWIDTH = 1e-4  # points; a million images move an accuracy in steps of so much
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Times = Annotated[tuple[Seconds, ...], Field(min_length=1), Written(parse_times, format_times, "TIMES")]
-Sigma = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 MaybeCount = Annotated[int | None, Field(ge=1)]
 Threads = Annotated[MaybeCount, option("CPU threads.", MACHINE, "N", default="torch's own choice")]
 ModelName = Annotated[
@@ -67,37 +66,12 @@ def pilot_problems(instances: int, max_instances: int) -> list[str]:
     return [f"instances: a pilot of 2 to max_instances ({max_instances}) is needed, got {instances}"]
 
 
-def parse_sigmas(text: str) -> tuple[float, ...]:
-    """Values of sigma_c in ascending order; none for `none`.
-
-    >>> parse_sigmas("0.2, 0.1"), parse_sigmas("none")
-    ((0.1, 0.2), ())
-    """
-    if text.strip() in ("", "none"):
-        return ()
-    try:
-        return tuple(sorted({float(part) for part in text.split(",")}))
-    except ValueError:
-        raise OptionError(f"expected numbers such as 0,0.1,0.2 or `none`, got {text!r}") from None
-
-
-def _write_sigmas(sigmas: tuple[float, ...]) -> str:
-    return ",".join(f"{sigma:g}" for sigma in sigmas) or "none"
-
-
 def write_list(values: tuple[Any, ...]) -> str:
     return ",".join(map(str, values))
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",")) if text.strip() not in ("", "none") else ()
-
-
-Sigmas = Annotated[
-    tuple[Sigma, ...],
-    option("Values of sigma_c for the generic Gaussian conductance model, or `none`.", STATISTICS),
-    Written(parse_sigmas, _write_sigmas, "SIGMAS"),
-]
 
 
 _OF_CALIBRATION_IMAGES = ("calibration_data", "calibration_limit", "calibration_augment")

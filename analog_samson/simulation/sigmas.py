@@ -1,0 +1,35 @@
+"""Strengths of the generic Gaussian model, as options name them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from analog_samson.errors import OptionError
+from analog_samson.options import STATISTICS, Written, option
+
+Sigma = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def parse_sigmas(text: str) -> tuple[float, ...]:
+    """Values of sigma_c in ascending order; none for `none`.
+
+    >>> parse_sigmas("0.2, 0.1"), parse_sigmas("none")
+    ((0.1, 0.2), ())
+    """
+    if text.strip() in ("", "none"):
+        return ()
+    try:
+        return tuple(sorted({float(part) for part in text.split(",")}))
+    except ValueError:
+        raise OptionError(f"expected numbers such as 0,0.1,0.2 or `none`, got {text!r}") from None
+
+
+def _write_sigmas(sigmas: tuple[float, ...]) -> str:
+    return ",".join(f"{sigma:g}" for sigma in sigmas) or "none"
+
+
+Sigmas = Annotated[
+    tuple[Sigma, ...],
+    option("Values of sigma_c for the generic Gaussian conductance model, or `none`.", STATISTICS),
+    Written(parse_sigmas, _write_sigmas, "SIGMAS"),
+]
