@@ -254,6 +254,15 @@ def test_digital_layers_are_grouped_by_type_and_reason(tmp_path: Path) -> None:
     ]
 
 
+def test_plan_of_an_older_run_is_shown_as_far_as_it_is_known(tmp_path: Path) -> None:
+    """Runs of 0.1 stored no tiles, devices and multiply-accumulates of a layer."""
+    known = ("path", "layer_type", "action", "reason", "parameters")
+    plan = [{key: row[key] for key in known} for row in META["plan"]]
+    _, outline = page_of(synthetic_run(tmp_path / "run", meta={"plan": plan}))
+    assert outline.faults == []
+    assert "blocks.0.conv" in outline.text
+
+
 def test_page_leaves_no_half_file_when_its_place_cannot_be_written(tmp_path: Path, sgd: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunError, match=r"cannot be made .*; choose another output folder"):

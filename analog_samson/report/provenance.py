@@ -205,9 +205,9 @@ def _plan(plan: Sequence[Mapping[str, Any]]) -> Table:
         Column(("action", "rows", "columns"), "rows x columns", _matrix),
         *(Column(name, header, align="r") for name, header in zip(keys[5:], ("tiles", "devices", "MACs"), strict=True)),
     ]
-    frame = frame_of([{key: row[key] for key in keys} for row in plan])
+    frame = frame_of([{key: row.get(key) for key in keys} for row in plan])  # 0.1 stored fewer of them
     return Table(title=f"The whole plan, {len(plan)} layers", frame=frame, columns=columns, folded=True)
 
 
-def _matrix(action: str, rows: int, columns: int) -> str:
-    return f"{rows} x {columns}" if action == "analog" else ABSENT
+def _matrix(action: str, rows: int | None, columns: int | None) -> str:
+    return f"{rows} x {columns}" if action == "analog" and rows and columns else ABSENT
