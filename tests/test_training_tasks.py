@@ -117,7 +117,7 @@ def test_first_part_of_a_batch_is_taken_from_every_entry_or_refused():
         ({"task": Classification()}, DataError, "class labels"),
         ({"teacher": None}, OptionError, "a teacher: only for classification, not for task regression"),
     ],
-    ids=str,
+    ids=["iterator", "generator", "image set", "batch_size", "label_smoothing", "task", "teacher"],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, change, error, words):
     given = {"train_set": batches(), "test_set": batches(), "task": Regression()} | change
