@@ -391,7 +391,7 @@ def test_further_run_is_added_to_a_card_and_replaces_what_it_said_of_that_preset
         assert text == card_text(card)
         assert "On `pcm_rasch_2023` (converters) after 1d: " in text
     with open_run(trained.run) as run:
-        (found,) = script["digest"]([run])
+        (found,) = script["read_runs"]([run])
     assert found.results[0].states[0].value.mean == pytest.approx(first.aged[0].mean_percent)
 
 
@@ -554,7 +554,7 @@ def test_average_of_files_of_others_alone_makes_no_card(tmp_path):
 
 def test_simulation_command_names_the_input_ranges_of_older_runs_with_converters(trained):
     with open_run(trained.run) as run:
-        (found,) = script["digest"]([run])
+        (found,) = script["read_runs"]([run])
     older = {key: value for key, value in found.options.items() if key != "input_range"} | {"preset": "pcm_rasch_2023"}
     meta = {"preset": load_preset("pcm_rasch_2023").model_dump(mode="json")}
     command = script["simulation_command"]("cnn_digits", SimpleNamespace(options=older, name="run", meta=meta))
@@ -565,7 +565,7 @@ def test_simulation_command_names_the_input_ranges_of_older_runs_with_converters
 
 def test_simulation_command_that_would_say_something_else_is_refused(trained):
     with open_run(trained.run) as run:
-        (found,) = script["digest"]([run])
+        (found,) = script["read_runs"]([run])
     options = dict(found.options, calibration_limit=None)
     with pytest.raises(RunError, match="calibration_limit: the run has None, the command says 1000"):
         script["simulation_command"]("cnn_digits", SimpleNamespace(options=options, name="run", meta=found.meta))
