@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_run_is_not_repeated_with_files_that_have_changed(files, capsys):
 
 
 def test_run_with_damaged_facts_is_told_in_one_message(files, capsys):
-    with sqlite3.connect(files / "run" / "results.sqlite") as connection:
+    with closing(sqlite3.connect(files / "run" / "results.sqlite")) as connection, connection:
         connection.execute("UPDATE meta SET value = '{' WHERE key = 'data'")
     capsys.readouterr()
     assert main(["report", "run", "--no-html"]) == 1

@@ -41,8 +41,7 @@ def open_writable(folder: Path) -> sqlite3.Connection:
     """
     for suffix in ("", *_BESIDE):
         refuse_link(folder / f"{DATABASE}{suffix}")
-    with reported(folder):
-        connection = sqlite3.connect(folder / DATABASE, timeout=_WAIT_SECONDS, isolation_level=None)
+    with _opening(folder, str(folder / DATABASE)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("PRAGMA synchronous = EXTRA")
         with transaction(connection):
@@ -66,14 +65,25 @@ def open_readable(folder: Path) -> sqlite3.Connection:
     linked = any((folder / f"{DATABASE}{suffix}").is_symlink() for suffix in ("", *_BESIDE))
     writable = not linked and os.access(folder, os.W_OK) and os.access(folder / DATABASE, os.W_OK)
     address = f"{(folder / DATABASE).resolve().as_uri()}?mode={'rw' if writable else 'ro'}"
-    with reported(folder):
-        connection = sqlite3.connect(address, timeout=_WAIT_SECONDS, isolation_level=None, uri=True)
+    with _opening(folder, address, uri=True) as connection:
         if _check_schema(connection, folder, SCHEMA, _SCHEMA_0_1) == _SCHEMA_0_1:
             connection.execute(_AS_NOW)
         if "outcome" not in _tables(connection):
             connection.execute(f"CREATE TEMP {_OUTCOME}")
         connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+@contextmanager
+def _opening(folder: Path, address: str, *, uri: bool = False) -> Iterator[sqlite3.Connection]:
+    """A new connection, for the first statements on it; it stays open unless one of them fails."""
+    with reported(folder):
+        connection = sqlite3.connect(address, timeout=_WAIT_SECONDS, isolation_level=None, uri=uri)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
 
 
 @contextmanager

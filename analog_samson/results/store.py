@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from math import isnan
@@ -60,6 +61,7 @@ class RunFolder:
         self.path = path
         self.options = dict(options)
         self._connection = connection
+        self._closer = weakref.finalize(self, connection.close)  # for a folder that was read and never closed
         self._lock = lock
 
     @classmethod
@@ -189,7 +191,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Close the files and let other processes write; safe to call twice."""
-        self._connection.close()
+        self._closer()
         if self._lock is not None:
             self._lock.release()
 
