@@ -69,6 +69,11 @@ def _faults(training: Training, state: Mapping[str, Any]) -> list[str]:
         faults += _differences(state["average"], training.average.state_dict(), "average")
     if len(state["history"]) > training.options.epochs:
         faults.append(f"history: {len(state['history'])} epochs of a training of {training.options.epochs}")
+    try:
+        for row in state["history"]:
+            EpochRecord.from_row(row, training.data.task.metrics)
+    except KeyError as error:
+        faults.append(f"history: {error} is missing")
     return faults
 
 
