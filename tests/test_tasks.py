@@ -219,7 +219,7 @@ def test_report_of_a_regression_speaks_of_its_error_in_its_unit(diabetes, tmp_pa
         run.set_meta("preset", result.preset)
     text = make_report([tmp_path / "run"], "text", out=None, html=True, say=print)
     last = result.frame().query("time_seconds == 3.0e7").rmse
-    assert f"The RMSE of mlp is {last.mean():.3f} +- {last.std():.3f} mg/dl after " in text
+    assert f"The RMSE of mlp is {last.mean():.2f} +- {last.std():.2f} mg/dl after " in text
     assert "Time until RMSE is worse than a threshold" in text
     said = r"Threshold \d+\.\d+ mg/dl \(.* mg/dl worse than digital\): the mean (is|rises|does not rise) above"
     assert re.search(said, text)

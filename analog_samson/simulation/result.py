@@ -46,6 +46,13 @@ class SimulationResult:
     metrics: tuple[Metric, ...] = field(default=(ACCURACY, LOSS), repr=False)
     packed: Mapping[tuple[int, Condition], Outcomes] = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        """What it is a result of, in a line; the values are in `frame()`."""
+        names = sorted({f"{record.checkpoint} on {record.preset}" for record in self.records})
+        chips, conditions = {r.instance for r in self.records}, {r.condition for r in self.records}
+        told = f"{self.metrics[0].title}, {len(chips)} chips, {len(conditions)} conditions"
+        return f"<{type(self).__name__} of {', '.join(names) or 'nothing'}: {told}>"
+
     @property
     def headline(self) -> Metric:
         """The metric that lifetimes, yield and comparisons are about."""

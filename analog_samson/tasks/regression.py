@@ -35,7 +35,7 @@ class Regression(Task):
     metrics: tuple[Metric, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        errors = {"unit": self.unit, "lower": 0.0, "higher_is_better": False, "decimals": 3}
+        errors = {"unit": self.unit, "lower": 0.0, "higher_is_better": False, "decimals": 2}
         metrics = (
             Metric(name="rmse", title="RMSE", **errors),  # type: ignore[arg-type]
             Metric(name="mae", title="mean absolute error", **errors),  # type: ignore[arg-type]
