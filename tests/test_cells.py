@@ -195,3 +195,26 @@ def test_cells_of_one_store_are_not_measured_twice(model, data):
     result = age(model, data, store=store, progress=lambda text: counts.update([text]))
     assert list(counts) == ["instance 2 of 2, 1d"]
     assert len(result.packed) == 3
+
+
+def test_convolutions_compute_in_channels_last_layout_where_the_network_takes_it():
+    class Views(nn.Module):
+        def __init__(self, view):
+            super().__init__()
+            self.conv, self.head, self.view = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 3), view
+
+        def forward(self, x):
+            y = self.conv(x)
+            self.seen = y.is_contiguous(memory_format=torch.channels_last)
+            return self.head(y.view(len(y), -1) if self.view else y.flatten(1))
+
+    x = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    preset = load_preset("pcm_nandakumar_2019")
+    for view in (False, True):
+        model = Views(view).eval()
+        device = SimulatedDevice(model, plan_conversion(model, preset), sample=x[:2])
+        with torch.no_grad(), device.program(0, 0).at(DAY) as network:
+            network(x)
+            assert network.seen is not view
+            model(x)
+            assert not model.seen  # the user's own network is as it was

@@ -17,6 +17,7 @@ from analog_samson.chip.weight_error import weight_error
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.errors import OptionError
 from analog_samson.results.condition import AFFINE, DRIFT, Condition
+from analog_samson.runtime.memory_format import call_in_channels_last, takes_channels_last
 from analog_samson.tasks.batch import Run, feed
 
 
@@ -71,6 +72,8 @@ class SimulatedDevice:
         self._pairs: Pairs = {}
         if sample is not None and isinstance(self._mounted, CrossbarNetwork):
             self._pairs = foldable(model, sample)
+            if takes_channels_last(model, sample):
+                call_in_channels_last(self.network)
         self._current: Chip | None = None
 
     @property
