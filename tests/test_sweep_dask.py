@@ -90,7 +90,7 @@ def test_worker_that_does_not_see_a_file_says_which_and_where(cluster, folder):
     ):
         message = error(*command, *arguments)
         assert f"the worker on {socket.gethostname()} does not see {path}; " in message
-    assert Path("out/summary.csv").read_text().splitlines()[1:] == ["net,mine,failed,,,,,,,,,,,0"]
+    assert Path("out/summary.csv").read_text().splitlines()[1:] == ["net,mine,failed,,,,,,,,,,,,0"]
     assert not Path("out/net").exists()
 
 
