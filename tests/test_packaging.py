@@ -70,7 +70,7 @@ def test_wheel_when_installed_lists_presets_and_networks_from_another_folder(whe
         "sys.exit(command.main(['presets', 'list']) + command.main(['zoo', 'list']))"
     )
     result = subprocess.run(
-        [sys.executable, "-P", "-c", code],
+        [sys.executable, "-c", code],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(target)},
         check=True,

@@ -8,9 +8,9 @@ from packaging.requirements import Requirement
 from analog_samson.errors import InstallationError, list_faults
 
 PACKAGE = "analog-samson"
-TESTED_PYTHONS = ("3.10", "3.11", "3.13")
-# aihwkit's compiled tile fits the torch that it was built against. 1.1.0 fails with torch 2.9.1 and with 2.13 to 2.14;
-# 1.2.0 has no wheel for Python 3.11 and older. The first set is that of constraints.txt.
+TESTED_PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+# aihwkit's compiled tile fits the torch that it was built for. 1.1.0 fails with torch 2.9.1, 2.13.0 and 2.14.1; 1.2.0
+# fails with 2.10.0 and has wheels for Python 3.12 and newer. The first set is that of constraints.txt.
 _COMPILED = {"torch": "2.10.0", "torchvision": "0.25.0", "aihwkit": "1.1.0"}
 _COMPILED_FROM_PYTHON_313 = {"torch": "2.14.1", "torchvision": "0.29.1", "aihwkit": "1.2.0"}
 
