@@ -33,7 +33,7 @@ def cluster(tmp_path_factory):
     """The address of a scheduler, and the process ids of its workers."""
     folders = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
     with distributed.LocalCluster(
-        n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None
+        n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as local:
         start = [sys.executable, "-m", "distributed.cli.dask_worker", local.scheduler_address, "--no-nanny"]
         start += ["--nthreads", "1", "--no-dashboard"]

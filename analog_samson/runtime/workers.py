@@ -202,7 +202,7 @@ def _dask_client(distributed: ModuleType, pool: Pool) -> Iterator[Any]:
     with ExitStack() as stack:
         if pool.address is None:
             cluster = distributed.LocalCluster(
-                n_workers=pool.workers or 1, threads_per_worker=1, dashboard_address=None
+                n_workers=pool.workers or 1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
             )
             yield stack.enter_context(distributed.Client(stack.enter_context(cluster)))
             return
