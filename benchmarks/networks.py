@@ -195,7 +195,7 @@ STUDIES: dict[str, Callable[[Path, Any, int | None], Study]] = {
 def scaled(preset: Preset, scaling: str) -> Preset:
     """The preset with one digital scale a layer or a column."""
     plain = preset.model_dump(mode="json")
-    plain["mapping"]["weight_scaling"] = scaling
+    plain["tile"]["weight_scaling"] = scaling
     return Preset.model_validate(plain)
 
 
@@ -295,6 +295,11 @@ def page() -> str:
             row = (f"`{preset}`", _NAMES[scaling], _NAMES[calibration], str(group.chip.nunique()), *cells)
             rows.append("| " + " | ".join(row) + " |")
         parts += [f"## {title}", f"Digital: {digital:.{decimals}f}. {unit[0].upper()}{unit[1:]}.", "\n".join(rows)]
+    measured = set(zip(frame.network, frame.preset, strict=True))
+    if absent := [
+        f"{TITLES[name][0]}, `{preset}`" for name in TITLES for preset in PRESETS if (name, preset) not in measured
+    ]:
+        parts += ["## Not measured yet", "\n".join(f"- {line}" for line in absent)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -169,3 +169,18 @@ def test_affine_is_a_calibration_of_simulations_beside_adabs():
     assert alone[alone.stage == "drift"].loss.tolist() == with_fold
     with pytest.raises(OptionError, match="affine corrects the tiles"):
         sweep_conductance_noise(model, data, sigmas=[0.1], instances=1, seed=0, calibrate=["affine"], calibration=data)
+
+
+def test_run_with_affine_correction_is_complete_without_generic_noise_of_it(tmp_path):
+    from analog_samson.analysis.runs import read_runs
+    from analog_samson.report.completeness import missing
+    from analog_samson.results.store import RunFolder
+
+    model, data = seeded(lambda: nn.Linear(8, 4)), [(randn(20, 8), torch.arange(20) % 4)]
+    options = {"instances": 2, "seed": 0, "calibration": data}
+    asked = {"times": [1.0], "sigmas": [0.1], "instances": 2, "calibrate": ["affine"]}
+    with RunFolder.create(tmp_path / "run", asked) as run:
+        simulate_drift(model, PCM, data, times=[1.0], calibrate=["affine"], store=run, **options)
+        assert "sigma_c 0.1 has none" in missing(*read_runs([run]))
+        sweep_conductance_noise(model, data, sigmas=[0.1], store=run, **options)
+        assert missing(*read_runs([run])) is None

@@ -1,6 +1,7 @@
 """Benchmarks: the README shows what the result files hold, and the scripts run."""
 
 import json
+import re
 import runpy
 import sqlite3
 import sys
@@ -11,6 +12,7 @@ import pytest
 from synthetic_runs import synthetic_records, synthetic_run
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))  # as for a script of that folder
 table = runpy.run_path(str(BENCHMARKS / "table.py"))
 
 
@@ -146,3 +148,13 @@ def test_summary_of_unequal_measurements_is_refused(tmp_path):
     (tmp_path / "zoo_on_hardware.json").write_text(json.dumps(result))
     with pytest.raises(ValueError, match="measure both presets alike"):
         table["rendered"]("zoo_after_a_year", tmp_path)
+
+
+def test_page_of_networks_is_that_of_the_results():
+    """Up to one unit of the last digit, which the order of a sum can change."""
+    made = runpy.run_path(str(BENCHMARKS / "networks.py"))["page"]()
+    shown = (BENCHMARKS.parent / "docs" / "networks.md").read_text(encoding="utf-8")
+    number = re.compile(r"\d+\.\d+")
+    assert number.sub("x", made) == number.sub("x", shown), "run python benchmarks/networks.py --table"
+    pairs = zip(number.findall(made), number.findall(shown), strict=True)
+    assert [(a, b) for a, b in pairs if abs(float(a) - float(b)) > 1.01 * 10.0 ** -len(b.partition(".")[2])] == []

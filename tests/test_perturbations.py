@@ -295,8 +295,8 @@ def test_method_in_a_module_of_the_user_is_found_by_its_path():
     assert import_method(f"{__name__}:Root") == "root_of_test"
     assert import_method("samson") == "samson"
     for bad, words in (
-        (f"{__name__}:Nothing", "cannot be imported"),
-        ("no_such_module:Root", "cannot be imported"),
+        (f"{__name__}:Nothing", "has no 'Nothing'"),
+        ("no_such_module:Root", "no module 'no_such_module'"),
         ("math:sqrt", "expected a perturbation class"),
     ):
         with pytest.raises(OptionError, match=words):

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from analog_samson import load_preset, simulate_drift
 from analog_samson.data.text_files import read_texts
@@ -18,6 +20,7 @@ from analog_samson.models.huggingface import (
     parse_huggingface,
     weights_fingerprint,
 )
+from analog_samson.simulation.sources import labelled_as_trained
 from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.pairs import SentenceSimilarity
 from analog_samson.tasks.scoring import score
@@ -248,3 +251,19 @@ def test_what_does_not_go_together_is_refused(folder, table, tmp_path, capsys, o
     error = capsys.readouterr().err
     assert all(word in error for word in words), error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("named", [{"POS": 0, "NEG": 1}, {"neg": 0, "pos": 1}, {"LABEL_0": 0, "LABEL_1": 1}, {}])
+def test_labels_get_the_numbers_that_the_network_gives_to_their_names(table, named):
+    found = read_texts(table("csv"), {})
+    model = nn.Identity()
+    model.config = SimpleNamespace(label2id=named)
+    labels = labelled_as_trained(found, model).targets.tolist()
+    assert labels == ([0, 1, 0, 1] if "POS" in named else [1, 0, 1, 0])
+
+
+def test_classes_that_the_network_calls_otherwise_are_refused(table):
+    model = nn.Identity()
+    model.config = SimpleNamespace(label2id={"good": 0, "bad": 1})
+    with pytest.raises(DataError, match=r"neg, pos, the network good, bad"):
+        labelled_as_trained(read_texts(table("csv"), {}), model)

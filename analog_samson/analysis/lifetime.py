@@ -105,7 +105,7 @@ def lifetime(result: Result, threshold: float) -> Lifetime | None:
 def thresholds(result: Result, threshold: float | None = None) -> tuple[float, ...]:
     """`threshold` alone, or where none is given the digital value made worse by each of `default_losses`.
 
-    Without a threshold and without a digital value there is nothing to measure a loss from: none.
+    Values that the metric cannot take are left out. Without a threshold and without a digital value there is none.
     """
     if threshold is not None:
         return (threshold,)
@@ -113,7 +113,8 @@ def thresholds(result: Result, threshold: float | None = None) -> tuple[float, .
         return ()
     digital, metric = result.digital.value.mean, result.metric
     sign = -1 if metric.higher_is_better else 1
-    return tuple(digital + sign * loss for loss in default_losses(metric, digital))
+    found = (digital + sign * loss for loss in default_losses(metric, digital))
+    return tuple(value for value in found if metric.lower <= value <= metric.upper)
 
 
 def default_losses(metric: Metric, digital: float) -> tuple[float, ...]:

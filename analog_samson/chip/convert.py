@@ -15,7 +15,7 @@ from analog_samson.crossbar.foreign import unwrapped
 from analog_samson.crossbar.plan import ROOT, ConversionPlan, Placement, plan_conversion
 from analog_samson.errors import OptionError, PlanError, did_you_mean, list_faults
 from analog_samson.presets.schema import Preset, check_preset
-from analog_samson.renamed import renamed_keyword
+from analog_samson.runtime.renamed import renamed_keyword
 from analog_samson.runtime.state_check import check_initialised
 
 ENGINES = get_args(Engine)

@@ -16,7 +16,7 @@ _EXTENSION = "aihwkit.simulator.rpu_base"
 
 
 class _Missing:
-    """Whatever is asked of an extension that cannot be loaded: it can be named, not used."""
+    """Stands for any name of an extension that cannot be loaded; calling it is an error."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason

@@ -20,8 +20,8 @@ from analog_samson.crossbar.plan import ConversionPlan, Placement, crossbar_plac
 from analog_samson.crossbar.use import Use
 from analog_samson.errors import DataError, OptionError, did_you_mean
 from analog_samson.presets.schema import Converters, Preset
-from analog_samson.renamed import renamed_keyword
 from analog_samson.runtime.devices import full_precision
+from analog_samson.runtime.renamed import renamed_keyword
 from analog_samson.tasks.batch import Run, feed
 
 OUTPUT_ERROR, STD = "output_error", "std"

@@ -17,7 +17,7 @@ EXAMPLE = """analog-samson compare --checkpoint sgd=a.safetensors --checkpoint s
 
 
 class CompareReport(TableOptions, ReportOptions):
-    """What is told of runs that are compared."""
+    """The report of the runs that are compared."""
 
     NAME = "compare"
 

@@ -37,7 +37,7 @@ class DemoCommand(Options):
 @takes(DemoCommand, "analog-samson demo --out runs/demo")
 def demo(given: Given) -> None:
     options = DemoCommand.from_text(given)
-    load_preset(options.preset)  # a wrong name is told before the trainings
+    load_preset(options.preset)  # a wrong name fails before the networks are trained
     folders = [_one(contender, options) for contender in CONTENDERS]
     print(make_report(folders, "text", out=options.out / "report.html", html=True, say=print), end="")
 

@@ -82,7 +82,7 @@ def is_repeated(field: FieldInfo) -> bool:
 
 
 def metavar(field: FieldInfo) -> str:
-    """What stands for the value of an option in help."""
+    """The placeholder for an option's value in help, such as FILE."""
     form, kind = written(field), plain_type(field)
     kind = get_args(kind)[0] if get_origin(kind) is tuple else kind
     return shown(field).metavar or (form.metavar if form else _choices_text(kind) or _METAVARS.get(kind, "TEXT"))

@@ -18,8 +18,8 @@ from analog_samson.crossbar.slots import ROOT, Slot
 from analog_samson.crossbar.survey import Survey, survey
 from analog_samson.errors import AnalogSamsonError, PlanError, list_faults
 from analog_samson.presets.schema import Preset, check_preset
-from analog_samson.renamed import renamed_keyword
 from analog_samson.runtime.call import call
+from analog_samson.runtime.renamed import renamed_keyword
 
 __all__ = ["ANALOG", "BLOCKED", "DIGITAL", "ROOT", "ConversionPlan", "Placement", "PlanRow", "plan_conversion"]
 _COLUMNS = ("path", "layer_type", "use", "action", "rows", "columns", "groups", "tiles", "devices", "macs")

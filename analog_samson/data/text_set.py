@@ -56,7 +56,7 @@ class TextSet:
 
 
 class Tokenizer(Protocol):
-    """What is asked of a tokenizer of Hugging Face."""
+    """The part of a Hugging Face tokenizer that this package uses."""
 
     pad_token_id: int | None
     model_max_length: int

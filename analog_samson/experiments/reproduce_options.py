@@ -7,8 +7,8 @@ from analog_samson.experiments.plan import Overrides
 from analog_samson.experiments.runner import RunOptions
 from analog_samson.experiments.sources import Sources
 from analog_samson.options import DATA, MACHINE, OUTPUT, Options, Shown, Written, option
+from analog_samson.options.seeds import parse_seeds
 from analog_samson.runtime.workers import Pool
-from analog_samson.seeds import parse_seeds
 from analog_samson.simulation.options import MaybeCount, write_list
 
 EXPERIMENT, TRIAL = "Experiment", "Trial runs; the results say so"

@@ -160,7 +160,7 @@ def pair_names(report: Contents, pair: Comparison) -> tuple[str, str]:
 
 
 def step_verdict(report: Contents, pair: Comparison, step: Step) -> str:
-    """Which of two networks is significantly better at a moment, or why neither is said to be."""
+    """Which of two networks is significantly better at a moment, or why the data does not decide."""
     if step.stage == "digital":
         return "one network, no instances"
     first, second = pair_names(report, pair)

@@ -1,4 +1,4 @@
-"""What a run lacks of what was asked for, and how the number of its chips was decided."""
+"""Which times or chips a run has not simulated yet, and how the number of its chips was chosen."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ from analog_samson.analysis.runs import Run, pilot_of
 from analog_samson.analysis.statistics import sampling_half_width
 from analog_samson.analysis.stopping import stein_halfwidth, stein_total
 from analog_samson.analysis.summary import State
+from analog_samson.results.condition import UNCALIBRATED
 from analog_samson.units import format_duration
 
 
 def missing(run: Run) -> str | None:
-    """A sentence where moments or chips that were asked for are missing; None where nothing is."""
+    """A sentence that names the missing times or chips; None for a complete run."""
     if len(run.parts) > 1:
         found = [(part.meta["seed"], missing(part)) for part in run.parts]
         return " ".join(f"seed {seed}: {text}" for seed, text in found if text is not None) or None
@@ -80,9 +81,14 @@ def _missing_times(run: Run) -> Iterator[str]:
 
 
 def _missing_sigmas(run: Run) -> Iterator[str]:
-    """Of every sigma_c that has fewer chips than asked for; without noise one is all there are."""
+    """Of every sigma_c that has fewer chips than asked for; without noise one is all there are.
+
+    A calibration without a single sigma_c corrects chips only, see `chip.calibration.for_generic_noise`.
+    """
     asked = run.options.get("instances") or 1
-    for result in (result for result in run.results if result.states):
+    for result in run.results:
+        if not result.states or (result.calibration != UNCALIBRATED and not result.sweep):
+            continue
         found = {point.sigma_c: point.value.n for point in result.sweep}
         for sigma in run.options.get("sigmas") or ():
             if found.get(sigma, 0) < (asked if sigma > 0 else 1):

@@ -18,7 +18,7 @@ FEW = 2  # results; of more, tables say it better than sentences
 
 
 def series_labels(results: Sequence[Result]) -> list[str]:
-    """The shortest labels that tell the results apart: checkpoint, and preset or calibration where they differ."""
+    """The shortest labels that distinguish the results: checkpoint, and preset or calibration where they differ."""
     presets = {result.preset for result in results}
     apart = len({result.calibration for result in results}) > 1
     names = [result.checkpoint + (f" on {result.preset}" if len(presets) > 1 else "") for result in results]

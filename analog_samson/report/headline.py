@@ -73,8 +73,8 @@ def inaccurate(runs: Sequence[Run]) -> list[str]:
 
 
 def unfinished(runs: Sequence[Run]) -> list[str]:
-    """The sentence to begin with where not everything that was asked for is simulated."""
-    return ["Not finished: some of what was asked for is not simulated yet."] if any(map(missing, runs)) else []
+    """The first sentence of a report of unfinished runs."""
+    return ["Not finished: some times or chips are not simulated yet."] if any(map(missing, runs)) else []
 
 
 def mostly_digital(runs: Sequence[Run]) -> list[str]:

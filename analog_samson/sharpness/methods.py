@@ -6,7 +6,6 @@ with rho is ASAM with rho / c, eta included.
 """
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -121,13 +120,11 @@ def import_method(text: str) -> str:
     Raises:
         OptionError: The module cannot be imported, or names no registered method.
     """
-    module, _, attribute = text.partition(":")
-    if not attribute:
+    if ":" not in text:
         return text
-    try:
-        method = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise OptionError(f"{text}: cannot be imported ({error})") from error
+    from analog_samson.models.imported import import_callable
+
+    method = import_callable(text, OptionError)
     if not (isinstance(method, type) and issubclass(method, Perturbation) and method.name in METHODS):
         raise OptionError(f"{text}: expected a perturbation class with @register_method(NAME)")
     return method.name

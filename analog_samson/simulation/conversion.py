@@ -15,18 +15,11 @@ from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.models.restore import restore_model
-from analog_samson.options import HARDWARE, NETWORK, OUTPUT, Options, Written, option
+from analog_samson.options import HARDWARE, NETWORK, OUTPUT, Options, Written, listed, option
 from analog_samson.presets.layers import read_layer_presets
 from analog_samson.presets.search import load_preset
 from analog_samson.results.atomic import write_atomically
 from analog_samson.simulation.options import PRESET, KeepDigital, ModelName, OnChip, PresetName
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"expected whole numbers above 0 such as 3,32,32, got {text!r}") from None
 
 
 class ConvertOptions(Options):
@@ -42,7 +35,7 @@ class ConvertOptions(Options):
     input_shape: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...] | None,
         option("Shape of one sample, to count multiply-accumulates (MACs).", NETWORK, min_length=1),
-        Written(_shape, str, "C,H,W"),
+        Written(listed(int, "whole numbers above 0 such as 3,32,32"), str, "C,H,W"),
     ] = None
     preset: PresetName = PRESET
     keep_digital: KeepDigital = ()

@@ -16,12 +16,12 @@ from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.crossbar.survey import needs_example
 from analog_samson.errors import InputRangeWarning, OptionError, list_faults
 from analog_samson.presets.schema import Preset, check_preset
-from analog_samson.renamed import renamed_keyword
 from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, Condition
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.metric import Metric
 from analog_samson.results.protocol import Store
 from analog_samson.results.records import Record
+from analog_samson.runtime.renamed import renamed_keyword
 from analog_samson.simulation.cells import Cell, Cells, calibrations
 from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.simulation.options import pilot_problems

@@ -24,7 +24,7 @@ from analog_samson.simulation.cells import Cells
 from analog_samson.simulation.decisions import DecisionRecorder, Decisions, bin_edges, summarize_decisions
 from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.simulation.drift import FEW, Progress, simulate_drift
-from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs, takes_channels_last
+from analog_samson.simulation.inputs import Inputs, checkpoint_label, fits_channels_last, load_inputs
 from analog_samson.simulation.options import VOLATILE, ErrorBudgetOptions, SimulateOptions
 from analog_samson.simulation.ranges import plan_of, run_input_ranges, run_plan
 from analog_samson.simulation.sources import Data
@@ -86,7 +86,7 @@ class ErrorBudgetRun:
         self.options, self.inputs, self.run = options, inputs, run
         self.time, self.instances = settings.error_budget_time, settings.error_budget_instances
         self.plan = run_plan(inputs, options)
-        channels_last = takes_channels_last(inputs, options)
+        channels_last = fits_channels_last(inputs, options)
         self.images = images
         self.data = inputs.batches(images, options, channels_last=channels_last)
         self.calibration: Any = None

@@ -13,10 +13,10 @@ from analog_samson.crossbar.materialize import with_plain_weights
 from analog_samson.crossbar.plan import Placement, crossbar_placements
 from analog_samson.crossbar.watch import Slot, exchanged
 from analog_samson.errors import OptionError, list_faults
-from analog_samson.renamed import renamed_keyword
 from analog_samson.results.condition import ADABS, GAUSSIAN, Condition
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.protocol import Store
+from analog_samson.runtime.renamed import renamed_keyword
 from analog_samson.simulation.cells import Cells, calibrations
 from analog_samson.simulation.drift import Progress, calibration_faults, check_calibrations, first_example
 from analog_samson.simulation.result import SimulationResult

@@ -23,6 +23,7 @@ from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
 from analog_samson.runtime.devices import find_device
+from analog_samson.runtime.memory_format import takes_channels_last
 from analog_samson.simulation.chosen_task import choose_task
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.sources import (
@@ -31,9 +32,11 @@ from analog_samson.simulation.sources import (
     as_embedder,
     folder_network,
     guess_from_data,
+    labelled_as_trained,
     refuse_shared,
     tokenizer_of,
 )
+from analog_samson.tasks.batch import few_inputs
 from analog_samson.tasks.evaluation import first_answers
 from analog_samson.tasks.scoring import score
 from analog_samson.tasks.task import Task
@@ -120,6 +123,7 @@ def _any_inputs(options: SimulateOptions, preset: Preset, device: torch.device) 
         checkpoint = load_checkpoint(options.checkpoint)
         model = restore_model(checkpoint, options.model)
         name = options.model or checkpoint.metadata["model"]
+    samples = labelled_as_trained(samples, model)
     tokenizer = tokenizer_of(spec, samples)
     task = choose_task(options.task or guess_from_data(samples), model, samples, tokenizer)
     model = as_embedder(model, task).to(device).eval()
@@ -144,20 +148,11 @@ def _any_inputs(options: SimulateOptions, preset: Preset, device: torch.device) 
     )
 
 
-def takes_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
-    """Raise DataError unless data and network fit; returns whether the network takes the faster memory layout.
-
-    A network that calls ``view`` on a feature map runs on contiguous maps only.
-    """
-    few = inputs.images.take(2)
-    score(inputs.model, inputs.batches(few, options, channels_last=False), inputs.task)
-    if not isinstance(few, ImageSet):
-        return False
-    try:
-        score(inputs.model, inputs.batches(few, options, channels_last=True), inputs.task)
-    except DataError:
-        return False
-    return True
+def fits_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
+    """Raise DataError unless data and network fit; returns whether the network takes the faster memory layout."""
+    batches = inputs.batches(inputs.images.take(2), options, channels_last=False)
+    score(inputs.model, batches, inputs.task)
+    return takes_channels_last(inputs.model, few_inputs(batches, 2))
 
 
 def first_outputs(inputs: Inputs, options: SimulateOptions) -> list[float]:

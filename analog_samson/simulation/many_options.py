@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from analog_samson.options import HARDWARE, NETWORK, STATISTICS, Seed, Written, option
-from analog_samson.seeds import parse_seeds
+from analog_samson.options.seeds import parse_seeds
 from analog_samson.simulation.options import (
     PRESET,
     SeedOption,

@@ -11,7 +11,7 @@ from analog_samson.results.store import RunFolder
 from analog_samson.runtime.threads import limited_threads
 from analog_samson.simulation.drift import Progress, check_calibrations, simulate_drift
 from analog_samson.simulation.gaussian import sweep_conductance_noise
-from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs, takes_channels_last
+from analog_samson.simulation.inputs import Inputs, checkpoint_label, fits_channels_last, load_inputs
 from analog_samson.simulation.options import VOLATILE, SimulateOptions
 from analog_samson.simulation.paths import absolute_paths
 from analog_samson.simulation.ranges import run_input_ranges, run_plan
@@ -38,7 +38,7 @@ def run_simulation(
     """
     with limited_threads(options.threads):
         inputs = load_inputs(options)
-        channels_last = takes_channels_last(inputs, options)
+        channels_last = fits_channels_last(inputs, options)
         check_calibrations(inputs.model, options.calibrate)
         plan = run_plan(inputs, options)
         description = run_facts(inputs, plan, options, command) | {"channels_last": channels_last}

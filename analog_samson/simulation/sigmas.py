@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from analog_samson.errors import OptionError
-from analog_samson.options import STATISTICS, Written, option
+from analog_samson.options import STATISTICS, Written, listed, option
 
 Sigma = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -18,10 +17,7 @@ def parse_sigmas(text: str) -> tuple[float, ...]:
     """
     if text.strip() in ("", "none"):
         return ()
-    try:
-        return tuple(sorted({float(part) for part in text.split(",")}))
-    except ValueError:
-        raise OptionError(f"expected numbers such as 0,0.1,0.2 or `none`, got {text!r}") from None
+    return tuple(sorted({*listed(float, "numbers such as 0,0.1,0.2 or `none`")(text)}))
 
 
 def _write_sigmas(sigmas: tuple[float, ...]) -> str:

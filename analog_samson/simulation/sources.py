@@ -1,12 +1,12 @@
 """A network and its data as the options name them: image classifiers with a checkpoint, or any network of a folder."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from analog_samson.data.image_set import ImageSet
 from analog_samson.data.samples import Samples
@@ -70,6 +70,31 @@ def folder_network(spec: HuggingFaceSpec) -> tuple[nn.Module, Checkpoint]:
     known = {"model": type(model).__name__}
     found = weights_fingerprint(spec) or ""
     return model, Checkpoint(path=Path(spec.source), state={}, metadata=known, sha256=found)
+
+
+def labelled_as_trained(samples: Samples, model: nn.Module) -> Samples:
+    """Labelled samples with the numbers that the network gives to their classes.
+
+    Files name classes, and a network of Hugging Face names its outputs (``config.label2id``). Where it does, the names
+    decide; where it does not, classes have numbers in the order of the alphabet.
+
+    Raises:
+        DataError: The network names its outputs otherwise than the data its classes.
+    """
+    named = getattr(getattr(model, "config", None), "label2id", None) or {}
+    places = {str(name).lower(): place for name, place in named.items()}
+    unnamed = not places or all(name == f"label_{place}" for name, place in places.items())
+    numbered = all(name.isdecimal() for name in samples.classes)
+    if not samples.classes or unnamed or numbered or not isinstance(samples.targets, Tensor):
+        return samples
+    if unknown := [name for name in samples.classes if name.lower() not in places]:
+        raise DataError(
+            f"{samples.name}: the data has the classes {', '.join(samples.classes)}, the network {', '.join(places)}; "
+            f"rename {', '.join(unknown)} in the data, or give numbers"
+        )
+    order = torch.tensor([places[name.lower()] for name in samples.classes])
+    names = sorted(places, key=places.__getitem__)
+    return replace(samples, targets=order[samples.targets], classes=tuple(names))
 
 
 def tokenizer_of(spec: HuggingFaceSpec | None, samples: Data) -> Any:

@@ -7,14 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from analog_samson.errors import DataError
-from analog_samson.results.metric import Metric
+from analog_samson.results.metric import PERCENT, Metric
 from analog_samson.tasks.batch import call, main_output, samples
 from analog_samson.tasks.measured import MeasuredTask
 
 if TYPE_CHECKING:
     import torchmetrics
-
-_PERCENT: dict[str, Any] = {"unit": "%", "difference_unit": "points"}
 
 
 class EmbeddingPairs(MeasuredTask):
@@ -60,7 +58,7 @@ class SentenceSimilarity(EmbeddingPairs):
     name: ClassVar[str] = "sentence_similarity"
     metrics: tuple[Metric, ...] = field(
         init=False,
-        default=(Metric(name="spearman_percent", title="Spearman correlation", lower=-100.0, upper=100.0, **_PERCENT),),
+        default=(Metric(name="spearman_percent", title="Spearman correlation", **(PERCENT | {"lower": -100.0})),),
     )
 
     def meters(self) -> dict[str, "torchmetrics.Metric"]:
@@ -88,11 +86,7 @@ class SpeakerVerification(EmbeddingPairs):
     name: ClassVar[str] = "speaker_verification"
     metrics: tuple[Metric, ...] = field(
         init=False,
-        default=(
-            Metric(
-                name="eer_percent", title="equal error rate", lower=0.0, upper=100.0, higher_is_better=False, **_PERCENT
-            ),
-        ),
+        default=(Metric(name="eer_percent", title="equal error rate", higher_is_better=False, **PERCENT),),
     )
 
     def prepare(self, batch: Any) -> tuple[Any, Tensor]:

@@ -1,6 +1,7 @@
 """Speech: noise removed from recordings, and text from speech."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from analog_samson.errors import DataError
-from analog_samson.results.metric import Metric
+from analog_samson.results.metric import PERCENT, Metric
 from analog_samson.tasks.measured import MeasuredTask
 
 if TYPE_CHECKING:
@@ -66,14 +67,7 @@ class SpeechRecognition(MeasuredTask):
     metrics: tuple[Metric, ...] = field(
         init=False,
         default=(
-            Metric(
-                name="wer_percent",
-                title="word error rate",
-                lower=0.0,
-                higher_is_better=False,
-                unit="%",
-                difference_unit="points",
-            ),
+            Metric(name="wer_percent", title="word error rate", higher_is_better=False, **(PERCENT | {"upper": inf})),
         ),
     )
 

@@ -22,7 +22,7 @@ from analog_samson.data.held_out import find_held_out
 from analog_samson.errors import CheckpointError, OptionError, RunError, list_faults
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from analog_samson.models.restore import restore_model, stated_model
-from analog_samson.options import Count, Options, Seed, Written, option
+from analog_samson.options import Count, Options, Seed, Written, listed, option
 from analog_samson.results.claim import holds
 from analog_samson.runtime.devices import find_device
 from analog_samson.training.folder import CHECKPOINT_FILE
@@ -30,11 +30,8 @@ from analog_samson.training.folder import CHECKPOINT_FILE
 _TOTAL_TOLERANCE = 1e-6  # of the sum of the shares
 
 
-def _parse_shares(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"expected numbers such as 0.3,0.7, got {text!r}") from None
+def _write_shares(shares: tuple[float, ...]) -> str:
+    return ",".join(f"{share:g}" for share in shares)
 
 
 class AverageOptions(Options):
@@ -49,7 +46,7 @@ class AverageOptions(Options):
     shares: Annotated[
         tuple[Annotated[float, Field(allow_inf_nan=False)], ...] | None,
         option("Of each checkpoint, such as 0.3,0.7; they sum to one.", default="equal parts"),
-        Written(_parse_shares, lambda shares: ",".join(f"{share:g}" for share in shares), "SHARES"),
+        Written(listed(float, "numbers such as 0.3,0.7"), _write_shares, "SHARES"),
     ] = None
     model: Annotated[
         str | None,

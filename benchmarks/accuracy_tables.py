@@ -1,0 +1,97 @@
+"""The tables of benchmarks that measure accuracy on simulated chips."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from analog_samson.report.rendering import Block
+from analog_samson.report.table import text_table
+from analog_samson.units import format_duration
+
+YEAR_SECONDS = 31536000.0
+Results = Sequence[dict[str, Any]]
+
+
+def input_ranges(results: Results) -> list[Block]:
+    headers = ("network", "ranges", "digital", "1 day", "1 year", "worst layer's error", "choice, s")
+    return [
+        text_table(
+            title=f"{result['preset']}, {result['chips']} chips each: accuracy % of every chip",
+            headers=headers,
+            rows=tuple(_ranges_row(row) for row in result["rows"]),
+            align="llrrrrr",
+        )
+        for result in results
+    ]
+
+
+def _ranges_row(row: dict[str, Any]) -> tuple[str, ...]:
+    accuracies = (", ".join(f"{value:.1f}" for value in row["accuracy_percent"][time]) for time in ("1d", "1y"))
+    worst = next((f"{path} {error:.2f}" for path, error in row["worst_relative_errors"].items()), "")
+    seconds = f"{row['seconds_of_the_choice']:.1f}"
+    return row["network"], row["method"], f"{row['digital_percent']:.1f}", *accuracies, worst, seconds
+
+
+def zoo_on_hardware(results: Results) -> list[Block]:
+    """One table: the states of a network on a preset side by side, without and with AdaBS."""
+    rows = [_zoo_row(row) for result in results for row in result["rows"]]
+    return [
+        text_table(
+            title="Accuracy %, mean and standard deviation over chips",
+            headers=(
+                *("network", "digital, all test images", "preset", "products", "after", "digital, these images"),
+                *("no AdaBS", "AdaBS", "chips", "images"),
+            ),
+            rows=tuple(rows),
+            align="lrlllrrrrr",
+        )
+    ]
+
+
+def _zoo_row(row: dict[str, Any]) -> tuple[str, ...]:
+    own, adapted = row["accuracy_percent"]["own"], row["accuracy_percent"]["adabs"]
+    return (
+        row["network"],
+        f"{row['digital']['percent']:.2f}",
+        row["preset"],
+        "converters" if row["converters"] else "exact",
+        format_duration(row["time_seconds"]) + (" (extrapolated)" if row["extrapolated"] else ""),
+        f"{row['digital_percent_on_these_images']:.2f}",
+        spread(own),
+        spread(adapted),
+        str(len(own)),
+        f"{row['images']:,}",
+    )
+
+
+def zoo_after_a_year(results: Results) -> list[Block]:
+    """One row a network: exact products beside converters, on the same chips and images."""
+    found: dict[str, dict[bool, dict[str, Any]]] = {}
+    for row in (row for result in results for row in result["rows"] if row["time_seconds"] == YEAR_SECONDS):
+        found.setdefault(row["network"], {})[row["converters"]] = row
+    return [
+        text_table(
+            title="Accuracy % after one year (extrapolated), mean ± standard deviation over chips",
+            headers=(
+                *("network", "digital", "exact products", "exact products, AdaBS", "converters", "converters, AdaBS"),
+                *("chips", "images"),
+            ),
+            rows=tuple(_year_row(name, rows[False], rows[True]) for name, rows in found.items()),
+            align="lrrrrrrr",
+        )
+    ]
+
+
+def _year_row(name: str, exact: dict[str, Any], converted: dict[str, Any]) -> tuple[str, ...]:
+    parts = [row["accuracy_percent"][kind] for row in (exact, converted) for kind in ("own", "adabs")]
+    chips, images = {len(part) for part in parts}, {exact["images"], converted["images"]}
+    if len(chips) > 1 or len(images) > 1:
+        raise ValueError(f"{name}: {sorted(chips)} chips on {sorted(images)} images; measure both presets alike")
+    digital = f"{exact['digital_percent_on_these_images']:.2f}"
+    return (name, digital, *map(spread, parts), str(chips.pop()), f"{images.pop():,}")
+
+
+def spread(accuracies: Sequence[float]) -> str:
+    """Mean and standard deviation over chips, or the one value."""
+    mean = f"{statistics.mean(accuracies):.2f}"
+    return mean if len(accuracies) == 1 else f"{mean} ± {statistics.stdev(accuracies):.2f}"
