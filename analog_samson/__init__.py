@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time `__getattr_
     from analog_samson.simulation.device import SimulatedDevice as SimulatedDevice
     from analog_samson.simulation.drift import simulate_drift as simulate_drift
     from analog_samson.simulation.gaussian import sweep_conductance_noise as sweep_conductance_noise
+    from analog_samson.simulation.result import SimulationResult as SimulationResult
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ _HOME = {
     "SimulatedDevice": "simulation.device",
     "simulate_drift": "simulation.drift",
     "sweep_conductance_noise": "simulation.gaussian",
+    "SimulationResult": "simulation.result",
     "adapt_batchnorm": "chip.batchnorm",
     "measure_sharpness": "sharpness.measure",
     "load_checkpoint": "models.checkpoint",

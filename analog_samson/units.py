@@ -35,6 +35,19 @@ def parse_times(text: str) -> tuple[float, ...]:
     return tuple(sorted({parse_duration(part) for part in text.split(",")}))
 
 
+def as_seconds(times: str | float | Iterable[float | str]) -> tuple[float, ...]:
+    """Moments as seconds: one number, text as `parse_times` reads it, or numbers and durations such as "1d".
+
+    >>> as_seconds("1s,1d"), as_seconds([1.0, "1d"])
+    ((1.0, 86400.0), (1.0, 86400.0))
+    """
+    if isinstance(times, str):
+        return parse_times(times)
+    if isinstance(times, int | float):
+        return (float(times),)
+    return tuple(parse_duration(time) if isinstance(time, str) else time for time in times)
+
+
 def format_times(times: Iterable[float]) -> str:
     """Times as `parse_times` reads them.
 

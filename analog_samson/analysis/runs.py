@@ -185,4 +185,6 @@ def _error_budget(path: Path, validity: Validity) -> ErrorBudget | None:
 
 def pilot_of(options: Mapping[str, Any]) -> int | None:
     """How many instances decided how many there are in all (Stein's rule); None where the number was given."""
+    if "pilot" in options:  # of a result that was saved
+        return options["pilot"]
     return None if options.get("target_halfwidth") is None else options.get("instances")

@@ -14,7 +14,7 @@ from analog_samson.chip.tile import crossbar_config
 from analog_samson.crossbar.foreign import unwrapped
 from analog_samson.crossbar.plan import ROOT, ConversionPlan, Placement, plan_conversion
 from analog_samson.errors import OptionError, PlanError, did_you_mean, list_faults
-from analog_samson.presets.schema import Preset, check_preset
+from analog_samson.presets.search import Hardware, as_preset
 from analog_samson.runtime.renamed import renamed_keyword
 from analog_samson.runtime.state_check import check_initialised
 
@@ -24,12 +24,12 @@ ENGINES = get_args(Engine)
 @renamed_keyword("exclude", "keep_digital")
 def convert(
     model: nn.Module,
-    preset: Preset,
+    preset: Hardware,
     *,
     engine: str = "fast",
     keep_digital: Sequence[str] = (),
     on_chip: Sequence[str] = (),
-    layer_presets: Mapping[str, Preset] = {},
+    layer_presets: Mapping[str, Hardware] = {},
     example: Any = None,
     plan: ConversionPlan | None = None,
 ) -> Any:
@@ -41,7 +41,7 @@ def convert(
 
     Args:
         model: Any network; it is not changed.
-        preset: The hardware.
+        preset: The hardware: a preset, its name or its file.
         engine: "fast" computes with our forward, without gradients; "aihwkit" builds aihwkit's own layers.
         keep_digital: Layers that stay digital, see `crossbar.plan.plan_conversion`.
         plan: A plan made before, in place of `keep_digital`.
@@ -59,7 +59,7 @@ def convert(
     >>> bool(torch.allclose(analog(x), net(x), atol=1e-6))
     True
     """
-    check_preset(preset)
+    preset = as_preset(preset)
     if plan is not None and (keep_digital or on_chip or layer_presets or example is not None):
         given = "keep_digital, on_chip, layer_presets and example"
         raise OptionError(f"convert: {given} have no effect on a finished plan; give them to plan_conversion")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from html import escape
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from analog_samson.crossbar.rows import BETWEEN, PlanRow, make_rows
 from analog_samson.crossbar.slots import ROOT, Slot
 from analog_samson.crossbar.survey import Survey, survey
 from analog_samson.errors import AnalogSamsonError, PlanError, list_faults
-from analog_samson.presets.schema import Preset, check_preset
+from analog_samson.presets.schema import Preset
+from analog_samson.presets.search import Hardware, as_preset
 from analog_samson.runtime.call import call
 from analog_samson.runtime.renamed import renamed_keyword
 
@@ -73,7 +75,7 @@ class Placement:
         return module.get_parameter(name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConversionPlan:
     """The rows of a conversion, in the order of ``model.named_modules()``, and where the analog ones lie.
 
@@ -135,6 +137,22 @@ class ConversionPlan:
         """The rows as plain dictionaries, for a run folder."""
         return [asdict(row) for row in self.rows]
 
+    def __repr__(self) -> str:
+        """What goes on tiles, in a line; `text()` gives the rows."""
+        told = self.summary()
+        blocked = len(self.with_action(BLOCKED))
+        return (
+            f"<ConversionPlan for {self.preset.name}: {len(self.placements)} weights on {told.tiles} tiles, "
+            f"{told.analog_parameters_percent:.1f} % of {told.parameters:,} parameters"
+            f"{f', {blocked} cannot be converted' if blocked else ''}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """The rows as a table, for a notebook."""
+        import pandas as pd
+
+        return f"<p>{escape(repr(self))}</p>{pd.DataFrame(self.records()).to_html(index=False)}"
+
     def text(self) -> str:
         """The plan as an aligned table, with its warnings below."""
         lines = [[*_COLUMNS, _RATIO, "reason"]]
@@ -149,11 +167,11 @@ class ConversionPlan:
 @renamed_keyword("exclude", "keep_digital")
 def plan_conversion(
     model: nn.Module,
-    preset: Preset,
+    preset: Hardware,
     *,
     keep_digital: Sequence[str] = (),
     on_chip: Sequence[str] = (),
-    layer_presets: Mapping[str, Preset] = {},
+    layer_presets: Mapping[str, Hardware] = {},
     input_shape: Sequence[int] | None = None,
     example: Any = None,
 ) -> ConversionPlan:
@@ -164,7 +182,7 @@ def plan_conversion(
 
     Args:
         model: The network.
-        preset: The hardware.
+        preset: The hardware: a preset, its name or its file.
         keep_digital: What stays digital: paths of weights or of modules that hold them, patterns such as
             ``layer1.*.conv2``, or a shortcut: ``first``, ``last``, ``head``, ``embeddings``. A layer under several
             names stays digital if one of them is named.
@@ -184,13 +202,14 @@ def plan_conversion(
     >>> [(row.path, row.action, row.rows, row.columns) for row in plan.rows]
     [('0', 'analog', 9, 4), ('1', 'digital', 0, 0), ('3', 'analog', 144, 10)]
     """
-    check_preset(preset)
+    preset = as_preset(preset)
     model = unwrapped(model)
     if example is None and input_shape is not None:
         example = zeros(model, input_shape)
     if example is not None and not isinstance(example, Example):
         example = Example(batch=example, run=_run)
-    found = survey(model, preset=preset, layer_presets=layer_presets, keep=keep_digital, put=on_chip, example=example)
+    single = {pattern: as_preset(one) for pattern, one in layer_presets.items()}
+    found = survey(model, preset=preset, layer_presets=single, keep=keep_digital, put=on_chip, example=example)
     rows = make_rows(model, preset, found)
     total = _total(found.observation, rows)
     if (between := total - sum(row.macs for row in rows)) > 0:

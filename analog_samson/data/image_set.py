@@ -13,7 +13,7 @@ from analog_samson import rng
 from analog_samson.errors import DataError, OptionError, list_faults
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ImageSet:
     """N labelled images. Make one with `image_set`, which checks the arrays.
 
@@ -29,6 +29,10 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.images.shape[1:]))
+        return f"<ImageSet {self.name}: {len(self):,} images of {shape}, {self.num_classes} classes>"
 
     @property
     def channels(self) -> int:

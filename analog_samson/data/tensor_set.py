@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TensorSet:
     """Inputs with targets, in the order of their files.
 
@@ -27,6 +27,11 @@ class TensorSet:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def __repr__(self) -> str:
+        parts = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
+        shapes = " and ".join(" x ".join(map(str, part.shape[1:])) for part in parts)
+        return f"<TensorSet {self.name}: {len(self):,} samples of {shapes}>"
 
     def take(self, limit: int | None) -> "TensorSet":
         """The first `limit` samples; all for None."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from analog_samson.errors import DataError
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TextSet:
     """Texts of one kind, in the order of their file.
 
@@ -31,6 +31,11 @@ class TextSet:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __repr__(self) -> str:
+        kind = "texts" if self.second is None else "pairs of texts"
+        given = "no targets" if self.targets is None else f"{len(self.classes)} classes" if self.classes else "scores"
+        return f"<TextSet {self.name}: {len(self):,} {kind}, {given}>"
 
     def take(self, limit: int | None) -> "TextSet":
         """The first `limit` samples; all for None."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from analog_samson.presets.fields import Section, show_number
@@ -25,6 +26,13 @@ def describe(preset: Preset) -> list[Row]:
     """One row per value, in the order of the schema; the preset's own name and summary are left out."""
     sections = (name for name in Preset.model_fields if isinstance(getattr(preset, name), Section))
     return [row for name in sections for row in _section_rows(name, getattr(preset, name))]
+
+
+def preset_html(preset: Preset) -> str:
+    """The preset as a table for a notebook."""
+    import pandas as pd
+
+    return f"<p>{escape(repr(preset))}</p>{pd.DataFrame(describe(preset)).to_html(index=False)}"
 
 
 def _section_rows(name: str, section: Section) -> Iterator[Row]:

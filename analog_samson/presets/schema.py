@@ -8,7 +8,6 @@ device are in `device` and `drift`.
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,7 +19,7 @@ from pydantic import (
     model_serializer,
 )
 
-from analog_samson.errors import OptionError, PresetError, list_faults
+from analog_samson.errors import PresetError, list_faults
 from analog_samson.presets.device import Device, Programming, Read
 from analog_samson.presets.drift import Drift
 from analog_samson.presets.faults import describe_faults
@@ -167,6 +166,18 @@ class Preset(Section):
             fields.pop("title", None)
         return {"schema": fields.pop("schema_version", self.schema_version), **fields}
 
+    def __repr__(self) -> str:
+        """Which preset it is, in a line; `describe` gives its values."""
+        return f"<Preset {self.name}: {self.title or self.summary} ({self.fingerprint[:12]})>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Every value with its unit and meaning, for a notebook."""
+        from analog_samson.presets.describe import preset_html
+
+        return preset_html(self)
+
     @property
     def fingerprint(self) -> str:
         """sha256 of the preset as canonical JSON: equal exactly when every value is equal, whatever the title."""
@@ -189,10 +200,3 @@ def parse_preset(mapping: Mapping[str, Any], where: str, *, file_stem: str | Non
     if faults:
         raise PresetError(list_faults(where, faults))
     return preset
-
-
-def check_preset(preset: object) -> None:
-    """OptionError for anything but a preset, such as its name."""
-    if not isinstance(preset, Preset):
-        hint = f"; did you mean load_preset({str(preset)!r})?" if isinstance(preset, str | Path) else ""
-        raise OptionError(f"preset: expected what load_preset returns, got a {type(preset).__name__}{hint}")

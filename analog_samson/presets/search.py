@@ -10,7 +10,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from analog_samson.errors import PresetError, did_you_mean
+from analog_samson.errors import OptionError, PresetError, did_you_mean
 from analog_samson.presets.schema import Preset, parse_preset
 from analog_samson.runtime.older_python import Traversable
 from analog_samson.runtime.plain_values import parse_toml
@@ -18,6 +18,7 @@ from analog_samson.runtime.plain_values import parse_toml
 BUILT_IN = "analog_samson.hw_presets"
 ENVIRONMENT = "ANALOG_SAMSON_PRESETS"
 ENTRY_POINTS = "analog_samson.presets"
+Hardware = Preset | str | Path  # a preset, its name, or its file
 _HOW_TO_LIST = "`analog-samson presets list` shows all names"
 
 
@@ -61,6 +62,19 @@ def load_preset(name_or_path: str | Path, preset_dirs: Sequence[Path | str] = ()
         hint = did_you_mean(name, files) or ";"
         raise PresetError(f"preset {name!r}: no such preset{hint} {_HOW_TO_LIST}; a file's name ends in .toml")
     return _read(files[name])
+
+
+def as_preset(given: Hardware) -> Preset:
+    """The preset itself, or the one that `load_preset` finds by a name or a path.
+
+    >>> as_preset("ideal") == as_preset(load_preset("ideal"))
+    True
+    """
+    if isinstance(given, Preset):
+        return given
+    if isinstance(given, str | Path):
+        return load_preset(given)
+    raise OptionError(f"preset: expected the name or file of a preset, or a Preset, got a {type(given).__name__}")
 
 
 def read_preset(path: Path) -> Preset:

@@ -80,10 +80,15 @@ def over_time(results: Sequence[Result]) -> Drawing | None:
     return _by_preset(series, _draw_over_time)
 
 
-def over_time_figure(results: Sequence[Result]) -> Figure:
-    """The metric over time of results on one preset, as a matplotlib figure."""
+def over_time_figure(results: Sequence[Result], axes: Axes | None = None) -> Figure:
+    """The metric over time of results on one preset, as a matplotlib figure, or drawn onto axes of the caller's."""
     series = [one for one in make_series(results) if one.result.states]
-    return make_figure(Drawing(draw=partial(_draw_over_time, series)), WIDE)
+    if axes is None:
+        return make_figure(Drawing(draw=partial(_draw_over_time, series)), WIDE)
+    _draw_over_time(series, axes, WIDE)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return figure
 
 
 def gaussian(results: Sequence[Result]) -> Drawing | None:

@@ -1,4 +1,4 @@
-"""Results as HTML for a notebook cell: the answer, the table, the figure; no network, no file."""
+"""Results in memory for a notebook cell or a terminal: the answer, the table, the figure; no network, no file."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,14 +12,28 @@ from analog_samson.report.contents import Contents
 from analog_samson.report.drawing import WIDE, svg
 from analog_samson.report.figures import over_time
 from analog_samson.report.headline import headline
+from analog_samson.report.rendering import render_text
 from analog_samson.report.svg import colour_css, inline_svg
 from analog_samson.report.templates import pages
 
 
 def result_html(results: Sequence[Result]) -> str:
     """What a notebook shows for results that belong to no run folder."""
-    run = Run(name="in memory", options={}, meta=dict.fromkeys(META_KEYS), records=(), results=tuple(results))
-    return runs_html([run])
+    return runs_html([_in_memory(results)])
+
+
+def result_text(results: Sequence[Result]) -> str:
+    """The answer and a table for each result, as plain text."""
+    if not results:
+        return "No results yet."
+    report = Contents([_in_memory(results)])
+    said = headline(report)
+    tables = [value_tables.details(report, result) for result in report.results]
+    return render_text([" ".join(filter(None, (said.sentence, said.second))), *tables])
+
+
+def _in_memory(results: Sequence[Result]) -> Run:
+    return Run(name="in memory", options={}, meta=dict.fromkeys(META_KEYS), records=(), results=tuple(results))
 
 
 def runs_html(runs: Sequence[Run]) -> str:

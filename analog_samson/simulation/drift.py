@@ -15,7 +15,8 @@ from analog_samson.crossbar.observe import Example
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.crossbar.survey import needs_example
 from analog_samson.errors import InputRangeWarning, OptionError, list_faults
-from analog_samson.presets.schema import Preset, check_preset
+from analog_samson.presets.schema import Preset
+from analog_samson.presets.search import Hardware, as_preset
 from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, Condition
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.metric import Metric
@@ -30,7 +31,7 @@ from analog_samson.tasks.batch import few_inputs
 from analog_samson.tasks.evaluation import classification_of, data_faults
 from analog_samson.tasks.task import Task
 from analog_samson.tasks.whole import WholeModelTask
-from analog_samson.units import format_duration
+from analog_samson.units import as_seconds, format_duration
 
 Progress = Callable[[str], None]
 DriftResult = SimulationResult  # the name in 0.1
@@ -42,10 +43,10 @@ _STAGES = (DIGITAL, DRIFT)
 @renamed_keyword("exclude", "keep_digital")
 def simulate_drift(
     model: nn.Module,
-    preset: Preset,
+    preset: Hardware,
     data: Iterable[Any],
     *,
-    times: Sequence[float],
+    times: Sequence[float | str] | float | str,
     instances: int,
     seed: int,
     task: Task | None = None,
@@ -72,9 +73,9 @@ def simulate_drift(
 
     Args:
         model: The digital network; it is not changed.
-        preset: The hardware.
+        preset: The hardware: a preset, its name or its file.
         data: Batches of the task, such as (x, y), that can be iterated more than once.
-        times: Seconds after programming. A time of 0 means the weights as programmed, unread.
+        times: Seconds after programming, or text such as "1s,1d,1y". 0 means the weights as programmed, unread.
         instances: How many chips.
         seed: Names all draws.
         task: How a batch is fed and scored; each of its metrics is recorded. None: classification.
@@ -108,15 +109,13 @@ def simulate_drift(
         InputRangeWarning: The output of a layer is off by more than 20 % with every input range.
 
     >>> import torch
-    >>> from analog_samson import load_preset
     >>> model, data = nn.Linear(2, 2, bias=False), [(torch.eye(2), torch.tensor([0, 1]))]
     >>> _ = nn.init.eye_(model.weight)
-    >>> pcm = load_preset("pcm_nandakumar_2019")
-    >>> result = simulate_drift(model, pcm, data, times=[1.0, 3600.0], instances=2, seed=0)
+    >>> result = simulate_drift(model, "pcm_nandakumar_2019", data, times="1s,1h", instances=2, seed=0)
     >>> [record.value for record in result.records if record.metric == "accuracy_percent"]
     [100.0, 100.0, 100.0, 100.0, 100.0]
     """
-    check_preset(preset)
+    preset, times = as_preset(preset), as_seconds(times)
     calibrate = calibrations((*((ADABS,) if adabs else ()), *calibrate))
     faults = extent_faults(times, instances, target_halfwidth, max_instances)
     faults += data_faults(data=data, calibration=calibration) + calibration_faults(calibrate, calibration)
@@ -232,10 +231,7 @@ def extent_faults(
     times: Sequence[float], instances: int, target_halfwidth: float | None, max_instances: int
 ) -> list[str]:
     """What is wrong with the times and the number of chips that are asked for."""
-    if any(isinstance(time, str) for time in times):
-        faults = [f"times: expected seconds as numbers, which parse_times('1s,1d') makes of text, got {times!r}"]
-    else:
-        faults = [f"times: expected finite seconds of 0 or more, got {t}" for t in times if not 0 <= t < math.inf]
+    faults = [f"times: expected finite seconds of 0 or more, got {t}" for t in times if not 0 <= t < math.inf]
     if not times:
         faults.append("times: expected at least one time in seconds, got none")
     if instances < 1:

@@ -1,22 +1,26 @@
 """What a simulation gives back: every measured value, and views of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analog_samson.analysis.frames import cell_columns, cell_rows
+from analog_samson.analysis.runs import pilot_of
 from analog_samson.chip.input_ranges import InputRange
 from analog_samson.errors import OptionError
 from analog_samson.presets.validity import validity_of
 from analog_samson.results.condition import Condition
-from analog_samson.results.metric import ACCURACY, LOSS, Metric
-from analog_samson.results.outcomes import Outcomes, unpack
+from analog_samson.results.metric import ACCURACY, LOSS, Metric, stored_metrics, stored_task
+from analog_samson.results.outcomes import Outcomes, pack, unpack
 from analog_samson.results.records import Record
+from analog_samson.results.store import RunFolder, open_run
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from analog_samson.analysis.summary import Result
@@ -35,6 +39,12 @@ class SimulationResult:
         input_ranges: Of each layer, as they were chosen; empty where there are no converters or ranges were given.
         metrics: What the task measured, the headline first.
         packed: The outcomes of each cell; see `outcomes`.
+
+    >>> import torch
+    >>> from analog_samson import simulate_drift
+    >>> data = [(torch.eye(2), torch.tensor([0, 1]))]
+    >>> simulate_drift(torch.nn.Linear(2, 2), "ideal", data, times="1d", instances=2, seed=0)
+    <SimulationResult of model on ideal: accuracy, 2 chips, 2 conditions>
     """
 
     records: tuple[Record, ...]
@@ -80,14 +90,76 @@ class SimulationResult:
 
         return pd.DataFrame(cell_rows(self.records, validity_of(self.preset)), columns=cell_columns(self.records))
 
-    def plot(self) -> "Figure":
-        """The headline metric over logarithmic time with its 95 % band, as a matplotlib Figure."""
+    def summary(self) -> str:
+        """The answer in words, and a table of means with their 95 % intervals, as `analog-samson report` prints them.
+
+        >>> import torch
+        >>> from analog_samson import simulate_drift
+        >>> data = [(torch.eye(2), torch.tensor([0, 1]))]
+        >>> result = simulate_drift(torch.nn.Linear(2, 2), "ideal", data, times="1d", instances=2, seed=0)
+        >>> "1 day" in result.summary()
+        True
+        """
+        from analog_samson.report.notebook import result_text
+
+        return result_text(self.results())
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write `frame()` as CSV, a row for each chip and condition."""
+        self.frame().to_csv(path, index=False, lineterminator="\n")
+
+    def save(self, folder: str | Path) -> None:
+        """Write a run folder that `SimulationResult.load`, `open_run` and `analog-samson report` read.
+
+        Raises:
+            RunError: The folder holds another run or other files.
+        """
+        count = {"count": self.samples}
+        ranges = [{"path": path, **asdict(one)} for path, one in self.input_ranges.items()]
+        facts = {"preset": self.preset, "seed": self.seed, "data": count, "input_ranges": ranges}
+        facts |= {"task": stored_task("saved", self.metrics)}
+        with RunFolder.create(folder, {"saved": repr(self), "seed": self.seed, "pilot": self.pilot}) as run:
+            for key, value in facts.items():
+                run.set_meta(key, value)
+            run.commit(self.records, self.packed.values())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "SimulationResult":
+        """The result in a run folder, one that `save` or `analog-samson simulate` wrote.
+
+        Raises:
+            RunError: There is no run folder, or it is damaged.
+        """
+        with open_run(folder) as run:
+            records = tuple(run.records())
+            cells = {(r.instance, r.condition): (r.checkpoint, r.preset) for r in records}
+            right = {cell: (names, run.outcomes(*cell)) for cell, names in cells.items()}
+            return cls(
+                records=records,
+                preset=run.meta("preset"),
+                seed=run.meta("seed"),
+                samples=(run.meta("data") or {}).get("count"),
+                pilot=pilot_of(run.options),
+                input_ranges={one.pop("path"): InputRange(**one) for one in run.meta("input_ranges") or ()},
+                metrics=stored_metrics(run.meta("task")),
+                packed={c: pack(*names, *c, found) for c, (names, found) in right.items() if found is not None},
+            )
+
+    def plot(self, ax: "Axes | None" = None) -> "Figure":
+        """The headline metric over logarithmic time with its 95 % band.
+
+        Args:
+            ax: Axes of the caller's to draw on; None makes a figure.
+
+        Returns:
+            The matplotlib figure.
+        """
         from analog_samson.report.figures import over_time_figure
 
         results = self.results()
         if not any(result.states for result in results):
             raise OptionError("plot: nothing was simulated over time")
-        return over_time_figure(results)
+        return over_time_figure(results, ax)
 
     def _repr_html_(self) -> str:
         """The answer, the table and the figure, for a notebook."""

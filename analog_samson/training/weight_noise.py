@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from analog_samson.chip.device import weight_on_chip
 from analog_samson.crossbar.registry import crossbar_layouts
 from analog_samson.errors import OptionError
-from analog_samson.presets.schema import Preset, check_preset
+from analog_samson.presets.search import Hardware, as_preset
 from analog_samson.sharpness.methods import Asam, RandomWeight
 from analog_samson.sharpness.perturb import moving_parameters, plan_ascent
 from analog_samson.sharpness.perturbations import RandomPerturbation
@@ -113,7 +113,7 @@ def additive_noise(model: nn.Module, sigma_ratio: float, *, generator: torch.Gen
 
 
 @contextmanager
-def preset_noise(model: nn.Module, preset: Preset, t_seconds: float, *, generator: torch.Generator) -> Iterator[None]:
+def preset_noise(model: nn.Module, preset: Hardware, t_seconds: float, *, generator: torch.Generator) -> Iterator[None]:
     """Every convolution and linear weight as a chip holds it, for one forward and backward pass.
 
     Each entry programs another chip. The stored weights are simulated (see `chip.device.weight_on_chip`), not the
@@ -137,7 +137,7 @@ def preset_noise(model: nn.Module, preset: Preset, t_seconds: float, *, generato
     >>> moved, torch.equal(layer.weight, clean)
     (True, True)
     """
-    check_preset(preset)
+    preset = as_preset(preset)
     _expect_not_negative("the time after programming [s]", t_seconds)
     weights, known = _weights(model), crossbar_layouts(model)
     layouts = [known.get(id(weight)) for weight in _parameters(model)]
