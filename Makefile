@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LATEST := .venv-latest
+RELEASE := .venv-release
 PYTEST := python -m pytest -n auto --dist loadgroup -m 'not slow and not gpu' --durations=25
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-latest lint docs study-page bench wheel
+.PHONY: demo test test-latest lint docs study-page bench wheel release-check
 
 # Reinstalls only when the dependencies or the packaging change. Here with the versions that the compiled tile needs.
 $(STAMP): setup.cfg pyproject.toml constraints.txt
@@ -52,3 +53,14 @@ bench: $(STAMP)
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+# What a release has to pass: both archives, their metadata and sizes, and the wheel in an environment with nothing else.
+release-check: $(STAMP)
+	rm -rf build dist $(RELEASE)
+	$(BIN)/python -m pip install --quiet build twine
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	cd $(RELEASE) && bin/analog-samson doctor && bin/analog-samson presets list && bin/analog-samson demo --out demo
+	rm -rf $(RELEASE)

@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -172,3 +173,10 @@ def test_no_function_exceeds_60_lines_and_no_module_300():
                 if length > 60:
                     faults.append(f"{name}: {node.name} has {length} lines without its docstring, expected at most 60")
     assert not faults, "\n".join(faults)
+
+
+def test_contributing_names_every_room_in_order() -> None:
+    rows = [line.split("|")[1] for line in (PACKAGE.parent / "CONTRIBUTING.md").read_text().splitlines() if "|" in line]
+    named = [name for row in rows for name in re.findall(r"`([a-z]+)`", row)]
+    assert sorted(named) == sorted(ORDER)
+    assert [ORDER[name] for name in named] == sorted(ORDER[name] for name in named)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import analog_samson
+
 pytestmark = pytest.mark.xdist_group("packaging")  # one worker makes what these tests share
 ROOT = Path(__file__).parents[1]
 NEEDED = (
@@ -79,3 +81,7 @@ def test_wheel_when_installed_lists_presets_and_networks_from_another_folder(whe
     )
     assert "pcm_nandakumar_2019" in result.stdout
     assert "resnet32_cifar10" in result.stdout
+
+
+def test_citation_names_the_version():
+    assert f"\nversion: {analog_samson.__version__}\n" in (ROOT / "CITATION.cff").read_text()
