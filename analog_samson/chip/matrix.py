@@ -68,10 +68,15 @@ class TileMatrix:
         """aihwkit's tiles, row slice by row slice."""
         return [tile for row in self.grid for tile in row]
 
-    def program(self) -> None:
-        """Program every tile anew. Draws programming noise and drift exponents from torch's global stream."""
+    def program(self, faults: torch.Generator | None = None) -> None:
+        """Program every tile anew. Draws programming noise and drift exponents from torch's global stream.
+
+        faults: what failed devices are drawn from; None is that stream too.
+        """
         for tile in self.tiles:
+            tile.rpu_config.noise_model.fault_stream = faults
             tile.program_weights()
+            tile.rpu_config.noise_model.fault_stream = None
             tile.alpha = torch.ones_like(tile.alpha)  # aihwkit keeps the compensation of the chip before
 
     def drift(self, time_seconds: float) -> None:

@@ -6,35 +6,55 @@ weights, but for the draws: they come from torch's global stream of the CPU, whe
 GPU's, so that a seed names the same chips everywhere.
 """
 
+from typing import Any
+
 import torch
 from aihwkit.inference.noise.base import BaseNoiseModel
 from torch import Tensor
 
 from analog_samson.chip.converter import converter
 from analog_samson.chip.device import aged_conductance, drift_parameters, programmed_conductance
+from analog_samson.chip.device.faulty import draw_faulty_weights
 from analog_samson.presets.device import Device, Programming, Read
+from analog_samson.presets.device_faults import NO_FAULTS, Faults, NoFaults
 from analog_samson.presets.drift import DeviationAtTimesDrift, Drift
 from analog_samson.presets.schema import Preset
 
 
 class DeviceNoise(BaseNoiseModel):
-    """Programming, drift and read noise of the devices of each weight; draws from torch's CPU stream.
+    """Programming, drift, read noise and faults of the devices of each weight; draws from torch's CPU stream.
+
+    Attributes:
+        fault_stream: What faults are drawn from when weights are programmed; None is torch's CPU stream as well.
 
     A stage whose model is "none" changes no bit and draws nothing. Note that aihwkit converts the programmed
     weights to conductances anew before drift: a pair whose two devices both conduct drifts as one device that
     carries their difference, and several pairs share the programmed weight as if it had been the target.
     """
 
-    def __init__(self, device: Device, programming: Programming, drift: Drift, read: Read) -> None:
+    def __init__(
+        self, device: Device, programming: Programming, drift: Drift, read: Read, faults: Faults = NO_FAULTS
+    ) -> None:
         super().__init__(converter(device))
         self.device, self.programming, self.drift, self.read = device, programming, drift, read
+        self.faults = faults
+        self.fault_stream: torch.Generator | None = None
 
     @torch.no_grad()
-    def apply_programming_noise(self, weights: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+    def apply_programming_noise(self, weights: Tensor) -> tuple[Tensor, list[Any]]:
         """The weights as programmed, and what `apply_drift_noise` has to know of them; `weights` stays as is.
 
-        That is one tensor for each device of a weight, or for deviations from the target the target weights.
+        That is one tensor for each device of a weight, or for deviations from the target the target weights. Where
+        devices fail, the weights without faults and the faulty ones come after these.
         """
+        healthy, kept = self._healthy(weights)
+        if isinstance(self.faults, NoFaults):
+            return healthy, kept
+        sections = (self.faults, self.programming, self.drift, self.device)
+        faulty = draw_faulty_weights(weights, *sections, generator=self.fault_stream)
+        return faulty.programmed(healthy, self.device), [*kept, healthy, faulty]
+
+    def _healthy(self, weights: Tensor) -> tuple[Tensor, list[Any]]:
         if isinstance(self.drift, DeviationAtTimesDrift):
             return self._programmed(weights), [weights.clone()]
         if self.programming.model != "none":
@@ -48,14 +68,19 @@ class DeviceNoise(BaseNoiseModel):
         return self.g_converter.convert_back_to_weights(programmed, scale)
 
     @torch.no_grad()
-    def apply_drift_noise(
-        self, weights: Tensor, drift_noise_parameters: list[Tensor | None], t_inference: float
-    ) -> Tensor:
+    def apply_drift_noise(self, weights: Tensor, drift_noise_parameters: list[Any], t_inference: float) -> Tensor:
         """Programmed weights after `t_inference` seconds; equal where nothing drifts and reading is exact."""
         if t_inference < 0:
             raise ValueError(f"t_inference: expected seconds since the end of programming, got {t_inference}")
         if self.drift.model == self.read.model == "none":
             return weights.clone()
+        if isinstance(self.faults, NoFaults):
+            return self._aged(weights, drift_noise_parameters, t_inference)
+        *kept, healthy, faulty = drift_noise_parameters
+        aged = self._aged(healthy, kept, t_inference)
+        return faulty.aged(aged, self.drift, self.read, self.device, t_inference)
+
+    def _aged(self, weights: Tensor, drift_noise_parameters: list[Any], t_inference: float) -> Tensor:
         if isinstance(self.drift, DeviationAtTimesDrift):
             return self._deviating(drift_noise_parameters[0], t_inference)
         return super().apply_drift_noise(weights, drift_noise_parameters, t_inference)
@@ -92,4 +117,4 @@ def noise_model(preset: Preset) -> DeviceNoise:
     >>> noise_model(load_preset("pcm_nandakumar_2019")).drift.t0_seconds
     20.0
     """
-    return DeviceNoise(preset.device, preset.programming, preset.drift, preset.read)
+    return DeviceNoise(preset.device, preset.programming, preset.drift, preset.read, preset.faults)

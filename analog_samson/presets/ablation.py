@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from analog_samson.presets.device import NoProgrammingNoise, NoReadNoise
+from analog_samson.presets.device_faults import NO_FAULTS, NoFaults
 from analog_samson.presets.drift import NoDrift
 from analog_samson.presets.schema import Converters, Preset
 
@@ -125,6 +126,10 @@ _EFFECTS: dict[str, tuple[Callable[[Preset], bool], Mute]] = {
     "programming noise": _stored("programming"),
     "drift": _stored("drift"),
     "read noise": _stored("read"),
+    "faulty devices": (
+        lambda preset: not isinstance(preset.faults, NoFaults),
+        lambda preset: _with(preset, "faults", NO_FAULTS),
+    ),
     "DAC": _periphery(lambda periphery: periphery.dac_bits > 0, dac_bits=0),
     "input noise": _periphery(lambda periphery: periphery.input_noise > 0, input_noise=0.0),
     "IR drop": _periphery(lambda periphery: periphery.ir_drop > 0, ir_drop=0.0),

@@ -94,6 +94,7 @@ Positive = Annotated[float, _FINITE, Field(gt=0), Expected("a finite number abov
 Count = Annotated[int, Field(ge=1), Expected("a whole number of at least 1")]
 Percent = Annotated[float, Field(ge=0, le=100), Expected("a number from 0 to 100")]
 Flag = Annotated[bool, Expected("true or false")]
+Fraction = Annotated[float, Field(ge=0, le=1), Expected("a number from 0 to 1")]
 NonNegative = Annotated[float, _FINITE, Field(ge=0), Expected("a finite number, 0 or above")]
 Limit = Annotated[int, Field(ge=0), Expected("a whole number, 0 (no limit) or above")]
 Bits = Annotated[int, AfterValidator(_bits), Expected("a whole number, 0 (no quantisation) or 2 to 24")]

@@ -21,6 +21,7 @@ from pydantic import (
 
 from analog_samson.errors import PresetError, list_faults
 from analog_samson.presets.device import Device, Programming, Read
+from analog_samson.presets.device_faults import NO_FAULTS, Faults, NoFaults
 from analog_samson.presets.drift import Drift
 from analog_samson.presets.faults import describe_faults
 from analog_samson.presets.fields import (
@@ -137,7 +138,7 @@ _BY_MODEL = Field(discriminator="model")
 
 
 class Preset(Section):
-    """One analog hardware, whole. Every number is in the file; only the title has a default.
+    """One analog hardware, whole. Every number is in the file; only the title and faults can be left out.
 
     Attributes:
         title: What headings call the preset, such as "PCM, Nandakumar 2019"; empty: its name.
@@ -152,10 +153,19 @@ class Preset(Section):
     programming: Annotated[Programming, _BY_MODEL]
     drift: Annotated[Drift, _BY_MODEL]
     read: Annotated[Read, _BY_MODEL]
+    faults: Annotated[Faults, _BY_MODEL] = NO_FAULTS
     tile: Tile
     periphery: Annotated[Periphery, _BY_MODEL]
     compensation: Compensation
     validity: Validity
+
+    @field_validator("faults")
+    @classmethod
+    def _pairs_to_compensate(cls, value: Faults, info: ValidationInfo) -> Faults:
+        device = info.data.get("device")
+        if device is not None and device.pairs == 0 and getattr(value, "compensation", "none") == "pair":
+            raise expected("compensation 'none' for devices without pairs")
+        return value
 
     @model_serializer(mode="wrap")
     def _as_in_the_file(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -164,6 +174,8 @@ class Preset(Section):
         fields.pop("schema", None)
         if not self.title:
             fields.pop("title", None)
+        if isinstance(self.faults, NoFaults):
+            fields.pop("faults", None)
         return {"schema": fields.pop("schema_version", self.schema_version), **fields}
 
     def __repr__(self) -> str:

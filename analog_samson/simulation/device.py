@@ -85,11 +85,11 @@ class SimulatedDevice:
         """Program a new chip, in the place of the one before.
 
         Each weight draws its programming noise and drift exponents from the stream of (seed, instance, path), so that
-        other layers do not decide which devices a weight gets.
+        other layers do not decide which devices a weight gets; its failed devices come from a stream of their own.
         """
         for path, matrix in self._mounted.matrices.items():
             with rng.stream(seed, "program", instance, path):
-                matrix.program()
+                matrix.program(rng.generator(seed, "faults", instance, path))
         self._current = Chip(self, seed, instance)
         return self._current
 

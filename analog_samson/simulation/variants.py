@@ -8,10 +8,12 @@ from analog_samson.analysis.error_budget import AS_IS, LAYER, ONLY, REMEDY, WITH
 from analog_samson.chip.calibration import CALIBRATIONS
 from analog_samson.crossbar.plan import ANALOG, ConversionPlan, PlanRow
 from analog_samson.presets.ablation import CLIPPING, clips, effects, only, without
+from analog_samson.presets.device_faults import StuckDevices
 from analog_samson.presets.schema import Preset
 from analog_samson.results.condition import UNCALIBRATED
 
 KEPT_DIGITAL = (1, 2, 4)  # how many of the most sensitive layers
+SPARES = 8  # rows and columns of each tile, where the preset has none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ def layer_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence[
 def remedy_variants(
     preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str], calibrations: Sequence[str]
 ) -> list[Variant]:
-    """Each kind of compensation, scaled columns, twice the devices, and each calibration.
+    """Each kind of compensation, scaled columns, twice the devices, what helps against faults, and each calibration.
 
     The run's own setting is among them.
     """
@@ -136,6 +138,17 @@ def remedy_variants(
                 facts=facts,
             )
         )
+    found += [
+        Variant(
+            label=label,
+            kind=REMEDY,
+            subject=label,
+            preset=with_fault_tolerance(preset, **changed),
+            keep_digital=tuple(keep_digital),
+            facts=facts,
+        )
+        for label, changed in _fault_tolerance(preset).items()
+    ]
     found += [
         Variant(
             label=AS_IS,
@@ -183,6 +196,26 @@ def with_pairs(preset: Preset, pairs: int) -> Preset:
     """The preset with every weight shared by so many equal pairs, two or more."""
     sharing = {"pairs": pairs, "sharing": "averaged", "significance": (1.0,) * pairs}
     return preset.model_copy(update={"device": preset.device.model_copy(update=sharing)})
+
+
+def with_fault_tolerance(preset: Preset, **changed: Any) -> Preset:
+    """The preset with other settings of its section `faults`."""
+    return preset.model_copy(update={"faults": preset.faults.model_copy(update=changed)})
+
+
+def _fault_tolerance(preset: Preset) -> dict[str, dict[str, Any]]:
+    """What to change about known faults, by its name: each mitigation that the preset lacks, or lacks no more."""
+    faults = preset.faults
+    if not isinstance(faults, StuckDevices) or faults.occurrence == "after_verify":
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    if faults.compensation == "pair":
+        found["failed devices not compensated"] = {"compensation": "none"}
+    elif preset.device.pairs:
+        found["failed devices compensated by their pair"] = {"compensation": "pair"}
+    spares = 0 if faults.spare_rows or faults.spare_columns else SPARES
+    name = f"{spares or 'no'} spare rows and columns of each tile"
+    return found | {name: {"spare_rows": spares, "spare_columns": spares}}
 
 
 def analog_layers(plan: ConversionPlan) -> list[PlanRow]:

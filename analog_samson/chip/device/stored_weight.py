@@ -4,11 +4,13 @@ import torch
 from torch import Tensor
 
 from analog_samson.chip.device.drift import aged_conductance, drift_parameters, is_power_law
+from analog_samson.chip.device.faulty import draw_faulty_weights
 from analog_samson.chip.device.programming import programmed_conductance
 from analog_samson.chip.device.read import read_deviation
 from analog_samson.chip.device.unit_cell import shares, to_conductances, to_weights
 from analog_samson.crossbar.layout import Layout, form_of, outputs_first
 from analog_samson.presets.device import Device
+from analog_samson.presets.device_faults import StuckDevices
 from analog_samson.presets.drift import DeviationAtTimesDrift, NoDrift
 from analog_samson.presets.schema import Compensation, Preset, Tile
 
@@ -17,7 +19,8 @@ _TINY = torch.finfo(torch.float32).tiny
 
 def changes_weights(preset: Preset) -> bool:
     """Whether devices of this preset ever hold another weight than the one asked for."""
-    return any(section.model != "none" for section in (preset.programming, preset.drift, preset.read))
+    sections = (preset.programming, preset.drift, preset.read, preset.faults)
+    return any(section.model != "none" for section in sections)
 
 
 def changes_with_time(preset: Preset) -> bool:
@@ -72,8 +75,13 @@ def _tile_holds(matrix: Tensor, preset: Preset, t_seconds: float, generator: tor
     targets, scale = to_conductances(matrix / digital, preset.device)
     g = programmed_conductance(targets, preset.programming, preset.device, generator=generator)
     programmed = to_weights(g, preset.device, scale)
+    faulty = None
+    if isinstance(preset.faults, StuckDevices):
+        sections = (preset.faults, preset.programming, preset.drift, preset.device)
+        faulty = draw_faulty_weights(matrix / digital, *sections, generator=generator)
+    held = programmed if faulty is None else faulty.programmed(programmed, preset.device)
     if t_seconds == 0 or not changes_with_time(preset):
-        return programmed * digital
+        return held * digital
     if isinstance(preset.drift, DeviationAtTimesDrift):
         g = aged_conductance(g, targets, preset.drift, preset.read, preset.device, t_seconds, generator=generator)
         aged = to_weights(g, preset.device, scale)
@@ -81,7 +89,9 @@ def _tile_holds(matrix: Tensor, preset: Preset, t_seconds: float, generator: tor
         aged = _aged_without_zeros(programmed, targets, preset, t_seconds, generator)
     else:
         aged = _aged(programmed, targets, preset, t_seconds, generator)
-    return aged * (digital * _compensation(programmed, aged, preset.compensation))
+    if faulty is not None:
+        aged = faulty.aged(aged, preset.drift, preset.read, preset.device, t_seconds, generator=generator)
+    return aged * (digital * _compensation(held, aged, preset.compensation))
 
 
 def _digital_scale(matrix: Tensor, tile: Tile) -> Tensor:
