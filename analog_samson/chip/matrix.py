@@ -68,6 +68,10 @@ class TileMatrix:
         """aihwkit's tiles, row slice by row slice."""
         return [tile for row in self.grid for tile in row]
 
+    def load(self, weight: Tensor) -> None:
+        """Let the tiles hold other values of the weight, exactly; nothing is drawn."""
+        self._module.set_weights(self.layout.to_matrix(weight.detach()).float())
+
     def program(self, faults: torch.Generator | None = None) -> None:
         """Program every tile anew. Draws programming noise and drift exponents from torch's global stream.
 

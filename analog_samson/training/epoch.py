@@ -34,6 +34,11 @@ class Training:
     context: DistributedContext = SINGLE_PROCESS
     history: list[EpochRecord] = field(default_factory=list)
 
+    def input_ranges(self) -> dict[str, float]:
+        """The learned input range of each weight by path; none without a hardware-aware training."""
+        hardware = self.step.hardware
+        return {} if hardware is None else {path: one.item() for path, one in hardware.ranges.items()}
+
 
 class _Totals:
     """Loss and scores of the epoch so far, accumulated on the device."""

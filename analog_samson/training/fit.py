@@ -4,12 +4,17 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from analog_samson import rng
+from analog_samson.crossbar.observe import Example
+from analog_samson.crossbar.plan import plan_conversion
+from analog_samson.crossbar.survey import needs_example
 from analog_samson.data import ImageSet, Normalization, choose_normalization
 from analog_samson.errors import DataError, ModelError, OptionError, list_faults
 from analog_samson.runtime.state_check import check_initialised, check_storable
@@ -25,11 +30,14 @@ from analog_samson.training.distill import Teacher, TeacherOnDevice, with_distil
 from analog_samson.training.distributed import SINGLE_PROCESS, DistributedContext
 from analog_samson.training.epoch import Training, run_epoch
 from analog_samson.training.folder import CHECKPOINT_FILE, TrainingFolder
+from analog_samson.training.hardware_aware import HardwareForward
 from analog_samson.training.options import TrainOptions
 from analog_samson.training.records import Progress, TrainResult
 from analog_samson.training.state import resume, store_epoch
 from analog_samson.training.step import TrainStep, limit_weights
 from analog_samson.training.weight_noise import expect_weights
+
+_RANGE_BATCHES = 4  # that the input ranges of a hardware-aware training begin with
 
 
 def fit(
@@ -90,6 +98,7 @@ def fit(
     return TrainResult(
         history=tuple(training.history),
         scores=Scores(dict(training.history[-1].test_values), training.data.test_count()),
+        input_ranges=training.input_ranges(),
         perturbation_breakdown=training.step.breakdown,
         checkpoint=None if folder is None else Path(folder) / CHECKPOINT_FILE,
         resumed_after=done,
@@ -133,8 +142,17 @@ def _prepare(
         warn_left_out(ascent, options.method, stacklevel=3)
     if options.clips or options.is_noisy or options.moves_weights_only:
         expect_weights(model, trained=options.clips)
-    optimizer = _optimizer(model, options)
-    step = TrainStep(model=model, optimizer=optimizer, task=task, ascent=ascent, options=options, context=context)
+    hardware = _hardware(model, data, options, context)
+    optimizer = _optimizer(model, options, hardware)
+    step = TrainStep(
+        model=model,
+        optimizer=optimizer,
+        task=task,
+        ascent=ascent,
+        options=options,
+        hardware=hardware,
+        context=context,
+    )
     return Training(
         model=model,
         step=step,
@@ -203,9 +221,30 @@ def _normalization(train_set: ImageSet, options: TrainOptions) -> Normalization:
     return given or choose_normalization(data_spec=train_set.name, channels=train_set.channels)[0]
 
 
-def _optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
+def _hardware(
+    model: nn.Module, data: TrainingData, options: TrainOptions, context: DistributedContext
+) -> HardwareForward | None:
+    """The converters of a hardware-aware training, with ranges that fit its first batches."""
+    preset = options.hardware_aware
+    if preset is None:
+        return None
+    if context.size > 1:
+        raise OptionError("hardware_aware: input ranges are learned in one process only; start one process")
+    task = data.task
+    with rng.stream(options.seed, "first batches"):
+        batches = [batch.prepared for batch in islice(data.epoch(0), _RANGE_BATCHES)]
+    example = Example(batch=batches[0], run=task.forward, count=False)
+    plan = plan_conversion(model, preset, example=example if needs_example(model) else None)
+    return HardwareForward(model, plan, batches, seed=options.seed, run=task.forward)
+
+
+def _optimizer(model: nn.Module, options: TrainOptions, hardware: HardwareForward | None) -> torch.optim.Optimizer:
+    """SGD of the trained parameters, and of the input ranges without weight decay."""
+    groups: list[dict[str, Any]] = [{"params": [one for one in model.parameters() if one.requires_grad]}]
+    if hardware is not None:
+        groups.append({"params": list(hardware.ranges.values()), "weight_decay": 0.0})
     return torch.optim.SGD(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        groups,
         lr=options.learning_rate,
         momentum=options.momentum,
         nesterov=options.nesterov,

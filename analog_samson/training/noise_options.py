@@ -8,7 +8,7 @@ from pydantic import Field
 from analog_samson.chip.device import changes_weights, changes_with_time
 from analog_samson.errors import OptionError
 from analog_samson.options import Options, Shown, Written
-from analog_samson.presets.schema import Preset
+from analog_samson.presets.schema import Converters, Preset
 from analog_samson.presets.search import load_preset
 from analog_samson.units import format_duration, parse_duration
 
@@ -69,8 +69,20 @@ class HardwareOptions(Options):
         Shown(panel=HARDWARE, default="1d, if weights drift", unit="seconds"),
     ] = None
 
+    hardware_aware: Annotated[
+        Preset | None,
+        Field(description="Hardware preset whose converters every product passes, with input ranges that are learned."),
+        Written(load_preset, lambda preset: preset.name, metavar="PRESET"),
+        Shown(panel=HARDWARE, default="off"),
+    ] = None
+
     def problems(self) -> Iterator[str]:
         yield from super().problems()
+        if self.hardware_aware is not None and not isinstance(self.hardware_aware.periphery, Converters):
+            yield (
+                f"hardware_aware: has no effect, for products of {self.hardware_aware.name} are exact; choose a preset "
+                "with converters, or noise_preset for its weight noise"
+            )
         if self.clip is not None and self.clip_std is not None:
             yield "clip and clip_std: both limit the weights; give one of them"
         preset = self.noise_preset
@@ -99,10 +111,13 @@ class HardwareOptions(Options):
         """How long ago the chips of `noise_preset` were programmed."""
         return DEFAULT_NOISE_SECONDS if self.noise_time is None else self.noise_time
 
-    def resolved_noise(self) -> dict[str, Any]:
-        """What stands for the preset in plain values: its name, its fingerprint and the time."""
-        preset = self.noise_preset
-        if preset is None:
-            return {}
-        seconds = self.noise_seconds() if changes_with_time(preset) else None
-        return {"noise_preset": preset.name, "noise_preset_sha256": preset.fingerprint, "noise_time": seconds}
+    def resolved_hardware(self) -> dict[str, Any]:
+        """What stands for the presets in plain values: name, fingerprint and time."""
+        given = {name: getattr(self, name) for name in ("noise_preset", "hardware_aware")}
+        stated: dict[str, Any] = {}
+        for name, preset in given.items():
+            if preset is not None:
+                stated |= {name: preset.name, f"{name}_sha256": preset.fingerprint}
+        if (noise := self.noise_preset) is not None:
+            stated["noise_time"] = self.noise_seconds() if changes_with_time(noise) else None
+        return stated

@@ -139,4 +139,4 @@ class TrainOptions(HardwareOptions, MethodOptions):
         values = {name: value for name, value in self if name != "perturbation"}
         values |= {"normalization": self.normalization and self.normalization.text()}
         values |= {"ascent_sync": self.ascent_sync or None}
-        return values | self.resolved_method() | self.resolved_noise()
+        return values | self.resolved_method() | self.resolved_hardware()

@@ -1,7 +1,7 @@
 """What a training reports: after each step, after each epoch, at the end."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,7 @@ class TrainResult:
         checkpoint: The file; None without a folder.
         resumed_after: The epoch that the folder held already; 0 for a training from its start.
         metrics: Those of the task, the headline first.
+        input_ranges: Of each weight by path, as a hardware-aware training learned them; else empty.
     """
 
     history: tuple[EpochRecord, ...]
@@ -116,6 +117,7 @@ class TrainResult:
     checkpoint: Path | None
     resumed_after: int = 0
     metrics: tuple[Metric, ...] = (ACCURACY, LOSS)
+    input_ranges: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def evaluation(self) -> Evaluation:

@@ -41,6 +41,7 @@ def store_epoch(training: Training, store: TrainingFolder | None, metadata: Mapp
         "model": training.model.state_dict(),  # those that training continues with, also where an average is published
         "optimizer": training.step.optimizer.state_dict(),
         "average": training.average and training.average.state_dict(),
+        "ranges": training.step.hardware and training.step.hardware.state_dict(),
         "history": [record.row() for record in training.history],
         "share": training.step.breakdown,
         "answers": _answers(training),
@@ -89,5 +90,6 @@ def _description(training: Training, metadata: Mapping[str, Any]) -> dict[str, A
         "training": stated,
         "epochs": last.epoch,
         headline: last.test_values[headline],
+        **({"input_ranges": ranges} if (ranges := training.input_ranges()) else {}),
         **metadata,
     }

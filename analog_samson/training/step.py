@@ -21,6 +21,7 @@ from analog_samson.tasks.task import Task
 from analog_samson.training.batch import Batch
 from analog_samson.training.distill import distillation_loss
 from analog_samson.training.distributed import SINGLE_PROCESS, DistributedContext
+from analog_samson.training.hardware_aware import HardwareForward
 from analog_samson.training.options import TrainOptions
 from analog_samson.training.records import TrainingError
 from analog_samson.training.weight_noise import (
@@ -84,6 +85,7 @@ class TrainStep:
         task: How a batch is fed to the network, and its loss.
         ascent: What is perturbed along the gradient; None for methods that do not.
         options: Those of the training.
+        hardware: The converters that every product of a pass runs through; None computes exactly.
         context: The processes that train together. Each computes its ascent step from its own samples alone, unless
             options.ascent_sync; the gradient of the update is the average over all.
         breakdown: Fractions of ||eps||^2 by kind of parameter, filled in at the first ascent step.
@@ -94,6 +96,7 @@ class TrainStep:
     task: Task
     ascent: Ascent | None
     options: TrainOptions
+    hardware: HardwareForward | None = None
     context: DistributedContext = SINGLE_PROCESS
     breakdown: dict[str, float] | None = None
     _random: RandomPerturbation | None = field(default=None, init=False)
@@ -124,6 +127,8 @@ class TrainStep:
             output = self._pass(batch, generators, index)
         self.optimizer.step()
         limit_weights(self.model, self.options)
+        if self.hardware is not None:
+            self.hardware.keep_positive()
         return output
 
     def _at_worst(self, ascent: Ascent, batch: Batch, generators: EpochGenerators, index: StepIndex) -> StepOutput:
@@ -197,7 +202,8 @@ class TrainStep:
         weight *= batch.shard.weight
         network = self.model if self._replica is None else self._replica
         device = next(self.model.parameters()).device
-        with self._noise(generators.noise), nullcontext() if averaged else self.context.no_sync(network):
+        hardware = nullcontext() if self.hardware is None else self.hardware.applied()
+        with self._noise(generators.noise), hardware, nullcontext() if averaged else self.context.no_sync(network):
             with torch.autocast(device.type, torch.bfloat16, enabled=self.options.bf16):
                 output = self.task.forward(network, batch.prepared)
             output = output.float() if isinstance(output, Tensor) and output.is_floating_point() else output

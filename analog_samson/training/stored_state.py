@@ -21,6 +21,7 @@ class _State(BaseModel):
     model: dict[str, Any]
     optimizer: dict[str, Any]
     average: dict[str, Any] | None
+    ranges: dict[str, Any] | None = None  # of a hardware-aware training
     history: Annotated[list[dict[str, int | float]], Field(min_length=1)]
     share: dict[str, float] | None
     answers: list[float] | None = None  # a version that did not store them
@@ -54,6 +55,8 @@ def take_up(training: Training, state: Mapping[str, Any], where: str) -> list[fl
     training.model.load_state_dict(state["model"])
     if training.average is not None:
         training.average.load_state_dict(state["average"])
+    if training.step.hardware is not None:
+        training.step.hardware.load_state_dict(state["ranges"])
     training.history.extend(EpochRecord.from_row(row, training.data.task.metrics) for row in read.history)
     training.step.breakdown = read.share
     return read.answers
@@ -67,6 +70,8 @@ def _faults(training: Training, state: Mapping[str, Any]) -> list[str]:
     faults = _differences(state["model"], training.model.state_dict(), "model")
     if training.average is not None:
         faults += _differences(state["average"], training.average.state_dict(), "average")
+    if training.step.hardware is not None:
+        faults += _differences(state["ranges"], training.step.hardware.state_dict(), "ranges")
     if len(state["history"]) > training.options.epochs:
         faults.append(f"history: {len(state['history'])} epochs of a training of {training.options.epochs}")
     try:
