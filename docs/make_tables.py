@@ -70,9 +70,16 @@ def _sections() -> Iterator[tuple[str, str, type[Section]]]:
 
 def _key_rows() -> Iterator[tuple[str, ...]]:
     for name, model, section in _sections():
-        for key, field in section.model_fields.items():
-            if key != "model":
-                yield f"`{name}.{key}`", model and f"`{model}`", _expected(field), _in_cell(field.description or "")
+        yield from _keys_of(name, model, section)
+
+
+def _keys_of(name: str, model: str, section: type[Section]) -> Iterator[tuple[str, ...]]:
+    for key, field in section.model_fields.items():
+        if key != "model":
+            yield f"`{name}.{key}`", model and f"`{model}`", _expected(field), _in_cell(field.description or "")
+        for part in get_args(field.annotation):
+            if isinstance(part, type) and issubclass(part, Section):  # a list of tables
+                yield from _keys_of(f"{name}.{key}", model, part)
 
 
 def _in_cell(text: str) -> str:

@@ -66,8 +66,18 @@ def test_show_when_given_a_name_prints_source_fingerprint_and_every_value(name):
     assert f"doi: {preset.source.doi}\n" in output
     assert f"citation: {preset.source.citation}\n" in output
     for section, values in preset.model_dump(mode="json").items():
-        if isinstance(values, dict) and section != "source":
+        if isinstance(values, dict) and section not in ("source", "cost"):
             assert all(f"\n{section}.{key} " in output for key in values)
+
+
+def test_show_when_the_preset_has_a_cost_prints_its_source_and_every_mode():
+    output = run("show", "pcm_hermes_2023_two_devices").output
+    assert "\ncost.doi: 10.1038/s41928-023-01010-1\n" in output
+    lines = {line.split()[0]: line.split()[1:3] for line in output.splitlines() if line.startswith("cost.")}
+    assert lines["cost.arrays"][0] == "64"
+    assert lines["cost.modes[0].peak_tops_per_mm2"] == ["0.4", "TOPS/mm2"]
+    assert lines["cost.modes[1].peak_tops_per_watt"] == ["9.76", "TOPS/W"]
+    assert lines["cost.modes[1].peak_tops_per_mm2"] == ["not", "given"]
 
 
 def test_show_when_values_have_units_prints_them():

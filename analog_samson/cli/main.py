@@ -33,6 +33,7 @@ COMMANDS = {
     "train": ("Train a network from scratch, or fine-tune a checkpoint.", False),  # says itself how far it came
     "average": ("Average the weights of networks that were trained from one start.", False),
     "convert": ("Show which layers go on analog tiles, and the hardware they need.", False),
+    "cost": ("Tiles, area, energy and latency of an inference, from published figures of a chip.", False),
     "simulate": ("Accuracy of a checkpoint over time on a hardware preset, with a report.", True),
     "compare": ("Compare checkpoints on presets over time: equal chips, paired differences, one page.", True),
     "report": ("Print the result tables of runs and write report.html with figures.", False),

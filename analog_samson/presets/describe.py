@@ -9,7 +9,8 @@ from analog_samson.presets.fields import Section, show_number
 from analog_samson.presets.schema import Preset
 
 # A field's name ends in its unit; these are how the units are printed.
-_UNITS = {"microsiemens": "uS", "seconds": "s", "bits": "bit"}
+_UNITS = {"microsiemens": "uS", "seconds": "s", "bits": "bit", "tops": "TOPS", "watt": "TOPS/W", "mm2": "TOPS/mm2"}
+NOT_GIVEN = "not given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,19 @@ def preset_html(preset: Preset) -> str:
 
 def _section_rows(name: str, section: Section) -> Iterator[Row]:
     for key, field in type(section).model_fields.items():
+        path, value = f"{name}.{key}", getattr(section, key)
+        if isinstance(value, tuple) and any(isinstance(item, Section) for item in value):
+            for place, item in enumerate(value):
+                yield from _section_rows(f"{path}[{place}]", item)
+            continue
         unit = _UNITS.get(key.rsplit("_", 1)[-1], "")
         meaning = field.description or (type(section).__doc__ or "").split("\n")[0]
-        yield Row(f"{name}.{key}", _show(getattr(section, key)), unit, meaning)
+        yield Row(path, _show(value), "" if value is None else unit, meaning)
 
 
-def _show(value: str | float | tuple[Any, ...]) -> str:
+def _show(value: str | float | tuple[Any, ...] | None) -> str:
+    if value is None:
+        return NOT_GIVEN
     if isinstance(value, tuple):
         return f"[{', '.join(_show(item) for item in value)}]"
     return value if isinstance(value, str) else show_number(value)

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from analog_samson.errors import PresetError, list_faults
+from analog_samson.presets.cost import CostFigures
 from analog_samson.presets.device import Device, Programming, Read
 from analog_samson.presets.device_faults import NO_FAULTS, Faults, NoFaults
 from analog_samson.presets.drift import Drift
@@ -138,10 +139,11 @@ _BY_MODEL = Field(discriminator="model")
 
 
 class Preset(Section):
-    """One analog hardware, whole. Every number is in the file; only the title and faults can be left out.
+    """One analog hardware, whole. Every number is in the file; only title, faults and cost can be left out.
 
     Attributes:
         title: What headings call the preset, such as "PCM, Nandakumar 2019"; empty: its name.
+        cost: Published figures of throughput, energy and area; None where the source gives none.
     """
 
     schema_version: SchemaVersion = Field(alias="schema")
@@ -158,6 +160,7 @@ class Preset(Section):
     periphery: Annotated[Periphery, _BY_MODEL]
     compensation: Compensation
     validity: Validity
+    cost: CostFigures | None = None
 
     @field_validator("faults")
     @classmethod
@@ -172,10 +175,9 @@ class Preset(Section):
         """`model_dump` gives the file's own keys, so `parse_preset` reads what a run folder stored."""
         fields = handler(self)
         fields.pop("schema", None)
-        if not self.title:
-            fields.pop("title", None)
-        if isinstance(self.faults, NoFaults):
-            fields.pop("faults", None)
+        absent = {"title": not self.title, "faults": isinstance(self.faults, NoFaults), "cost": self.cost is None}
+        for name in (name for name, is_absent in absent.items() if is_absent):
+            fields.pop(name, None)
         return {"schema": fields.pop("schema_version", self.schema_version), **fields}
 
     def __repr__(self) -> str:
@@ -192,8 +194,12 @@ class Preset(Section):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the preset as canonical JSON: equal exactly when every value is equal, whatever the title."""
-        text = json.dumps(self.model_dump(mode="json", exclude={"title"}), sort_keys=True, separators=(",", ":"))
+        """sha256 of the preset as canonical JSON: equal exactly when every value that decides a result is equal.
+
+        Title and cost decide none.
+        """
+        values = self.model_dump(mode="json", exclude={"title", "cost"})
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -20,7 +20,7 @@ def preset_text(preset: Preset) -> str:
     lines = [f"{preset.name}: {preset.summary}", f"fingerprint (sha256) {preset.fingerprint}", ""]
     table = [("KEY", "VALUE", "UNIT", "MEANING")]
     for row in describe(preset):
-        if row.path.startswith("source."):
+        if row.path.startswith("source.") or row.path in ("cost.doi", "cost.notes"):
             lines.append(f"{row.path.removeprefix('source.')}: {row.value}")
         else:
             table.append((row.path, row.value, row.unit, row.meaning))

@@ -10,6 +10,8 @@ from pydantic import Field
 from torch import nn
 
 from analog_samson import rng
+from analog_samson.analysis.cost import Cost, cost_of
+from analog_samson.analysis.cost_figures import cost_figures
 from analog_samson.chip.convert import convert
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.models.build import build_model
@@ -54,7 +56,15 @@ class ConvertOptions(Options):
 
 def describe_conversion(options: ConvertOptions) -> str:
     """Convert once for real, so that every problem shows, and describe plan and hardware."""
-    preset = load_preset(options.preset)
+    model, plan = planned(options)
+    convert(model, plan.preset, plan=plan)
+    if options.out is not None:
+        _write(plan, options.out)
+    return f"{plan.text()}\n\n{summary_text(plan)}"
+
+
+def planned(options: ConvertOptions) -> tuple[nn.Module, ConversionPlan]:
+    """The network that the options name, and its plan; not checked."""
     model = (
         restore_model(load_checkpoint(options.checkpoint), options.model)
         if options.checkpoint is not None
@@ -62,16 +72,13 @@ def describe_conversion(options: ConvertOptions) -> str:
     )
     plan = plan_conversion(
         model,
-        preset,
+        load_preset(options.preset),
         keep_digital=options.keep_digital,
         on_chip=options.on_chip,
         layer_presets={} if options.layer_presets is None else read_layer_presets(options.layer_presets),
         input_shape=options.input_shape,
     )
-    convert(model, preset, plan=plan)
-    if options.out is not None:
-        _write(plan, options.out)
-    return f"{plan.text()}\n\n{summary_text(plan)}"
+    return model, plan
 
 
 def _untrained(name: str) -> nn.Module:
@@ -94,9 +101,29 @@ def summary_text(plan: ConversionPlan) -> str:
         lines.append(f"MACs         {s.macs:,} a sample, {s.analog_macs_percent:.1f} % on analog tiles")
     else:
         lines.append("MACs         not counted (give --input-shape)")
-    return "\n".join(lines)
+    return "\n".join([*lines, f"cost         {_cost_text(plan)}"])
+
+
+def _cost_text(plan: ConversionPlan) -> str:
+    cost = plan_cost(plan)
+    if cost is None:
+        return "not given by the preset" + ("s" if len(plan.presets) > 1 else "")
+    known = {figure.name: figure for figure in cost_figures(cost)}
+    shown = [f"{known[name].title} {known[name]}" for name in ("area_mm2", "tile_joules", "sequential_seconds")]
+    return f"{', '.join(shown)} ({cost.mode}; `analog-samson cost` shows what is assumed)"
+
+
+def plan_cost(plan: ConversionPlan) -> Cost | None:
+    """The cost of an inference; None where the preset gives none, or not for all weights."""
+    return cost_of(plan.records(), plan.preset) if plan.presets == [plan.preset] and plan.preset.cost else None
 
 
 def _write(plan: ConversionPlan, out: Path) -> None:
-    facts = {"preset": plan.preset.name, "hardware": asdict(plan.summary()), "plan": plan.records()}
+    cost = plan_cost(plan)
+    facts = {
+        "preset": plan.preset.name,
+        "hardware": asdict(plan.summary()),
+        "cost": cost and [asdict(figure) for figure in cost_figures(cost)],
+        "plan": plan.records(),
+    }
     write_atomically(out, (json.dumps(facts, indent=1) + "\n").encode())
