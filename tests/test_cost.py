@@ -8,7 +8,7 @@ from commands import error_of, output_of
 from torch import nn
 
 from analog_samson import load_preset, plan_conversion
-from analog_samson.analysis.cost import cost_of, on_cost_frontier
+from analog_samson.analysis.cost import cost_of
 from analog_samson.analysis.cost_figures import cost_figures
 from analog_samson.cli.main import app
 from analog_samson.errors import OptionError, PresetError
@@ -240,8 +240,3 @@ def test_section_when_faulty_names_every_key():
         assert fact in str(caught.value)
     with pytest.raises(PresetError, match=r"cost\.modes: expected a name of its own"):
         with_cost(modes=[{"name": "a"}, {"name": "a"}])
-
-
-def test_frontier_when_points_are_beaten_in_both_leaves_them_out():
-    assert on_cost_frontier([1.0, 2.0, 2.0, 3.0], [5.0, 5.0, 4.0, 4.0]) == [True, False, True, False]
-    assert on_cost_frontier([1.0, 1.0], [2.0, 2.0]) == [True, True]

@@ -146,16 +146,6 @@ def cost_of(
     )
 
 
-def on_cost_frontier(costs: Sequence[float], badness: Sequence[float]) -> list[bool]:
-    """For each point whether no other one costs no more and is no worse, and better in one of the two.
-
-    >>> on_cost_frontier([1.0, 2.0, 3.0], [5.0, 3.0, 4.0])
-    [True, True, False]
-    """
-    points = list(zip(costs, badness, strict=True))
-    return [not any(c <= cost and b <= bad and (c, b) != (cost, bad) for c, b in points) for cost, bad in points]
-
-
 def _mode(preset: Preset, name: str | None) -> ReadMode:
     assert preset.cost is not None
     modes = {mode.name: mode for mode in preset.cost.modes}

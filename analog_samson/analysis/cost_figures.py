@@ -32,8 +32,17 @@ class CostFigure:
             return "not given"
         if not self.unit:
             return f"{self.value:,.0f}"
-        digits = max(0, 2 - floor(log10(self.value))) if self.value else 0
-        return f"{self.value:,.{digits}f} {self.unit}"
+        return f"{three_digits(self.value)} {self.unit}"
+
+
+def three_digits(value: float) -> str:
+    """A number of 0 or above to three digits, without an exponent.
+
+    >>> three_digits(4735.66), three_digits(0.01713), three_digits(0.0)
+    ('4,736', '0.0171', '0')
+    """
+    digits = max(0, 2 - floor(log10(value))) if value else 0
+    return f"{value:,.{digits}f}"
 
 
 def cost_figures(cost: Cost) -> tuple[CostFigure, ...]:

@@ -81,6 +81,7 @@ def _report(folders: list[Path], told: CompareReport) -> None:
             html=told.html,
             say=lambda text: typer.echo(text, err=True),
             threshold=told.threshold,
+            digital_pj_per_mac=told.digital_pj_per_mac,
             table=told.table,
         ),
         nl=False,

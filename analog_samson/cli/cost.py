@@ -1,6 +1,5 @@
 """`analog-samson cost`: what an inference takes on a preset's chip."""
 
-from analog_samson.analysis.cost_figures import cost_figures
 from analog_samson.cli.from_options import Given, takes
 from analog_samson.cli.shared import PresetFolders
 from analog_samson.report.cost_tables import cost_table
@@ -14,5 +13,4 @@ class CostCommand(PresetFolders, CostOptions):
 
 @takes(CostCommand, "analog-samson cost --model resnet20 --preset pcm_hermes_2023_two_devices --input-shape 3,32,32")
 def cost(given: Given) -> None:
-    found = cost_of_options(CostCommand.from_text(given))
-    print(render_text([cost_table(found, cost_figures(found))]), end="")
+    print(render_text([cost_table({"network": cost_of_options(CostCommand.from_text(given))})]), end="")

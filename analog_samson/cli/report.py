@@ -37,6 +37,14 @@ def report(
         float | None,
         typer.Option(help="Value of the metric for lifetime and yield.", show_default="several losses from digital"),
     ] = None,
+    digital_pj_per_mac: Annotated[
+        float | None,
+        typer.Option(
+            help="Energy of a digital multiply-accumulate [pJ], for the cost of an inference.",
+            metavar="X",
+            show_default="not given",
+        ),
+    ] = None,
     table: Annotated[
         str | None,
         typer.Option(
@@ -56,7 +64,16 @@ def report(
 
     if no_html and out is not None:
         raise OptionError(f"report: --out {out} names the page that --no-html leaves out; give one of them")
-    text = make_report(runs, format.value, out=out, html=not no_html, say=_say, threshold=threshold, table=table)
+    text = make_report(
+        runs,
+        format.value,
+        out=out,
+        html=not no_html,
+        say=_say,
+        threshold=threshold,
+        digital_pj_per_mac=digital_pj_per_mac,
+        table=table,
+    )
     typer.echo(text, nl=False)
 
 

@@ -48,7 +48,15 @@ def simulate(given: Given) -> None:
     _simulate(options, command.out, config)
     if command.budget is not None:
         _evaluate_budget(options, command.out, command.budget)
-    text = make_report([command.out], "text", out=None, html=command.html, say=print, threshold=command.threshold)
+    text = make_report(
+        [command.out],
+        "text",
+        out=None,
+        html=command.html,
+        say=print,
+        threshold=command.threshold,
+        digital_pj_per_mac=command.digital_pj_per_mac,
+    )
     print(text, end="")
 
 

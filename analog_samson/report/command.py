@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from math import inf
 from pathlib import Path
 
 from analog_samson.analysis.runs import read_runs
@@ -41,6 +42,7 @@ def make_report(
     html: bool,
     say: Callable[[str], None],
     threshold: float | None = None,
+    digital_pj_per_mac: float | None = None,
     table: str | None = None,
 ) -> str:
     """The report of the runs at `paths` in one of FORMATS, or its tables of one name alone.
@@ -52,6 +54,7 @@ def make_report(
         html: Whether to write a page at all.
         say: Gets the notice of what was written.
         threshold: Of lifetime and yield, in the unit of the metric; None for losses from the digital value.
+        digital_pj_per_mac: Energy of a multiply-accumulate that stays digital [pJ]; None where it is not known.
         table: The name of the only tables to print.
 
     Raises:
@@ -59,11 +62,14 @@ def make_report(
         RunError: A folder that is no run, or runs that measure different metrics.
     """
     check_page_name(out)
+    if digital_pj_per_mac is not None and not 0 <= digital_pj_per_mac < inf:
+        raise OptionError(f"--digital-pj-per-mac {digital_pj_per_mac:g}: expected a finite number, 0 or above, in pJ")
     if threshold is not None and format == "csv" and table is None and out is None:
         raise OptionError("--threshold: raw values as csv have none; add --table lifetime or yield, or --out FILE.html")
     section = None if table is None else find_section(table)
     with ExitStack() as stack:
-        report = Contents(read_runs([stack.enter_context(open_run(path)) for path in paths]), threshold)
+        runs = read_runs([stack.enter_context(open_run(path)) for path in paths])
+    report = Contents(runs, threshold, digital_pj_per_mac)
     check_threshold(threshold, report.metric)
     if section is None:
         text = FORMATS[format](report)

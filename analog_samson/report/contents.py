@@ -5,10 +5,12 @@ from functools import cached_property
 from typing import Any
 
 from analog_samson.analysis.comparison import Comparison, compare
+from analog_samson.analysis.cost import Cost
 from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.labels import calibrated_name
 from analog_samson.analysis.lifetime import Lifetime, lifetimes
 from analog_samson.analysis.ranking import Ranking, network_name, rank_networks
+from analog_samson.analysis.run_cost import CostPoint, cost_points, run_cost
 from analog_samson.analysis.runs import Run
 from analog_samson.analysis.summary import Result
 from analog_samson.presets.search import is_built_in
@@ -34,10 +36,13 @@ class Contents:
     Attributes:
         runs: As `read_runs` gives them.
         threshold: The value that lifetime and yield ask for, in the metric's unit; None: losses from the digital value.
+        digital_pj_per_mac: Energy of a multiply-accumulate that stays digital [pJ]; None: not known.
     """
 
-    def __init__(self, runs: Sequence[Run], threshold: float | None = None) -> None:
-        self.runs, self.threshold = tuple(runs), threshold
+    def __init__(
+        self, runs: Sequence[Run], threshold: float | None = None, digital_pj_per_mac: float | None = None
+    ) -> None:
+        self.runs, self.threshold, self.digital_pj_per_mac = tuple(runs), threshold, digital_pj_per_mac
 
     @cached_property
     def results(self) -> tuple[Result, ...]:
@@ -90,6 +95,20 @@ class Contents:
     def budgets(self) -> tuple[tuple[Run, ErrorBudget], ...]:
         """The runs that have an error budget, those of single seeds one by one."""
         return tuple((part, part.error_budget) for run in self.runs for part in run.stored if part.error_budget)
+
+    @cached_property
+    def costs(self) -> tuple[tuple[Run, Cost], ...]:
+        """The runs whose preset says what an inference costs."""
+        found = ((run, run_cost(run, self.digital_pj_per_mac)) for run in self.runs)
+        return tuple((run, cost) for run, cost in found if cost is not None)
+
+    @cached_property
+    def cost_points(self) -> tuple[CostPoint, ...]:
+        """The networks at their last moments with their energy, where at least two energies differ."""
+        priced = {_key(result): cost for run, cost in self.costs for result in run.results}
+        found = [(entry, priced[key]) for entry in self.ranking.entries if (key := _key(entry.result)) in priced]
+        points = cost_points(found)
+        return points if len({point.joules for point in points}) > 1 else ()
 
     def label(self, result: Result) -> str:
         """The shortest label that tells a result from all others."""

@@ -17,6 +17,17 @@ class ReportOptions(Options):
             allow_inf_nan=False,
         ),
     ] = None
+    digital_pj_per_mac: Annotated[
+        float | None,
+        option(
+            "Energy of a digital multiply-accumulate, for the cost of an inference.",
+            OUTPUT,
+            default="not given",
+            unit="pJ",
+            ge=0,
+            allow_inf_nan=False,
+        ),
+    ] = None
     html: Annotated[bool, option("Write report.html into --out.", OUTPUT)] = True
 
 

@@ -5,6 +5,7 @@ from analog_samson.analysis.ranking import Ranking
 from analog_samson.analysis.summary import Result
 from analog_samson.report import (
     comparison_tables,
+    cost_tables,
     error_budget_tables,
     lifetime_tables,
     section_facts,
@@ -17,6 +18,7 @@ from analog_samson.report.section import Figure, Section
 from analog_samson.report.section_figures import drawn_by
 
 _BUDGET = "run `analog-samson simulate ... --error-budget`"
+_PRICED = "simulate on presets with published figures, section [cost], such as pcm_hermes_2023_two_devices"
 
 
 def _budgets(report: Contents) -> tuple[error_budget_tables.RunBudget, ...]:
@@ -92,6 +94,17 @@ OWN_SECTIONS = (
         table=comparison_tables.frontier,
         figure=Figure(draw=drawn_by("ranking_figures.frontier", _ranking), caption="frontier_caption.j2"),
         facts=section_facts.ranking_facts,
+    ),
+    Section(
+        name="cost_frontier",
+        title="Frontier",
+        table=cost_tables.cost_frontier,
+        figure=Figure(
+            draw=drawn_by("ranking_figures.cost_frontier", lambda report: (report.ranking, report.cost_points)),
+            caption="cost_frontier_caption.j2",
+        ),
+        facts=section_facts.cost_facts,
+        remedy=_PRICED,
     ),
     Section(
         name="lifetime",
@@ -174,6 +187,13 @@ OWN_SECTIONS = (
         figure=Figure(draw=drawn_by("figures.gaussian", _results), caption="gaussian_caption.j2"),
         facts=section_facts.gaussian_facts,
         remedy="run `analog-samson simulate ... --sigmas 0,0.1,0.2`",
+    ),
+    Section(
+        name="cost",
+        title="Cost",
+        table=cost_tables.costs,
+        note="Energy and time are estimates from published peak figures, not measurements of this network.",
+        remedy=_PRICED,
     ),
     Section(name="notes", title="Notes", remark="notes.j2", facts=section_facts.note_facts),
     Section(

@@ -119,6 +119,8 @@ def show(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
+    if isinstance(value, Mapping):
+        return " ".join(f"{key} {show(one)}" for key, one in value.items() if one is not None)
     if isinstance(value, list | tuple):
         return ", ".join(show(item) for item in value) or "none"
     return str(value)

@@ -1,4 +1,4 @@
-"""The figures of several networks on several presets: differences, the frontier, the heat map."""
+"""The figures of several networks on several presets: differences, the frontiers, the heat map."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analog_samson.analysis.ranking import RankedNetwork, Ranking, network_name
+from analog_samson.analysis.run_cost import CostPoint
 from analog_samson.report.artists import (
     Look,
     annotate,
@@ -26,6 +27,7 @@ from analog_samson.report.interval_chart import interval_chart, legend_lines
 from analog_samson.report.palette import LIGHT
 
 Looks = Mapping[str, Look]
+_WIDE_RANGE = 5.0  # of energies; beyond it their axis is logarithmic
 
 
 def differences(ranking: Ranking) -> Drawing | None:
@@ -50,6 +52,11 @@ def frontier(ranking: Ranking) -> Drawing | None:
     if len(ranking.networks) < 2 or not any(entry.result.digital for entry in ranking.entries):
         return None
     return panels(partial(_draw_frontiers, ranking, presets, _looks(ranking)), len(presets), 0.9)
+
+
+def cost_frontier(ranking: Ranking, points: Sequence[CostPoint]) -> Drawing | None:
+    """Every network at (energy, on the device), presets by name; None without points."""
+    return Drawing(draw=partial(_draw_cost, points, _looks(ranking))) if points else None
 
 
 def heat_map(ranking: Ranking) -> Drawing | None:
@@ -92,6 +99,28 @@ def _draw_frontier(entries: Sequence[RankedNetwork], looks: Looks, axes: Axes) -
     axes.set_xlabel(f"digital {axis_title(metric)}")
     if state.time_seconds:
         axes.set_ylabel(f"after {tagged(state.label, state.coverage)}" + (f" ({metric.unit})" if metric.unit else ""))
+
+
+def _draw_cost(points: Sequence[CostPoint], looks: Looks, axes: Axes, layout: Layout) -> None:
+    """Networks with their intervals; a line for each moment joins those that none beats in both."""
+    for time in {point.entry.state.time_seconds for point in points}:
+        front = [point for point in points if point.on_frontier and point.entry.state.time_seconds == time]
+        ends = sorted((1e6 * point.joules, point.entry.state.value.mean) for point in front)
+        axes.plot([x for x, _ in ends], [y for _, y in ends], color=LIGHT["muted"], linewidth=1, zorder=1)
+    metric, several = points[0].entry.result.metric, len({point.entry.preset for point in points}) > 1
+    for point in points:
+        entry, x = point.entry, 1e6 * point.joules
+        frame = pd.DataFrame([{"x": x, **value_cells(entry.state.value, metric, entry.state.coverage)}])
+        interval_dots(axes, frame, looks[entry.network])
+        if several:
+            annotate(axes, entry.preset, x, entry.state.value.mean, LIGHT["muted"], (6, 4), fontsize=7.5)
+    energies = [point.joules for point in points]
+    if max(energies) > _WIDE_RANGE * min(energies) > 0:
+        axes.set_xscale("log")
+    axes.margins(0.12)
+    value_axis(axes, metric)
+    axes.set_xlabel("energy an inference (uJ)")
+    legend(axes, [looks[name] for name in dict.fromkeys(p.entry.network for p in points)], layout, lines=False)
 
 
 def _draw_heat_map(ranking: Ranking, presets: Sequence[str], looks: Looks, axes: Axes, layout: Layout) -> None:

@@ -65,6 +65,15 @@ def ranking_facts(report: Contents) -> Mapping[str, Any]:
     }
 
 
+def cost_facts(report: Contents) -> Mapping[str, Any]:
+    """Of the caption of quality against energy."""
+    points = report.cost_points
+    return {
+        "partial": any(point.cost.joules != point.joules for point in points),
+        "coverages": {point.entry.state.coverage for point in points},
+    }
+
+
 def pair_facts(report: Contents, pair: Comparison) -> Mapping[str, Any]:
     """Of the sentence of one comparison."""
     first, second = pair_names(report, pair)

@@ -83,6 +83,8 @@ class _PlanRow(_Part):
     parameters: Zero
     rows: Zero = 0
     columns: Zero = 0
+    groups: Zero = 0
+    weights: Zero = 0
     tiles: Zero = 0
     devices: Zero = 0
     macs: Zero = 0

@@ -12,7 +12,7 @@ from analog_samson.results.store import open_run
 HOUR, DAY, YEAR = 3600.0, 86400.0, 31536000.0
 
 
-def made(folder, network, preset, cells, **meta):
+def made(folder, network, preset, cells, /, **meta):
     """A run of `network` on `preset` with the accuracies of its chips by time."""
     base = {"checkpoint": network, "preset": preset, "stage": "drift", "calibration": "none", "sigma_c": None}
     records = [
