@@ -107,6 +107,9 @@ def unequal_options(runs: Sequence[Run]) -> list[str]:
         if len({repr(value) for value in values.values()}) > 1:
             shown = ", ".join(f"{_shown(value)} ({run})" for run, value in values.items())
             notes.append(f"{name} differs: {shown}")
+    if len({str((run.meta["layer_presets"] or {}).get("sha256")) for run in runs}) > 1:
+        shown = ", ".join(f"{run.options.get('layer_presets', 'none')} ({run.name})" for run in runs)
+        notes.append(f"layer_presets differs: {shown}")
     return notes
 
 
@@ -201,8 +204,9 @@ def _data_words(run: Run) -> str:
 
 def _is_calibrated(run: Run) -> bool:
     """Whether calibration samples decide the run's numbers: by a calibration, or as converters need input ranges."""
-    periphery = (run.meta["preset"] or {}).get("periphery") or {}
-    return bool(run.options.get("calibrate")) or periphery.get("model") == "converters"
+    presets = [run.meta["preset"] or {}, *(layer["preset"] for layer in run.layers.values())]
+    models = [(preset.get("periphery") or {}).get("model") for preset in presets]
+    return bool(run.options.get("calibrate")) or "converters" in models
 
 
 def _calibration_words(run: Run) -> str:

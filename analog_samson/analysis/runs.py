@@ -21,6 +21,7 @@ META_KEYS = (
     "environment",
     "preset",
     "preset_sha256",
+    "layer_presets",
     "checkpoint",
     "data",
     "hardware",
@@ -47,6 +48,11 @@ class Run:
     error_budget: ErrorBudget | None = None
     parts: tuple["Run", ...] = ()
     outcomes: Outcomes = field(default_factory=dict, repr=False)
+
+    @property
+    def layers(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the run stored of presets of single layers, `preset` and `preset_sha256` by pattern; empty for none."""
+        return (self.meta["layer_presets"] or {}).get("layers", {})
 
     @property
     def stored(self) -> tuple["Run", ...]:

@@ -155,10 +155,11 @@ class ConversionPlan:
 
     def text(self) -> str:
         """The plan as an aligned table, with its warnings below."""
-        lines = [[*_COLUMNS, _RATIO, "reason"]]
+        names = (*_COLUMNS, *(["preset"] if any(row.preset for row in self.rows) else []))
+        lines = [[*names, _RATIO, "reason"]]
         for row in self.rows:
             ratio = f"{row.largest_over_std:.1f}" if row.largest_over_std else "-"
-            lines.append([*(str(getattr(row, name)) or "-" for name in _COLUMNS), ratio, row.reason])
+            lines.append([*(str(getattr(row, name)) or "-" for name in names), ratio, row.reason])
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         shown = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
         return "\n".join([*shown, *(line for _, text in self.warnings() for line in ("", f"warning: {text}"))])

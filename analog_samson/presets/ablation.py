@@ -30,8 +30,9 @@ def effects(preset: Preset) -> dict[str, Mute]:
 
 
 def without(preset: Preset, effect: str) -> Preset:
-    """The preset with this effect taken away."""
-    return effects(preset)[effect](preset)
+    """The preset with this effect taken away; the preset itself where it has no such effect."""
+    mute = effects(preset).get(effect)
+    return preset if mute is None else mute(preset)
 
 
 def clips(preset: Preset) -> bool:

@@ -26,7 +26,7 @@ def read_layer_presets(file: Path | str) -> dict[str, Preset]:
     Raises:
         PresetError: The file is missing or no such mapping, or a preset cannot be loaded.
     """
-    file = Path(file)
+    file = Path(file).expanduser()
     try:
         mapping = parse_toml(file.read_text(encoding="utf8"))
     except OSError as error:

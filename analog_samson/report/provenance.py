@@ -55,15 +55,20 @@ class Setting:
 
 def hardware(runs: Sequence[Run]) -> list[Hardware]:
     """One entry per distinct hardware summary and plan, for the runs that recorded one."""
-    distinct: list[tuple[Any, Any, list[str]]] = []
+    distinct: list[tuple[tuple[Any, Any, str], list[str]]] = []
     for run in runs:
-        summary, plan = run.meta["hardware"], run.meta["plan"]
-        same = [names for other, rows, names in distinct if (other, rows) == (summary, plan)]
+        found = (run.meta["hardware"], run.meta["plan"], _layer_presets(run))
+        same = [names for other, names in distinct if other == found]
         if same:
             same[0].append(run.name)
-        elif summary or plan:
-            distinct.append((summary, plan, [run.name]))
-    return [_hardware(summary or {}, plan or [], names) for summary, plan, names in distinct]
+        elif any(found):
+            distinct.append((found, [run.name]))
+    return [_hardware(summary or {}, plan or [], layers, names) for (summary, plan, layers), names in distinct]
+
+
+def _layer_presets(run: Run) -> str:
+    """The presets of single layers in words; empty where the run has one preset."""
+    return ", ".join(f"{pattern}: {layer['preset']['name']}" for pattern, layer in run.layers.items())
 
 
 def presets(runs: Sequence[Run]) -> list[Mapping[str, Any]]:
@@ -96,6 +101,8 @@ def _by_fingerprint(runs: Sequence[Run]) -> dict[str, Mapping[str, Any]]:
     for run in runs:
         if run.meta["preset"]:
             found.setdefault(str(run.meta["preset_sha256"]), run.meta["preset"])
+        for layer in run.layers.values():
+            found.setdefault(layer["preset_sha256"], layer["preset"])
     return found
 
 
@@ -157,7 +164,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _hardware(summary: Mapping[str, Any], plan: Sequence[Mapping[str, Any]], names: Iterable[str]) -> Hardware:
+def _hardware(
+    summary: Mapping[str, Any], plan: Sequence[Mapping[str, Any]], layers: str, names: Iterable[str]
+) -> Hardware:
     counted = ("tiles", "devices", "macs", "parameters")
     words = {"macs": "MACs per sample", "tiles": "crossbar tiles"}
     percents = {
@@ -168,7 +177,10 @@ def _hardware(summary: Mapping[str, Any], plan: Sequence[Mapping[str, Any]], nam
     }
     return Hardware(
         runs=tuple(names),
-        facts=tuple((words.get(key, key), f"{summary[key]:,}") for key in counted if key in summary),
+        facts=(
+            *((words.get(key, key), f"{summary[key]:,}") for key in counted if key in summary),
+            *([("layers with presets of their own", layers)] if layers else []),
+        ),
         shares=tuple((words, float(summary[key])) for key, words in percents.items() if key in summary),
         digital_layers=_digital_layers(plan),
         plan=_plan(plan) if plan else None,
@@ -207,7 +219,9 @@ def _plan(plan: Sequence[Mapping[str, Any]]) -> Table:
         Column(("action", "rows", "columns"), "rows x columns", _matrix),
         *(Column(name, header, align="r") for name, header in zip(keys[5:], ("tiles", "devices", "MACs"), strict=True)),
     ]
-    frame = frame_of([{key: row.get(key) for key in keys} for row in plan])  # 0.1 stored fewer of them
+    if any(row.get("preset") for row in plan):
+        columns.append(Column("preset", "preset of its own"))
+    frame = frame_of([{key: row.get(key) for key in (*keys, "preset")} for row in plan])  # 0.1 stored fewer of them
     return Table(title=f"The whole plan, {len(plan)} layers", frame=frame, columns=columns, folded=True)
 
 

@@ -21,7 +21,7 @@ from analog_samson.options import HARDWARE, NETWORK, OUTPUT, Options, Written, l
 from analog_samson.presets.layers import read_layer_presets
 from analog_samson.presets.search import load_preset
 from analog_samson.results.atomic import write_atomically
-from analog_samson.simulation.options import PRESET, KeepDigital, ModelName, OnChip, PresetName
+from analog_samson.simulation.options import PRESET, KeepDigital, LayerPresets, ModelName, OnChip, PresetName
 
 
 class ConvertOptions(Options):
@@ -42,9 +42,7 @@ class ConvertOptions(Options):
     preset: PresetName = PRESET
     keep_digital: KeepDigital = ()
     on_chip: OnChip = ()
-    layer_presets: Annotated[
-        Path | None, option("TOML file that maps patterns of layers to presets of their own.", HARDWARE, "FILE.toml")
-    ] = None
+    layer_presets: LayerPresets = None
     out: Annotated[Path | None, option("Also write plan and summary as JSON.", OUTPUT, "FILE.json")] = None
 
     def problems(self) -> Iterator[str]:
@@ -91,7 +89,7 @@ def summary_text(plan: ConversionPlan) -> str:
     """The hardware summary in a few lines."""
     s = plan.summary()
     lines = [
-        f"preset       {plan.preset.name}",
+        f"preset       {', '.join(preset.name for preset in plan.presets)}",
         f"tiles        {s.tiles}, {s.utilisation_percent:.1f} % of their cells used",
         f"devices      {s.devices:,}",
         f"parameters   {s.parameters:,}, {s.analog_parameters_percent:.1f} % on analog tiles",

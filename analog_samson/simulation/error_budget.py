@@ -94,7 +94,9 @@ class ErrorBudgetRun:
             self.calibration = inputs.batches(inputs.calibration, options, channels_last=channels_last)
         self.task = inputs.task
         usable, unusable = _calibrations(inputs)
-        self.variants = run_variants(inputs.preset, self.plan, options.keep_digital, usable)
+        self.variants = run_variants(
+            inputs.preset, self.plan, options.keep_digital, usable, inputs.layer_presets.values()
+        )
         single = [] if any(v.kind == LAYER for v in self.variants) else ["where: one layer alone is on the device"]
         self.skipped = [*skipped, *unusable, *single]
         self._condition = Condition(stage=DRIFT, time_seconds=self.time)
@@ -204,7 +206,8 @@ class ErrorBudgetRun:
         """The run's plan with other layers kept digital, or for other hardware."""
         kept = variant.keep_digital
         on_chip = [row.path for row in analog_layers(self.plan) if row.path not in kept]
-        return plan_of(self.inputs, self.options, variant.preset, kept, on_chip)
+        layers = {pattern: variant.change(preset) for pattern, preset in self.inputs.layer_presets.items()}
+        return plan_of(self.inputs, self.options, variant.preset, kept, on_chip, layers)
 
     def _ranking(self) -> list[str]:
         """Layer paths by what they lose alone on the device, the most first.
@@ -281,10 +284,11 @@ def _stored(options: SimulateOptions, settings: ErrorBudgetOptions, inputs: Inpu
     """What decides the numbers: the run's options, those of the error budget, and the content of what they name."""
     content = {
         "preset_sha256": inputs.preset.fingerprint,
+        "layer_preset_sha256": [preset.fingerprint for preset in inputs.layer_presets.values()] or None,
         "checkpoint_sha256": inputs.checkpoint.sha256,
         "data_fingerprint": inputs.images.fingerprint,
     }
-    return {**stored_options(options, inputs.preset), **dict(settings), **content}
+    return {**stored_options(options, inputs.presets), **dict(settings), **content}
 
 
 def _when(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """What the options of a simulation name, loaded and checked against each other."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.models.huggingface import HUGGING_FACE, parse_huggingface
 from analog_samson.models.restore import restore_model
 from analog_samson.models.zoo.search import checkpoint_path
+from analog_samson.presets.layers import read_layer_presets
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
 from analog_samson.runtime.devices import find_device
@@ -56,6 +58,12 @@ class Inputs:
     normalization_origin: str
     task: Task
     tokenizer: Any = None
+    layer_presets: Mapping[str, Preset] = field(default_factory=dict)
+
+    @property
+    def presets(self) -> list[Preset]:
+        """That of the run, and those of single layers."""
+        return [self.preset, *self.layer_presets.values()]
 
     def batches(self, images: Data, options: SimulateOptions, *, channels_last: bool) -> Any:
         """Batches of the data that can be gone through again and again."""
@@ -76,8 +84,10 @@ def load_inputs(options: SimulateOptions) -> Inputs:
     device = find_device(options.device)
     check_engine(options.engine, device)
     preset = load_preset(options.preset)
+    layers = {} if options.layer_presets is None else read_layer_presets(options.layer_presets)
+    calibrated = bool(options.calibrate) or any(map(needs_calibration, (preset, *layers.values())))
     if is_samples(options.data) or options.checkpoint.startswith(HUGGING_FACE):
-        return _any_inputs(options, preset, device)
+        return _any_inputs(options, preset, layers, device, calibrated=calibrated)
     checkpoint = load_checkpoint(options.checkpoint)
     divided = find_held_out(options.data, checkpoint.metadata)
     images = open_data(options.data, "test", limit=options.limit) if divided is None else divided[0].take(options.limit)
@@ -98,14 +108,22 @@ def load_inputs(options: SimulateOptions) -> Inputs:
         checkpoint=checkpoint,
         preset=preset,
         images=images,
-        calibration=_calibration(options, preset, images, None if divided is None else divided[1]),
+        calibration=_calibration(options, images, None if divided is None else divided[1]) if calibrated else None,
         normalization=normalization,
         normalization_origin=origin,
         task=choose_task(options.task, model, images),
+        layer_presets=layers,
     )
 
 
-def _any_inputs(options: SimulateOptions, preset: Preset, device: torch.device) -> Inputs:
+def _any_inputs(
+    options: SimulateOptions,
+    preset: Preset,
+    layers: Mapping[str, Preset],
+    device: torch.device,
+    *,
+    calibrated: bool,
+) -> Inputs:
     """The inputs of networks from folders, and of data that is no image set."""
     spec = parse_huggingface(options.checkpoint) if options.checkpoint.startswith(HUGGING_FACE) else None
     if options.normalization is not None and is_samples(options.data):
@@ -128,7 +146,7 @@ def _any_inputs(options: SimulateOptions, preset: Preset, device: torch.device) 
     task = choose_task(options.task or guess_from_data(samples), model, samples, tokenizer)
     model = as_embedder(model, task).to(device).eval()
     calibration = None
-    if options.calibrate or needs_calibration(preset):
+    if calibrated:
         if options.calibration_data is None or not is_samples(options.calibration_data):
             kind = options.data.partition(":")[0]
             raise DataError(f"calibration: give --calibration-data {kind}:FILE with other samples than --data")
@@ -145,6 +163,7 @@ def _any_inputs(options: SimulateOptions, preset: Preset, device: torch.device) 
         normalization_origin="",
         task=task,
         tokenizer=tokenizer,
+        layer_presets=layers,
     )
 
 
@@ -164,16 +183,12 @@ def first_outputs(inputs: Inputs, options: SimulateOptions) -> list[float]:
     return outputs
 
 
-def _calibration(
-    options: SimulateOptions, preset: Preset, test: ImageSet, trained_on: ImageSet | None
-) -> ImageSet | None:
+def _calibration(options: SimulateOptions, test: ImageSet, trained_on: ImageSet | None) -> ImageSet:
     """Images for AdaBS and input ranges: `calibration_data`, or else the data's own training split.
 
     trained_on: the training images, where data without parts was divided by the training.
     Raises DataError where test images are among them.
     """
-    if not options.calibrate and not needs_calibration(preset):
-        return None
     if options.calibration_data is None and trained_on is not None:
         images = trained_on.take(options.calibration_limit)
     else:

@@ -55,6 +55,12 @@ OnChip = Annotated[
     tuple[str, ...],
     option("Layer on tiles though digital by default: embeddings, adapters; may be repeated.", HARDWARE, "LAYER"),
 ]
+LayerPresets = Annotated[
+    str | None,
+    option(
+        "TOML file that maps patterns of layers to presets of their own.", HARDWARE, "FILE.toml", default="one preset"
+    ),
+]
 SeedOption = Annotated[Seed, option("Equal seeds give equal chips, whatever the checkpoint.", STATISTICS)]
 Device = Annotated[str, option("cpu, cuda, cuda:N or auto.", MACHINE, "DEVICE")]
 
@@ -113,6 +119,7 @@ class SimulationOptions(Options):
     batch_size: Annotated[Count, option("Images in a batch.", DATA)] = 250
     keep_digital: KeepDigital = ()
     on_chip: OnChip = ()
+    layer_presets: LayerPresets = None
     engine: Annotated[
         Engine, option("What multiplies: fast, or aihwkit's own tiles (slow, for comparison).", HARDWARE)
     ] = "fast"
@@ -180,11 +187,14 @@ class SimulationOptions(Options):
 
     def idle(self, given: Collection[str]) -> Iterator[str]:
         yield from super().idle(given)
+        from analog_samson.presets.layers import read_layer_presets
         from analog_samson.presets.schema import Converters
         from analog_samson.presets.search import load_preset
 
         calibrating = [name for name in ("input_range", *_OF_CALIBRATION_IMAGES) if name in given]
         presets = [load_preset(name) for name in self.preset_names] if calibrating else []
+        if calibrating and self.layer_presets is not None:
+            presets += read_layer_presets(self.layer_presets).values()
         if any(isinstance(preset.periphery, Converters) for preset in presets):
             return
         names = ", ".join(self.preset_names)

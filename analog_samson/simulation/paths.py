@@ -11,7 +11,7 @@ from analog_samson.presets.search import preset_path
 
 
 def absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with absolute paths of checkpoint, data, calibration images and preset file.
+    """The options with absolute paths of checkpoint, data, calibration images and preset files.
 
     Relative paths are taken from the current folder. What is no file of the user's stays as it is.
 
@@ -24,6 +24,8 @@ def absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
         changed["checkpoint"] = absolute_huggingface(checkpoint)
     elif checkpoint and not checkpoint.startswith(PREFIX):
         changed["checkpoint"] = str(Path(checkpoint).expanduser().absolute())
+    if options.get("layer_presets"):
+        changed["layer_presets"] = str(Path(options["layer_presets"]).expanduser().absolute())
     if preset is not None:
         changed["preset"] = str(preset.expanduser().absolute())
     return {**options, **changed}
@@ -34,6 +36,7 @@ def files_of(options: Mapping[str, Any]) -> list[Path]:
     checkpoint = options["checkpoint"]
     found = [_checkpoint_file(checkpoint), preset_path(options["preset"])]
     found += [data_path(options[name]) for name in ("data", "calibration_data") if options.get(name)]
+    found += [Path(options["layer_presets"])] if options.get("layer_presets") else []
     return [path for path in found if path is not None]
 
 

@@ -1,6 +1,6 @@
 """The plan of a run, made once, and its input ranges."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analog_samson.chip.input_ranges import InputRange, choose_input_ranges, needs_calibration
@@ -20,10 +20,19 @@ def run_plan(inputs: Inputs, options: SimulateOptions) -> ConversionPlan:
 
 
 def plan_of(
-    inputs: Inputs, options: SimulateOptions, preset: Preset, keep_digital: Sequence[str], on_chip: Sequence[str]
+    inputs: Inputs,
+    options: SimulateOptions,
+    preset: Preset,
+    keep_digital: Sequence[str],
+    on_chip: Sequence[str],
+    layer_presets: Mapping[str, Preset] | None = None,
 ) -> ConversionPlan:
-    """The plan of the run's network for any hardware and any choice of layers; not checked."""
-    given: dict[str, Any] = {"keep_digital": keep_digital, "on_chip": on_chip}
+    """The plan of the run's network for any hardware and any choice of layers; not checked.
+
+    layer_presets: the hardware of single layers; None takes the run's.
+    """
+    layers = inputs.layer_presets if layer_presets is None else layer_presets
+    given: dict[str, Any] = {"keep_digital": keep_digital, "on_chip": on_chip, "layer_presets": layers}
     if isinstance(inputs.images, ImageSet):
         return plan_conversion(inputs.model, preset, input_shape=inputs.images.images.shape[1:], **given)
     few = inputs.batches(inputs.images.take(2), options, channels_last=False)
@@ -34,7 +43,7 @@ def run_input_ranges(
     inputs: Inputs, plan: ConversionPlan, options: SimulateOptions, calibration: Any
 ) -> dict[str, InputRange]:
     """The range of each layer by path, as the options choose it; none where the preset has no converters."""
-    if not needs_calibration(inputs.preset):
+    if not needs_calibration(plan):
         return {}
     return choose_input_ranges(
         inputs.model,

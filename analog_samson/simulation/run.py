@@ -18,7 +18,8 @@ from analog_samson.simulation.ranges import run_input_ranges, run_plan
 from analog_samson.simulation.run_facts import run_facts
 from analog_samson.simulation.stored_options import BEFORE, stored_options
 
-CONTENTS = ("checkpoint", "preset_sha256", "data", "calibration", "outputs")  # what a run was begun with
+# What a run was begun with.
+CONTENTS = ("checkpoint", "preset_sha256", "layer_presets", "data", "calibration", "outputs")
 
 
 def run_simulation(
@@ -45,7 +46,7 @@ def run_simulation(
         contents = {key: description[key] for key in CONTENTS}
         if repeats is not None:
             refuse_changed_files(repeats, contents)
-        stored = stored_options(options, inputs.preset)
+        stored = stored_options(options, inputs.presets)
         run = RunFolder.create(out, stored, volatile=VOLATILE, before=BEFORE, spelling=absolute_paths)
         refuse_other_contents(run, contents)
         begun = not run.is_empty()

@@ -1,6 +1,8 @@
 """What a run stores about itself besides its numbers."""
 
+import hashlib
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -9,6 +11,7 @@ import torch
 
 from analog_samson import __version__
 from analog_samson.crossbar.plan import ConversionPlan
+from analog_samson.presets.schema import Preset
 from analog_samson.results.metric import stored_task
 from analog_samson.runtime.devices import find_device
 from analog_samson.simulation.inputs import Inputs, first_outputs
@@ -24,6 +27,7 @@ def run_facts(inputs: Inputs, plan: ConversionPlan, options: SimulateOptions, co
         "environment": _environment(find_device(options.device)),
         "preset": inputs.preset.model_dump(mode="json"),
         "preset_sha256": inputs.preset.fingerprint,
+        "layer_presets": _layer_presets(inputs.layer_presets),
         "checkpoint": {
             "path": options.checkpoint,
             "sha256": inputs.checkpoint.sha256,
@@ -45,6 +49,18 @@ def run_facts(inputs: Inputs, plan: ConversionPlan, options: SimulateOptions, co
         "task": stored_task(inputs.task.name, inputs.task.metrics),
         "outputs": first_outputs(inputs, options),
     }
+
+
+def _layer_presets(layers: Mapping[str, Preset]) -> dict[str, Any] | None:
+    """The presets of single layers, as `preset` and `preset_sha256` by pattern, with one fingerprint of them all."""
+    if not layers:
+        return None
+    stored = {
+        pattern: {"preset": preset.model_dump(mode="json"), "preset_sha256": preset.fingerprint}
+        for pattern, preset in layers.items()
+    }
+    order = "\n".join(f"{pattern}={preset.fingerprint}" for pattern, preset in layers.items())
+    return {"sha256": hashlib.sha256(order.encode()).hexdigest(), "layers": stored}
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

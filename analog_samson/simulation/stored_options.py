@@ -1,6 +1,6 @@
 """What a run folder stores of a simulation's options, and how it gives them back."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ BEFORE: dict[str, Any] = {
 }  # what runs did that do not store an option, for it did not exist yet
 
 
-def stored_options(options: SimulateOptions, preset: Preset) -> dict[str, Any]:
-    """The options as a run folder stores them: without those that have no effect on this preset."""
-    return dict(options) | ({} if needs_calibration(preset) else {"input_range": None})
+def stored_options(options: SimulateOptions, presets: Iterable[Preset]) -> dict[str, Any]:
+    """The options as a run folder stores them: without those that have no effect on these presets."""
+    return dict(options) | ({} if any(map(needs_calibration, presets)) else {"input_range": None})
 
 
 def read_config(path: Path, trusted: Collection[str] = ()) -> SimulateOptions:

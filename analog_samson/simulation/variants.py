@@ -1,7 +1,8 @@
 """Which evaluations an error budget takes, as data: variants of a run, each with one thing changed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from analog_samson.analysis.error_budget import AS_IS, LAYER, ONLY, REMEDY, WITHOUT
@@ -21,7 +22,7 @@ class Variant:
     """A network on a preset, and what makes it differ from the run.
 
     label: its name among the records. kind and subject: what it answers, as in `analysis.error_budget`. facts: what a
-    report needs besides the accuracies.
+    report needs besides the accuracies. change: what made `preset` of the run's, for the presets of single layers.
     """
 
     label: str
@@ -31,6 +32,7 @@ class Variant:
     keep_digital: tuple[str, ...]
     calibration: str = UNCALIBRATED
     facts: Mapping[str, Any] = field(default_factory=dict)
+    change: Callable[[Preset], Preset] = lambda preset: preset
 
     def row(self) -> dict[str, Any]:
         """The variant as a run folder stores it."""
@@ -39,26 +41,37 @@ class Variant:
 
 
 def run_variants(
-    preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str], calibrations: Sequence[str]
+    preset: Preset,
+    plan: ConversionPlan,
+    keep_digital: Sequence[str],
+    calibrations: Sequence[str],
+    layer_presets: Collection[Preset] = (),
 ) -> list[Variant]:
-    """All variants of a run but those that depend on its results; calibrations: names of methods that can be used."""
+    """All variants of a run but those that depend on its results.
+
+    calibrations: names of methods that can be used. layer_presets: of single layers.
+    """
     return [
-        *effect_variants(preset, keep_digital),
+        *effect_variants(preset, keep_digital, layer_presets),
         *layer_variants(preset, plan, keep_digital),
         *remedy_variants(preset, plan, keep_digital, calibrations),
     ]
 
 
-def effect_variants(preset: Preset, keep_digital: Sequence[str]) -> list[Variant]:
-    """Every effect of the preset taken away, and every effect alone.
+def effect_variants(
+    preset: Preset, keep_digital: Sequence[str], layer_presets: Collection[Preset] = ()
+) -> list[Variant]:
+    """Every effect of the presets taken away, and every effect alone.
 
     Where inputs are clipped, they are in all of these; clipping has a variant of its own, which what is lost alone is
     measured from.
     """
-    ways: list[tuple[str, str, Callable[[Preset, str], Preset]]] = [
-        (kind, effect, change) for effect in effects(preset) for kind, change in ((WITHOUT, without), (ONLY, only))
+    ways: list[tuple[str, str, Callable[..., Preset]]] = [
+        (kind, effect, change)
+        for effect in dict.fromkeys(name for one in (preset, *layer_presets) for name in effects(one))
+        for kind, change in ((WITHOUT, without), (ONLY, only))
     ]
-    clipped = clips(preset)
+    clipped = any(map(clips, (preset, *layer_presets)))
     return [
         Variant(
             label=f"{kind} {effect}",
@@ -67,6 +80,7 @@ def effect_variants(preset: Preset, keep_digital: Sequence[str]) -> list[Variant
             preset=change(preset, effect),
             keep_digital=tuple(keep_digital),
             facts={"against": CLIPPING} if clipped and kind == ONLY and effect != CLIPPING else {},
+            change=partial(change, effect=effect),
         )
         for kind, effect, change in ([(ONLY, CLIPPING, only)] if clipped else []) + ways
     ]
@@ -114,6 +128,7 @@ def remedy_variants(
                 preset=preset if own else with_compensation(preset, kind),
                 keep_digital=tuple(keep_digital),
                 facts=facts,
+                change=partial(with_compensation, kind=kind),
             )
         )
     if preset.tile.weight_scaling == "per_layer":
@@ -125,6 +140,7 @@ def remedy_variants(
                 preset=with_scaled_columns(preset),
                 keep_digital=tuple(keep_digital),
                 facts=facts,
+                change=with_scaled_columns,
             )
         )
     if preset.device.pairs == 1:
@@ -136,6 +152,7 @@ def remedy_variants(
                 preset=with_pairs(preset, 2),
                 keep_digital=tuple(keep_digital),
                 facts=facts,
+                change=lambda layer: with_pairs(layer, 2) if layer.device.pairs == 1 else layer,
             )
         )
     found += [
