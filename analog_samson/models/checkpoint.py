@@ -1,41 +1,32 @@
 """Read and write digital checkpoints without ever running code from a file.
 
 Own format: safetensors, with one JSON text (model name, data, normalisation, method, versions) in the header.
-Foreign `.pt`, `.pth` and `.th` files are read with `torch.load(weights_only=True)` only.
+Files from elsewhere are read as `weight_files` and `weight_sources` say.
 """
 
-import hashlib
 import json
 import logging
-import pickle
-import pickletools
-import re
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 import analog_samson
-from analog_samson.errors import CheckpointError, list_faults
+from analog_samson.errors import CheckpointError
 from analog_samson.models.checkpoint_metadata import SCHEMA, parse_metadata
+from analog_samson.models.weight_files import METADATA_KEY
+from analog_samson.models.weight_sources import read_source, split_copy
 from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.results.atomic import make_folder, write_atomically
-from analog_samson.runtime.size_limit import refuse_size
-from analog_samson.runtime.state_check import claim_faults, fit_names
-from analog_samson.runtime.torch_file import refuse_packed
+from analog_samson.runtime.state_check import fit_names
 
 _logger = logging.getLogger(__name__)
-_METADATA_KEY = "analog_samson"  # one key only: safetensors writes several in no fixed order
-# Where training scripts put the weights inside a checkpoint, most specific first.
-_NESTINGS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
-# What DataParallel and torch.compile put before every name.
-_WRAPPERS = ("module.", "_orig_mod.")
+_COMPILED = "_orig_mod."  # what torch.compile puts before names
+_WRAPPERS = ("module.", _COMPILED)  # what DataParallel and torch.compile put before every name
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +47,12 @@ class Checkpoint:
 def load_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint of any known format; the format is told by the content, not by the file's name.
 
-    path: of a file, or `zoo:NAME` for a network that comes with the package.
+    Args:
+        path: Of a file; of an index of shards, or a folder with one; `zoo:NAME` for a network that comes with the
+            package; or `FILE:COPY` for one of several copies of the weights in a file, such as a moving average.
+
+    Raises:
+        CheckpointError: There is no such checkpoint, or it cannot be read.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -65,17 +61,15 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     >>> sorted(checkpoint.state), checkpoint.metadata["model"]
     (['bias', 'weight'], 'mine')
     """
-    path = checkpoint_path(path)
-    content = _read(path)
-    if content[8:9] == b"{":  # safetensors: length of the header (8 bytes), then JSON
-        state, metadata = _read_safetensors(path)
-    elif content[:2] == b"PK" or content[:1] == b"\x80":  # torch: zip archive, or the older bare pickle
-        state, metadata = _read_torch(path, content)
-    else:
-        raise CheckpointError(f"{path}: not a checkpoint (its first bytes are {content[:8]!r}); {_EXPECTED}")
-    if faults := claim_faults(state, len(content)):
-        raise CheckpointError(f"{list_faults(str(path), faults)}\n  save such weights with tensor.clone()")
-    return Checkpoint(path, _without_wrappers(path, state), metadata, hashlib.sha256(content).hexdigest())
+    named, copy = split_copy(str(path))
+    path = checkpoint_path(named)
+    found, sha256 = read_source(path, copy)
+    metadata = {"foreign": dict(found.beside)} if found.beside else {}
+    if found.text is not None:
+        metadata = parse_metadata(found.text, path)
+    if found.copies:
+        _logger.info("%s: holds %s too; %s:%s takes that", path, ", ".join(found.copies), path, found.copies[0])
+    return Checkpoint(path, _without_wrappers(path, found.state), metadata, sha256)
 
 
 def save_checkpoint(
@@ -101,7 +95,7 @@ def save_checkpoint(
     # A tensor under two names (tied layers) is written twice: safetensors takes no shared memory.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     make_folder(path.parent)
-    write_atomically(path, save(tensors, {_METADATA_KEY: text}))
+    write_atomically(path, save(tensors, {METADATA_KEY: text}))
 
 
 def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
@@ -113,126 +107,14 @@ def load_into(model: nn.Module, checkpoint: Checkpoint) -> None:
     own = _wrapper(model.state_dict())  # a network may call its only part `module`
     state = {own + name: tensor for name, tensor in checkpoint.state.items()}
     state, prefix, faults = fit_names(state, model)
+    if faults and any(f".{_COMPILED}" in name for name in state):  # parts of the network were compiled
+        plain = {name.replace(f".{_COMPILED}", "."): tensor for name, tensor in state.items()}
+        state, prefix, faults = fit_names(plain, model)
     if prefix and not faults:
         _note_prefix(checkpoint.path, prefix)
     if faults:
         raise CheckpointError(f"{checkpoint.path}: does not fit the model\n  " + "\n  ".join(faults))
     model.load_state_dict(state, strict=False)
-
-
-_EXPECTED = (
-    "expected a .safetensors file written by analog-samson, or a .pt, .pth or .th file written by "
-    "torch.save(model.state_dict(), ...)"
-)
-
-
-def _read(path: Path) -> bytes:
-    if path.is_dir():
-        inside = path / "checkpoint.safetensors"
-        hint = f"; did you mean {inside}?" if inside.is_file() else f"; {_EXPECTED}"
-        raise CheckpointError(f"{path}: is a folder, not a checkpoint{hint}")
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path}: is not a file, but a device or pipe; {_EXPECTED}")
-    try:
-        remedy = "use a machine with more memory"
-        refuse_size(path.stat().st_size, f"{path}: reading it", remedy, CheckpointError)
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such file; {_EXPECTED}") from error
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); {_EXPECTED}") from error
-    if not content:
-        raise CheckpointError(f"{path}: the file is empty; copy or download it again")
-    return content
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            text = (file.metadata() or {}).get(_METADATA_KEY)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: damaged safetensors file ({error}); copy or download it again") from error
-    return state, {} if text is None else parse_metadata(text, path)
-
-
-def _read_torch(path: Path, content: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        refuse_packed(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols; what matters is raised
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a parser on foreign bytes may raise anything; nothing of ours runs in there
-        asked = _asked_for(str(error), content) if isinstance(error, pickle.UnpicklingError) else None
-        raise CheckpointError(_refusal(path, asked) if asked else _damaged(path, error)) from error
-    return _find_state(path, loaded)
-
-
-def _asked_for(reason: str, content: bytes) -> str | None:
-    """The code that a refused pickle asked for, by its name; None if it is merely damaged. Executes nothing."""
-    if match := re.search(r"GLOBAL (\S+)", reason):
-        return match[1]
-    names: list[str] = []
-    try:
-        for opcode, argument, _ in pickletools.genops(content):
-            if opcode.name in ("GLOBAL", "INST"):
-                return str(argument).replace(" ", ".")
-            if opcode.name == "STACK_GLOBAL":
-                return ".".join(names[-2:])
-            if isinstance(argument, str):
-                names.append(argument)
-    except ValueError:
-        pass
-    return None
-
-
-def _refusal(path: Path, asked: str) -> str:
-    return (
-        f"{path}: refused, nothing in it was executed: beside weights it asks for {asked}, and running what a file "
-        "asks for can do anything\n  If you trust its source, open it there and keep the weights alone:\n"
-        "  torch.save(model.state_dict(), 'weights.pt')"
-    )
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    lines = [] if isinstance(error, pickle.UnpicklingError) else str(error).splitlines()
-    return f"{path}: damaged or not a checkpoint ({lines[0] if lines else 'unreadable'}); {_EXPECTED}"
-
-
-def _find_state(path: Path, content: object) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The mapping of tensors in a loaded file, one level deep at most, and the plain values beside it."""
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a mapping of weights; {_EXPECTED}")
-    for name in _NESTINGS:
-        if isinstance(content.get(name), Mapping) and _tensors(content[name]):
-            return _only_tensors(path, content[name], name), _plain(content, without=name)
-    if _tensors(content):
-        return _only_tensors(path, content, ""), {}
-    keys = ", ".join(map(str, list(content)[:10])) or "none"
-    raise CheckpointError(
-        f"{path}: no weights found (keys: {keys}); expected them at the top or under {', '.join(_NESTINGS)}"
-    )
-
-
-def _tensors(mapping: Mapping) -> bool:
-    return any(isinstance(value, Tensor) for value in mapping.values())
-
-
-def _only_tensors(path: Path, mapping: Mapping, where: str) -> dict[str, Tensor]:
-    others = [f"{name} ({type(value).__name__})" for name, value in mapping.items() if not isinstance(value, Tensor)]
-    if others:
-        inside = f" under {where!r}" if where else ""
-        raise CheckpointError(f"{path}: entries{inside} that are no tensors: {', '.join(others[:10])}; {_EXPECTED}")
-    return {str(name): value for name, value in mapping.items()}
-
-
-def _plain(content: Mapping, *, without: str) -> dict[str, Any]:
-    kept = {
-        str(name): value
-        for name, value in content.items()
-        if name != without and isinstance(value, str | int | float | bool)
-    }
-    return {"foreign": kept} if kept else {}
 
 
 def _without_wrappers(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,11 +1,12 @@
 """`hf:DIR_OR_ID`: networks of Hugging Face's transformers, with their weights and tokenizer.
 
-Weights are read from safetensors, or from .bin files by ``torch.load(weights_only=True)``. Code that a folder brings
-never runs.
+Weights are read from safetensors, or from .bin files by ``torch.load(weights_only=True)``, in one file or in shards. A
+folder may hold adapters of PEFT; the base comes from its own folder. Code that a folder brings never runs.
 """
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from analog_samson.errors import ModelError, did_you_mean
+from analog_samson.models.adapters import read_adapter, with_adapter
+from analog_samson.models.weight_sources import ADAPTER, INDEX, shards_of
 
 HUGGING_FACE = "hf:"
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -65,11 +68,28 @@ def load_huggingface(spec: HuggingFaceSpec) -> nn.Module:
         spec: The folder or the hub's id. An id is looked up in the local cache first, then downloaded.
 
     Raises:
-        ModelError: transformers is missing, the folder is no network, its class is not known, or it needs code of its
-            own.
+        ModelError: transformers is missing, the folder is no network, its class is not known, it needs code of its
+            own, or it holds adapters without their base.
+        CheckpointError: A shard of the weights is missing.
+    """
+    adapter = read_adapter(spec.folder)
+    if adapter is None:
+        return _build(spec)
+    base = HuggingFaceSpec(adapter.base, spec.kind or adapter.kind)
+    return with_adapter(_build(base, adapter.stored, labels=adapter.labels), adapter).float().eval()
+
+
+def _build(spec: HuggingFaceSpec, stored: Collection[str] = (), labels: int | None = None) -> nn.Module:
+    """A network with the weights of its own files.
+
+    stored: names of weights that its files may lack, for adapters bring them. labels: outputs of its head.
     """
     transformers = _transformers(spec.source)
     config = _config(spec)
+    if labels is not None and labels != config.num_labels:
+        config.num_labels = labels
+    for index in [] if spec.folder is None else sorted(spec.folder.glob(f"*{INDEX}")):
+        shards_of(index)
     if getattr(config, "auto_map", None):
         raise ModelError(
             f"hf:{spec.source}: this network needs code of its own, which is not run; build it yourself and name it as "
@@ -82,6 +102,7 @@ def load_huggingface(spec: HuggingFaceSpec) -> nn.Module:
     made, missing = _read(getattr(transformers, kind), spec, config)
     if missing and all(name.startswith("pooler.") for name in missing):  # encoders are often stored without
         made, missing = _read(getattr(transformers, kind), spec, config, add_pooling_layer=False)
+    missing = [name for name in missing if name not in stored]
     if missing:
         named = ", ".join(missing[:3]) + (" and more" if len(missing) > 3 else "")
         raise ModelError(
@@ -109,8 +130,11 @@ def _read(kind: Any, spec: HuggingFaceSpec, config: Any, **options: Any) -> tupl
 
 
 def load_tokenizer(spec: HuggingFaceSpec) -> Any:
-    """The tokenizer of the network. Raises ModelError where there is none."""
+    """The tokenizer of the network; of adapters without one, their base's. Raises ModelError where there is none."""
     transformers = _transformers(spec.source)
+    adapter = read_adapter(spec.folder)
+    if adapter is not None and not (adapter.folder / "tokenizer_config.json").is_file():
+        return load_tokenizer(HuggingFaceSpec(adapter.base))
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(spec.source, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError, TypeError) as error:  # TypeError: without a vocabulary
@@ -126,12 +150,15 @@ def load_tokenizer(spec: HuggingFaceSpec) -> Any:
 
 
 def weights_fingerprint(spec: HuggingFaceSpec) -> str | None:
-    """SHA-256 of config and weight files, by name and content; None for an id of the hub."""
+    """SHA-256 of config and weight files, by name and content, those of a base included; None for an id of the hub."""
     folder = spec.folder
     if folder is None:
         return None
-    digest = hashlib.sha256()
-    for path in sorted({folder / "config.json", *(path for kind in _WEIGHTS for path in folder.glob(kind))}):
+    adapter = read_adapter(folder)
+    config = folder / ("config.json" if adapter is None else ADAPTER)
+    base = None if adapter is None else weights_fingerprint(HuggingFaceSpec(adapter.base))
+    digest = hashlib.sha256((base or "").encode())
+    for path in sorted({config, *(path for kind in _WEIGHTS for path in folder.glob(kind))}):
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

@@ -20,6 +20,7 @@ from analog_samson.errors import DataError, OptionError
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.models.huggingface import HUGGING_FACE, parse_huggingface
 from analog_samson.models.restore import restore_model
+from analog_samson.models.weight_sources import split_copy
 from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.presets.layers import read_layer_presets
 from analog_samson.presets.schema import Preset
@@ -201,5 +202,7 @@ def checkpoint_label(options: SimulateOptions) -> str:
     """The checkpoint's name in tables where no label is given: its file, or its folder if that says more."""
     if options.checkpoint.startswith(HUGGING_FACE):
         return Path(parse_huggingface(options.checkpoint).source).name
-    path = checkpoint_path(options.checkpoint)
-    return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
+    named, copy = split_copy(options.checkpoint)
+    path = checkpoint_path(named)
+    label = path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
+    return label if copy is None else f"{label}-{copy}"

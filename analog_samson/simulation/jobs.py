@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.models.huggingface import HUGGING_FACE, parse_huggingface
+from analog_samson.models.weight_sources import split_copy
 from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.presets.search import load_preset
 from analog_samson.results.links import refuse_links
@@ -79,7 +80,7 @@ def plan_jobs(options: ManyOptions, out: Path) -> list[SweepJob]:
 def _is_there(path: Path) -> bool:
     if str(path).startswith(HUGGING_FACE):
         return parse_huggingface(str(path)).folder is not None
-    return checkpoint_path(path).is_file()
+    return checkpoint_path(split_copy(str(path))[0]).exists()
 
 
 def count_evaluations(jobs: Sequence[SweepJob]) -> int:
@@ -101,7 +102,7 @@ def named_checkpoints(texts: Sequence[str], labels: Sequence[str] = ()) -> dict[
     for text in [f"{label}={text}" for label, text in zip(labels, texts, strict=True)] if labels else texts:
         name, equals, rest = text.partition("=")
         path = Path(rest if equals else text).expanduser()
-        name = name if equals else _label(checkpoint_path(path))
+        name = name if equals else _label(path)
         if name in found:
             raise OptionError(f"checkpoints {found[name]} and {path}: both are called {name}; give NAME=FILE for one")
         if not name or "/" in name or name in (".", ".."):
@@ -110,9 +111,11 @@ def named_checkpoints(texts: Sequence[str], labels: Sequence[str] = ()) -> dict[
     return found
 
 
-def _label(path: Path) -> str:
+def _label(named: Path) -> str:
     """The folder's name for a file called checkpoint, or also for its folder called training, else the file's."""
+    text, copy = split_copy(str(named))
+    path, end = checkpoint_path(text), "" if copy is None else f"-{copy}"
     if path.stem != "checkpoint":
-        return path.stem
+        return path.stem + end
     parents = [parent for parent in path.parent.parts if parent not in ("training", "..", ".", "/")]
-    return parents[-1] if parents else path.stem
+    return (parents[-1] if parents else path.stem) + end

@@ -6,6 +6,7 @@ from typing import Any
 
 from analog_samson.data.sources import absolute_data, data_path
 from analog_samson.models.huggingface import HUGGING_FACE, absolute_huggingface, parse_huggingface
+from analog_samson.models.weight_sources import split_copy
 from analog_samson.models.zoo.search import PREFIX
 from analog_samson.presets.search import preset_path
 
@@ -43,4 +44,4 @@ def files_of(options: Mapping[str, Any]) -> list[Path]:
 def _checkpoint_file(checkpoint: str) -> Path | None:
     if checkpoint.startswith(HUGGING_FACE):
         return parse_huggingface(checkpoint).folder
-    return None if checkpoint.startswith(PREFIX) else Path(checkpoint)
+    return None if checkpoint.startswith(PREFIX) else Path(split_copy(checkpoint)[0])
