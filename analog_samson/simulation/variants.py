@@ -17,6 +17,10 @@ KEPT_DIGITAL = (1, 2, 4)  # how many of the most sensitive layers
 SPARES = 8  # rows and columns of each tile, where the preset has none
 
 
+def _unchanged(preset: Preset) -> Preset:
+    return preset
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """A network on a preset, and what makes it differ from the run.
@@ -32,7 +36,7 @@ class Variant:
     keep_digital: tuple[str, ...]
     calibration: str = UNCALIBRATED
     facts: Mapping[str, Any] = field(default_factory=dict)
-    change: Callable[[Preset], Preset] = lambda preset: preset
+    change: Callable[[Preset], Preset] = _unchanged
 
     def row(self) -> dict[str, Any]:
         """The variant as a run folder stores it."""
@@ -117,68 +121,35 @@ def remedy_variants(
     The run's own setting is among them.
     """
     facts = {"digital_macs_percent": _digital_macs(plan, ())}
-    found = []
-    for kind in ("none", "global", "per_column"):
-        own = kind == preset.compensation.kind
-        found.append(
-            Variant(
-                label=AS_IS if own else f"compensation {kind}",
-                kind=REMEDY,
-                subject=f"compensation {kind.replace('_', ' ')}" + (" (as it is)" if own else ""),
-                preset=preset if own else with_compensation(preset, kind),
-                keep_digital=tuple(keep_digital),
-                facts=facts,
-                change=partial(with_compensation, kind=kind),
-            )
-        )
-    if preset.tile.weight_scaling == "per_layer":
-        found.append(
-            Variant(
-                label="scaled columns",
-                kind=REMEDY,
-                subject="every column scaled to g_max",
-                preset=with_scaled_columns(preset),
-                keep_digital=tuple(keep_digital),
-                facts=facts,
-                change=with_scaled_columns,
-            )
-        )
-    if preset.device.pairs == 1:
-        found.append(
-            Variant(
-                label="two pairs",
-                kind=REMEDY,
-                subject="two device pairs a weight",
-                preset=with_pairs(preset, 2),
-                keep_digital=tuple(keep_digital),
-                facts=facts,
-                change=lambda layer: with_pairs(layer, 2) if layer.device.pairs == 1 else layer,
-            )
-        )
-    found += [
-        Variant(
+
+    def remedy(
+        label: str, subject: str, change: Callable[[Preset], Preset] = _unchanged, calibration: str = UNCALIBRATED
+    ) -> Variant:
+        return Variant(
             label=label,
             kind=REMEDY,
-            subject=label,
-            preset=with_fault_tolerance(preset, **changed),
+            subject=subject,
+            preset=change(preset),
             keep_digital=tuple(keep_digital),
+            calibration=calibration,
             facts=facts,
+            change=change,
         )
-        for label, changed in _fault_tolerance(preset).items()
-    ]
-    found += [
-        Variant(
-            label=AS_IS,
-            kind=REMEDY,
-            subject=CALIBRATIONS[name].title,
-            preset=preset,
-            keep_digital=tuple(keep_digital),
-            calibration=name,
-            facts=facts,
-        )
-        for name in calibrations
-    ]
-    return found
+
+    found = []
+    for kind in ("none", "global", "per_column"):
+        subject = f"compensation {kind.replace('_', ' ')}"
+        if kind == preset.compensation.kind:
+            found.append(remedy(AS_IS, f"{subject} (as it is)"))
+        else:
+            found.append(remedy(f"compensation {kind}", subject, partial(with_compensation, kind=kind)))
+    if preset.tile.weight_scaling == "per_layer":
+        found.append(remedy("scaled columns", "every column scaled to g_max", with_scaled_columns))
+    if preset.device.pairs == 1:
+        found.append(remedy("two pairs", "two device pairs a weight", _with_two_pairs))
+    for label, changed in _fault_tolerance(preset).items():
+        found.append(remedy(label, label, partial(with_fault_tolerance, **changed)))
+    return [*found, *(remedy(AS_IS, CALIBRATIONS[name].title, calibration=name) for name in calibrations)]
 
 
 def digital_variants(
@@ -216,7 +187,9 @@ def with_pairs(preset: Preset, pairs: int) -> Preset:
 
 
 def with_fault_tolerance(preset: Preset, **changed: Any) -> Preset:
-    """The preset with other settings of its section `faults`."""
+    """The preset with other settings of its section `faults`, where it has one."""
+    if not isinstance(preset.faults, StuckDevices):
+        return preset
     return preset.model_copy(update={"faults": preset.faults.model_copy(update=changed)})
 
 
@@ -233,6 +206,10 @@ def _fault_tolerance(preset: Preset) -> dict[str, dict[str, Any]]:
     spares = 0 if faults.spare_rows or faults.spare_columns else SPARES
     name = f"{spares or 'no'} spare rows and columns of each tile"
     return found | {name: {"spare_rows": spares, "spare_columns": spares}}
+
+
+def _with_two_pairs(preset: Preset) -> Preset:
+    return with_pairs(preset, 2) if preset.device.pairs == 1 else preset
 
 
 def analog_layers(plan: ConversionPlan) -> list[PlanRow]:
