@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from analog_samson.chip.execute import by_channel
 from analog_samson.chip.matrix import TileMatrix
@@ -77,6 +78,9 @@ class _Held(OnTiles):
     def compute(self, use: Use, layout: Layout, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         assert self.product is not None
         return use.restore(self.product(use, self.columns_of(layout, func)))
+
+    def repeated(self, weight: CrossbarWeight, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+        return lambda x: functional.linear(x, weight, bias)
 
 
 @contextmanager

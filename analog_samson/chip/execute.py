@@ -6,6 +6,7 @@ rows (`static`). Otherwise every vector is made and sent through the tile.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -22,15 +23,17 @@ from analog_samson.runtime.devices import full_precision
 _CPU_CHUNK = 2**18  # numbers of the input handled at a time, so that what a step writes is in cache for the next
 
 
-def execute(
+def prepare(
     module: Any,
-    x: Tensor,
+    channels: int,
     operator: Operator,
     bias: Tensor | None = None,
     after: Affine | None = None,
     columns: tuple[int, int] | None = None,
-) -> Tensor:
-    """The output of a weight's tiles for x (N, C, ...); noise is drawn from torch's stream.
+) -> Callable[[Tensor], Tensor]:
+    """The function from x (N, channels, ...) to the output of a weight's tiles as they are now.
+
+    What does not depend on x is computed here, once. The function draws noise from torch's stream.
 
     module: aihwkit's tile, or array of tiles. after: applied to the output with the digital scale and bias, at no cost.
     columns: only outputs in this range, where the operator has one group; None for all. after and bias are theirs.
@@ -42,19 +45,33 @@ def execute(
         weight = stored_weight(module)
         weight = weight if columns is None else weight[columns[0] : columns[1]]
         scaled = weight if after is None else weight * after.gain[:, None]
-        return operator.multiply(x, scaled, fold_bias(bias, after), operator.groups)
-    with full_precision(), torch.autocast(x.device.type, enabled=False):  # codes of converters need all digits
-        return _execute_converters(tile_states(module, columns), x.float(), operator, io, bias, after)
+        shift = fold_bias(bias, after)
+        return lambda x: operator.multiply(x, scaled, shift, operator.groups)
+    grid = tile_states(module, columns)
+    device = grid[0][0].weight.device
+    with _all_digits(device):
+        layer = _prepare_layer(grid, channels, operator, io, bias, after)
+
+    def run(x: Tensor) -> Tensor:
+        with _all_digits(device):
+            return _by_chunks(layer, x.float())
+
+    return run
 
 
-def _execute_converters(
-    grid: list[list[TileState]], x: Tensor, operator: Operator, io: Any, bias: Tensor | None, after: Affine | None
-) -> Tensor:
-    products = _prepare(grid, x.shape[1], operator, io)
-    gain, bias = None if after is None else after.gain, fold_bias(bias, after)
+def _all_digits(device: torch.device) -> ExitStack:
+    """Within, products are in float32 with all digits, which the codes of converters need."""
+    stack = ExitStack()
+    stack.enter_context(full_precision())
+    if torch.is_autocast_enabled(device.type):
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+    return stack
+
+
+def _by_chunks(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     output: Tensor | None = None
     for begin, part in _chunks(x):
-        result = _add_up(products, part, gain, bias)
+        result = layer(part)
         if len(part) == len(x):
             return result
         if output is None:
@@ -64,40 +81,34 @@ def _execute_converters(
     return output
 
 
-Product = Callable[[Tensor], tuple[Tensor, Tensor]]  # a map to (converter output, digital scale by channel)
-
-
-def _prepare(grid: list[list[TileState]], channels: int, operator: Operator, io: Any) -> list[list[Product]]:
-    """The products of a layer's tiles: over slices of its inputs, each over slices of its outputs."""
-    prepare = prepare_static if is_static(io) else _prepare_windowed
-    products, start = [], 0
+def _prepare_layer(
+    grid: list[list[TileState]], channels: int, operator: Operator, io: Any, bias: Tensor | None, after: Affine | None
+) -> Callable[[Tensor], Tensor]:
+    """The outputs of slices of a layer's inputs, each of slices of its outputs, added up."""
+    prepare_tile = prepare_static if is_static(io) else _prepare_windowed
+    bias, slices, start = fold_bias(bias, after), [], 0
     for row in grid:
-        shared = zip(row, shares([len(tile.weight) for tile in row], operator.groups), strict=True)
-        products.append([prepare(tile, start, share, channels, operator, io) for tile, share in shared])
+        shared = list(zip(row, shares([len(tile.weight) for tile in row], operator.groups), strict=True))
+        tiles = [prepare_tile(tile, start, share, channels, operator, io) for tile, share in shared]
+        scale = torch.cat([scale.expand(len(tile.weight)) for (_, scale), tile in zip(tiles, row, strict=True)])
+        slices.append(([product for product, _ in tiles], scale if after is None else scale * after.gain))
         start += row[0].weight.shape[1]
-    return products
 
+    def run(x: Tensor) -> Tensor:
+        total: Tensor | None = None
+        for products, scale in slices:
+            parts = [product(x) for product in products]
+            values = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+            if total is not None:
+                total.addcmul_(values, by_channel(scale, values))
+            elif bias is not None:
+                total = torch.addcmul(by_channel(bias, values), values, by_channel(scale, values))
+            else:
+                total = values.mul_(by_channel(scale, values))
+        assert total is not None
+        return total
 
-def _add_up(products: list[list[Product]], x: Tensor, gain: Tensor | None, bias: Tensor | None) -> Tensor:
-    total: Tensor | None = None
-    for row in products:
-        values, scale = _side_by_side([product(x) for product in row])
-        scale = scale if gain is None else scale * by_channel(gain, values)
-        if total is not None:
-            total.addcmul_(values, scale)
-        elif bias is not None:
-            total = torch.addcmul(by_channel(bias, values), values, scale)
-        else:
-            total = values.mul_(scale)
-    assert total is not None
-    return total
-
-
-def _side_by_side(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """The outputs of tiles with the same inputs, and their scales shaped to multiply them."""
-    values = parts[0][0] if len(parts) == 1 else torch.cat([value for value, _ in parts], dim=1)
-    scale = torch.cat([scale.expand(value.shape[1]) for value, scale in parts])
-    return values, by_channel(scale, values)
+    return run
 
 
 def _chunks(x: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -115,20 +126,22 @@ def _empty_like(part: Tensor, count: int) -> Tensor:
     return torch.empty((count, *part.shape[1:]), dtype=part.dtype, device=part.device, memory_format=layout)
 
 
-def _prepare_windowed(tile: TileState, start: int, share: Share, channels: int, operator: Operator, io: Any) -> Product:
+def _prepare_windowed(
+    tile: TileState, start: int, share: Share, channels: int, operator: Operator, io: Any
+) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     """One tile on every vector of the map; each block of vectors meets its own columns."""
     blocks = dict(zip(range(share.first, share.last), tile.weight.split(share.widths()), strict=True))
     scale = tile.scale * (1.0 if tile.input_range is None else tile.input_range)
     rows = tile.weight.shape[1]
 
-    def product(x: Tensor) -> tuple[Tensor, Tensor]:
+    def product(x: Tensor) -> Tensor:
         windows = operator.windows(x)[..., start : start + rows]
         if tile.input_range is not None:
             windows = windows.clamp(-tile.input_range, tile.input_range) / tile.input_range
         parts = [vector_product(w, windows[..., i, :].reshape(-1, rows), io) for i, w in blocks.items()]
-        return torch.cat(parts, dim=1).view(*windows.shape[:-2], -1).movedim(-1, 1).contiguous(), scale
+        return torch.cat(parts, dim=1).view(*windows.shape[:-2], -1).movedim(-1, 1).contiguous()
 
-    return product
+    return product, scale
 
 
 def by_channel(values: Tensor, like: Tensor) -> Tensor:

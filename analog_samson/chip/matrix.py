@@ -1,14 +1,14 @@
 """One weight of a network on aihwkit tiles."""
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from analog_samson.chip.execute import execute
+from analog_samson.chip.execute import prepare
 from analog_samson.chip.scaling import Affine
 from analog_samson.chip.state import stored_weight, target_weight, tile_grid
 from analog_samson.chip.tile import CrossbarConfig
@@ -123,8 +123,20 @@ class TileMatrix:
 
         columns: a range of the weight's columns, which are computed alone; None for all.
         """
-        with nullcontext() if self.converter_noise is None else self.converter_noise:
-            return execute(self._module, x, operator, bias, self.after, columns)
+        return self.prepared(x.shape[1], operator, bias, columns)(x)
+
+    def prepared(
+        self, channels: int, operator: Operator, bias: Tensor | None, columns: tuple[int, int] | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """The function `multiply` of x (N, channels, ...) with the tiles as they are now, for many x."""
+        run = prepare(self._module, channels, operator, bias, self.after, columns)
+        noise: AbstractContextManager[None] = self.converter_noise or nullcontext()
+
+        def multiply(x: Tensor) -> Tensor:
+            with noise:
+                return run(x)
+
+        return multiply
 
 
 _ATTRIBUTE = "tile_matrices"

@@ -17,14 +17,17 @@ from analog_samson.chip.group_span import Share
 from analog_samson.chip.product import normal_like, step, wire_profile
 from analog_samson.chip.state import TileState
 
+_Product = Callable[[Tensor], Tensor]
+
 
 @dataclass(frozen=True, kw_only=True)
 class _StaticTile:
-    """Numbers and weights that do not depend on the map; weights are (out, rows of the channels that are read).
+    """What does not depend on the map: numbers, and products with a matrix (out, rows of the channels that are read).
 
     share: the blocks that the tile's columns belong to. channels: (first, last) of each block that its rows belong to,
     None reads all of them.
-    lost: -ir_drop * w * wire profile; current: |w| * rows / ir_drop_g_ratio; spread: variance a squared code.
+    multiply: by w; lost: by -ir_drop * w * wire profile; current: by |w| * rows / ir_drop_g_ratio; spread: by the
+    variance of a squared code.
     """
 
     share: Share
@@ -33,10 +36,10 @@ class _StaticTile:
     gain: Tensor | float
     edge: float
     dac: bool
-    weight: Tensor
-    lost: Tensor | None
-    current: Tensor | None
-    spread: Tensor | None
+    multiply: _Product
+    lost: _Product | None
+    current: _Product | None
+    spread: _Product | None
     output_variance: float
     adc: bool
     bound: float
@@ -44,14 +47,10 @@ class _StaticTile:
 
 def prepare_static(
     tile: TileState, start: int, share: Share, channels: int, operator: Any, io: Any
-) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """The function from a map to the tile's converter output in ADC steps, with the digital scale of each channel."""
+) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """The function from a map to the tile's converter output in ADC steps, and the digital scale of each channel."""
     static, scale = _prepare(tile, start, share, channels, operator, io)
-
-    def multiply(x: Tensor, weight: Tensor) -> Tensor:
-        return share.own(operator.multiply(x, weight, None, share.blocks))
-
-    return lambda x: (_run(static, x, multiply), scale)
+    return lambda x: _run(static, x), scale
 
 
 def _prepare(
@@ -66,6 +65,11 @@ def _prepare(
         gain, scale, reach = gain / tile.input_range, scale * tile.input_range, min(reach, 1 / divisor)
     weight = tile.weight
     place = _Place(start, weight.shape[1], channels // operator.groups, operator.positions, share)
+
+    def product(weight: Tensor) -> _Product:
+        multiply = operator.fixed(place(weight), share.blocks)
+        return lambda x: share.own(multiply(x))
+
     static = _StaticTile(
         share=share,
         channels=place.read,
@@ -74,42 +78,44 @@ def _prepare(
         # The compiled tile divides in single precision, and the edge can be a tie between two codes.
         edge=float(np.float32(reach) / np.float32(u)),
         dac=io.inp_res > 0,
-        weight=place(weight * (u / v)),
+        multiply=product(weight * (u / v)),
         adc=io.out_res > 0,
         bound=io.out_bound / v if io.out_bound > 0 else float("inf"),
         output_variance=(io.out_noise / v) ** 2 if io.out_noise > 0 else 0.0,
-        spread=_spread(weight, place, u / v, io),
-        **_wires(weight, place, u, v, io),
+        spread=_spread(weight, product, u / v, io),
+        **_wires(weight, product, u, v, io),
     )
     return static, scale
 
 
-def _wires(weight: Tensor, place: "_Place", u: float, v: float, io: Any) -> dict[str, Tensor | None]:
+def _wires(
+    weight: Tensor, product: Callable[[Tensor], _Product], u: float, v: float, io: Any
+) -> dict[str, _Product | None]:
     """What IR drop needs: each output loses a cubic of its total current times the profiled product."""
     if io.ir_drop <= 0:
         return {"lost": None, "current": None}
     rows = weight.shape[1]
     lost = weight * wire_profile(rows, device=weight.device) * (-io.ir_drop * u / v)
-    return {"lost": place(lost), "current": place(weight.abs() * (u * rows / io.ir_drop_g_ratio))}
+    return {"lost": product(lost), "current": product(weight.abs() * (u * rows / io.ir_drop_g_ratio))}
 
 
-def _spread(weight: Tensor, place: "_Place", unit: float, io: Any) -> Tensor | None:
+def _spread(weight: Tensor, product: Callable[[Tensor], _Product], unit: float, io: Any) -> _Product | None:
     """Variance of the weight noise for a squared code of one: |w| for PCM, the same for all weights otherwise."""
     if io.w_noise_type == WeightNoiseType.NONE or io.w_noise <= 0:
         return None
     strength = weight.abs() if io.w_noise_type == WeightNoiseType.PCM_READ else torch.ones_like(weight)
-    return place(strength * (io.w_noise * unit) ** 2)
+    return product(strength * (io.w_noise * unit) ** 2)
 
 
-def _run(tile: _StaticTile, x: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+def _run(tile: _StaticTile, x: Tensor) -> Tensor:
     codes = _read_channels(x, tile).mul(tile.gain).clamp_(-tile.edge, tile.edge)
     if tile.dac:
         codes.round_()
-    output = multiply(codes, tile.weight)
+    output = tile.multiply(codes)
     if tile.lost is not None and tile.current is not None:
-        output.addcmul_(_cubic(multiply(codes.abs(), tile.current)), multiply(codes, tile.lost))
+        output.addcmul_(_cubic(tile.current(codes.abs())), tile.lost(codes))
     if tile.spread is not None:
-        variance = multiply(codes.square_(), tile.spread)
+        variance = tile.spread(codes.square_())
         output.addcmul_(normal_like(output), variance.add_(tile.output_variance).sqrt_())
     elif tile.output_variance > 0:
         output.add_(normal_like(output), alpha=tile.output_variance**0.5)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from analog_samson.crossbar.im2col import Sides, count_positions, pick_windows, split_windows
+from analog_samson.crossbar.packed import packed_linear
 
 _CONVOLVE: dict[int, Callable[..., Tensor]] = {1: torch.conv1d, 2: torch.conv2d, 3: torch.conv3d}
 
@@ -23,6 +24,7 @@ class Operator:
 
     Attributes:
         multiply: (x, weight (out, rows), bias or None, groups) -> y, channels in dimension 1 of x and y.
+        fixed: (weight, groups) -> the function from x to y, for many x.
         windows: x -> (N, positions..., groups, rows), rows in the order channel, kernel position.
         count: x -> how many vectors it has, over all samples and positions.
         pick: (x, places) -> (places, groups * rows), the vectors at these places of all.
@@ -31,6 +33,7 @@ class Operator:
     """
 
     multiply: Callable[..., Tensor]
+    fixed: Callable[[Tensor, int], Callable[[Tensor], Tensor]]
     windows: Callable[[Tensor], Tensor]
     count: Callable[[Tensor], int]
     pick: Callable[[Tensor, Tensor], Tensor]
@@ -46,8 +49,12 @@ def matrix_product(groups: int = 1) -> Operator:
             return functional.linear(x, weight, bias)
         return torch.conv1d(x[..., None], weight[..., None], bias, groups=groups)[..., 0]
 
+    def fixed(weight: Tensor, groups: int) -> Callable[[Tensor], Tensor]:
+        return packed_linear(weight) if groups == 1 else lambda x: multiply(x, weight, None, groups)
+
     return Operator(
         multiply=multiply,
+        fixed=fixed,
         windows=lambda x: x.unflatten(1, (groups, -1)),
         count=len,
         pick=lambda x, places: x[places],
@@ -82,6 +89,7 @@ def convolution(
 
     return Operator(
         multiply=multiply,
+        fixed=lambda weight, groups: lambda x: multiply(x, weight, None, groups),
         windows=lambda x: split_windows(x, kernel, stride, sides, dilation, groups),
         count=lambda x: len(x) * prod(count_positions(x.shape, kernel, stride, sides, dilation)),
         pick=lambda x, places: pick_windows(x, places, kernel, stride, sides, dilation),

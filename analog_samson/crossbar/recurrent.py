@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from analog_samson.crossbar.use import register_body
+from analog_samson.crossbar.weight import repeated_linear
 
 _State = tuple[Tensor, ...]  # the hidden state first; (batch, features) each
 _Linear = Callable[[Tensor], Tensor]
@@ -87,11 +88,8 @@ def _direction(
 ) -> tuple[Tensor, _State]:
     """One layer in one direction: its outputs for all time steps, and its final state."""
     bias_input, bias_hidden = weights[2:4] if has_biases else (None, None)
-    project = weights[-1] if len(weights) in (3, 5) else None
-
-    def recurrent(hidden: Tensor) -> Tensor:
-        return functional.linear(hidden, weights[1], bias_hidden)
-
+    recurrent = repeated_linear(weights[1], bias_hidden)
+    project = repeated_linear(weights[-1], None) if len(weights) in (3, 5) else None
     gates = functional.linear(x, weights[0], bias_input).split(list(sizes))
     outputs: list[Tensor] = [x] * len(sizes)
     order = reversed(range(len(sizes))) if backwards else range(len(sizes))
@@ -105,7 +103,7 @@ def _direction(
             ended.append(tuple(part[count:] for part in state))
             state = tuple(part[:count] for part in state)
         hidden, *others = cell(gates[time], state, recurrent)
-        hidden = hidden if project is None else functional.linear(hidden, project)
+        hidden = hidden if project is None else project(hidden)
         state = hidden, *others
         outputs[time] = hidden
     final = tuple(torch.cat(parts) for parts in zip(state, *reversed(ended), strict=True))

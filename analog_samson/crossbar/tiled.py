@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from analog_samson.crossbar.layout import Layout
-from analog_samson.crossbar.operator import Operator
+from analog_samson.crossbar.layout import Layout, outputs_first
+from analog_samson.crossbar.operator import LINEAR, Operator
 from analog_samson.crossbar.use import Use, known_uses, name_of
-from analog_samson.crossbar.weight import CASTS, weights_in, with_values
+from analog_samson.crossbar.weight import CASTS, CrossbarWeight, weights_in, with_values
 from analog_samson.errors import ConversionError
 
 _ONE_HOT_NUMBERS = 2**22  # of a look-up at a time
@@ -26,6 +26,11 @@ class TiledMatrix(Protocol):
         self, x: Tensor, operator: Operator, bias: Tensor | None, columns: tuple[int, int] | None = None
     ) -> Tensor:
         """The operator's output for x (N, C, ...), through converters and noise; columns: a range, None for all."""
+
+    def prepared(
+        self, channels: int, operator: Operator, bias: Tensor | None, columns: tuple[int, int] | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        """The function `multiply` of x (N, channels, ...), for many x."""
 
 
 @dataclass
@@ -45,6 +50,11 @@ class OnTiles:
     def compute(self, use: Use, layout: Layout, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """The product on the tiles."""
         return use.restore(self.matrix.multiply(use.input, use.operator, use.bias, self.columns_of(layout, func)))
+
+    def repeated(self, weight: CrossbarWeight, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """What depends on the tiles alone is computed here, once."""
+        layout = Layout.of(*outputs_first(weight.form))
+        return self.matrix.prepared(layout.rows, LINEAR, bias, self.columns_of(layout, functional.linear))
 
     def columns_of(self, layout: Layout, func: Callable[..., Any]) -> tuple[int, int] | None:
         """The range of columns that a product reads, None for all. Raises ConversionError where it is no such range."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from analog_samson.crossbar import uses  # noqa: F401  (fills the tables of uses)
 from analog_samson.crossbar.layout import Layout
@@ -43,6 +44,9 @@ class _Watcher:
     def compute(self, use: Use, layout: Layout, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         self.watch.product(use, layout, name_of(func))
         return func(*with_values(args, _real), **with_values(kwargs, _real))
+
+    def repeated(self, weight: CrossbarWeight, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+        return lambda x: functional.linear(x, weight, bias)
 
     def look_up(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         return self.otherwise(func, args, kwargs)

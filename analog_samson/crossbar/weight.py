@@ -27,6 +27,9 @@ class Holder(Protocol):
     def compute(self, use: Use, layout: Layout, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """The result of a product; layout: of `use.weight` in the whole weight."""
 
+    def repeated(self, weight: "CrossbarWeight", bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """The function from x to ``functional.linear(x, weight, bias)``, for many x while the holder stays as it is."""
+
     def look_up(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """The result of an embedding."""
 
@@ -94,6 +97,13 @@ class CrossbarWeight(Tensor):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.holder.otherwise(torch.save, (self,), {})
+
+
+def repeated_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """The function from x (N, inputs) to ``functional.linear(x, weight, bias)``, for many x in one forward."""
+    if isinstance(weight, CrossbarWeight):
+        return weight.holder.repeated(weight, bias)
+    return lambda x: functional.linear(x, weight, bias)
 
 
 def weights_in(values: Sequence[Any]) -> Iterator[CrossbarWeight]:
