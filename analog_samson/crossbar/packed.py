@@ -23,7 +23,7 @@ def packed_linear(weight: Tensor) -> Callable[[Tensor], Tensor]:
     tensor([[2., 2., 2.]])
     """
     suits = weight.device.type == "cpu" and weight.dtype == torch.float32 and not torch.is_grad_enabled()
-    if not (suits and torch.backends.mkldnn.enabled and _packs()):  # type: ignore[attr-defined]
+    if not (suits and torch.backends.mkldnn.enabled and _packs()):
         return lambda vectors: functional.linear(vectors, weight)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, _VECTORS)
     multiply = torch.ops.mkldnn._linear_pointwise.default
