@@ -39,6 +39,7 @@ COMMANDS = {
     "report": ("Print the result tables of runs and write report.html with figures.", False),
     "sharpness": ("Measure the sharpness of checkpoints, and whether it goes with robustness.", False),
     "sweep": ("Simulate every checkpoint on every preset with every seed.", True),
+    "explore": ("Map which hardware, or which digital layers, keep a network's accuracy.", True),
     "reproduce": ("Run one of the paper's tables or figures beside the paper's numbers.", True),
     "doctor": ("Check the installation: versions, a compiled analog tile, threads, CUDA, data.", False),
 }

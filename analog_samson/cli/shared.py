@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from typing_extensions import Self
 
-from analog_samson.options import HARDWARE, Options, option
+from analog_samson.options import HARDWARE, MACHINE, Options, option
 
 
 class PresetFolders(Options):
@@ -33,6 +33,34 @@ class PresetFolders(Options):
         preset, folders = given["preset"], [Path(folder) for folder in given["preset_dir"]]
         found = [resolve_preset(name, folders) for name in ([preset] if isinstance(preset, str) else preset)]
         return super().from_text({**given, "preset": found[0] if isinstance(preset, str) else found}, known)
+
+
+class PoolOptions(Options):
+    """The processes of commands that run several simulations."""
+
+    workers: Annotated[
+        int | None, option("Simulations at a time.", MACHINE, "N", default="1; with --address all workers there")
+    ] = None
+    threads: Annotated[
+        int | None,
+        option(
+            "CPU threads of each; equal threads give files equal to the byte.",
+            MACHINE,
+            "N",
+            default="cores / workers; with --address 1",
+        ),
+    ] = None
+    backend: Annotated[str, option("loky, dask or ray.", MACHINE, "NAME")] = "loky"
+    address: Annotated[
+        str | None, option("Of a running Dask or Ray cluster whose workers see the same files.", MACHINE, "URL")
+    ] = None
+
+    @property
+    def pool(self) -> Any:
+        """The `Pool` of these processes. Raises OptionError."""
+        from analog_samson.runtime.workers import Pool
+
+        return Pool(workers=self.workers, backend=self.backend, threads_each=self.threads, address=self.address)
 
 
 def resolve_preset(preset: str, folders: Sequence[Path]) -> str:

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 from analog_samson.cli.from_options import Given, takes
-from analog_samson.cli.shared import PresetFolders
-from analog_samson.options import MACHINE, OUTPUT, option
+from analog_samson.cli.shared import PoolOptions, PresetFolders
+from analog_samson.options import OUTPUT, option
 from analog_samson.simulation.many_options import SweepOptions
 
 EXAMPLE = """analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_nandakumar_2019 --seeds 0-4
 --data cifar10:DIR --workers 2 --out runs/sweep"""
 
 
-class SweepCommand(PresetFolders, SweepOptions):
+class SweepCommand(PoolOptions, PresetFolders, SweepOptions):
     """Simulate every checkpoint on every preset with every seed, each in a run folder of its own.
 
     summary.csv in --out gives mean and interval of every condition over the chips of all its seeds.
@@ -21,22 +21,6 @@ class SweepCommand(PresetFolders, SweepOptions):
 
     NAME = "sweep"
 
-    workers: Annotated[
-        int | None, option("Simulations at a time.", MACHINE, "N", default="1; with --address all workers there")
-    ] = None
-    threads: Annotated[
-        int | None,
-        option(
-            "CPU threads of each; equal threads give files equal to the byte.",
-            MACHINE,
-            "N",
-            default="cores / workers; with --address 1",
-        ),
-    ] = None
-    backend: Annotated[str, option("loky, dask or ray.", MACHINE, "NAME")] = "loky"
-    address: Annotated[
-        str | None, option("Of a running Dask or Ray cluster whose workers see the same files.", MACHINE, "URL")
-    ] = None
     out: Annotated[
         Path, option("Folder for the run folders and summary.csv; rerun the same command to resume.", OUTPUT, "DIR")
     ] = Path("runs/sweep")
@@ -45,12 +29,11 @@ class SweepCommand(PresetFolders, SweepOptions):
 @takes(SweepCommand, EXAMPLE)
 def sweep(given: Given) -> None:
     from analog_samson.cli.progress import cell_progress
-    from analog_samson.runtime.workers import Pool
     from analog_samson.simulation.jobs import plan_jobs
     from analog_samson.simulation.sweep import SUMMARY_FILE, run_sweep
 
     options = SweepCommand.from_text(given)
-    pool = Pool(workers=options.workers, backend=options.backend, threads_each=options.threads, address=options.address)
+    pool = options.pool
     jobs = plan_jobs(options.replace(threads=None), options.out)  # a worker has the threads that its pool gives it
     print(f"{len(jobs)} simulations, {pool}", file=sys.stderr)
     with cell_progress(len(jobs)) as progress:

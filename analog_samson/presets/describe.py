@@ -43,9 +43,13 @@ def _section_rows(name: str, section: Section) -> Iterator[Row]:
             for place, item in enumerate(value):
                 yield from _section_rows(f"{path}[{place}]", item)
             continue
-        unit = _UNITS.get(key.rsplit("_", 1)[-1], "")
         meaning = field.description or (type(section).__doc__ or "").split("\n")[0]
-        yield Row(path, _show(value), "" if value is None else unit, meaning)
+        yield Row(path, _show(value), "" if value is None else unit_of(key), meaning)
+
+
+def unit_of(key: str) -> str:
+    """The unit of a number, from the end of its key; empty for none."""
+    return _UNITS.get(key.rsplit("_", 1)[-1], "")
 
 
 def _show(value: str | float | tuple[Any, ...] | None) -> str:

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from analog_samson.analysis.runs import read_runs
@@ -12,7 +13,7 @@ from analog_samson.errors import RunError
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.runfile import RUN_FILE
 from analog_samson.results.store import open_run
-from analog_samson.runtime.workers import Pool, check_address, failures_text, outcomes
+from analog_samson.runtime.workers import Outcomes, Pool, check_address, failures_text, outcomes
 from analog_samson.simulation.jobs import SweepJob
 
 SUMMARY_FILE = "summary.csv"
@@ -30,17 +31,10 @@ def run_sweep(
     Raises:
         RunError: With the mistakes in all jobs, after every job was tried; or when a worker was killed.
     """
-    there = [replace(job, folder=job.folder.absolute()) for job in jobs]
-    task = run_job
-    if pool.address is not None:
-        check_address(pool)
-        make_folder(out)  # workers that do not see it say so
-        task = run_job_elsewhere
     failures = dict.fromkeys(range(len(jobs)), "not finished")
     stopped: RunError | None = None
     try:
-        for place, failure in outcomes(task, there, pool):
-            failure = failure or _absence(jobs[place])
+        for place, failure in job_outcomes(jobs, out, pool, "analog-samson sweep"):
             if failure is None:
                 del failures[place]
                 done(place)
@@ -56,23 +50,41 @@ def run_sweep(
         raise RunError(failures_text(jobs, failures))
 
 
-def run_job(job: SweepJob) -> None:
-    """Simulate or resume one job of a sweep, with the threads that this process has."""
-    job.run(command="analog-samson sweep")
+def job_outcomes(jobs: Sequence[SweepJob], out: Path, pool: Pool, command: str) -> Outcomes:
+    """Simulate or resume each job; yields the place of each finished one and None, or why it did not finish.
+
+    Args:
+        jobs: Their folders are below `out`.
+        out: The folder that all workers have to see.
+        pool: Who runs them.
+        command: What the run folders say that made them.
+    """
+    there = [replace(job, folder=job.folder.absolute()) for job in jobs]
+    task: Callable[[SweepJob], None] = partial(run_job, command=command)
+    if pool.address is not None:
+        check_address(pool)
+        make_folder(out)  # workers that do not see it say so
+        task = partial(run_job_elsewhere, command=command, out=out.absolute())
+    for place, failure in outcomes(task, there, pool):
+        yield place, failure or _absence(jobs[place])
 
 
-def run_job_elsewhere(job: SweepJob) -> None:
+def run_job(job: SweepJob, *, command: str) -> None:
+    """Simulate or resume one job, with the threads that this process has."""
+    job.run(command=command)
+
+
+def run_job_elsewhere(job: SweepJob, *, command: str, out: Path) -> None:
     """`run_job` on a worker of a cluster; RunError names the machine where it lacks a file."""
     from analog_samson.simulation.paths import files_of
 
-    out = job.folder.parents[2]
     missing = [str(path) for path in (*files_of(dict(job.options)), out) if not path.exists()]
     if missing:
         raise RunError(
             f"the worker on {socket.gethostname()} does not see {', '.join(missing)}; "
             "put it in a folder that this machine and all workers share"
         )
-    run_job(job)
+    run_job(job, command=command)
 
 
 def _absence(job: SweepJob) -> str | None:

@@ -102,7 +102,7 @@ def layer_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence[
             kind=LAYER,
             subject=row.path,
             preset=preset,
-            keep_digital=(*keep_digital, *_names(plan, [other.path for other in layers if other is not row])),
+            keep_digital=(*keep_digital, *all_names(plan, [other.path for other in layers if other is not row])),
             facts={
                 "layer_type": row.layer_type,
                 "macs_percent": _percent(_macs(plan, [row.path]), plan.macs),
@@ -162,7 +162,7 @@ def digital_variants(
             kind=REMEDY,
             subject="most sensitive layer digital" if count == 1 else f"{count} most sensitive layers digital",
             preset=preset,
-            keep_digital=(*keep_digital, *_names(plan, ranking[:count])),
+            keep_digital=(*keep_digital, *all_names(plan, ranking[:count])),
             facts={"digital_macs_percent": _digital_macs(plan, ranking[:count]), "layers": list(ranking[:count])},
         )
         for count in KEPT_DIGITAL
@@ -217,7 +217,7 @@ def analog_layers(plan: ConversionPlan) -> list[PlanRow]:
     return [row for row in plan.with_action(ANALOG) if not row.shared_with]
 
 
-def _names(plan: ConversionPlan, paths: Iterable[str]) -> list[str]:
+def all_names(plan: ConversionPlan, paths: Iterable[str]) -> list[str]:
     """All names of these layers: a layer with tied weights stays digital under each of them."""
     wanted = set(paths)
     return [row.path for row in plan.rows if (row.shared_with or row.path) in wanted]
