@@ -19,7 +19,8 @@ from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.report.command import make_report
 from analog_samson.results.runfile import repeated_run
 from analog_samson.results.store import open_run
-from analog_samson.simulation.options import SimulateOptions, count_cells
+from analog_samson.simulation.jobs import count_cells
+from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.run import run_simulation
 from analog_samson.simulation.stored_options import read_config
 

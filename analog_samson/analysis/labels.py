@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from analog_samson.results.condition import ADABS, AFFINE, UNCALIBRATED
+from analog_samson.results.condition import ADABS, AFFINE, UNCALIBRATED, calibration_parts
 from analog_samson.results.records import Record
+from analog_samson.units import format_duration
 
 _CALIBRATIONS = {ADABS: "AdaBS", AFFINE: "affine correction"}
 
@@ -15,10 +16,12 @@ _CALIBRATIONS = {ADABS: "AdaBS", AFFINE: "affine correction"}
 def calibration_title(calibration: str) -> str:
     """A calibration method as headings call it; the word itself where it has no other name.
 
-    >>> calibration_title("adabs"), calibration_title("none")
-    ('AdaBS', 'none')
+    >>> calibration_title("adabs"), calibration_title("none"), calibration_title("adabs@86400.0")
+    ('AdaBS', 'none', 'AdaBS at 1d')
     """
-    return _CALIBRATIONS.get(calibration, calibration)
+    method, at = calibration_parts(calibration)
+    title = _CALIBRATIONS.get(method, method)
+    return title if at is None else f"{title} at {format_duration(at)}"
 
 
 def plain_first(calibration: str) -> tuple[bool, str]:

@@ -3,4 +3,5 @@
 from typing import Literal
 
 Engine = Literal["fast", "aihwkit"]
+ReadNoise = Literal["per_condition", "per_read"]
 InputRangeMethod = Literal["output_error", "std"]

@@ -78,15 +78,25 @@ class TileMatrix:
         faults: what failed devices are drawn from; None is that stream too.
         """
         for tile in self.tiles:
-            tile.rpu_config.noise_model.fault_stream = faults
-            tile.program_weights()
-            tile.rpu_config.noise_model.fault_stream = None
+            with _drawing(tile, fault_stream=faults):
+                tile.program_weights()
             tile.alpha = torch.ones_like(tile.alpha)  # aihwkit keeps the compensation of the chip before
 
-    def drift(self, time_seconds: float) -> None:
-        """Read every tile `time_seconds` after programming. Draws read noise from torch's global stream."""
+    def drift(self, time_seconds: float, reads: torch.Generator | None = None) -> None:
+        """Read every tile `time_seconds` after programming and compensate drift by that reading.
+
+        Draws from torch's global stream; reads: what read noise is drawn from instead.
+        """
         for tile in self.tiles:
-            tile.drift_weights(time_seconds)
+            with _drawing(tile, read_stream=reads):
+                tile.drift_weights(time_seconds)
+
+    def read(self, time_seconds: float, reads: torch.Generator) -> None:
+        """Read every tile again, as `drift` does, and leave drift compensation as it is."""
+        for tile in self.tiles:
+            with _drawing(tile, read_stream=reads) as model:
+                kept = (tile.programmed_weights, tile.drift_noise_parameters)
+                tile.tile.set_weights(model.apply_drift_noise(*kept, time_seconds))
 
     def rewind(self) -> None:
         """Back to the weights as programmed, unread and without drift compensation; draws nothing."""
@@ -137,6 +147,17 @@ class TileMatrix:
                 return run(x)
 
         return multiply
+
+
+@contextmanager
+def _drawing(tile: Any, **streams: torch.Generator | None) -> Iterator[Any]:
+    """Within, the noise model of a tile has these streams; yields the model."""
+    model = tile.rpu_config.noise_model
+    vars(model).update(streams)
+    try:
+        yield model
+    finally:
+        vars(model).update(dict.fromkeys(streams))
 
 
 _ATTRIBUTE = "tile_matrices"

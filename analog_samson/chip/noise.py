@@ -26,6 +26,7 @@ class DeviceNoise(BaseNoiseModel):
 
     Attributes:
         fault_stream: What faults are drawn from when weights are programmed; None is torch's CPU stream as well.
+        read_stream: The same for read noise when weights are read.
 
     A stage whose model is "none" changes no bit and draws nothing. Note that aihwkit converts the programmed
     weights to conductances anew before drift: a pair whose two devices both conduct drifts as one device that
@@ -39,6 +40,7 @@ class DeviceNoise(BaseNoiseModel):
         self.device, self.programming, self.drift, self.read = device, programming, drift, read
         self.faults = faults
         self.fault_stream: torch.Generator | None = None
+        self.read_stream: torch.Generator | None = None
 
     @torch.no_grad()
     def apply_programming_noise(self, weights: Tensor) -> tuple[Tensor, list[Any]]:
@@ -78,7 +80,7 @@ class DeviceNoise(BaseNoiseModel):
             return self._aged(weights, drift_noise_parameters, t_inference)
         *kept, healthy, faulty = drift_noise_parameters
         aged = self._aged(healthy, kept, t_inference)
-        return faulty.aged(aged, self.drift, self.read, self.device, t_inference)
+        return faulty.aged(aged, self.drift, self.read, self.device, t_inference, reads=self.read_stream)
 
     def _aged(self, weights: Tensor, drift_noise_parameters: list[Any], t_inference: float) -> Tensor:
         if isinstance(self.drift, DeviationAtTimesDrift):
@@ -107,7 +109,8 @@ class DeviceNoise(BaseNoiseModel):
         self, g_prog: Tensor, drift_noise_param: Tensor | None, t_inference: float
     ) -> Tensor:
         """g at `t_inference` [uS], same shape; each call draws a read noise of its own."""
-        return aged_conductance(g_prog, drift_noise_param, self.drift, self.read, self.device, t_inference)
+        sections = (self.drift, self.read, self.device)
+        return aged_conductance(g_prog, drift_noise_param, *sections, t_inference, reads=self.read_stream)
 
 
 def noise_model(preset: Preset) -> DeviceNoise:

@@ -17,7 +17,8 @@ from analog_samson.simulation.demonstration import (
     simulate_contender,
     training_folder,
 )
-from analog_samson.simulation.options import PRESET, PresetName, SeedOption, count_cells
+from analog_samson.simulation.jobs import count_cells
+from analog_samson.simulation.options import PRESET, PresetName, SeedOption
 
 
 class DemoCommand(Options):

@@ -9,7 +9,8 @@ from analog_samson.cli.from_options import Given, takes
 from analog_samson.cli.shared import PresetFolders, command_line
 from analog_samson.options import OUTPUT, option
 from analog_samson.report.options import ReportOptions
-from analog_samson.simulation.options import ErrorBudgetOptions, SimulateOptions, WithErrorBudget, count_cells
+from analog_samson.simulation.jobs import count_cells
+from analog_samson.simulation.options import ErrorBudgetOptions, SimulateOptions, WithErrorBudget
 
 EXAMPLE = """analog-samson simulate --model resnet20 --checkpoint resnet20.th --data cifar10:DIR
 --preset pcm_nandakumar_2019 --times 1s,1h,1d,1y --instances 10 --out runs/r20"""

@@ -8,7 +8,7 @@ from analog_samson.analysis.runs import Run, pilot_of
 from analog_samson.analysis.statistics import sampling_half_width
 from analog_samson.analysis.stopping import stein_halfwidth, stein_total
 from analog_samson.analysis.summary import State
-from analog_samson.results.condition import UNCALIBRATED
+from analog_samson.results.condition import UNCALIBRATED, calibration_at, calibration_parts
 from analog_samson.units import format_duration
 
 
@@ -74,9 +74,13 @@ def _wanted_chips(run: Run, states: Sequence[State]) -> int:
 
 
 def _missing_times(run: Run) -> Iterator[str]:
-    simulated = [{state.time_seconds for state in result.times} for result in run.results if result.states]
+    simulated = [
+        ({state.time_seconds for state in result.times}, calibration_parts(result.calibration)[1])
+        for result in run.results
+        if result.states
+    ]
     for time in run.options.get("times") or ():
-        if any(time not in times for times in simulated):
+        if any(time not in times and (at is None or time > at) for times, at in simulated):
             yield f"{format_duration(time)} has none"
 
 
@@ -97,6 +101,7 @@ def _missing_sigmas(run: Run) -> Iterator[str]:
 
 def _missing_calibrations(run: Run) -> Iterator[str]:
     measured = {result.calibration for result in run.results if result.states}
-    yield from (
-        f"{calibration_title(name)} has none" for name in run.options.get("calibrate", ()) if name not in measured
-    )
+    asked = list(run.options.get("calibrate", ()))
+    if (at := run.options.get("calibrate_at")) is not None:
+        asked += [calibration_at(name, at) for name in asked]
+    yield from (f"{calibration_title(name)} has none" for name in asked if name not in measured)

@@ -2,21 +2,22 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import Any
 
 from torch import nn
 
 from analog_samson import rng
 from analog_samson.chip.calibration import calibrated
+from analog_samson.chip.choices import ReadNoise
 from analog_samson.chip.convert import mount
 from analog_samson.chip.fold import Pairs, foldable, folded
 from analog_samson.chip.input_ranges import needs_calibration, set_input_ranges
-from analog_samson.chip.matrix import TileMatrix
 from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.chip.weight_error import weight_error
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.errors import OptionError
-from analog_samson.results.condition import AFFINE, DRIFT, Condition
+from analog_samson.results.condition import AFFINE, DRIFT, Condition, calibration_parts
 from analog_samson.runtime.memory_format import call_in_channels_last, takes_channels_last
 from analog_samson.tasks.batch import Run, feed
 
@@ -48,6 +49,7 @@ class SimulatedDevice:
         engine: str = "fast",
         sample: Any = None,
         run: Run = feed,
+        read_noise: ReadNoise = "per_condition",
     ) -> None:
         """Put the planned weights of `model` on tiles; `model` is not changed and nothing is drawn.
 
@@ -59,6 +61,8 @@ class SimulatedDevice:
             engine: "fast", or "aihwkit" for its own layers on the compiled tile.
             sample: A few inputs, on which folding batch norm is tried; None folds nothing.
             run: How the network is run on a batch of `calibration`.
+            read_noise: When devices are read: once for each condition, or anew ("per_read") for drift compensation and
+                for each pass through the network, of calibration and of the test.
 
         Raises:
             PlanError: The plan has blocked rows.
@@ -66,7 +70,7 @@ class SimulatedDevice:
         """
         if needs_calibration(plan) and input_ranges is None:
             raise OptionError(f"input_ranges: preset {plan.preset.name} has converters, whose input ranges must be set")
-        self.plan, self.calibration, self._run = plan, calibration, run
+        self.plan, self.calibration, self._run, self._read_noise = plan, calibration, run, read_noise
         self._mounted = mount(model, plan, engine)
         set_input_ranges(self.network, input_ranges or {})
         self._pairs: Pairs = {}
@@ -103,25 +107,60 @@ class SimulatedDevice:
             raise OptionError("this chip was overwritten: the device has been programmed anew since")
         if condition.stage != DRIFT or condition.time_seconds is None:
             raise OptionError(f"a chip has no condition {condition}; give stage 'drift' and a time")
-        time = condition.time_seconds
-        draw = (chip.seed, "drift", chip.instance, time)
-        with rng.stream(*draw), ExitStack() as stack:  # of a network that draws numbers of its own
-            for path, matrix in self._mounted.matrices.items():
-                with rng.stream(*draw, path):
-                    self._age(path, matrix, time)
-                matrix.converter_noise = rng.ContinuedStream(*draw, path, "converters", device=matrix.device)
-            stack.enter_context(calibrated(condition.calibration, self.network, self.calibration, self._run))
+        method, at = calibration_parts(condition.calibration)
+        time, stack = condition.time_seconds, ExitStack()
+        with stack:
+            if at is not None:
+                self._enter(stack, chip, at)
+                self._calibrate(stack, chip, at, method)
+            self._enter(stack, chip, time)
+            if at is None:
+                self._calibrate(stack, chip, time, method)
             # The affine correction comes before batch norm, so that the two cannot be one.
-            if isinstance(self._mounted, CrossbarNetwork) and condition.calibration != AFFINE:
+            if isinstance(self._mounted, CrossbarNetwork) and method != AFFINE:
                 stack.enter_context(folded(self._mounted, self._pairs))
+            stack.enter_context(self._reading(chip, time, "test"))
             yield self.network
 
-    def _age(self, path: str, matrix: TileMatrix, time: float) -> None:
-        if time > 0:
-            matrix.drift(time)
-        else:
-            matrix.rewind()
-        self._mounted.refresh(path)
+    def _enter(self, stack: ExitStack, chip: "Chip", time: float) -> None:
+        """Let the chip be of this age, with streams of its own, also for a network that draws numbers itself."""
+        draw = (chip.seed, "drift", chip.instance, time)
+        stack.enter_context(rng.stream(*draw))
+        for path, matrix in self._mounted.matrices.items():
+            with rng.stream(*draw, path):
+                if time == 0:
+                    matrix.rewind()
+                elif self._read_noise == "per_read":
+                    matrix.drift(time, rng.generator(*draw, path, "compensation"))
+                else:
+                    matrix.drift(time)
+            self._mounted.refresh(path)
+            matrix.converter_noise = rng.ContinuedStream(*draw, path, "converters", device=matrix.device)
+
+    def _calibrate(self, stack: ExitStack, chip: "Chip", time: float, method: str) -> None:
+        with self._reading(chip, time, "calibration"):
+            stack.enter_context(calibrated(method, self.network, self.calibration, self._run))
+
+    @contextmanager
+    def _reading(self, chip: "Chip", time: float, purpose: str) -> Iterator[None]:
+        """Within, each pass through the network reads the devices anew, where read noise is drawn for each reading."""
+        if self._read_noise != "per_read" or time == 0:
+            yield
+            return
+        draw, number = (chip.seed, "drift", chip.instance, time), count()
+
+        def read(*_: Any) -> None:
+            reading = next(number)
+            for path, matrix in self._mounted.matrices.items():
+                with rng.stream(*draw, path):  # what else is drawn at this time stays
+                    matrix.read(time, rng.generator(*draw, path, purpose, reading))
+                self._mounted.refresh(path)
+
+        hook = self.network.register_forward_pre_hook(read)
+        try:
+            yield
+        finally:
+            hook.remove()
 
 
 class Chip:
@@ -134,8 +173,9 @@ class Chip:
         """Context: the network as this chip computes it under a condition, ages in any order.
 
         Read noise is drawn once for each time and weight, from the stream of (seed, instance, time, path), and holds
-        while the context lasts: calibration and test see the same draw. Converters draw in every forward, each weight's
-        from a stream of its own; those of engine "aihwkit" follow no seed.
+        while the context lasts: calibration and test see the same draw, unless the device reads anew in every pass.
+        Converters draw in every forward, each weight's from a stream of its own; those of engine "aihwkit" follow no
+        seed. A calibration of an earlier time adapts the network at that time, before the chip ages further.
 
         Args:
             condition: A stage "drift" with its time [s], with or without calibration.

@@ -10,6 +10,7 @@ from torch import nn
 from analog_samson.analysis.input_ranges import inaccurate_layers, input_range_sentence
 from analog_samson.analysis.stopping import stein_total
 from analog_samson.chip.calibration import CALIBRATIONS, calibration_fault
+from analog_samson.chip.choices import ReadNoise
 from analog_samson.chip.input_ranges import InputRange, check_method, choose_input_ranges, needs_calibration
 from analog_samson.crossbar.observe import Example
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
@@ -26,6 +27,7 @@ from analog_samson.runtime.renamed import renamed_keyword
 from analog_samson.simulation.cells import Cell, Cells, calibrations
 from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.simulation.options import pilot_problems
+from analog_samson.simulation.readings import age_faults, measured_conditions, read_noise_faults
 from analog_samson.simulation.result import SimulationResult
 from analog_samson.tasks.batch import few_inputs
 from analog_samson.tasks.evaluation import classification_of, data_faults
@@ -55,7 +57,9 @@ def simulate_drift(
     calibrate: Sequence[str] = (),
     adabs: bool = False,
     calibration: Iterable[Any] | None = None,
+    calibrate_at: float | str | None = None,
     input_range: str | Mapping[str, float] = "output_error",
+    read_noise: ReadNoise = "per_condition",
     engine: str = "fast",
     bf16: bool = False,
     keep_digital: Sequence[str] = (),
@@ -68,8 +72,8 @@ def simulate_drift(
 
     Each weight draws from streams of its own, named by seed, instance, path and time. So order, resumption and other
     layers change no number, and two models with the same layers, simulated with one seed, meet the same devices. Read
-    noise at each time is drawn independently (aihwkit): the points of an instance share its programming and drift
-    exponents.
+    noise at each time is drawn independently (aihwkit): the points of an instance share its programming, faults and
+    drift exponents.
 
     Args:
         model: The digital network; it is not changed.
@@ -86,8 +90,11 @@ def simulate_drift(
             network adapted by each of them on the batches `calibration`.
         adabs: The same as ``calibrate=("adabs",)``; use that.
         calibration: Batches for `calibrate` and for input ranges.
+        calibrate_at: Time at which networks are calibrated as well, [s] or "1d"; they are tested at each later one.
         input_range: How converters get their ranges from `calibration`, "output_error" or "std" (see
             `chip.input_ranges.choose_input_ranges`), or the ranges by layer path.
+        read_noise: "per_condition": compensation, calibration and test of a cell see one reading of the devices.
+            "per_read": compensation and each pass through the network read them anew.
         engine: "fast", or "aihwkit" for its own layers on the compiled tile.
         bf16: Evaluate under bfloat16 autocast; converters and noise stay in float32.
         keep_digital: Paths or patterns of layers that stay digital, see `crossbar.plan.plan_conversion`.
@@ -116,9 +123,11 @@ def simulate_drift(
     [100.0, 100.0, 100.0, 100.0, 100.0]
     """
     preset, times = as_preset(preset), as_seconds(times)
+    calibrate_at = None if calibrate_at is None else as_seconds(calibrate_at)[0]
     calibrate = calibrations((*((ADABS,) if adabs else ()), *calibrate))
     faults = extent_faults(times, instances, target_halfwidth, max_instances)
     faults += data_faults(data=data, calibration=calibration) + calibration_faults(calibrate, calibration)
+    faults += age_faults(calibrate_at, times, calibrate) + read_noise_faults(read_noise)
     faults += _input_range_faults(plan or preset, calibration, input_range) + _plan_faults(preset, plan, keep_digital)
     if faults:
         raise OptionError(list_faults("simulate_drift", faults))
@@ -147,9 +156,10 @@ def simulate_drift(
         engine=engine,
         sample=few_inputs(data, FEW),
         run=task.run,
+        read_noise=read_noise,
     )
     moments = sorted({float(time) for time in times})
-    conditions = [Condition(stage=DRIFT, time_seconds=t, calibration=method) for t in moments for method in calibrate]
+    conditions = [Condition(stage=DRIFT, **each) for each in measured_conditions(moments, calibrate, calibrate_at)]
     stop, instance = instances, 0
     while instance < stop:
         for condition, cell in _aged(device, cells, seed, instance, conditions):

@@ -194,6 +194,7 @@ class ErrorBudgetRun:
             calibrate=() if variant.calibration == UNCALIBRATED else (variant.calibration,),
             calibration=self.calibration,
             input_range=self._input_ranges,
+            read_noise=self.options.read_noise,
             engine=self.options.engine,
             bf16=self.options.bf16,
             plan=self._plan_of(variant),
@@ -239,6 +240,7 @@ class ErrorBudgetRun:
             engine=self.options.engine,
             sample=few_inputs(self.data, FEW),
             run=self.task.run,
+            read_noise=self.options.read_noise,
         )
 
     @cached_property

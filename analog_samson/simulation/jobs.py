@@ -12,7 +12,7 @@ from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.presets.search import load_preset
 from analog_samson.results.links import refuse_links
 from analog_samson.simulation.many_options import ManyOptions
-from analog_samson.simulation.options import ErrorBudgetOptions, SimulateOptions, count_cells
+from analog_samson.simulation.options import ErrorBudgetOptions, SimulateOptions
 
 if TYPE_CHECKING:
     from analog_samson.simulation.drift import Progress
@@ -81,6 +81,14 @@ def _is_there(path: Path) -> bool:
     if str(path).startswith(HUGGING_FACE):
         return parse_huggingface(str(path)).folder is not None
     return checkpoint_path(split_copy(str(path))[0]).exists()
+
+
+def count_cells(options: SimulateOptions) -> int:
+    """How many evaluations a run takes, for a progress bar."""
+    methods, at = len({*options.calibrate}), options.calibrate_at
+    later = 0 if at is None else methods * sum(time > at for time in {*options.times})
+    noisy = sum(options.instances if sigma > 0 else 1 for sigma in options.sigmas)
+    return (1 + methods) * (options.instances * len({*options.times}) + noisy) + options.instances * later
 
 
 def count_evaluations(jobs: Sequence[SweepJob]) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from analog_samson.chip.choices import Engine, InputRangeMethod
+from analog_samson.chip.choices import Engine, InputRangeMethod, ReadNoise
 from analog_samson.options import (
     BUDGET,
     CALIBRATION,
@@ -123,6 +123,13 @@ class SimulationOptions(Options):
     engine: Annotated[
         Engine, option("What multiplies: fast, or aihwkit's own tiles (slow, for comparison).", HARDWARE)
     ] = "fast"
+    read_noise: Annotated[
+        ReadNoise,
+        option(
+            "Read devices once for compensation, calibration and test (per_condition), or in each pass (per_read).",
+            HARDWARE,
+        ),
+    ] = "per_condition"
     bf16: Annotated[
         bool, option("Compute products of perfect converters in bfloat16, in about half the time.", HARDWARE)
     ] = False
@@ -152,6 +159,16 @@ class SimulationOptions(Options):
         ),
         Written(_names, write_list, "METHODS"),
     ] = ()
+    calibrate_at: Annotated[
+        Seconds | None,
+        option(
+            "Also calibrate at this time and test at each later one.",
+            CALIBRATION,
+            default="off",
+            needs="calibrate",
+        ),
+        Written(parse_duration, format_duration, "TIME"),
+    ] = None
     input_range: Annotated[
         InputRangeMethod,
         option(
@@ -182,6 +199,9 @@ class SimulationOptions(Options):
         return ()
 
     def problems(self) -> Iterator[str]:
+        at = self.calibrate_at
+        if at is not None and not any(time > at for time in self.times):
+            yield f"--calibrate-at {format_duration(at)}: --times has no later time; add one, or calibrate earlier"
         if self.target_halfwidth is not None:
             yield from pilot_problems(self.instances, self.max_instances)
 
@@ -191,6 +211,8 @@ class SimulationOptions(Options):
         from analog_samson.presets.schema import Converters
         from analog_samson.presets.search import load_preset
 
+        if "read_noise" in given and all(load_preset(name).read.model == "none" for name in self.preset_names):
+            yield f"--read-noise: has no effect on {', '.join(self.preset_names)}, for want of read noise; leave it out"
         calibrating = [name for name in ("input_range", *_OF_CALIBRATION_IMAGES) if name in given]
         presets = [load_preset(name) for name in self.preset_names] if calibrating else []
         if calibrating and self.layer_presets is not None:
@@ -285,10 +307,3 @@ class WithErrorBudget(ErrorBudgetOptions):
     def budget(self) -> ErrorBudgetOptions | None:
         """On what the error budget is evaluated; None where none is asked for."""
         return self.part(ErrorBudgetOptions) if self.error_budget else None
-
-
-def count_cells(options: SimulateOptions) -> int:
-    """How many evaluations a run takes, for a progress bar."""
-    states = 1 + len({*options.calibrate})
-    noisy = sum(options.instances if sigma > 0 else 1 for sigma in options.sigmas)
-    return states * (options.instances * len({*options.times}) + noisy)

@@ -73,6 +73,8 @@ def run_simulation(
             times=options.times,
             plan=plan,
             engine=options.engine,
+            calibrate_at=options.calibrate_at,
+            read_noise=options.read_noise,
             input_range=_input_ranges(run, inputs, plan, options, shared["calibration"], begun=begun),
             target_halfwidth=options.target_halfwidth,
             max_instances=options.max_instances,

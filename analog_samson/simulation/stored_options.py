@@ -24,6 +24,8 @@ _DECIDED = ("checkpoint", "data", "preset", "times")  # what every run stores
 BEFORE: dict[str, Any] = {
     "input_range": STD,
     "on_chip": [],
+    "read_noise": "per_condition",
+    "calibrate_at": None,
 }  # what runs did that do not store an option, for it did not exist yet
 
 

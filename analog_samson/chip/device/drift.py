@@ -85,16 +85,19 @@ def aged_conductance(
     t_seconds: float,
     *,
     generator: torch.Generator | None = None,
+    reads: torch.Generator | None = None,
 ) -> Tensor:
     """g at `t_seconds` after programming [uS], same shape, not below 0; each call draws a read noise of its own.
 
     parameters: what `drift_parameters` gave for these devices.
+    reads: what read noise is drawn from; None is `generator`.
     """
+    reads = generator if reads is None else reads
     if isinstance(drift, RelaxationDrift):
         if t_seconds == 0:
             return g_programmed
         relaxed = _relaxed(g_programmed, drift, t_seconds, generator)
-        aged = read_conductance(relaxed, g_programmed, read, device, t_seconds, generator=generator)
+        aged = read_conductance(relaxed, g_programmed, read, device, t_seconds, generator=reads)
         return aged.clamp(min=device.g_min_microsiemens, max=device.g_max_microsiemens)
     aged, t_start = g_programmed, 0.0
     if isinstance(drift, DeviationAtTimesDrift):
@@ -104,7 +107,7 @@ def aged_conductance(
         assert parameters is not None
         t_start = drift.t0_seconds  # type: ignore[union-attr]
         aged = g_programmed * ((t_seconds + t_start) / t_start) ** (-parameters)
-    aged = read_conductance(aged, g_programmed, read, device, t_seconds + t_start, generator=generator)
+    aged = read_conductance(aged, g_programmed, read, device, t_seconds + t_start, generator=reads)
     return aged.clamp(min=0.0)
 
 

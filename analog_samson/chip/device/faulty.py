@@ -52,16 +52,18 @@ class FaultyWeights:
         t_seconds: float,
         *,
         generator: torch.Generator | None = None,
+        reads: torch.Generator | None = None,
     ) -> Tensor:
         """The same `t_seconds` after programming; `weights` are those of the healthy devices at that time.
 
         Each device is followed by itself. Without a generator, numbers come from where torch's CPU stream is, and leave
-        it there.
+        it there; `reads` is as for `aged_conductance`.
         """
         if generator is None:
             here = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
             generator = rng.generator(self.seed, "reading", here)
-        g = aged_conductance(self.conductances, self.parameters, drift, read, device, t_seconds, generator=generator)
+        streams = {"generator": generator, "reads": reads}
+        g = aged_conductance(self.conductances, self.parameters, drift, read, device, t_seconds, **streams)
         return self._put(weights, torch.where(self.works, g, self.conductances), device)
 
     def _put(self, weights: Tensor, conductances: Tensor, device: Device) -> Tensor:
