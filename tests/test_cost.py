@@ -5,6 +5,7 @@ import json
 
 import pytest
 from commands import error_of, output_of
+from safetensors.torch import save_file
 from torch import nn
 
 from analog_samson import load_preset, plan_conversion
@@ -12,6 +13,7 @@ from analog_samson.analysis.cost import cost_of
 from analog_samson.analysis.cost_figures import cost_figures
 from analog_samson.cli.main import app
 from analog_samson.errors import OptionError, PresetError
+from analog_samson.models.build import build_model
 from analog_samson.presets import list_presets, parse_preset
 from analog_samson.presets.tiling import tile_grid
 
@@ -95,6 +97,11 @@ def test_cost_when_recurrent_reads_each_weight_once_a_step():
     assert cost.pipelined_seconds == pytest.approx(7 * READ)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_cost_when_a_convolution_is_transposed_reads_once_an_input_position(groups):
+    assert priced(nn.ConvTranspose2d(4, 6, 3, stride=2, groups=groups, bias=False), (4, 5, 5)).reads == 25
+
+
 def test_cost_when_weights_are_shared_counts_tiles_once_and_reads_twice():
     layer = nn.Linear(64, 64, bias=False)
     cost = priced(nn.Sequential(layer, layer), (64,))
@@ -122,6 +129,17 @@ def test_cost_when_the_tile_of_the_simulation_is_smaller_takes_an_array_for_each
     small = parse_preset(mapping | {"tile": mapping["tile"] | {"max_rows": 128}}, "small")
     assert priced(nn.Linear(256, 10), (256,), small).tiles == 2
     assert priced(nn.Linear(256, 10), (256,)).tiles == 1
+
+
+def test_cost_when_the_preset_has_spare_lines_leaves_room_for_them():
+    mapping = HERMES.model_dump(mode="json")
+    faults = {f"stuck_at_{place}": 0.0 for place in ("g_min", "g_max", "random")} | {"open_rows": 0.0}
+    faults |= {"model": "stuck", "open_columns": 0.01, "occurrence": "before_verify", "compensation": "none"}
+    spared = parse_preset(mapping | {"faults": faults | {"spare_rows": 0, "spare_columns": 6}}, "spared")
+    assert (priced(nn.Linear(8, 250), (8,), spared).tiles, priced(nn.Linear(8, 251), (8,), spared).tiles) == (1, 2)
+    none_left = parse_preset(mapping | {"faults": faults | {"spare_rows": 256, "spare_columns": 0}}, "none left")
+    with pytest.raises(PresetError, match="256 x 256"):
+        priced(nn.Linear(8, 8), (8,), none_left)
 
 
 def test_cost_when_a_layer_is_digital_needs_its_own_price():
@@ -207,6 +225,40 @@ def test_command_when_it_writes_json_holds_the_figures_with_their_assumptions(tm
     assert stored["cost"]["mode"] == "one_phase"
     assert all(figure["assumption"] for figure in stored["figures"])
     assert all(figure["title"] in shown for figure in stored["figures"])
+
+
+def test_command_when_given_data_counts_the_products_of_its_samples(tmp_path):
+    """The same network and samples of the same shape: the same figures."""
+    file = tmp_path / "digits.safetensors"
+    save_file(build_model("digits_cnn").state_dict(), file)
+    network = ("cost", "--checkpoint", file, "--model", "digits_cnn")
+    assert output_of(app, *network, "--data", "digits") == output_of(app, *network, "--input-shape", "1,8,8")
+
+
+@pytest.mark.parametrize(
+    ("options", "facts"),
+    [
+        (("--model", "digits_cnn"), ("--input-shape", "--data")),
+        (("--model", "digits_cnn", "--data", "digits"), ("--checkpoint",)),
+        (("--model", "digits_cnn", "--input-shape", "1,8,8", "--data", "digits"), ("--input-shape", "--data")),
+        (("--model", "digits_cnn", "--input-shape", "1,8,8", "--digital-pj-per-mac", "-1"), ("-1", "pJ")),
+        (("--model", "digits_cnn", "--input-shape", "1,8,8", "--layer-presets", "x.toml"), ("--layer-presets",)),
+    ],
+)
+def test_command_when_options_do_not_fit_says_which(options, facts):
+    told = error_of(app, "cost", *options)
+    assert all(fact in told for fact in facts)
+
+
+def test_convert_when_the_preset_has_a_cost_shows_it(tmp_path):
+    out = tmp_path / "plan.json"
+    shown = output_of(
+        app, "convert", "--model", "digits_cnn", "--input-shape", "1,8,8", "--preset", HERMES.name, "--out", out
+    )
+    figures = {figure["name"]: figure for figure in json.loads(out.read_text())["cost"]}
+    assert f"{figures['tile_joules']['value']:.2f} uJ" in shown
+    assert "not given" in output_of(app, "convert", "--model", "digits_cnn", "--out", out)
+    assert json.loads(out.read_text())["cost"] is None
 
 
 @pytest.mark.parametrize("key", ["array_rows", "array_columns", "arrays"])

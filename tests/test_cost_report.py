@@ -105,9 +105,11 @@ def test_frontier_when_a_layer_is_digital_needs_its_price(tmp_path):
     assert "tiles alone" in captions(report)["cost_frontier"]
     (table,) = tables(report, "cost_frontier")
     assert table.frame.frontier.tolist() == [True, True]
+    assert "energy of tiles uJ" in table.headers
     report = contents(*paths)
     report.digital_pj_per_mac = 1.0
     (table,) = tables(report, "cost_frontier")
+    assert "energy uJ" in table.headers
     assert dict(zip(table.frame.network, table.frame.frontier, strict=True)) == {"whole": True, "mixed": False}
     assert table.numbers.energy_joules.max() == pytest.approx(4 * READ + 1e-6)
 

@@ -117,7 +117,7 @@ def cost_of(
     weights = [row for row in every if row["action"] == "analog" and not row.get("shared_with")]
     if other := next((row for row in weights if row.get("preset", preset.name) not in ("", preset.name)), None):
         raise PresetError(f"{other['path']}: lies on preset {other['preset']}; a cost is of one preset, {preset.name}")
-    limits = (_least(preset.tile.max_rows, figures.array_rows), _least(preset.tile.max_columns, figures.array_columns))
+    limits = _limits(preset, figures)
     tiles = [_tiles(row, limits) for row in weights]
     reads = [ceil(row["macs"] / row["weights"]) for row in weights]
     of_arrays, one_by_one, slowest = sum(map(int.__mul__, reads, tiles)), sum(reads), max(reads, default=0)
@@ -162,8 +162,17 @@ def _tiles(row: Mapping[str, Any], limits: tuple[int, int]) -> int:
     return tile_grid(row["rows"] // groups, row["columns"] // groups, groups, *limits)[0]
 
 
-def _least(limit: int, array: int) -> int:
-    return min(limit, array) if limit else array
+def _limits(preset: Preset, figures: CostFigures) -> tuple[int, int]:
+    """Most rows and columns of a tile: those of an array without its spare lines, or of the preset's tiles."""
+    room = [
+        size - getattr(preset.faults, spare, 0)
+        for size, spare in ((figures.array_rows, "spare_rows"), (figures.array_columns, "spare_columns"))
+    ]
+    if min(room) < 1:
+        size = f"{figures.array_rows} x {figures.array_columns}"
+        raise PresetError(f"preset {preset.name}: spare lines leave nothing of an array of {size}; expected fewer")
+    tile = preset.tile
+    return min(tile.max_rows or room[0], room[0]), min(tile.max_columns or room[1], room[1])
 
 
 def _crosspoints(figures: CostFigures, tiles: Sequence[int]) -> int:

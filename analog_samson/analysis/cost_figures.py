@@ -49,7 +49,7 @@ def cost_figures(cost: Cost) -> tuple[CostFigure, ...]:
     """All figures of a cost, in the order of tables."""
     size = f"{cost.rows} x {cost.columns}"
     lacking = ", ".join(cost.missing)
-    digital = f"{cost.digital_macs:,} MACs between and beside tiles"
+    digital = f"{cost.digital_macs:,} MACs that no tile does"
     rows = (
         ("tiles", "tiles of the chip", "", 1, f"each weight on arrays of its own, cut to at most {size}"),
         ("chips", "chips", "", 1, "links between chips cost nothing"),

@@ -1,6 +1,6 @@
 """The tables of what an inference costs: every figure with its assumption, and quality against energy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from analog_samson.analysis.cost import Cost
 from analog_samson.analysis.cost_figures import cost_figures, three_digits
 from analog_samson.analysis.ranking import network_name
+from analog_samson.analysis.run_cost import CostPoint
 from analog_samson.report.contents import Contents
 from analog_samson.report.formats import and_list, fixed, mean_and_std, titled
 from analog_samson.report.table import Column, Table, frame_of
@@ -81,7 +82,7 @@ def cost_frontier(report: Contents) -> Table | None:
         columns=[
             Column("preset"),
             Column("network"),
-            Column("energy", "energy uJ", three_digits),
+            Column("energy", "energy of tiles uJ" if tiles_alone(points) else "energy uJ", three_digits),
             Column("digital", "digital MACs %", fixed),
             Column("label", "state", coverage="coverage"),
             Column("value", titled(metric), partial(mean_and_std, digits=metric.decimals)),
@@ -91,7 +92,12 @@ def cost_frontier(report: Contents) -> Table | None:
     )
 
 
-def _numbers(point: Any) -> dict[str, Any]:
+def tiles_alone(points: Sequence[CostPoint]) -> bool:
+    """Whether networks are compared by the energy of tiles, since that of some digital MACs is not known."""
+    return any(point.cost.joules is None for point in points)
+
+
+def _numbers(point: CostPoint) -> dict[str, Any]:
     entry = point.entry
     return {
         "preset": entry.preset,

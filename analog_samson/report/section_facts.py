@@ -7,7 +7,7 @@ from typing import Any
 from analog_samson.analysis.comparison import Comparison, interval_count, unequal_options
 from analog_samson.analysis.error_budget import LAYERS_SHOWN, drawn_remedies
 from analog_samson.analysis.labels import listed_seeds
-from analog_samson.report import error_budget_tables, lifetime_tables
+from analog_samson.report import cost_tables, error_budget_tables, lifetime_tables
 from analog_samson.report.comparison_tables import pair_names
 from analog_samson.report.completeness import missing, sampling_widths, stopping
 from analog_samson.report.contents import FEW, Contents
@@ -69,7 +69,7 @@ def cost_facts(report: Contents) -> Mapping[str, Any]:
     """Of the caption of quality against energy."""
     points = report.cost_points
     return {
-        "partial": any(point.cost.joules != point.joules for point in points),
+        "tiles_alone": cost_tables.tiles_alone(points),
         "coverages": {point.entry.state.coverage for point in points},
     }
 
