@@ -47,7 +47,11 @@ def matrix_product(groups: int = 1) -> Operator:
     def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
         if groups == 1:
             return functional.linear(x, weight, bias)
-        return torch.conv1d(x[..., None], weight[..., None], bias, groups=groups)[..., 0]
+        # as a convolution of length 1 this takes up to ten times as long on a CPU
+        blocks = x.unflatten(1, (groups, -1)).transpose(0, 1)
+        columns = weight.unflatten(0, (groups, -1)).transpose(1, 2)
+        product = torch.bmm(blocks, columns).transpose(0, 1).flatten(1)
+        return product if bias is None else product + bias
 
     def fixed(weight: Tensor, groups: int) -> Callable[[Tensor], Tensor]:
         return packed_linear(weight) if groups == 1 else lambda x: multiply(x, weight, None, groups)

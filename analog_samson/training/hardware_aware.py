@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from analog_samson.chip.execute import by_channel
 from analog_samson.chip.input_ranges import choose_input_ranges
@@ -128,6 +129,10 @@ class _TrainedOnTiles(OnTiles):
             values = self.matrix.multiply(use.input.detach(), operator, None, columns)
         output = _Straight.apply(exact, values)
         return use.restore(output if use.bias is None else output + by_channel(use.bias, output))
+
+    def repeated(self, weight: CrossbarWeight, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """Each product by itself, for its gradient."""
+        return lambda x: functional.linear(x, weight, bias)
 
 
 class _Straight(torch.autograd.Function):
