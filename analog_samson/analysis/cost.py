@@ -133,7 +133,9 @@ def cost_of(
         tiles=sum(tiles),
         chips=None if figures.arrays is None else ceil(sum(tiles) / figures.arrays),
         devices=sum(row["devices"] for row in weights),
-        utilisation_percent=100.0 * sum(row["weights"] for row in weights) / max(_crosspoints(figures, tiles), 1),
+        utilisation_percent=100.0
+        * sum(row["weights"] * row.get("slices", 1) for row in weights)
+        / max(_crosspoints(figures, tiles), 1),
         reads=of_arrays if counted else None,
         analog_macs=sum(row["macs"] for row in every if row["action"] == "analog"),
         digital_macs=digital,
@@ -159,7 +161,7 @@ def _mode(preset: Preset, name: str | None) -> ReadMode:
 
 def _tiles(row: Mapping[str, Any], limits: tuple[int, int]) -> int:
     groups = row["groups"]
-    return tile_grid(row["rows"] // groups, row["columns"] // groups, groups, *limits)[0]
+    return tile_grid(row["rows"] // groups, row["columns"] // groups, groups, *limits)[0] * row.get("slices", 1)
 
 
 def _limits(preset: Preset, figures: CostFigures) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """One weight of a network on aihwkit tiles."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from analog_samson.chip.execute import prepare
 from analog_samson.chip.scaling import Affine
+from analog_samson.chip.slicing import sliced
 from analog_samson.chip.state import stored_weight, target_weight, tile_grid
 from analog_samson.chip.tile import CrossbarConfig
 from analog_samson.crossbar.layout import Layout, form_of, outputs_first
@@ -30,47 +31,51 @@ class TileMatrix:
 
     def __init__(self, weight: Tensor, layout: Layout, config: CrossbarConfig) -> None:
         """Put `weight` on new tiles of `config`, on the device of the weight; nothing is drawn."""
-        matrix = layout.to_matrix(weight.detach()).float()
-        columns, rows = matrix.shape
+        columns, rows = layout.to_matrix(weight.detach()).shape
         tile_class = config.get_default_tile_module_class(columns, rows)
         self.shape, self.layout = weight.shape, layout
         self.after: Affine | None = None
         self.converter_noise: ContinuedStream | None = None
-        self._module: Any = tile_class(columns, rows, copy.deepcopy(config), False)
-        self._module.set_weights(matrix)
-        self._module.to(weight.device).eval()
+        count = len(config.mapping.slice_bits) or 1
+        self._slices: list[Any] = [tile_class(columns, rows, copy.deepcopy(config), False) for _ in range(count)]
+        self.load(weight)
+        for module in self._slices:
+            module.to(weight.device).eval()
 
     @classmethod
     def around(cls, module: Any, shape: torch.Size) -> "TileMatrix":
         """The matrix of one of aihwkit's layers, from its ``analog_module`` and the shape of its weight."""
         matrix = cls.__new__(cls)
-        matrix.shape, matrix.after, matrix.converter_noise, matrix._module = shape, None, None, module
+        matrix.shape, matrix.after, matrix.converter_noise, matrix._slices = shape, None, None, [module]
         matrix.layout = Layout.of(*outputs_first(form_of(shape)))
         return matrix
 
     @property
     def perfect(self) -> bool:
         """Whether products are exact, so that the stored values alone decide them."""
-        return bool(self.grid[0][0].rpu_config.forward.is_perfect)
+        return bool(self.tiles[0].rpu_config.forward.is_perfect)
 
     @property
     def device(self) -> torch.device:
         """Where the tiles are."""
-        return torch.device(self.grid[0][0].device)
+        return torch.device(self.tiles[0].device)
 
     @property
-    def grid(self) -> list[list[Any]]:
-        """aihwkit's tiles: over slices of the rows, each over slices of the columns."""
-        return tile_grid(self._module)
+    def tiles_by_slice(self) -> list[list[Any]]:
+        """aihwkit's tiles of each slice of the bits, over parts of the rows and in each over parts of the columns."""
+        return [[tile for row in tile_grid(module) for tile in row] for module in self._slices]
 
     @property
     def tiles(self) -> list[Any]:
-        """aihwkit's tiles, row slice by row slice."""
-        return [tile for row in self.grid for tile in row]
+        """aihwkit's tiles of all slices."""
+        return [tile for tiles in self.tiles_by_slice for tile in tiles]
 
     def load(self, weight: Tensor) -> None:
-        """Let the tiles hold other values of the weight, exactly; nothing is drawn."""
-        self._module.set_weights(self.layout.to_matrix(weight.detach()).float())
+        """Let the tiles hold other values of the weight, exactly unless they are sliced; nothing is drawn."""
+        matrix, mapping = self.layout.to_matrix(weight.detach()).float(), self.tiles[0].rpu_config.mapping
+        parts = sliced(matrix, mapping.slice_bits, by_column=mapping.weight_scaling_columnwise)
+        for module, part in zip(self._slices, parts, strict=True):
+            module.set_weights(part)
 
     def program(self, faults: torch.Generator | None = None) -> None:
         """Program every tile anew. Draws programming noise and drift exponents from torch's global stream.
@@ -106,11 +111,11 @@ class TileMatrix:
 
     def values(self) -> Tensor:
         """The weight as stored now, scales and drift compensation included; shape and device of the weight."""
-        return self.layout.to_weight(stored_weight(self._module), self.shape)
+        return self.layout.to_weight(_sum(map(stored_weight, self._slices)), self.shape)
 
     def target(self) -> Tensor:
         """The matrix (columns, rows) that was to be programmed, before any noise; of all groups."""
-        return target_weight(self._module)
+        return _sum(map(target_weight, self._slices))
 
     @contextmanager
     def followed_by(self, after: Affine) -> Iterator[None]:
@@ -139,12 +144,15 @@ class TileMatrix:
         self, channels: int, operator: Operator, bias: Tensor | None, columns: tuple[int, int] | None = None
     ) -> Callable[[Tensor], Tensor]:
         """The function `multiply` of x (N, channels, ...) with the tiles as they are now, for many x."""
-        run = prepare(self._module, channels, operator, bias, self.after, columns)
+        first, *others = self._slices
+        runs = [prepare(first, channels, operator, bias, self.after, columns)]
+        unshifted = None if self.after is None else Affine(self.after.gain, torch.zeros_like(self.after.shift))
+        runs += [prepare(module, channels, operator, None, unshifted, columns) for module in others]
         noise: AbstractContextManager[None] = self.converter_noise or nullcontext()
 
         def multiply(x: Tensor) -> Tensor:
             with noise:
-                return run(x)
+                return _sum(run(x) for run in runs)
 
         return multiply
 
@@ -158,6 +166,14 @@ def _drawing(tile: Any, **streams: torch.Generator | None) -> Iterator[Any]:
         yield model
     finally:
         vars(model).update(dict.fromkeys(streams))
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    """The digital sum over slices; each has its shift in the scale of its tiles already."""
+    first, *others = parts
+    for part in others:
+        first = first + part
+    return first
 
 
 _ATTRIBUTE = "tile_matrices"

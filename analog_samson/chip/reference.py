@@ -114,7 +114,8 @@ def _check(model: nn.Module, placements: Sequence[tuple[Placement, InferenceRPUC
         divided = config.mapping.max_input_size > 0 or config.mapping.max_output_size > 0
         (layer, _), *others = placement.slots(model)
         shared = "it shares its weight with another layer; aihwkit's layers have tiles of their own" if others else None
-        if reason := shared or _obstacle(layer, divided=divided):
+        sliced = "its preset slices weights; aihwkit's layers do not" if config.mapping.slice_bits else None
+        if reason := shared or sliced or _obstacle(layer, divided=divided):
             problems.append(f"{placement.path} ({type(layer).__name__}): {reason}")
     if problems:
         raise PlanError(list_faults('engine "aihwkit"; use engine "fast"', problems))

@@ -5,6 +5,8 @@ that stay at one, since the digital scale of each tile or column comes from `wei
 are buffers that calibration sets, so no forward pass in train mode moves them.
 """
 
+from dataclasses import dataclass
+
 from aihwkit.simulator.configs import InferenceRPUConfig
 from aihwkit.simulator.parameters import (
     InputRangeParameter,
@@ -51,9 +53,17 @@ def rpu_config(preset: Preset) -> InferenceRPUConfig:
     )
 
 
-def mapping_parameters(tile: Tile) -> MappingParameter:
+@dataclass
+class SlicedMapping(MappingParameter):
+    """aihwkit's mapping, and the bits of each slice of a weight (see `chip.slicing`); our own tiles follow them."""
+
+    slice_bits: tuple[int, ...] = ()
+
+
+def mapping_parameters(tile: Tile) -> SlicedMapping:
     """How a weight matrix is split and scaled; the bias is digital, the largest weight is at g_max (omega 1)."""
-    return MappingParameter(
+    return SlicedMapping(
+        slice_bits=tile.slice_bits,
         digital_bias=True,
         weight_scaling_omega=1.0,
         weight_scaling_columnwise=tile.weight_scaling == "per_column",

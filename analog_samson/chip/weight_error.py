@@ -20,10 +20,11 @@ def weight_error(network: nn.Module) -> float:
 def _error(matrix: TileMatrix) -> Tensor:
     """One weight's relative error; the tiles' own scales weigh them against each other."""
     target, stored = [], []
-    for tile in matrix.tiles:
-        scale = tile.get_scales().detach().cpu().reshape(-1, 1)
-        target.append((tile.reference_combined_weights.cpu() * scale).flatten())
-        stored.append((torch.as_tensor(tile.tile.get_weights()).cpu() * scale).flatten())
+    for slices in zip(*matrix.tiles_by_slice, strict=True):
+        scales = [tile.get_scales().detach().cpu().reshape(-1, 1) for tile in slices]
+        pairs = list(zip(slices, scales, strict=True))
+        target.append(sum((tile.reference_combined_weights.cpu() * scale).flatten() for tile, scale in pairs))
+        stored.append(sum((torch.as_tensor(tile.tile.get_weights()).cpu() * s).flatten() for tile, s in pairs))
     wanted, got = torch.cat(target).double(), torch.cat(stored).double()
     fit = (wanted @ got) / (got @ got).clamp(min=torch.finfo(got.dtype).tiny)
     return torch.linalg.vector_norm(fit * got - wanted) / torch.linalg.vector_norm(wanted).clamp(min=1e-30)

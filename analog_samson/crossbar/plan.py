@@ -110,7 +110,7 @@ class ConversionPlan:
         return HardwareSummary(
             tiles=sum(r.tiles for r in analog),
             devices=sum(r.devices for r in analog),
-            utilisation_percent=_percent(weights, sum(r.cells for r in analog)),
+            utilisation_percent=_percent(sum(r.weights * r.slices for r in analog), sum(r.cells for r in analog)),
             parameters=parameters,
             analog_parameters_percent=_percent(weights, parameters),
             macs=self.macs,

@@ -33,6 +33,7 @@ class PlanRow:
         rows: Rows of all groups.
         columns: Columns of all groups.
         groups: Independent blocks.
+        slices: Crossbars that the bits of each weight are spread over.
         tiles: Tiles, each with a converter for each of its rows and columns.
         cells: Crossing points of all these tiles.
         devices: Devices that hold the weights.
@@ -55,6 +56,7 @@ class PlanRow:
     rows: int = 0
     columns: int = 0
     groups: int = 0
+    slices: int = 0
     tiles: int = 0
     cells: int = 0
     devices: int = 0

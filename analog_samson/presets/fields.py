@@ -74,6 +74,12 @@ def _as_tuple(value: Any) -> Any:
     return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value
 
 
+def _at_most_24_bits(bits: tuple[int, ...]) -> tuple[int, ...]:
+    if sum(bits) > 24:
+        raise ValueError("more than 24 bits")
+    return bits
+
+
 def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
     if any(later <= earlier for earlier, later in itertools.pairwise(values)):
         raise ValueError("not strictly increasing")
@@ -98,6 +104,12 @@ Fraction = Annotated[float, Field(ge=0, le=1), Expected("a number from 0 to 1")]
 NonNegative = Annotated[float, _FINITE, Field(ge=0), Expected("a finite number, 0 or above")]
 Limit = Annotated[int, Field(ge=0), Expected("a whole number, 0 (no limit) or above")]
 Bits = Annotated[int, AfterValidator(_bits), Expected("a whole number, 0 (no quantisation) or 2 to 24")]
+SliceBits = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=12)], ...],
+    BeforeValidator(_as_tuple),
+    AfterValidator(_at_most_24_bits),
+    Expected("a list of whole numbers from 1 to 12 with a sum of at most 24", "a whole number from 1 to 12"),
+]
 Year = Annotated[int, Field(ge=1900, le=2100), Expected("a year, 1900 to 2100")]
 Line = Annotated[str, AfterValidator(_one_line), Expected("one line of text")]
 Title = Annotated[str, AfterValidator(_at_most_one_line), Expected("one line of text, or ''")]

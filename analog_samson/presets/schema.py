@@ -36,6 +36,7 @@ from analog_samson.presets.fields import (
     Reads,
     SchemaVersion,
     Section,
+    SliceBits,
     Text,
     Times,
     Title,
@@ -55,13 +56,38 @@ class Source(Section):
 
 
 class Tile(Section):
-    """The crossbar array and how weights are scaled onto it."""
+    """The crossbar array, and how weights are scaled onto it and sliced over several.
+
+    The slices of a weight have tiles and converters of their own; their digital outputs are shifted and added.
+    """
 
     max_rows: Limit = Field(description="inputs of one tile; 0 = no limit")
     max_columns: Limit = Field(description="outputs of one tile; 0 = no limit")
     weight_scaling: Literal["per_layer", "per_column"] = Field(
         description="whether a tile or each of its columns has its own largest weight at g_max"
     )
+    slice_bits: SliceBits = Field(
+        default=(),
+        description="bits of a weight's magnitude in each slice, the most significant first; empty = weights are "
+        "neither rounded nor sliced",
+    )
+
+    @property
+    def slices(self) -> int:
+        """Crossbars that a weight is spread over.
+
+        >>> Tile(max_rows=0, max_columns=0, weight_scaling="per_layer", slice_bits=[2, 2, 3]).slices
+        3
+        """
+        return len(self.slice_bits) or 1
+
+    @model_serializer(mode="wrap")
+    def _as_in_the_file(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the key that can be left out, so that presets without it keep their fingerprint."""
+        fields: dict[str, Any] = handler(self)
+        if not self.slice_bits:
+            fields.pop("slice_bits", None)
+        return fields
 
 
 class PerfectPeriphery(Section):
@@ -139,7 +165,7 @@ _BY_MODEL = Field(discriminator="model")
 
 
 class Preset(Section):
-    """One analog hardware, whole. Every number is in the file; only title, faults and cost can be left out.
+    """One analog hardware, whole. Every number is in the file; only title, faults, cost and slices can be left out.
 
     Attributes:
         title: What headings call the preset, such as "PCM, Nandakumar 2019"; empty: its name.

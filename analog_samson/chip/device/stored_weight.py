@@ -8,6 +8,7 @@ from analog_samson.chip.device.faulty import draw_faulty_weights
 from analog_samson.chip.device.programming import programmed_conductance
 from analog_samson.chip.device.read import read_deviation
 from analog_samson.chip.device.unit_cell import shares, to_conductances, to_weights
+from analog_samson.chip.slicing import sliced
 from analog_samson.crossbar.layout import Layout, form_of, outputs_first
 from analog_samson.presets.device import Device
 from analog_samson.presets.device_faults import StuckDevices
@@ -53,11 +54,14 @@ def weight_on_chip(
     layout = Layout.of(*outputs_first(form_of(weight.shape))) if layout is None else layout
     matrix = layout.to_matrix(weight).float()
     columns, rows = _parts(len(matrix), preset.tile.max_columns), _parts(matrix.shape[1], preset.tile.max_rows)
-    bands = [
-        torch.cat([_tile_holds(part.contiguous(), preset, t_seconds, generator) for part in band.split(columns)])
-        for band in matrix.split(rows, dim=1)
-    ]
-    return layout.to_weight(torch.cat(bands, dim=1), weight.shape)
+    slices = []
+    for one in sliced(matrix, preset.tile.slice_bits, by_column=preset.tile.weight_scaling == "per_column"):
+        bands = [
+            torch.cat([_tile_holds(part.contiguous(), preset, t_seconds, generator) for part in band.split(columns)])
+            for band in one.split(rows, dim=1)
+        ]
+        slices.append(torch.cat(bands, dim=1))
+    return layout.to_weight(slices[0] if len(slices) == 1 else torch.stack(slices).sum(0), weight.shape)
 
 
 def _parts(size: int, limit: int) -> list[int]:
