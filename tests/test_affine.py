@@ -6,12 +6,15 @@ import torch
 from torch import nn
 
 from analog_samson import SimulatedDevice, load_preset, plan_conversion, rng, simulate_drift, sweep_conductance_noise
+from analog_samson.chip import affine
 from analog_samson.chip.affine import affine_corrected
+from analog_samson.chip.column_fit import ColumnFit, least_squares
 from analog_samson.chip.matrix import matrices_of
 from analog_samson.errors import OptionError
 from analog_samson.results.condition import Condition
 
 PCM, RASCH, IDEAL = (load_preset(name) for name in ("pcm_nandakumar_2019", "pcm_rasch_2023", "ideal"))
+UNCOMPENSATED = PCM.model_copy(update={"compensation": PCM.compensation.model_copy(update={"kind": "none"})})
 YEAR = Condition(stage="drift", time_seconds=3.15e7)
 
 
@@ -31,11 +34,11 @@ def device_of(model, preset=PCM, largest=4.0, **options):
 
 
 @torch.no_grad()
-def test_one_layer_gets_the_least_squares_solution_over_all_batches():
-    model, batches = seeded(lambda: nn.Linear(16, 5)), [(randn(n, 16, seed=n), None) for n in (40, 7, 100)]
+def test_one_layer_with_many_samples_gets_the_least_squares_solution_over_all_batches():
+    model, batches = seeded(lambda: nn.Linear(16, 5)), [(randn(n, 16, seed=n), None) for n in (4000, 700, 3000)]
     x = torch.cat([x for x, _ in batches])
     digital = model(x)
-    with device_of(model).program(0, 0).at(YEAR) as network:
+    with device_of(model, UNCOMPENSATED).program(0, 0).at(YEAR) as network:
         analog, test = network(x), randn(9, 16, seed=1)
         plain = network(test)
         with affine_corrected(network, batches):
@@ -45,15 +48,72 @@ def test_one_layer_gets_the_least_squares_solution_over_all_batches():
         pairs = np.stack([analog[:, column].numpy(), np.ones(len(x))], axis=1).astype(np.float64)
         (gain, shift), *_ = np.linalg.lstsq(pairs, digital[:, column].numpy().astype(np.float64), rcond=None)
         expected = gain * plain[:, column].numpy() + shift
-        assert corrected[:, column].numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+        assert corrected[:, column].numpy() == pytest.approx(expected, rel=5e-3, abs=5e-3)
+        assert np.abs(plain[:, column].numpy() - expected).max() > 0.1
+
+
+def test_estimates_are_shrunk_by_how_much_they_vary_from_sample_to_sample():
+    """Ten alike pairs of each of 16 samples say no more than one of each."""
+    a, generator = randn(16, 200), torch.Generator().manual_seed(1)
+    d = 1.1 * a + 0.5 * torch.randn(16, 200, generator=generator)
+    once, often = ColumnFit.of(200, a.device), ColumnFit.of(200, a.device)
+    once.add(a, d, torch.arange(16))
+    often.add(a.repeat_interleave(10, 0), d.repeat_interleave(10, 0), torch.arange(16).repeat_interleave(10))
+    for one, other in zip(once.affine(), often.affine(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    gain, shift = once.affine()
+    slopes, _ = least_squares(once.sums.sum(0))
+    truth = torch.full((200,), 1.1)
+    assert (gain - truth).square().mean() < 0.5 * (slopes - truth).square().mean()
+    assert shift.square().mean() < 0.5 * (d - a).mean(0).square().mean()  # the true offsets are all 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("samples", [4, 12])
+def test_few_samples_do_not_make_the_outputs_of_other_samples_worse(samples):
+    errors = {"none": 0.0, "affine": 0.0, "least squares": 0.0}
+    for chip in range(6):
+        model, x = seeded(lambda: nn.Linear(24, 32)), randn(500, 24, seed=chip)
+        with device_of(model).program(0, chip).at(YEAR) as network:
+            analog, digital = network(x), model(x)
+            with affine_corrected(network, [(x[:samples], None)]):
+                errors["affine"] += (network(x) - digital)[samples:].square().mean().item()
+            errors["none"] += (analog - digital)[samples:].square().mean().item()
+            gain, shift = fitted(analog[:samples], digital[:samples])
+            errors["least squares"] += (gain * analog + shift - digital)[samples:].square().mean().item()
+    assert errors["affine"] <= errors["none"] < errors["least squares"]
+
+
+class FirstPosition(nn.Module):
+    """The output at one position, whose input is unlike that of the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(8, 16)
+
+    def forward(self, x):
+        return self.layer(x)[:, 0]
+
+
+@torch.no_grad()
+def test_correction_that_spoils_the_output_of_the_network_is_not_applied(monkeypatch):
+    model, x = seeded(FirstPosition), randn(64, 10, 8) + 4.0
+    x[:, 0] = randn(64, 8, seed=1)
+    with device_of(model).program(0, 0).at(YEAR) as network:
+        plain, digital = network(x), model(x)
+        with affine_corrected(network, [(x, None)]):
+            assert network(x).equal(plain)
+        monkeypatch.setattr(affine, "_best_strength", lambda *arguments: 1.0)
+        with affine_corrected(network, [(x, None)]):
+            assert (network(x) - digital).square().mean() > 2 * (plain - digital).square().mean()
 
 
 @torch.no_grad()
 def test_second_layer_is_fitted_to_what_the_corrected_first_layer_gives():
     model = seeded(lambda: nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 3)))
-    x = randn(200, 12)
+    x = randn(4096, 12)
     hidden, digital = model[:2](x), model(x)
-    with device_of(model).program(0, 0).at(YEAR) as network:
+    with device_of(model, UNCOMPENSATED).program(0, 0).at(YEAR) as network:
         first, second = matrices_of(network)["0"].values(), matrices_of(network)["2"].values()
         with affine_corrected(network, [(x, None)]):
             corrected = network(x)
@@ -62,7 +122,7 @@ def test_second_layer_is_fitted_to_what_the_corrected_first_layer_gives():
     given = (gain * analog + shift).relu()
     outputs = given @ second.T + model[2].bias
     gain, shift = fitted(outputs, digital)
-    assert torch.allclose(corrected, gain * outputs + shift, atol=1e-4)
+    assert torch.allclose(corrected, gain * outputs + shift, rtol=5e-3, atol=5e-3)
     assert (given - hidden).square().mean() < (analog.relu() - hidden).square().mean()
 
 
@@ -147,7 +207,7 @@ def test_what_cannot_be_corrected_is_refused():
     model, x = seeded(lambda: nn.Linear(3, 2)), torch.ones(10, 3)
     with (
         device_of(model).program(0, 0).at(YEAR) as network,
-        pytest.raises(OptionError, match="at least one batch"),
+        pytest.raises(OptionError, match="at least 4 samples"),
         affine_corrected(network, []),
     ):
         pass
