@@ -1,7 +1,7 @@
 """Every way in which a network can use a weight, on tiles, against a slow twin with the same devices and noise."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -203,6 +203,15 @@ CASES = {
         (2, 3, 6), lambda x, w: torch.einsum("bthk,hkd->btd", x, w), lambda w: w.flatten(0, 1).T, (2, 4, 2, 3),
         lambda at, x: at("matrix")(x.flatten(2)),
     ),
+    "einsum of three": bare(
+        (2, 3, 6), lambda x, w: torch.einsum("nts,nshk,hkd->ntd", x.mean(-1).mean(-1)[:, None].expand(-1, 4, -1), x, w),
+        lambda w: w.flatten(0, 1).T, (2, 4, 2, 3),
+        lambda at, x: at("matrix")(x.mean(-1).mean(-1)[:, None].expand(-1, 4, -1) @ x.flatten(2)),
+    ),
+    "stack of matrices": replace(bare(
+        (3, 6, 2, 2), lambda x, w: torch.cat([torch.einsum("td,dhk->thk", x, part).flatten(1) for part in w], 1),
+        lambda w: w.flatten(2).mT.flatten(0, 1), (4, 6),
+    ), silent=True),
     "bmm": Case(lambda: Bare(3, 6, 5, use=torch.bmm), grouped, ((3, 4, 6),)),
     "matmul by blocks": Case(lambda: Bare(3, 6, 5, use=torch.matmul), grouped, ((4, 6),)),
     "einsum by blocks": Case(

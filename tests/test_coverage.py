@@ -12,7 +12,7 @@ from synthetic_runs import META, synthetic_run
 from torch import Tensor, nn
 from torch.nn import functional
 
-from analog_samson import CoverageWarning, load_preset, open_run, plan_conversion, simulate_drift
+from analog_samson import CoverageWarning, convert, load_preset, open_run, plan_conversion, simulate_drift
 from analog_samson.analysis.runs import read_runs
 from analog_samson.cli.main import main
 from analog_samson.crossbar.coverage import Coverage, LeftOut, tiles_warning
@@ -129,6 +129,36 @@ def test_bare_parameter_counts_as_a_matrix_unless_it_is_added():
     assert list(weight_matrices(model)) == ["mixing", "in_proj"]
 
 
+class Named(nn.Module):
+    """Parameters whose names end alike: one is multiplied by, one is added, one is the input of a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixing_table = nn.Parameter(torch.randn(4, 6))
+        self.pos = nn.Parameter(torch.randn(3, 6))
+        self.query_tokens = nn.Parameter(torch.randn(3, 6))
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x @ self.mixing_table + self.pos) + self.head(self.query_tokens)
+
+
+def test_what_an_example_shows_of_a_parameter_wins_over_its_name():
+    model = Named()
+    named = {row.path: row for row in plan_conversion(model, IDEAL).rows}
+    assert {path for path, row in named.items() if row.action == "analog"} == {"head"}
+    assert all("name" in named[path].reason for path in ("mixing_table", "pos", "query_tokens"))
+    plan = plan_conversion(model, IDEAL, input_shape=(3, 4))
+    shown = {row.path: row for row in plan.rows}
+    assert {path for path, row in shown.items() if row.action == "analog"} == {"mixing_table", "head"}
+    assert "add" in shown["pos"].reason
+    assert "in no product" in shown["query_tokens"].reason
+    assert shown["head"].macs == 2 * 3 * 12  # of the input and of the learned queries
+    assert sum(row.macs for row in plan.rows) == plan.macs
+    with torch.no_grad():
+        torch.testing.assert_close(convert(model, IDEAL, plan=plan)(torch.ones(2, 3, 4)), model(torch.ones(2, 3, 4)))
+
+
 def test_plan_when_layers_are_kept_digital_says_by_whom():
     plan = plan_conversion(nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 2)), IDEAL, keep_digital=["0"])
     assert plan.summary().analog_matrix_weights_percent == 20
@@ -188,9 +218,9 @@ def test_macs_when_products_stand_between_layers_are_in_the_total():
 def test_macs_when_attention_scores_are_digital_are_not_all_on_tiles():
     plan = plan_conversion(Attention(), IDEAL, input_shape=(5, 4))
     assert [(row.path, row.action) for row in plan.rows] == [
-        ("(model)", "digital"), ("qkv", "analog"), ("(between weights)", "digital")
+        ("pos_embedding", "digital"), ("qkv", "analog"), ("(between weights)", "digital")
     ]  # fmt: skip
-    assert plan.rows[0].reason == "no weight matrix: digital by nature"
+    assert plan.rows[0].reason.endswith("in no product: digital by nature")
     assert [row.macs for row in plan.rows] == [0, 288, 288]
     assert plan.summary().macs == 6 * 48 + 2 * 6 * 6 * 4
     assert plan.summary().analog_macs_percent == pytest.approx(100 * 288 / 576)

@@ -9,13 +9,15 @@ from analog_samson.crossbar.coverage import KEPT_DIGITAL
 from analog_samson.crossbar.foreign import obstacle
 from analog_samson.crossbar.layout import Layout, form_of, inputs_first, outputs_first
 from analog_samson.crossbar.materialize import computed_by
-from analog_samson.crossbar.matrices import TABLES
+from analog_samson.crossbar.matrices import TABLES, named_as_added
 from analog_samson.crossbar.observe import SlotUses
 from analog_samson.crossbar.registry import crossbar_names, rule_of
 from analog_samson.crossbar.slots import Slot
+from analog_samson.crossbar.use import product_names
 
 ANALOG, DIGITAL, BLOCKED = "analog", "digital", "blocked"
 _EMPTY = "has no weights: no inputs or no outputs"
+_NAMED = "its name says that it is added or looked up, and no example shows more: digital by nature"
 _LOOK_UPS = ("torch.embedding", "torch.embedding_bag")
 
 
@@ -71,7 +73,7 @@ def whole_layout(shape: torch.Size, parts: Sequence[Layout]) -> Layout | None:
     if not parts:
         return None
     form = form_of(shape)
-    candidates = [*parts, Layout.of(*outputs_first(form)), Layout.of(*inputs_first(form))]
+    candidates = [*parts, Layout.of(*outputs_first(form)), Layout.of(*inputs_first(form)), parts[0].stacked(form)]
     full = [layout for layout in candidates if layout.weights == form.numel() and layout.offset == 0]
     return next((layout for layout in full if all(part.columns_in(layout) for part in parts)), None)
 
@@ -104,7 +106,12 @@ def _adapter(slot: Slot) -> str:
 def _unknown(slot: Slot, seen: SlotUses | None, *, put: bool) -> Decision:
     if seen is not None and seen.others and not seen.products:
         used = ", ".join(name.removeprefix("torch.") for name in seen.others)
+        if unread := [name for name in seen.others if name in product_names()]:
+            reason = f"used in {used}; {', '.join(unread)} has no crossbar form for these arguments"
+            return Decision(action=BLOCKED if put else DIGITAL, reason=reason)
         return Decision(action=DIGITAL, reason=f"used in {used}, in no product: digital by nature")
+    if (seen is None or not (seen.products or seen.others)) and named_as_added(slot.name) and not put:
+        return Decision(action=DIGITAL, reason=_NAMED)
     if seen is not None and seen.products:
         reason = "its products read it in several ways, which no single layout on a crossbar serves"
     elif seen is not None:

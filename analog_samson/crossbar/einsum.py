@@ -1,4 +1,4 @@
-"""An einsum of a weight with one other tensor, read as products of a matrix with vectors."""
+"""An einsum of a weight with other tensors, read as products of a matrix with vectors."""
 
 from math import prod
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from analog_samson.crossbar.operator import matrix_product
-from analog_samson.crossbar.use import Use, register_use
+from analog_samson.crossbar.use import Use, register_body, register_use
 from analog_samson.crossbar.weight import CrossbarWeight
 
 _SPARE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -43,6 +43,24 @@ def _einsum(equation: Any, *operands: Any) -> Use | None:
 
     operator = matrix_product(prod(sizes[i] for i in groups))
     return Use(vectors, arranged, None, operator, restore, len(outputs))
+
+
+@register_body(torch.einsum)
+def _of_many(equation: Any, *operands: Any) -> Any:
+    """An einsum of one weight and two or more other tensors: of the weight and of what the others give."""
+    places = [place for place, operand in enumerate(operands) if isinstance(operand, CrossbarWeight)]
+    if not isinstance(equation, str) or len(operands) < 3 or len(places) != 1 or "." in equation:
+        return NotImplemented
+    terms, arrow, result = equation.replace(" ", "").partition("->")
+    parts = terms.split(",")
+    if not arrow or len(parts) != len(operands):
+        return NotImplemented
+    own = parts.pop(places[0])
+    others = [operand for place, operand in enumerate(operands) if place != places[0]]
+    kept = "".join(i for i in dict.fromkeys("".join(parts)) if i in own or i in result)
+    return torch.einsum(
+        f"{kept},{own}->{result}", torch.einsum(f"{','.join(parts)}->{kept}", *others), operands[places[0]]
+    )
 
 
 def _letters(equation: str, weight_place: int, dims: int) -> tuple[str, str, str] | None:

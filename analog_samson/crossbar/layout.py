@@ -75,13 +75,28 @@ class Layout:
             return None
         if (self.column_axes, self.offset) == (whole.column_axes, whole.offset):
             return 0, whole.columns
-        if whole.groups > 1 or len(whole.column_axes) != 1 or len(self.column_axes) > 1:
+        if whole.groups > 1 or not whole.column_axes:
             return None
         stride = whole.column_axes[0][1]
+        if whole.column_axes[1:] and whole.column_axes[1:] == self.column_axes:  # one matrix of a stack
+            place, rest = divmod(self.offset - whole.offset, stride)
+            return None if rest else (place * self.columns, (place + 1) * self.columns)
+        if len(whole.column_axes) != 1 or len(self.column_axes) > 1:
+            return None
         begin, rest = divmod(self.offset - whole.offset, stride)
         if rest or any(own != stride for _, own in self.column_axes):
             return None
         return begin, begin + self.columns
+
+    def stacked(self, form: Tensor) -> "Layout":
+        """The layout of a stack (n, ...) of weights that each lie as this one: their columns side by side.
+
+        >>> part = Layout.of(torch.empty(3, 4, 5)[1].T[None], 1, 1)
+        >>> part.columns_in(part.stacked(torch.empty(3, 4, 5)))
+        (5, 10)
+        """
+        columns = _merged([(form.shape[0], form.stride(0)), *self.column_axes])
+        return Layout(group_axes=self.group_axes, column_axes=columns, row_axes=self.row_axes)
 
     def _view(self, weight: Tensor) -> Tensor:
         axes = (*self.group_axes, *self.column_axes, *self.row_axes)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from analog_samson.crossbar.matrices import TABLES, weight_matrices
+from analog_samson.crossbar.matrices import TABLES, matrix_shaped
 from analog_samson.crossbar.registry import crossbar_names
 
 ROOT = "(model)"  # the path of a model that is itself one layer
@@ -73,7 +73,7 @@ def slots_of(path: str, module: nn.Module) -> list[Slot]:
         names.append("weight")
     if not parametrize.is_parametrized(module):
         computed = {f"{name}{suffix}" for name in names for suffix in ("_g", "_v", "_orig")}
-        names += [name for name in weight_matrices(module) if name not in {*names, *computed}]
+        names += [name for name in matrix_shaped(module) if name not in {*names, *computed}]
     return [Slot(path, name, module) for name in names]
 
 

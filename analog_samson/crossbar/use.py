@@ -1,7 +1,7 @@
 """A call that multiplies by a weight, and the two tables of how torch's functions use one.
 
 `READINGS` has the functions that are one product. `BODIES` has those that are several: they are computed by a function
-that calls the former. `crossbar.uses` fills both.
+that calls the former, and that returns NotImplemented for arguments that are one product. `crossbar.uses` fills both.
 """
 
 from collections.abc import Callable
@@ -59,7 +59,8 @@ def register_body(*functions: Function) -> Callable[[Function], Function]:
 
     def register(body: Function) -> Function:
         for function in functions:
-            _check_new(function)
+            if function in BODIES:
+                raise ValueError(f"{name_of(function)} is registered already")
             BODIES[function] = body
         return body
 
@@ -79,9 +80,14 @@ def name_of(function: Function) -> str:
     return f"torch.{name}"
 
 
+def product_names() -> set[str]:
+    """The names of all functions in both tables."""
+    return {name_of(function) for function in (*READINGS, *BODIES)}
+
+
 def known_uses() -> str:
     """The names of all functions in both tables, for messages."""
-    return ", ".join(sorted({name_of(function) for function in (*READINGS, *BODIES)}))
+    return ", ".join(sorted(product_names()))
 
 
 def _check_new(function: Function) -> None:

@@ -71,17 +71,17 @@ class CrossbarWeight(Tensor):
         if func in _READS:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
-        if func in BODIES:
-            return BODIES[func](*args, **kwargs)
+        if func in BODIES and (computed := BODIES[func](*args, **kwargs)) is not NotImplemented:
+            return computed
         if func in READINGS:
             use = READINGS[func](*args, **kwargs)
-            if (
-                use is not None
-                and isinstance(use.weight, CrossbarWeight)
-                and next(weights_in([use.input]), None) is None
-            ):
-                layout = Layout.of(use.weight.form, 1, use.columns)
-                return use.weight.holder.compute(use, layout, func, args, kwargs)
+            if use is not None and isinstance(use.weight, CrossbarWeight):
+                holder, factor = use.weight.holder, next(weights_in([use.input]), None)
+                if factor is None:
+                    return holder.compute(use, Layout.of(use.weight.form, 1, use.columns), func, args, kwargs)
+                if factor.holder is not holder:  # an input that is a parameter itself, such as learned queries
+                    read = _digitally_but(holder)
+                    return func(*with_values(args, read), **with_values(kwargs, read))
         first = next(weights_in([*args, *kwargs.values()]))
         if func in _LOOKUPS:
             return first.holder.look_up(func, args, kwargs)
@@ -124,6 +124,11 @@ def with_values(arguments: Any, values: Callable[[CrossbarWeight], Any]) -> Any:
     if type(arguments) in (list, tuple):
         return type(arguments)(with_values(value, values) for value in arguments)
     return arguments
+
+
+def _digitally_but(holder: Holder) -> Callable[[CrossbarWeight], Any]:
+    """For the weights of other holders the numbers in them."""
+    return lambda weight: weight if weight.holder is holder else weight.holder.otherwise(Tensor.clone, (weight,), {})
 
 
 def _seen_through(weight: CrossbarWeight, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
