@@ -38,7 +38,7 @@ def test_help_shows_defaults_an_example_and_every_option():
     text = help_text()
     assert "analog-samson train --model digits_cnn --data digits --method samson" in text
     assert "(sam, rwp: in units of the weights). [default: sam 0.05, asam and samson 0.5, rwp by --sigma]" in text
-    assert "[default: by data: digits 30; from scratch 200; from a checkpoint 10]" in text
+    assert "[default: by data: digits 30; from scratch 200; from a checkpoint 10; hf: 3]" in text
     assert "--augment Random crops and flips (colour images only). [default: on] --no-augment" in text
     for name in set(TrainOptions.model_fields) - {"perturbation"}:
         option = {"learning_rate": "lr"}.get(name, name)

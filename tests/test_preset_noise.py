@@ -121,6 +121,59 @@ def test_noise_of_a_preset_moves_crossbar_weights_alone_and_gives_them_back_exac
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+class Unusual(nn.Module):
+    """Weights of every kind that the registry knows besides linear layers and convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(7, 8)
+        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.apart = nn.MultiheadAttention(8, 2, kdim=6, vdim=6, batch_first=True)
+        self.follow = nn.LSTM(8, 8, num_layers=2, bidirectional=True, batch_first=True)
+        self.norm = nn.LayerNorm(16)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.embed(ids)
+        x = x + self.attend(x, x, x)[0] + self.apart(x, x[..., :6], x[..., :6])[0]
+        return self.norm(self.follow(x)[0]).sum()
+
+
+def moved_by(model: nn.Module, ids: torch.Tensor) -> tuple[set[str], set[str]]:
+    """Names of the weights that noise moves, and of those that get a gradient in it; the weights are as before."""
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with preset_noise(model, load_preset("pcm_nandakumar_2019"), DAY, generator=torch.Generator()):
+        moved = {name for name, tensor in model.named_parameters() if not torch.equal(tensor, before[name])}
+        output = model(ids)
+        (output if isinstance(output, torch.Tensor) else output.logits.square().mean()).backward()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    return moved, {name for name, tensor in model.named_parameters() if tensor.grad is not None}
+
+
+def test_noise_of_a_preset_moves_weights_of_attention_and_of_recurrent_layers():
+    with rng.stream(0, "network"):
+        model = Unusual()
+    moved, trained = moved_by(model, torch.arange(6)[None])
+    matrices = {name for name, weight in model.named_parameters() if weight.ndim == 2} - {"embed.weight"}
+    assert moved == matrices
+    assert {name for name in moved if name.startswith("follow")} == {n for n in matrices if n.startswith("follow.w")}
+    assert moved <= trained
+
+
+def test_noise_of_a_preset_moves_the_transposed_layers_of_transformers():
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    config = transformers.GPT2Config(vocab_size=7, n_positions=8, n_embd=8, n_layer=1, n_head=2)
+    with rng.stream(0, "network"):
+        model = transformers.GPT2LMHeadModel(config).eval()
+    moved, trained = moved_by(model, torch.arange(6)[None])
+    layers = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    assert {f"transformer.h.0.{layer}.weight" for layer in layers} <= moved
+    assert not any("ln_" in name or "bias" in name or "wpe" in name for name in moved)
+    assert moved <= trained
+    wide = model.transformer.h[0].mlp.c_fc.weight  # (inputs, outputs): columns of the tile are its second axis
+    noisy = [weight_on_chip(wide, load_preset("ideal"), DAY, generator=torch.Generator())]
+    assert torch.allclose(noisy[0], wide, rtol=1e-5, atol=1e-7)
+
+
 def test_noise_of_a_preset_does_not_depend_on_the_memory_format():
     noisy = []
     for layout in (torch.contiguous_format, torch.channels_last):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from analog_samson import load_preset, simulate_drift
+from analog_samson.data.feeding import labelled_as_trained
 from analog_samson.data.text_files import read_texts
 from analog_samson.data.text_set import TextBatches, TokenBlocks
 from analog_samson.errors import DataError, ModelError
@@ -20,7 +21,6 @@ from analog_samson.models.huggingface import (
     parse_huggingface,
     weights_fingerprint,
 )
-from analog_samson.simulation.sources import labelled_as_trained
 from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.pairs import SentenceSimilarity
 from analog_samson.tasks.scoring import score

@@ -14,6 +14,8 @@ from analog_samson.sharpness.perturbations import WorstCase
 from analog_samson.training import TrainOptions
 from analog_samson.training.job import TrainJob
 from analog_samson.training.noise_options import parse_ratio
+from analog_samson.training.optimizer import make_optimizer
+from analog_samson.training.recipes import FROM_SCRATCH, TRANSFORMER, with_recipe
 
 PCM, GAUSSIAN = "pcm_nandakumar_2019", "gaussian_joshi_2020"
 # What single fields refuse: each value is a problem by itself, whatever the other options are.
@@ -204,3 +206,28 @@ def test_ratio_is_read(text, value):
 def test_faulty_ratio_is_refused(text):
     with pytest.raises(OptionError, match="expected a number such as"):
         parse_ratio(text)
+
+
+def test_adamw_steps_as_torch_does_and_is_stated_only_where_chosen():
+    model, plain = (torch.nn.Linear(3, 2) for _ in range(2))
+    plain.load_state_dict(model.state_dict())
+    given = TrainOptions(seed=0, optimizer="adamw", learning_rate=0.1, weight_decay=0.3)
+    for one, optimizer in (
+        (model, make_optimizer(model, given)),
+        (plain, torch.optim.AdamW(plain.parameters(), lr=0.1, weight_decay=0.3)),
+    ):
+        one(torch.ones(4, 3)).square().mean().backward()
+        optimizer.step()
+    assert torch.equal(model.weight, plain.weight)
+    assert given.resolved()["optimizer"] == "adamw"
+    assert given.resolved()["momentum"] is None
+    assert TrainOptions(seed=0).resolved()["optimizer"] is None
+    with pytest.raises(OptionError, match="momentum: has no effect with optimizer adamw"):
+        TrainOptions(seed=0, optimizer="adamw", momentum=0.5)
+
+
+def test_recipe_gives_adamw_a_rate_of_its_own_unless_told():
+    assert with_recipe(FROM_SCRATCH, {"optimizer": "adamw"})["learning_rate"] == 1e-3
+    assert with_recipe(FROM_SCRATCH, {"optimizer": "adamw", "learning_rate": 0.5})["learning_rate"] == 0.5
+    assert with_recipe(TRANSFORMER, {})["learning_rate"] == 5e-5
+    assert with_recipe(TRANSFORMER, {"optimizer": "sgd"})["learning_rate"] == 0.02

@@ -60,4 +60,4 @@ def _run(prepared: PreparedTraining, out: Path) -> None:
             file=sys.stderr,
         )
         raise typer.Exit(INTERRUPTED) from None
-    print(describe_result(result))
+    print(describe_result(result, prepared.unit))

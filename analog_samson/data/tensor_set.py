@@ -35,11 +35,20 @@ class TensorSet:
 
     def take(self, limit: int | None) -> "TensorSet":
         """The first `limit` samples; all for None."""
-        if limit is None:
-            return self
+        return self if limit is None else self.part(slice(limit))
+
+    def part(self, places: slice) -> "TensorSet":
+        """The samples of a range."""
         pair = isinstance(self.inputs, tuple)
-        inputs: Any = tuple(part[:limit] for part in self.inputs) if pair else self.inputs[:limit]
-        return replace(self, inputs=inputs, targets=self.targets[:limit])
+        inputs: Any = tuple(one[places] for one in self.inputs) if pair else self.inputs[places]
+        return replace(self, inputs=inputs, targets=self.targets[places])
+
+    def pick(self, places: Tensor) -> "TensorSet":
+        """The samples at these places, in their order."""
+        pair, listed = isinstance(self.inputs, tuple), places.tolist()
+        inputs: Any = tuple(part[places] for part in self.inputs) if pair else self.inputs[places]
+        targets = self.targets[places] if isinstance(self.targets, Tensor) else [self.targets[at] for at in listed]
+        return replace(self, inputs=inputs, targets=targets)
 
     @property
     def num_classes(self) -> int | None:
@@ -60,10 +69,16 @@ class TensorSet:
 
 
 class TensorBatches:
-    """Batches (inputs, targets) of a tensor set on a device, in its order; can be iterated again and again."""
+    """Batches (inputs, targets) of a tensor set on a device; can be iterated again and again.
 
-    def __init__(self, tensor_set: TensorSet, *, batch_size: int, device: torch.device | str) -> None:
+    In the order of the set; with `shuffled` as `shuffled_places` says.
+    """
+
+    def __init__(
+        self, tensor_set: TensorSet, *, batch_size: int, device: torch.device | str, shuffled: bool = False
+    ) -> None:
         self.tensor_set, self._batch_size, self._device = tensor_set, batch_size, torch.device(device)
+        self._shuffled = shuffled
 
     @property
     def num_classes(self) -> int | None:
@@ -71,16 +86,33 @@ class TensorBatches:
         return self.tensor_set.num_classes
 
     def __len__(self) -> int:
-        return -(-len(self.tensor_set) // self._batch_size)
+        return count_batches(len(self.tensor_set), self._batch_size, shuffled=self._shuffled)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        given = self.tensor_set
-        for start in range(0, len(given), self._batch_size):
-            part = slice(start, start + self._batch_size)
-            targets = given.targets[part]
-            yield self._moved(given.inputs, part), targets.to(self._device) if isinstance(targets, Tensor) else targets
+        given, size = self.tensor_set, self._batch_size
+        if self._shuffled:
+            parts: Iterator[TensorSet] = (given.pick(places) for places in shuffled_places(len(given), size))
+        else:
+            parts = (given.part(slice(start, start + size)) for start in range(0, len(given), size))
+        for part in parts:
+            targets = part.targets.to(self._device) if isinstance(part.targets, Tensor) else part.targets
+            pair = isinstance(part.inputs, tuple)
+            yield (
+                tuple(one.to(self._device) for one in part.inputs) if pair else part.inputs.to(self._device),  # type: ignore[union-attr]
+                targets,
+            )
 
-    def _moved(self, inputs: Tensor | tuple[Tensor, Tensor], part: slice) -> Any:
-        if isinstance(inputs, tuple):
-            return tuple(one[part].to(self._device) for one in inputs)
-        return inputs[part].to(self._device)
+
+def shuffled_places(count: int, batch_size: int) -> Iterator[Tensor]:
+    """The places of the samples of each batch, in a random order from torch's global stream.
+
+    A last batch of one sample is left out, because batch norm needs two.
+    """
+    parts = torch.randperm(count).split(batch_size)
+    yield from parts[: count_batches(count, batch_size, shuffled=True)]
+
+
+def count_batches(count: int, batch_size: int, *, shuffled: bool) -> int:
+    """Batches of so many samples; of shuffled ones, one of a single sample counts only where there is no other."""
+    whole, rest = divmod(count, batch_size)
+    return whole + (rest > (1 if shuffled and whole and batch_size > 1 else 0))

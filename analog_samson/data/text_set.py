@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from analog_samson.data.tensor_set import count_batches, shuffled_places
 from analog_samson.errors import DataError
 
 
@@ -48,6 +49,16 @@ class TextSet:
             targets=None if self.targets is None else self.targets[:limit],
         )
 
+    def pick(self, places: Tensor) -> "TextSet":
+        """The samples at these places, in their order."""
+        listed = places.tolist()
+        return replace(
+            self,
+            texts=[self.texts[place] for place in listed],
+            second=None if self.second is None else [self.second[place] for place in listed],
+            targets=None if self.targets is None else self.targets[places],
+        )
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of texts and targets."""
@@ -73,7 +84,8 @@ class Tokenizer(Protocol):
 class TextBatches:
     """Batches of token ids of a text set; can be iterated again and again.
 
-    Texts of like length share a batch, so that little is padded; batches do not follow the order of the file. Gives,
+    Texts of like length share a batch, so that little is padded; batches do not follow the order of the file. With
+    `shuffled` each pass has an order of its own, as `shuffled_places` says. Gives,
     for single texts, a mapping with the tokenizer's outputs and "labels" where the set has them; for pairs
     ((first, second), scores) of two such mappings.
     """
@@ -88,6 +100,7 @@ class TextBatches:
         longest: int | None = None,
         joined: bool = False,
         ids: str = "input_ids",
+        shuffled: bool = False,
     ) -> None:
         """Tokenize all texts once.
 
@@ -99,11 +112,13 @@ class TextBatches:
             longest: The most tokens of a text; longer ones are cut. None: what the tokenizer states.
             joined: Pairs are one sequence each, as cross-encoders take them.
             ids: Under what name the tokenizer gives token ids.
+            shuffled: A new order in each pass.
 
         Raises:
             DataError: A text has no token, or the tokenizer has no padding.
         """
         self.text_set, self.device, self._batch_size = text_set, torch.device(device), batch_size
+        self._shuffled = shuffled
         limit = longest or (tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else 512)
         options = {"truncation": True, "max_length": limit}
         self._pair = text_set.second is not None and not joined
@@ -128,11 +143,13 @@ class TextBatches:
         return len(self.text_set.classes) or None
 
     def __len__(self) -> int:
-        return -(-len(self.text_set) // self._batch_size)
+        return count_batches(len(self.text_set), self._batch_size, shuffled=self._shuffled)
 
     def __iter__(self) -> Iterator[Any]:
-        for start in range(0, len(self._order), self._batch_size):
-            places = self._order[start : start + self._batch_size]
+        size, order = self._batch_size, self._order
+        parts = (order[start : start + size] for start in range(0, len(order), size))
+        shuffled = (part.tolist() for part in shuffled_places(len(order), size)) if self._shuffled else None
+        for places in shuffled or parts:
             targets = self.text_set.targets
             chosen = None if targets is None else targets[torch.tensor(places)].to(self.device)
             inputs = [self._padded(part, places) for part in self._encoded]
@@ -163,7 +180,15 @@ class TokenBlocks:
     """
 
     def __init__(
-        self, text: str, tokenizer: Tokenizer, *, length: int, batch_size: int, device: torch.device | str, name: str
+        self,
+        text: str,
+        tokenizer: Tokenizer,
+        *,
+        length: int,
+        batch_size: int,
+        device: torch.device | str,
+        name: str,
+        shuffled: bool = False,
     ) -> None:
         """Tokenize the text once. Raises DataError where it has fewer tokens than one block."""
         ids = tokenizer([text], verbose=False)["input_ids"][0]
@@ -172,10 +197,13 @@ class TokenBlocks:
         self.bytes_per_token = len(text.encode("utf-8", "surrogatepass")) / len(ids)
         self._blocks = torch.tensor(ids[: len(ids) // length * length]).view(-1, length)
         self._batch_size, self._device, self.num_classes = batch_size, torch.device(device), None
+        self._shuffled = shuffled
 
     def __len__(self) -> int:
-        return -(-len(self._blocks) // self._batch_size)
+        return count_batches(len(self._blocks), self._batch_size, shuffled=self._shuffled)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for block in self._blocks.split(self._batch_size):
-            yield {"input_ids": block.to(self._device)}
+        count, size = len(self._blocks), self._batch_size
+        order = shuffled_places(count, size) if self._shuffled else torch.arange(count).split(size)
+        for places in order:
+            yield {"input_ids": self._blocks[places].to(self._device)}

@@ -134,6 +134,8 @@ def score_part(job: CellJob, criterion: Criterion, checkpoint: Path) -> None:
     path, asked = job.folder / SCORE_FILE, asked_of_score(job, criterion)
     if read_part(path, asked) is None:
         prepared = prepare_training(_train_job(job))
+        assert isinstance(prepared.train_set, ImageSet)
+        assert isinstance(prepared.test_set, ImageSet)
         model, normalization = load_network(job, checkpoint)
         batches = partial(Batches, normalization=normalization, batch_size=_BATCH, device=find_device(job.device))
         seed = job.cell.seed

@@ -37,6 +37,8 @@ class _Metadata(_Part):
     data: str | None = None
     data_fingerprint: str | None = None
     test_data: str | None = None
+    task: str | None = None
+    classes: list[str] | None = None
     normalization: _Normalization | None = None
     held_out: _HeldOut | None = None
     training: dict[str, Any] | None = None

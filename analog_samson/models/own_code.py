@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 MODEL_LIBRARIES = ("torchvision", "timm")  # torchvision:NAME and timm:NAME are looked up in lists of networks
+MODEL_SCHEMES = (*MODEL_LIBRARIES, "hf")  # hf:DIR is a network of a class that transformers knows
 
 
 def is_code(name: str, kinds: Collection[str]) -> bool:

@@ -5,7 +5,8 @@ from torch import nn
 from analog_samson.errors import ModelError
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import Checkpoint, load_into
-from analog_samson.models.own_code import MODEL_LIBRARIES, code_fault, is_code
+from analog_samson.models.huggingface import HUGGING_FACE, load_huggingface, parse_huggingface
+from analog_samson.models.own_code import MODEL_SCHEMES, code_fault, is_code
 
 _SMALL = 2**26  # values of a tensor that a network may have beside what its checkpoint holds, such as a mask
 
@@ -20,7 +21,8 @@ def restore_model(
     """Build the network and load the checkpoint's weights; arguments win over the checkpoint's metadata.
 
     name: needed for checkpoints from elsewhere, which do not say what they belong to, and for code of the user's own:
-    package.module:callable is imported only where it is given here. Where neither says how many classes and channels
+    package.module:callable is imported only where it is given here. `hf:DIR` gives the network of that folder these
+    weights in place of its own. Where neither says how many classes and channels
     there are, the shapes of the first and last weights do.
     """
     known = checkpoint.metadata
@@ -29,6 +31,10 @@ def restore_model(
         raise ModelError(
             f"{checkpoint.path}: does not say which network it belongs to; name it, for example --model resnet20"
         )
+    if name.startswith(HUGGING_FACE):
+        model = load_huggingface(parse_huggingface(name))
+        load_into(model, checkpoint)
+        return model
     model = build_model(
         name,
         num_classes=num_classes or known.get("num_classes") or _last_rows(checkpoint),
@@ -51,7 +57,11 @@ def stated_model(checkpoint: Checkpoint, option: str = "--model") -> str | None:
     name = checkpoint.metadata.get("model")
     if name is None:
         return None
-    if is_code(name, MODEL_LIBRARIES):
+    if name.startswith(HUGGING_FACE) and parse_huggingface(name).folder is None:
+        raise ModelError(
+            f"{checkpoint.path}: belongs to {name}, and that folder is not there; name it yourself: {option} hf:DIR"
+        )
+    if is_code(name, MODEL_SCHEMES):
         fault = code_fault(f"{checkpoint.path}: model", name)
         raise ModelError(f"{fault}\n  if you trust that code, name it yourself: {option} {name}")
     return str(name)

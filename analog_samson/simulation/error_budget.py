@@ -12,6 +12,7 @@ from typing import Any
 from analog_samson.analysis.error_budget import AS_IS, LAYER
 from analog_samson.chip.calibration import CALIBRATIONS
 from analog_samson.crossbar.plan import ConversionPlan
+from analog_samson.data.feeding import Data
 from analog_samson.errors import DataError, OptionError
 from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, UNCALIBRATED, Condition
 from analog_samson.results.metric import LOSS, stored_task
@@ -27,7 +28,6 @@ from analog_samson.simulation.drift import FEW, Progress, simulate_drift
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, fits_channels_last, load_inputs
 from analog_samson.simulation.options import VOLATILE, ErrorBudgetOptions, SimulateOptions
 from analog_samson.simulation.ranges import plan_of, run_input_ranges, run_plan
-from analog_samson.simulation.sources import Data
 from analog_samson.simulation.stored_options import BEFORE, stored_options
 from analog_samson.simulation.variants import (
     KEPT_DIGITAL,

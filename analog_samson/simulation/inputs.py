@@ -14,6 +14,17 @@ from analog_samson.chip.input_ranges import needs_calibration
 from analog_samson.data import ImageSet, Normalization, choose_normalization, open_data, refuse_overlap
 from analog_samson.data.augment import as_in_training
 from analog_samson.data.batches import Batches
+from analog_samson.data.chosen_task import choose_task
+from analog_samson.data.feeding import (
+    Data,
+    Feeding,
+    as_embedder,
+    folder_network,
+    guess_from_data,
+    labelled_as_trained,
+    refuse_shared,
+    tokenizer_of,
+)
 from analog_samson.data.held_out import find_held_out
 from analog_samson.data.samples import SAMPLES, is_samples, open_samples
 from analog_samson.errors import DataError, OptionError
@@ -27,19 +38,9 @@ from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
 from analog_samson.runtime.devices import find_device
 from analog_samson.runtime.memory_format import takes_channels_last
-from analog_samson.simulation.chosen_task import choose_task
 from analog_samson.simulation.options import SimulateOptions
-from analog_samson.simulation.sources import (
-    Data,
-    Feeding,
-    as_embedder,
-    folder_network,
-    guess_from_data,
-    labelled_as_trained,
-    refuse_shared,
-    tokenizer_of,
-)
 from analog_samson.tasks.batch import few_inputs
+from analog_samson.tasks.catalogue import task_names
 from analog_samson.tasks.evaluation import first_answers
 from analog_samson.tasks.scoring import score
 from analog_samson.tasks.task import Task
@@ -87,7 +88,7 @@ def load_inputs(options: SimulateOptions) -> Inputs:
     preset = load_preset(options.preset)
     layers = {} if options.layer_presets is None else read_layer_presets(options.layer_presets)
     calibrated = bool(options.calibrate) or any(map(needs_calibration, (preset, *layers.values())))
-    if is_samples(options.data) or options.checkpoint.startswith(HUGGING_FACE):
+    if is_samples(options.data) or any(str(n).startswith(HUGGING_FACE) for n in (options.checkpoint, options.model)):
         return _any_inputs(options, preset, layers, device, calibrated=calibrated)
     checkpoint = load_checkpoint(options.checkpoint)
     divided = find_held_out(options.data, checkpoint.metadata)
@@ -134,7 +135,6 @@ def _any_inputs(
             f"--data {options.data}: networks of Hugging Face are tested on {', '.join(SAMPLES)}: data; for images "
             "build the network yourself and name it as package.module:callable, with --checkpoint"
         )
-    samples = open_samples(options.data, limit=options.limit)
     if spec is not None:
         model, checkpoint = folder_network(spec)
         name = checkpoint.metadata["model"]
@@ -142,16 +142,26 @@ def _any_inputs(
         checkpoint = load_checkpoint(options.checkpoint)
         model = restore_model(checkpoint, options.model)
         name = options.model or checkpoint.metadata["model"]
-    samples = labelled_as_trained(samples, model)
+        spec = parse_huggingface(name) if name.startswith(HUGGING_FACE) else None
+    divided = find_held_out(options.data, checkpoint.metadata)
+    samples = open_samples(options.data) if divided is None else divided[0]
+    classes = checkpoint.metadata.get("classes") or ()
+    samples = labelled_as_trained(samples.take(options.limit), model, classes)
     tokenizer = tokenizer_of(spec, samples)
-    task = choose_task(options.task or guess_from_data(samples), model, samples, tokenizer)
+    trained = checkpoint.metadata.get("task")
+    named = options.task or (trained if trained in task_names() else None) or guess_from_data(samples)
+    task = choose_task(named, model, samples, tokenizer)
     model = as_embedder(model, task).to(device).eval()
     calibration = None
     if calibrated:
-        if options.calibration_data is None or not is_samples(options.calibration_data):
+        if options.calibration_data is None and divided is not None:
+            calibration = divided[1].take(options.calibration_limit)
+        elif options.calibration_data is None or not is_samples(options.calibration_data):
             kind = options.data.partition(":")[0]
             raise DataError(f"calibration: give --calibration-data {kind}:FILE with other samples than --data")
-        calibration = open_samples(options.calibration_data, limit=options.calibration_limit)
+        else:
+            calibration = open_samples(options.calibration_data, limit=options.calibration_limit)
+        calibration = labelled_as_trained(calibration, model, classes)
         refuse_shared(calibration, samples)
     return Inputs(
         model=model,

@@ -7,7 +7,7 @@ from typing import Any
 from analog_samson.chip.input_ranges import STD, needs_calibration
 from analog_samson.data.sources import SOURCES
 from analog_samson.errors import OptionError, RunError, list_faults
-from analog_samson.models.own_code import MODEL_LIBRARIES, code_fault, is_code
+from analog_samson.models.own_code import MODEL_SCHEMES, code_fault, is_code
 from analog_samson.options import accepts_none
 from analog_samson.presets.schema import Preset
 from analog_samson.results.runfile import options_file, read_options
@@ -15,7 +15,7 @@ from analog_samson.simulation.options import VOLATILE, SimulateOptions
 
 # Options that may name package.module:callable, and what precedes a colon in them without meaning code.
 CODE: Mapping[str, Collection[str]] = {
-    "model": MODEL_LIBRARIES,
+    "model": MODEL_SCHEMES,
     "data": SOURCES,
     "calibration_data": SOURCES,
     "task": (),

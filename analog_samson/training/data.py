@@ -13,6 +13,7 @@ from analog_samson import rng
 from analog_samson.data import ImageSet, Normalization, augment
 from analog_samson.data.augment import suits_augmentation
 from analog_samson.data.batches import Batches, Normalizer, on_device_if_small
+from analog_samson.data.feeding import SampleBatches
 from analog_samson.errors import DataError, OptionError, list_faults
 from analog_samson.tasks.batch import tensors_of
 from analog_samson.tasks.evaluation import data_faults
@@ -139,6 +140,9 @@ class LoaderData(TrainingData):
     order; what it draws from torch's global stream is named by the seed and the epoch.
     """
 
+    kind: str = "batches of your own"
+    unused: tuple[str, ...] = _OF_IMAGE_SETS  # options without an effect on such data
+
     def __init__(self, train: Iterable[Any], test: Iterable[Any], options: TrainOptions, task: Task) -> None:
         faults = data_faults(train_set=train, test_set=test)
         faults += [
@@ -148,9 +152,9 @@ class LoaderData(TrainingData):
         ]
         if faults:
             raise DataError(list_faults("training data", faults))
-        idle = [name for name in _OF_IMAGE_SETS if name in options.model_fields_set and getattr(options, name)]
+        idle = [name for name in self.unused if name in options.model_fields_set and getattr(options, name)]
         if idle:
-            lines = [f"{name}: has no effect on batches of your own; leave it out" for name in idle]
+            lines = [f"{name}: has no effect on {self.kind}; leave it out" for name in idle]
             raise OptionError(list_faults(options.NAME, lines))
         self.task, self._train, self.test, self._seed = task, train, test, options.seed
         self.few = list(islice(test, 1))
@@ -180,6 +184,38 @@ class LoaderData(TrainingData):
 
     def test_count(self) -> int:
         return sum(self.task.count(self.task.prepare(batch)) for batch in self.test)
+
+
+class SampleData(LoaderData):
+    """Samples of one of the package's own kinds, such as texts or recordings, which are shuffled here."""
+
+    kind, unused = "samples that are no images", ("augment", "normalization")
+
+    def __init__(self, train: SampleBatches, test: SampleBatches, options: TrainOptions, task: Task) -> None:
+        super().__init__(train, test, options, task)
+        self._sets = train.samples, test.samples
+
+    def identity(self) -> dict[str, Any]:
+        train, test = self._sets
+        return {
+            "train_data": train.name,
+            "train_fingerprint": train.fingerprint,
+            "test_data": test.name,
+            "test_fingerprint": test.fingerprint,
+        }
+
+    def description(self) -> dict[str, Any]:
+        train, test = self._sets
+        classes = {"num_classes": len(train.classes), "classes": list(train.classes)} if train.classes else {}
+        named = {"data": train.name, "data_fingerprint": train.fingerprint, "test_data": test.name}
+        return {"task": self.task.name, **named, **classes}
+
+
+def batches_of_own(train: Iterable[Any], test: Iterable[Any], options: TrainOptions, task: Task) -> LoaderData:
+    """Data that is no image set: samples of the package's own kinds, or what the user's loaders give."""
+    if isinstance(train, SampleBatches) and isinstance(test, SampleBatches):
+        return SampleData(train, test, options, task)
+    return LoaderData(train, test, options, task)
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from analog_samson.data import ImageSet
+from analog_samson.results.metric import LOSS, Metric
 from analog_samson.sharpness.perturbation_breakdown import format_breakdown
 from analog_samson.training.job import PreparedTraining
 from analog_samson.training.records import TrainResult
@@ -13,9 +15,12 @@ def describe_prepared(prepared: PreparedTraining) -> str:
     for name in ("normalization", "noise_preset_sha256"):  # the former is among the notes, with its origin
         options.pop(name, None)
     parameters = sum(parameter.numel() for parameter in prepared.model.parameters())
+    samples = prepared.samples
+    classes = samples.num_classes if isinstance(samples, ImageSet) else len(samples.classes)
     lines = [
-        f"{prepared.metadata['model']}: {parameters:,} parameters, {len(prepared.train_set):,} training images of "
-        f"{prepared.train_set.name}, {prepared.train_set.num_classes} classes",
+        f"{prepared.metadata['model']}: {parameters:,} parameters, {len(samples):,} training {prepared.unit} of "
+        + samples.name
+        + (f", {classes} classes" if classes else ""),
         *prepared.notes,
         "options: " + ", ".join(f"{name} {_text(value)}" for name, value in options.items()),
     ]
@@ -26,16 +31,24 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def describe_result(result: TrainResult) -> str:
-    evaluation, best = result.evaluation, result.best
+def _value(metric: Metric, value: float) -> str:
+    return f"{value:.{metric.decimals + 1}f} {metric.unit}".rstrip()
+
+
+def describe_result(result: TrainResult, unit: str = "images") -> str:
+    """What came of it; unit: what a sample is called."""
+    metric, best, values = result.metrics[0], result.best, result.scores.values
     lines = (
         [f"the training in that folder was continued after epoch {result.resumed_after}"]
         if result.resumed_after
         else []
     )
     lines += [
-        f"test accuracy {evaluation.accuracy_percent:.2f} % of {evaluation.count} images, loss {evaluation.loss:.4f} "
-        f"after epoch {len(result.history)} (highest: {best.test_accuracy_percent:.2f} % after epoch {best.epoch})"
+        f"test {metric.title} {_value(metric, values[metric.name])} of {result.scores.count} {unit}"
+        + (f", loss {values[LOSS.name]:.4f}" if LOSS in result.metrics else "")
+        + f" after epoch {len(result.history)} "
+        f"({'highest' if metric.higher_is_better else 'lowest'}: {_value(metric, best.test_values[metric.name])} after "
+        f"epoch {best.epoch})"
     ]
     if result.perturbation_breakdown is not None:
         lines.append(f"first step, {format_breakdown(result.perturbation_breakdown)}")

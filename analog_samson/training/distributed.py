@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from analog_samson.data import ImageSet
 from analog_samson.errors import AnalogSamsonError, OptionError, list_faults
 from analog_samson.results.metric import ACCURACY
+from analog_samson.runtime.devices import find_device
 from analog_samson.tasks.scoring import Scores
 from analog_samson.training.batch import Shard
 from analog_samson.training.records import TrainingError
@@ -71,6 +72,19 @@ class DistributedContext:
     def threads(self) -> int | None:
         """CPU threads of each process on this machine; None leaves torch's own choice to a single process."""
         return None if self.local_size == 1 else max(1, len(os.sched_getaffinity(0)) // self.local_size)
+
+    def device(self, name: str) -> torch.device:
+        """The named device; of several GPUs, each process takes one of its own. Raises OptionError."""
+        found = find_device(name)
+        if self.size == 1 or found.type == "cpu":
+            return found
+        count = torch.cuda.device_count()
+        if found.index is not None:
+            raise OptionError(f"device {name!r}: each of {self.size} processes takes its own GPU; give cuda")
+        if self.local_size > count:
+            raise OptionError(f"device {name!r}: {self.local_size} processes, {count} GPUs; start one for each GPU")
+        torch.cuda.set_device(self.local_rank)
+        return torch.device("cuda", self.local_rank)
 
     def replica(self, model: nn.Module) -> nn.Module:
         """What to call in place of the model, for gradients to be averaged over the processes.

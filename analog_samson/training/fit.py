@@ -25,12 +25,13 @@ from analog_samson.tasks.scoring import Scores, score
 from analog_samson.tasks.task import Task
 from analog_samson.tasks.whole import WholeModelTask
 from analog_samson.training.average import WeightAverage
-from analog_samson.training.data import ImageData, LoaderData, TrainingData
+from analog_samson.training.data import ImageData, TrainingData, batches_of_own
 from analog_samson.training.distill import Teacher, TeacherOnDevice, with_distillation
 from analog_samson.training.distributed import SINGLE_PROCESS, DistributedContext
 from analog_samson.training.epoch import Training, run_epoch
 from analog_samson.training.folder import CHECKPOINT_FILE, TrainingFolder
 from analog_samson.training.hardware_aware import HardwareForward
+from analog_samson.training.optimizer import make_optimizer
 from analog_samson.training.options import TrainOptions
 from analog_samson.training.records import Progress, TrainResult
 from analog_samson.training.state import resume, store_epoch
@@ -132,7 +133,7 @@ def _prepare(
     elif isinstance(train_set, ImageSet) or isinstance(test_set, ImageSet):
         raise DataError("train_set and test_set: one is an image set, the other is not; give two of one kind")
     else:
-        data = LoaderData(train_set, test_set, options, task)
+        data = batches_of_own(train_set, test_set, options, task)
     score(model, data.few, task)  # the number of outputs and of channels, before the first step
     if options.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -143,7 +144,7 @@ def _prepare(
     if options.clips or options.is_noisy or options.moves_weights_only:
         expect_weights(model, trained=options.clips)
     hardware = _hardware(model, data, options, context)
-    optimizer = _optimizer(model, options, hardware)
+    optimizer = make_optimizer(model, options, hardware)
     step = TrainStep(
         model=model,
         optimizer=optimizer,
@@ -236,20 +237,6 @@ def _hardware(
     example = Example(batch=batches[0], run=task.forward, count=False)
     plan = plan_conversion(model, preset, example=example if needs_example(model) else None)
     return HardwareForward(model, plan, batches, seed=options.seed, run=task.forward)
-
-
-def _optimizer(model: nn.Module, options: TrainOptions, hardware: HardwareForward | None) -> torch.optim.Optimizer:
-    """SGD of the trained parameters, and of the input ranges without weight decay."""
-    groups: list[dict[str, Any]] = [{"params": [one for one in model.parameters() if one.requires_grad]}]
-    if hardware is not None:
-        groups.append({"params": list(hardware.ranges.values()), "weight_decay": 0.0})
-    return torch.optim.SGD(
-        groups,
-        lr=options.learning_rate,
-        momentum=options.momentum,
-        nesterov=options.nesterov,
-        weight_decay=options.weight_decay,
-    )
 
 
 def _opened(

@@ -11,22 +11,27 @@ from torch import nn
 
 from analog_samson import rng
 from analog_samson.data import ImageSet, choose_normalization, open_data
+from analog_samson.data.chosen_task import choose_task
+from analog_samson.data.feeding import Data, SampleBatches
 from analog_samson.data.held_out import hold_out
 from analog_samson.errors import OptionError
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint, load_into
+from analog_samson.models.huggingface import HUGGING_FACE
 from analog_samson.models.restore import restore_model, stated_model
 from analog_samson.options import Shown, Written
-from analog_samson.runtime.devices import bfloat16_notes, find_device
+from analog_samson.runtime.devices import bfloat16_notes
 from analog_samson.runtime.state_check import check_storable
 from analog_samson.sharpness.perturbations import WorstCase
+from analog_samson.tasks.task import Task
 from analog_samson.training.distill import Teacher, with_distillation
 from analog_samson.training.distributed import SINGLE_PROCESS, DistributedContext
 from analog_samson.training.fit import fit
 from analog_samson.training.method_options import TrainMethod
 from analog_samson.training.options import COMPUTING, DISTILLATION, TrainOptions, TrainSeed
-from analog_samson.training.recipes import recipe_for, with_recipe
+from analog_samson.training.recipes import FINE_TUNING, FROM_SCRATCH, TRANSFORMER, recipe_for, with_recipe
 from analog_samson.training.records import Progress, TrainResult
+from analog_samson.training.sample_job import open_inputs, trains_on_samples
 
 HOLDOUT = 0.1
 DATA = "Network and data"
@@ -42,13 +47,21 @@ class TrainJob(TrainOptions):
 
     data: Annotated[
         str,
-        Field(description="digits, cifar10:DIR, cifar100:DIR, folder:DIR, npz:FILE or module:callable."),
+        Field(
+            description="digits, cifar10:DIR, cifar100:DIR, folder:DIR, npz:FILE, text:FILE, pairs:FILE, audio:DIR, "
+            "segmentation:DIR or module:callable."
+        ),
         Shown(panel=DATA),
     ] = "digits"
     model: Annotated[
         str | None,
-        Field(description="NAME, torchvision:NAME, timm:NAME or module:callable."),
+        Field(description="NAME, torchvision:NAME, timm:NAME, module:callable, or hf:DIR with its weights."),
         Shown(panel=DATA, default="the checkpoint's"),
+    ] = None
+    task: Annotated[
+        str | None,
+        Field(description="What is learnt: classification, regression, ... or package.module:callable."),
+        Shown(panel=DATA, default="what network and data are made for, else classification"),
     ] = None
     test_data: Annotated[
         str | None,
@@ -96,6 +109,11 @@ class TrainJob(TrainOptions):
         if self.distill_model is not None and self.distill is None:
             yield "distill_model: has no effect without distill, the checkpoint of the teacher"
 
+    @property
+    def holdout_share(self) -> float:
+        """The share of the training samples to test on, where it is needed."""
+        return HOLDOUT if self.holdout is None else self.holdout
+
     def training(self) -> dict[str, Any]:
         """The training options that were given, but for seed and normalization."""
         names = [name for name in TrainOptions.model_fields if name not in ("seed", "normalization")]
@@ -107,13 +125,24 @@ class PreparedTraining:
     """Everything loaded and checked, nothing written. notes: lines that say what was decided for the user."""
 
     model: nn.Module
-    train_set: ImageSet
-    test_set: ImageSet
+    train_set: ImageSet | SampleBatches
+    test_set: ImageSet | SampleBatches
     options: TrainOptions
     metadata: Mapping[str, Any]
     notes: tuple[str, ...]
     teacher: Teacher | None = None
     context: DistributedContext = SINGLE_PROCESS
+    task: Task | None = None
+
+    @property
+    def samples(self) -> Data:
+        """What is trained on."""
+        return self.train_set if isinstance(self.train_set, ImageSet) else self.train_set.samples
+
+    @property
+    def unit(self) -> str:
+        """What a sample is called."""
+        return "images" if isinstance(self.train_set, ImageSet) else "samples"
 
     def run(self, out: Path, progress: Progress | None = None) -> TrainResult:
         return fit(
@@ -121,6 +150,7 @@ class PreparedTraining:
             self.train_set,
             self.test_set,
             self.options,
+            task=self.task,
             folder=out,
             metadata=self.metadata,
             progress=progress,
@@ -134,12 +164,14 @@ def prepare_training(job: TrainJob, context: DistributedContext = SINGLE_PROCESS
 
     Sets the number of CPU threads, and the present GPU of a process among several.
     """
-    device = _device(job, context)
+    device = context.device(job.device)
     threads = job.threads or context.threads()
     if threads is not None:
         torch.set_num_threads(threads)
     start = None if job.from_checkpoint is None else load_checkpoint(job.from_checkpoint)
     name = _model_name(job, start)
+    if trains_on_samples(job, name):
+        return _of_samples(job, name, start, device, context)
     train_set, test_set, parts, held_out = _sets(job)
     normalization, origin = choose_normalization(
         text=job.normalization.text() if job.normalization else None,
@@ -158,8 +190,9 @@ def prepare_training(job: TrainJob, context: DistributedContext = SINGLE_PROCESS
         *_processes(options, context),
     )
     notes = (*notes, *bfloat16_notes(options.bf16, device))
+    model = _model(name, train_set, start, job.seed).to(device)
     return PreparedTraining(
-        model=_model(name, train_set, start, job.seed).to(device),
+        model=model,
         train_set=train_set,
         test_set=test_set,
         options=with_distillation(options, teacher),
@@ -167,23 +200,28 @@ def prepare_training(job: TrainJob, context: DistributedContext = SINGLE_PROCESS
         notes=notes if teacher is None else (*notes, _teacher_note(taught["distilled_from"], teacher)),
         teacher=teacher,
         context=context,
+        task=None if job.task is None else choose_task(job.task, model, train_set),
     )
 
 
-def _device(job: TrainJob, context: DistributedContext) -> torch.device:
-    """What the job names; of GPUs, each process takes one of its own."""
-    device = find_device(job.device)
-    if context.size == 1 or device.type == "cpu":
-        return device
-    count = torch.cuda.device_count()
-    if device.index is not None:
-        raise OptionError(f"device {job.device!r}: each of {context.size} processes takes its own GPU; give cuda")
-    if context.local_size > count:
-        raise OptionError(
-            f"device {job.device!r}: {context.local_size} processes, {count} GPUs; start one for each GPU"
-        )
-    torch.cuda.set_device(context.local_rank)
-    return torch.device("cuda", context.local_rank)
+def _of_samples(
+    job: TrainJob, name: str, start: Checkpoint | None, device: torch.device, context: DistributedContext
+) -> PreparedTraining:
+    """A training on texts, recordings and the like."""
+    recipe = FROM_SCRATCH if start is None else FINE_TUNING
+    recipe = TRANSFORMER if name.startswith(HUGGING_FACE) else recipe
+    options = TrainOptions(seed=job.seed, **with_recipe(recipe, job.training()))
+    found = open_inputs(job, name, start, batch_size=options.batch_size, device=device)
+    return PreparedTraining(
+        model=found.model.to(device),
+        train_set=found.train,
+        test_set=found.test,
+        options=options,
+        metadata=_metadata(name, start) | found.metadata,
+        notes=(found.note, f"task {found.task.name}", f"recipe: {recipe.name}", *bfloat16_notes(options.bf16, device)),
+        context=context,
+        task=found.task,
+    )
 
 
 def _processes(options: TrainOptions, context: DistributedContext) -> tuple[str, ...]:
@@ -245,7 +283,7 @@ def _sets(job: TrainJob) -> tuple[ImageSet, ImageSet, str, dict[str, Any]]:
         test = open_data(job.data, "test")
         if test.take(len(train)).fingerprint != train.fingerprint:
             return train, test, f"tested on the test part of {job.data}", {}
-    share = HOLDOUT if job.holdout is None else job.holdout
+    share = job.holdout_share
     test, rest = hold_out(train, share)
     note = f"tested on {len(test)} images held out of {job.data} ({share:.0%})"
     return rest, test, note, {"held_out": {"share": share, "images": len(train)}}

@@ -1,7 +1,7 @@
 """What a training run is: every option that decides its numbers, declared once."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -24,8 +24,8 @@ TrainSeed = Annotated[
 ]
 
 
-def _by_data(digits: object, scratch: object, tuning: object) -> str:
-    return f"by data: digits {digits}; from scratch {scratch}; from a checkpoint {tuning}"
+def _by_data(digits: object, scratch: object, tuning: object, transformer: object) -> str:
+    return f"by data: digits {digits}; from scratch {scratch}; from a checkpoint {tuning}; hf: {transformer}"
 
 
 class TrainOptions(HardwareOptions, MethodOptions):
@@ -52,25 +52,30 @@ class TrainOptions(HardwareOptions, MethodOptions):
     epochs: Annotated[
         Count,
         Field(description="Passes over the data."),
-        Shown(panel=STEPS, default=_by_data(30, 200, 10)),
+        Shown(panel=STEPS, default=_by_data(30, 200, 10, 3)),
     ] = 200
     batch_size: Annotated[
-        Count, Field(description="Samples a step."), Shown(panel=STEPS, default=_by_data(64, 128, 128))
+        Count, Field(description="Samples a step."), Shown(panel=STEPS, default=_by_data(64, 128, 128, 16))
     ] = 128
     learning_rate: Annotated[
         float,
         Field(gt=0, allow_inf_nan=False, description="Highest learning rate."),
-        Shown(panel=STEPS, default=_by_data(0.05, 0.1, 0.02), flags=("--lr",)),
+        Shown(panel=STEPS, default=_by_data(0.05, 0.1, 0.02, 5e-5), flags=("--lr",)),
     ] = 0.1
+    optimizer: Annotated[
+        Literal["sgd", "adamw"],
+        Field(description="What updates the weights."),
+        Shown(panel=STEPS, default="by data: hf: adamw; else sgd"),
+    ] = "sgd"
     momentum: Annotated[Fraction, Field(description="Of SGD."), Shown(panel=STEPS)] = 0.9
     nesterov: Annotated[bool, Field(description="Nesterov momentum."), Shown(panel=STEPS)] = False
     weight_decay: Annotated[
-        NotNegative, Field(description="Weight decay of SGD, on every parameter."), Shown(panel=STEPS)
+        NotNegative, Field(description="Weight decay of the optimizer, on every parameter."), Shown(panel=STEPS)
     ] = 5e-4
     schedule: Annotated[
         ScheduleKind,
         Field(description="How the learning rate changes."),
-        Shown(panel=STEPS, default=_by_data("cosine", "step", "onecycle")),
+        Shown(panel=STEPS, default=_by_data("cosine", "step", "onecycle", "onecycle")),
     ] = "cosine"
     warmup_epochs: Annotated[
         NotNegative, Field(description="Epochs of linear rise before the schedule."), Shown(panel=STEPS)
@@ -109,8 +114,7 @@ class TrainOptions(HardwareOptions, MethodOptions):
                 yield f"{name}: has no effect with schedule {self.schedule}; leave it out or choose schedule step"
         if self.distill_weight == 1 and self.label_smoothing:
             yield "label_smoothing: has no effect where distill_weight is 1, for the labels are not used; leave it out"
-        if self.nesterov and self.momentum == 0:
-            yield "nesterov: needs a momentum above 0"
+        yield from self._momentum_problems()
         if self.schedule == "onecycle" and self.warmup_epochs:
             yield "warmup_epochs: the onecycle schedule has a rise of its own; leave it out"
         elif self.warmup_epochs >= self.epochs:
@@ -122,6 +126,13 @@ class TrainOptions(HardwareOptions, MethodOptions):
                 f"ascent_fraction: {self.ascent_fraction:g} of {self.batch_size} samples a step is less than two; "
                 "choose a larger part or larger batches"
             )
+
+    def _momentum_problems(self) -> Iterator[str]:
+        if self.optimizer == "adamw":
+            given = {"momentum": self.momentum != 0.9, "nesterov": self.nesterov}
+            yield from (f"{name}: has no effect with optimizer adamw; leave it out" for name in given if given[name])
+        elif self.nesterov and self.momentum == 0:
+            yield "nesterov: needs a momentum above 0"
 
     def learning_rates(self) -> Schedule:
         """The learning rate over the steps."""
@@ -139,4 +150,8 @@ class TrainOptions(HardwareOptions, MethodOptions):
         values = {name: value for name, value in self if name != "perturbation"}
         values |= {"normalization": self.normalization and self.normalization.text()}
         values |= {"ascent_sync": self.ascent_sync or None}
+        if self.optimizer == "adamw":
+            values |= {"momentum": None, "nesterov": None}
+        else:
+            values |= {"optimizer": None}  # which trainings of earlier versions do not state
         return values | self.resolved_method() | self.resolved_hardware()

@@ -25,6 +25,18 @@ FROM_SCRATCH = Recipe(
     name="from scratch, as the paper trains on CIFAR",
     options={"epochs": 200, "batch_size": 128, "learning_rate": 0.1, "schedule": "step"},
 )
+TRANSFORMER = Recipe(
+    name="fine-tuning a transformer",
+    options={
+        "optimizer": "adamw",
+        "epochs": 3,
+        "batch_size": 16,
+        "learning_rate": 5e-5,
+        "schedule": "onecycle",
+        "weight_decay": 0.01,
+    },
+)
+_RATES = {"adamw": 1e-3, "sgd": 0.02}  # where the recipe's own rate is one of another optimizer
 FINE_TUNING = Recipe(
     name="fine-tuning",
     options={"epochs": 10, "batch_size": 128, "learning_rate": 0.02, "schedule": "onecycle"},
@@ -38,6 +50,9 @@ def with_recipe(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
     (8, 50)
     """
     options = {**recipe.options, **given}
+    optimizer = options.get("optimizer", "sgd")
+    if optimizer != recipe.options.get("optimizer", "sgd") and optimizer in _RATES:
+        options["learning_rate"] = given.get("learning_rate", _RATES[optimizer])
     epochs = options["epochs"]
     if options["schedule"] == "step" and "step_epochs" not in options and isinstance(epochs, int):
         options["step_epochs"] = max(1, math.ceil(epochs / 4))

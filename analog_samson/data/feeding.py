@@ -1,6 +1,6 @@
-"""A network and its data as the options name them: image classifiers with a checkpoint, or any network of a folder."""
+"""A network and its data as the options name them: any network of a folder, any samples, and how they are fed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,15 @@ from analog_samson.models.huggingface import (
     load_tokenizer,
     weights_fingerprint,
 )
+from analog_samson.tasks.classification import Classification
+from analog_samson.tasks.dense import MultiLabel
 from analog_samson.tasks.pairs import EmbeddingPairs
+from analog_samson.tasks.regression import Regression
 from analog_samson.tasks.task import Task
 from analog_samson.tasks.text import LanguageModeling
 
 Data = ImageSet | Samples
+_LABELLED = (Classification, EmbeddingPairs, MultiLabel, Regression)  # what nothing but labels can be compared with
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,20 @@ class Feeding:
     task: Task
     tokenizer: Any = None
 
-    def batches(self, samples: Samples, *, batch_size: int, device: torch.device) -> Iterable[Any]:
-        """Batches that can be gone through again and again.
+    def batches(
+        self, samples: Samples, *, batch_size: int, device: torch.device, shuffled: bool = False
+    ) -> "SampleBatches":
+        """Batches that can be gone through again and again; with `shuffled` each time in an order of its own.
 
         Raises:
-            DataError: Texts without a tokenizer, or too little text.
+            DataError: Texts without a tokenizer, too little text, or no labels for a task that needs them.
         """
+        layout: dict[str, Any] = {"batch_size": batch_size, "device": device, "shuffled": shuffled}
+        return SampleBatches(samples, self._batches(samples, layout))
+
+    def _batches(self, samples: Samples, layout: Mapping[str, Any]) -> Any:
         if not isinstance(samples, TextSet):
-            return TensorBatches(samples, batch_size=batch_size, device=device)
+            return TensorBatches(samples, **layout)
         if self.tokenizer is None:
             raise DataError(f"{samples.name}: texts need a tokenizer; name a network with one, --model hf:DIR")
         if isinstance(self.task, LanguageModeling) and samples.targets is None:
@@ -56,12 +66,35 @@ class Feeding:
                 "\n".join(samples.texts),
                 self.tokenizer,
                 length=length,
-                batch_size=batch_size,
-                device=device,
                 name=samples.name,
+                **layout,
+            )
+        if samples.targets is None and isinstance(self.task, _LABELLED):
+            raise DataError(
+                f"{samples.name}: task {self.task.name} needs labels, and the data has none; name their column with "
+                ",label=COLUMN (of pairs ,score=COLUMN), or choose another --task"
             )
         joined = samples.second is not None and not isinstance(self.task, EmbeddingPairs)
-        return TextBatches(samples, self.tokenizer, batch_size=batch_size, device=device, joined=joined)
+        return TextBatches(samples, self.tokenizer, joined=joined, **layout)
+
+
+@dataclass(frozen=True, eq=False)
+class SampleBatches:
+    """Batches that can be gone through again and again, and the samples that are in them."""
+
+    samples: Samples
+    batches: Any
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes of labelled samples."""
+        return self.batches.num_classes
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
 
 
 def folder_network(spec: HuggingFaceSpec) -> tuple[nn.Module, Checkpoint]:
@@ -72,29 +105,35 @@ def folder_network(spec: HuggingFaceSpec) -> tuple[nn.Module, Checkpoint]:
     return model, Checkpoint(path=Path(spec.source), state={}, metadata=known, sha256=found)
 
 
-def labelled_as_trained(samples: Samples, model: nn.Module) -> Samples:
+def labelled_as_trained(samples: Samples, model: nn.Module, classes: Sequence[str] = ()) -> Samples:
     """Labelled samples with the numbers that the network gives to their classes.
 
     Files name classes, and a network of Hugging Face names its outputs (``config.label2id``). Where it does, the names
-    decide; where it does not, classes have numbers in the order of the alphabet.
+    decide; else those of the data that it was trained on. Otherwise classes have numbers in the order of the alphabet.
+
+    Args:
+        samples: Labelled or not.
+        model: The network.
+        classes: Those of the training data, in the order of the outputs; none where they are not known.
 
     Raises:
         DataError: The network names its outputs otherwise than the data its classes.
     """
     named = getattr(getattr(model, "config", None), "label2id", None) or {}
     places = {str(name).lower(): place for name, place in named.items()}
-    unnamed = not places or all(name == f"label_{place}" for name, place in places.items())
+    if not places or all(name == f"label_{place}" for name, place in places.items()):
+        places = {name: place for place, name in enumerate(classes)}
     numbered = all(name.isdecimal() for name in samples.classes)
-    if not samples.classes or unnamed or numbered or not isinstance(samples.targets, Tensor):
+    if not samples.classes or not places or numbered or not isinstance(samples.targets, Tensor):
         return samples
-    if unknown := [name for name in samples.classes if name.lower() not in places]:
+    names = {name: name if name in places else name.lower() for name in samples.classes}
+    if unknown := [name for name in samples.classes if names[name] not in places]:
         raise DataError(
             f"{samples.name}: the data has the classes {', '.join(samples.classes)}, the network {', '.join(places)}; "
             f"rename {', '.join(unknown)} in the data, or give numbers"
         )
-    order = torch.tensor([places[name.lower()] for name in samples.classes])
-    names = sorted(places, key=places.__getitem__)
-    return replace(samples, targets=order[samples.targets], classes=tuple(names))
+    order = torch.tensor([places[names[name]] for name in samples.classes])
+    return replace(samples, targets=order[samples.targets], classes=tuple(sorted(places, key=places.__getitem__)))
 
 
 def tokenizer_of(spec: HuggingFaceSpec | None, samples: Data) -> Any:

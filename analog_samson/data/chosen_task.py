@@ -4,10 +4,10 @@ from typing import Any
 
 from torch import nn
 
+from analog_samson.data.feeding import Data, task_options
 from analog_samson.errors import OptionError
 from analog_samson.models.imported import call_with_known, import_callable
 from analog_samson.models.own_code import is_code
-from analog_samson.simulation.sources import Data, task_options
 from analog_samson.tasks.catalogue import guess_task, make_task, options_from
 from analog_samson.tasks.task import Task
 
