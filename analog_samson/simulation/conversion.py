@@ -21,7 +21,8 @@ from analog_samson.options import HARDWARE, NETWORK, OUTPUT, Options, Written, l
 from analog_samson.presets.layers import read_layer_presets
 from analog_samson.presets.search import load_preset
 from analog_samson.results.atomic import write_atomically
-from analog_samson.simulation.options import PRESET, KeepDigital, LayerPresets, ModelName, OnChip, PresetName
+from analog_samson.simulation.hardware_options import KeepDigital, LayerPresets, OnChip, PresetName
+from analog_samson.simulation.options import PRESET, ModelName
 
 
 class ConvertOptions(Options):

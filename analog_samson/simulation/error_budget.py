@@ -94,9 +94,7 @@ class ErrorBudgetRun:
             self.calibration = inputs.batches(inputs.calibration, options, channels_last=channels_last)
         self.task = inputs.task
         usable, unusable = _calibrations(inputs)
-        self.variants = run_variants(
-            inputs.preset, self.plan, options.keep_digital, usable, inputs.layer_presets.values()
-        )
+        self.variants = run_variants(inputs.presets, self.plan, options.keep_digital, usable)
         single = [] if any(v.kind == LAYER for v in self.variants) else ["where: one layer alone is on the device"]
         self.skipped = [*skipped, *unusable, *single]
         self._condition = Condition(stage=DRIFT, time_seconds=self.time)

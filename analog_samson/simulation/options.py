@@ -21,6 +21,7 @@ from analog_samson.options import (
     Written,
     option,
 )
+from analog_samson.simulation.hardware_options import KeepDigital, LayerPresets, OnChip, PresetName
 from analog_samson.simulation.sigmas import Sigmas
 from analog_samson.units import format_duration, format_times, parse_duration, parse_times
 
@@ -39,26 +40,6 @@ ModelName = Annotated[
         NETWORK,
         "NAME",
         default="the checkpoint's",
-    ),
-]
-PresetName = Annotated[str, option("Hardware preset: a name or a TOML file.", HARDWARE, "PRESET")]
-KeepDigital = Annotated[
-    tuple[str, ...],
-    option(
-        "Layer that stays digital: a path, a pattern such as layer1.*, or first, last, head or embeddings; may be "
-        "repeated.",
-        HARDWARE,
-        "LAYER",
-    ),
-]
-OnChip = Annotated[
-    tuple[str, ...],
-    option("Layer on tiles though digital by default: embeddings, adapters; may be repeated.", HARDWARE, "LAYER"),
-]
-LayerPresets = Annotated[
-    str | None,
-    option(
-        "TOML file that maps patterns of layers to presets of their own.", HARDWARE, "FILE.toml", default="one preset"
     ),
 ]
 SeedOption = Annotated[Seed, option("Equal seeds give equal chips, whatever the checkpoint.", STATISTICS)]

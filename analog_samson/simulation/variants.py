@@ -45,16 +45,13 @@ class Variant:
 
 
 def run_variants(
-    preset: Preset,
-    plan: ConversionPlan,
-    keep_digital: Sequence[str],
-    calibrations: Sequence[str],
-    layer_presets: Collection[Preset] = (),
+    presets: Sequence[Preset], plan: ConversionPlan, keep_digital: Sequence[str], calibrations: Sequence[str]
 ) -> list[Variant]:
     """All variants of a run but those that depend on its results.
 
-    calibrations: names of methods that can be used. layer_presets: of single layers.
+    presets: that of the run, then those of single layers. calibrations: names of methods that can be used.
     """
+    preset, *layer_presets = presets
     return [
         *effect_variants(preset, keep_digital, layer_presets),
         *layer_variants(preset, plan, keep_digital),
