@@ -271,7 +271,7 @@ def test_usage_error_exits_with_2(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [*COMMANDS, "presets list", "presets show", "presets check", "zoo list", "zoo show"]
+    "command", [*COMMANDS, *(f"presets {name}" for name in ("list", "show", "check", "fit")), "zoo list", "zoo show"]
 )
 def test_help_shows_an_example(command, capsys):
     code, out, _ = run(capsys, *command.split(), "--help")

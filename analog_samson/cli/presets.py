@@ -1,4 +1,4 @@
-"""`analog-samson presets list | show | check`: look at the hardware presets and test one's own."""
+"""`analog-samson presets list | show | check | fit`: look at hardware presets, test one's own, make one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 
 from analog_samson.cli.from_options import Given, takes
 from analog_samson.cli.helping import HelpfulCommand
+from analog_samson.cli.presets_fit import fit
 from analog_samson.cli.shared import PresetFolders
 from analog_samson.options import Options, option
 from analog_samson.simulation.options import DEFAULT_TIMES, Times
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from analog_samson.presets import Preset
 
 app = typer.Typer(
-    help="Look at the hardware presets; check a file of your own.", no_args_is_help=True, add_completion=False
+    help="Look at the hardware presets; check a file of your own; make one from measurements.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 
@@ -111,5 +114,5 @@ def check(given: Given) -> None:
         raise PresetError("\n".join(faults))
 
 
-for name, command in (("list", list_), ("show", show), ("check", check)):
+for name, command in (("list", list_), ("show", show), ("check", check), ("fit", fit)):
     app.command(name, cls=HelpfulCommand)(command)
