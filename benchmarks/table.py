@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from accuracy_tables import input_ranges, zoo_after_a_year, zoo_on_hardware
+from fit_tables import fit_coverage, fit_coverage_by_preset
 from speed_tables import (
     chip_share,
     compiled_passes,
@@ -28,7 +29,12 @@ from speed_tables import (
 from analog_samson.report.rendering import Block, render_markdown
 
 HERE = Path(__file__).parent
-PAGES = (HERE / "README.md", HERE.parent / "README.md", HERE.parent / "docs" / "zoo.md")
+PAGES = (
+    HERE / "README.md",
+    HERE.parent / "README.md",
+    HERE.parent / "docs" / "zoo.md",
+    HERE.parent / "docs" / "measurements.md",
+)
 Results = Sequence[dict[str, Any]]
 _MARKED = re.compile(r"(<!-- (?P<name>\w+) -->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
 
@@ -43,11 +49,13 @@ RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "compiled_passes": compiled_passes,
     "input_ranges": input_ranges,
     "zoo_on_hardware": zoo_on_hardware,
+    "fit_coverage": fit_coverage,
 }
 
 # Tables that say less of a benchmark, for other pages: its name, and what makes the table.
 SUMMARIES: dict[str, tuple[str, Callable[[Results], list[Block]]]] = {
     "zoo_after_a_year": ("zoo_on_hardware", zoo_after_a_year),
+    "fit_coverage_by_preset": ("fit_coverage", fit_coverage_by_preset),
 }
 
 
