@@ -29,9 +29,8 @@ import torch
 from torch import Tensor, nn
 
 from analog_samson import load_preset, simulate_drift
-from analog_samson.chip.input_ranges import InputRange, candidate_ranges, choose_input_ranges
-from analog_samson.chip.input_sample import InputSample, watch_inputs
-from analog_samson.crossbar.plan import crossbar_placements
+from analog_samson.chip.input_range import InputRange
+from analog_samson.chip.input_ranges import choose_input_ranges
 from analog_samson.errors import AnalogSamsonError, InputRangeWarning
 from analog_samson.runtime.allocation import keep_freed_memory
 from analog_samson.simulation.inputs import load_inputs
@@ -42,22 +41,6 @@ PRESET = "pcm_rasch_2023"
 TIMES = {"1d": 86400.0, "1y": 31536000.0}
 CHIPS, SEED = 2, 0
 Batches = Sequence[tuple[Tensor, Tensor]]
-
-
-def fixed_quantile(quantile: float) -> Callable[..., dict[str, InputRange]]:
-    """Ranges at one quantile of the absolute inputs of every layer."""
-
-    def choose(model: nn.Module, calibration: Batches, keep_digital: Sequence[str]) -> dict[str, InputRange]:
-        placements = crossbar_placements(model, keep_digital)
-        samples = {
-            one.path: InputSample(one.layout.rows, one.parameter(model).device, seed=SEED, path=one.path)
-            for one in placements
-        }
-        watch_inputs(model, [(one, samples[one.path].add) for one in placements], calibration)
-        found = {path: candidate_ranges(sample, (quantile,)) for path, sample in samples.items()}
-        return {path: InputRange(ranges[quantile], quantile) for path, ranges in found.items() if ranges}
-
-    return choose
 
 
 def named_method(method: str) -> Callable[..., dict[str, InputRange]]:
@@ -73,8 +56,8 @@ def named_method(method: str) -> Callable[..., dict[str, InputRange]]:
 
 METHODS = {
     "std": named_method("std"),
-    "maximum": fixed_quantile(1.0),
-    "percentile_99_9": fixed_quantile(0.999),
+    "maximum": named_method("max"),
+    "percentile_99_9": named_method("percentile:99.9"),
     "output_error": named_method("output_error"),
 }
 

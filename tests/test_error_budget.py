@@ -455,12 +455,23 @@ def test_error_budget_at_another_time_with_converters(options: SimulateOptions, 
     assert found is not None
     assert (found.label, found.instances, found.coverage) == ("1h", 1, "")
     effects = {effect.name: effect for effect in found.effects}
-    assert len(effects) == 9
+    assert len(effects) == 11
+    assert {"input range", "first layer (body.0)"} <= set(effects)
+    inputs, first = effects.pop("input range"), effects.pop("first layer (body.0)")
+    assert inputs.against == first.against == ""
+    assert "inputs rescaled digitally (smooth:0.5)" in {remedy.name for remedy in found.remedies}
     clipping = effects.pop(CLIPPING)
     assert (clipping.gain_without, clipping.against) == (None, "")
-    accuracy = {r.preset: r.value for r in records_of(tmp_path / "run") if r.metric == "accuracy_percent"}
+    own = [r for r in records_of(tmp_path / "run") if r.calibration == "none"]
+    accuracy = {r.preset: r.value for r in own if r.metric == "accuracy_percent"}
     assert clipping.loss_alone is not None
     assert clipping.loss_alone.mean == pytest.approx(100 - accuracy["only input clipping"])
+    assert inputs.loss_alone is not None
+    assert inputs.loss_alone.mean == pytest.approx(100 - accuracy["only DAC"])
+    assert inputs.gain_without is not None
+    assert inputs.gain_without.mean == pytest.approx(accuracy["without input range"] - accuracy[AS_IS])
+    assert first.loss_alone is not None
+    assert first.loss_alone.mean == pytest.approx(100 - accuracy["only layer body.0"])
     for name, effect in effects.items():
         assert effect.gain_without is not None
         assert effect.gain_without.significant is None

@@ -231,7 +231,7 @@ _CALIBRATION: tuple[tuple[str, Any, Any], ...] = tuple(
     )
 )
 _OF_A_PRESET = ("preset", *(name for name, _, _ in _CALIBRATION))
-_NOTED = ("keep_digital", "on_chip", "engine", "bf16", "input_range")
+_NOTED = ("keep_digital", "on_chip", "engine", "bf16", "input_range", "input_scaling")
 
 
 def _shown(value: Any) -> str:

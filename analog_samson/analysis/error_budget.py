@@ -19,6 +19,7 @@ from analog_samson.results.store import RunFolder
 from analog_samson.units import format_duration
 
 AS_IS = "as is"
+FIRST_LAYER = "first layer"
 LAYERS_SHOWN = 20  # in a figure
 WITHOUT, ONLY, LAYER, REMEDY = "without", "only", "layer", "remedy"
 _Values = Mapping[int, float]
@@ -102,6 +103,16 @@ class ErrorBudget:
     outcomes: Outcomes | None
     skipped: tuple[str, ...]
     unfinished: int
+
+
+def costly_first_layer(budget: ErrorBudget) -> Effect | None:
+    """The first layer, where keeping it digital gains significantly, and at least a quarter of all that is lost."""
+    lost = budget.metric.worse_by(budget.as_is.mean, budget.digital)
+    for effect in budget.effects:
+        gain = effect.gain_without
+        if effect.name.startswith(FIRST_LAYER) and gain is not None and gain.significant and gain.mean > 0:
+            return effect if gain.mean >= lost / 4 else None
+    return None
 
 
 def drawn_remedies(budget: ErrorBudget) -> list[Remedy]:

@@ -64,6 +64,18 @@ def calibrated(
     return CALIBRATIONS[name].within(network, batches, run)
 
 
+def usable_calibrations(model: nn.Module) -> tuple[list[str], list[str]]:
+    """The methods that can adapt a digital network to its chip, and why the others cannot."""
+    usable, unusable = [], []
+    for name, method in CALIBRATIONS.items():
+        try:
+            method.check(model)
+            usable.append(name)
+        except OptionError as error:
+            unusable.append(f"{method.title}: {error}")
+    return usable, unusable
+
+
 def for_generic_noise(methods: Sequence[str]) -> tuple[str, ...]:
     """Those of the methods that can adapt a network under the generic Gaussian model.
 

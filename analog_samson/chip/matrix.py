@@ -1,7 +1,7 @@
 """One weight of a network on aihwkit tiles."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -12,7 +12,7 @@ from analog_samson.chip.execute import prepare
 from analog_samson.chip.scaling import Affine
 from analog_samson.chip.slicing import sliced
 from analog_samson.chip.state import stored_weight, target_weight, tile_grid
-from analog_samson.chip.tile import CrossbarConfig
+from analog_samson.chip.tile import CrossbarConfig, CrossbarTile
 from analog_samson.crossbar.layout import Layout, form_of, outputs_first
 from analog_samson.crossbar.operator import Operator
 from analog_samson.errors import OptionError
@@ -25,12 +25,20 @@ class TileMatrix:
     Attributes:
         shape: Of the weight.
         layout: How the weight lies on the tiles, as a matrix (columns, rows) of all groups.
+        input_exponents: Of the powers of two that each channel of the inputs is divided by; empty: by nothing.
         after: A scale and a shift for each output that the digital scale of the tiles takes along, or None.
         converter_noise: The stream that products draw from; None is torch's global stream.
     """
 
-    def __init__(self, weight: Tensor, layout: Layout, config: CrossbarConfig) -> None:
-        """Put `weight` on new tiles of `config`, on the device of the weight; nothing is drawn."""
+    def __init__(
+        self, weight: Tensor, layout: Layout, config: CrossbarConfig, input_exponents: Sequence[int] = ()
+    ) -> None:
+        """Put `weight` on new tiles of `config`, on the device of the weight; nothing is drawn.
+
+        Weights are multiplied by what their inputs are divided by, so that the product stays the same.
+        """
+        self.input_exponents = tuple(input_exponents)
+        self._divisors = powers(input_exponents, weight) if input_exponents else None
         columns, rows = layout.to_matrix(weight.detach()).shape
         tile_class = config.get_default_tile_module_class(columns, rows)
         self.shape, self.layout = weight.shape, layout
@@ -47,6 +55,7 @@ class TileMatrix:
         """The matrix of one of aihwkit's layers, from its ``analog_module`` and the shape of its weight."""
         matrix = cls.__new__(cls)
         matrix.shape, matrix.after, matrix.converter_noise, matrix._slices = shape, None, None, [module]
+        matrix.input_exponents, matrix._divisors = (), None
         matrix.layout = Layout.of(*outputs_first(form_of(shape)))
         return matrix
 
@@ -73,6 +82,7 @@ class TileMatrix:
     def load(self, weight: Tensor) -> None:
         """Let the tiles hold other values of the weight, exactly unless they are sliced; nothing is drawn."""
         matrix, mapping = self.layout.to_matrix(weight.detach()).float(), self.tiles[0].rpu_config.mapping
+        matrix = matrix if self._divisors is None else matrix * self._by_row(self._divisors)
         parts = sliced(matrix, mapping.slice_bits, by_column=mapping.weight_scaling_columnwise)
         for module, part in zip(self._slices, parts, strict=True):
             module.set_weights(part)
@@ -111,11 +121,11 @@ class TileMatrix:
 
     def values(self) -> Tensor:
         """The weight as stored now, scales and drift compensation included; shape and device of the weight."""
-        return self.layout.to_weight(_sum(map(stored_weight, self._slices)), self.shape)
+        return self.layout.to_weight(self._undivided(_sum(map(stored_weight, self._slices))), self.shape)
 
     def target(self) -> Tensor:
         """The matrix (columns, rows) that was to be programmed, before any noise; of all groups."""
-        return _sum(map(target_weight, self._slices))
+        return self._undivided(_sum(map(target_weight, self._slices)))
 
     @contextmanager
     def followed_by(self, after: Affine) -> Iterator[None]:
@@ -126,10 +136,15 @@ class TileMatrix:
         finally:
             self.after = before
 
-    def set_input_range(self, largest: float) -> None:
-        """Set the input that the DAC's last code stands for, on every tile."""
+    def set_input_range(self, largest: float, *, exact: bool = False) -> None:
+        """Set the input that the DAC's last code stands for, on every tile.
+
+        exact: Let inputs through as they are, neither clipped nor rounded; the range stays the unit of all else.
+        """
         for tile in self.tiles:
             tile.set_input_range(largest)
+            if isinstance(tile, CrossbarTile):
+                tile.exact_inputs = exact
 
     def multiply(
         self, x: Tensor, operator: Operator, bias: Tensor | None, columns: tuple[int, int] | None = None
@@ -149,12 +164,32 @@ class TileMatrix:
         unshifted = None if self.after is None else Affine(self.after.gain, torch.zeros_like(self.after.shift))
         runs += [prepare(module, channels, operator, None, unshifted, columns) for module in others]
         noise: AbstractContextManager[None] = self.converter_noise or nullcontext()
+        divisors = self._by_channel(channels)
 
         def multiply(x: Tensor) -> Tensor:
             with noise:
-                return _sum(run(x) for run in runs)
+                divided = x if divisors is None else x / divisors.view(1, -1, *[1] * (x.ndim - 2))
+                return _sum(run(divided) for run in runs)
 
         return multiply
+
+    def _by_channel(self, channels: int) -> Tensor | None:
+        """The divisors of so many inputs: of channels, or of vectors with all kernel positions of each channel."""
+        return None if self._divisors is None else self._divisors.repeat_interleave(channels // len(self._divisors))
+
+    def _undivided(self, matrix: Tensor) -> Tensor:
+        return matrix if self._divisors is None else matrix / self._by_row(self._divisors)
+
+    def _by_row(self, divisors: Tensor) -> Tensor:
+        """The divisors, shaped for the matrix (columns, rows) of all groups."""
+        rows = divisors.view(self.layout.groups, -1)
+        rows = rows.repeat_interleave(self.layout.rows // rows.shape[1], dim=1)
+        return rows.repeat_interleave(self.layout.columns, dim=0)
+
+
+def powers(exponents: Sequence[int], like: Tensor) -> Tensor:
+    """2 to these powers, in single precision on the device of `like`."""
+    return torch.exp2(torch.tensor(exponents, dtype=torch.float32, device=like.device))
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class CrossbarNetwork:
             for module, name in slots:
                 materialize(module, name)
             path, weight = placement.path, placement.parameter(self.network)
-            self.matrices[path] = TileMatrix(weight, placement.layout, config)
+            self.matrices[path] = TileMatrix(weight, placement.layout, config, placement.input_exponents)
             self._owners[path] = slots
             self._mount(placement, weight)
         _forbid_nested_tensors(self.network)

@@ -113,6 +113,9 @@ def _check(model: nn.Module, placements: Sequence[tuple[Placement, InferenceRPUC
     for placement, config in placements:
         divided = config.mapping.max_input_size > 0 or config.mapping.max_output_size > 0
         (layer, _), *others = placement.slots(model)
+        if placement.input_exponents:
+            problems.append(f"{placement.path} ({type(layer).__name__}): its inputs are rescaled")
+            continue
         shared = "it shares its weight with another layer; aihwkit's layers have tiles of their own" if others else None
         sliced = "its preset slices weights; aihwkit's layers do not" if config.mapping.slice_bits else None
         if reason := shared or sliced or _obstacle(layer, divided=divided):

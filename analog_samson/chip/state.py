@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analog_samson.chip.tile import CrossbarTile
+
 
 def tile_grid(module: Any) -> list[list[Any]]:
     """The aihwkit tiles of a layer's ``analog_module``: over slices of its inputs, each over slices of its outputs."""
@@ -17,22 +19,25 @@ class TileState:
     """What a product needs of a tile, or of a range of its columns.
 
     weight: (columns, rows). scale: (1,) or (columns,), the digital factor on the outputs. input_range: what the
-    converter's last code stands for; None where inputs are not scaled.
+    converter's last code stands for; None where inputs are not scaled. exact_inputs: they are not converted at all.
     """
 
     weight: Tensor
     scale: Tensor
     input_range: Tensor | None
+    exact_inputs: bool = False
 
     @classmethod
     def of(cls, tile: Any) -> "TileState":
         """The state of one of aihwkit's tiles."""
-        return cls(tile.tile.weight, output_scale(tile), tile.input_range)
+        return cls(
+            tile.tile.weight, output_scale(tile), tile.input_range, isinstance(tile, CrossbarTile) and tile.exact_inputs
+        )
 
     def narrow(self, begin: int, end: int) -> "TileState":
         """The same for some of the columns."""
         scale = self.scale if len(self.scale) == 1 else self.scale[begin:end]
-        return TileState(self.weight[begin:end], scale, self.input_range)
+        return TileState(self.weight[begin:end], scale, self.input_range, self.exact_inputs)
 
 
 def tile_states(module: Any, columns: tuple[int, int] | None) -> list[list[TileState]]:

@@ -76,8 +76,8 @@ def _prepare(
         blocks=operator.groups,
         gain=gain.to(weight.device),
         # The compiled tile divides in single precision, and the edge can be a tie between two codes.
-        edge=float(np.float32(reach) / np.float32(u)),
-        dac=io.inp_res > 0,
+        edge=float("inf") if tile.exact_inputs else float(np.float32(reach) / np.float32(u)),
+        dac=io.inp_res > 0 and not tile.exact_inputs,
         multiply=product(weight * (u / v)),
         adc=io.out_res > 0,
         bound=io.out_bound / v if io.out_bound > 0 else float("inf"),

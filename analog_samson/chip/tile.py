@@ -49,7 +49,12 @@ class _Simulator(TorchSimulatorTile):
 
 
 class CrossbarTile(TorchInferenceTile):
-    """The inference tile of the fast engine."""
+    """The inference tile of the fast engine.
+
+    exact_inputs: inputs are neither clipped nor rounded, as no DAC does it; for error budgets.
+    """
+
+    exact_inputs = False
 
     @no_grad()
     def _forward_drift_readout_tensor(self, reset_if: bool = False, exact_reference: bool = False) -> Tensor | None:

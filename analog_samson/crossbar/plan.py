@@ -54,9 +54,9 @@ class Placement:
     Attributes:
         path: As in its row.
         owners: Path of a module and name of its parameter, for each place that holds the weight.
-        layout: How it lies on the tiles.
-        preset: The hardware.
+        layout, preset: How it lies on the tiles, and their hardware.
         table: Its look-ups stay digital.
+        input_exponents: Of the powers of two that its input channels are divided by before the tiles; empty: none.
     """
 
     path: str
@@ -64,6 +64,7 @@ class Placement:
     layout: Layout
     preset: Preset | None = None
     table: bool = False
+    input_exponents: tuple[int, ...] = ()
 
     def slots(self, model: nn.Module) -> list[tuple[nn.Module, str]]:
         """The modules of `model` that hold the weight, with the names of the parameter."""

@@ -44,6 +44,7 @@ class PlanRow:
         largest_over_std: Largest weight over the standard deviation, of a weight on tiles.
         weight_scaling: Of its tiles, "per_layer" or "per_column".
         preset: Of its tiles, where it is another than the plan's.
+        first: Products use it before all others, so that `keep_digital` knows it as "first".
     """
 
     path: str
@@ -67,6 +68,7 @@ class PlanRow:
     largest_over_std: float = 0.0
     weight_scaling: str = ""
     preset: str = ""
+    first: bool = False
 
     def with_macs(self, macs: int) -> "PlanRow":
         return replace(self, macs=macs)
@@ -144,6 +146,7 @@ def _weight_row(slot: Slot, found: Survey, known: Slot, preset: Preset) -> PlanR
         largest_over_std=_ratio(value) if analog else 0.0,
         weight_scaling=preset.tile.weight_scaling if analog else "",
         preset=own.name if own and analog else "",
+        first=known is found.first,
         **sizes,
     )
 

@@ -30,6 +30,7 @@ class Survey:
         observation: Of the example forward; None without one.
         kept: Patterns of what the user keeps digital, shortcuts written out.
         presets: The hardware of slots that have one of their own.
+        first: The slot that products use before all others; None if there is none.
     """
 
     slots: Sequence[Slot]
@@ -38,6 +39,7 @@ class Survey:
     observation: Observation | None
     kept: tuple[str, ...] = ()
     presets: Mapping[Slot, Preset] = field(default_factory=dict)
+    first: Slot | None = None
 
 
 def needs_example(model: nn.Module) -> bool:
@@ -87,7 +89,15 @@ def survey(
         )
         for slot in own
     }
-    return Survey(slots=slots, decisions=decisions, uses=uses, observation=observation, kept=kept, presets=presets)
+    return Survey(
+        slots=slots,
+        decisions=decisions,
+        uses=uses,
+        observation=observation,
+        kept=kept,
+        presets=presets,
+        first=min(order, key=order.__getitem__, default=None),
+    )
 
 
 def _presets(

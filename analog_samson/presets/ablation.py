@@ -14,6 +14,7 @@ from analog_samson.presets.schema import Converters, Preset
 
 Mute = Callable[[Preset], Preset]
 CLIPPING = "input clipping"
+INPUT_RANGE = "input range"
 _NO_BOUND = 1e6  # an ADC range that no product reaches; 1 is a full input on a full weight
 
 
@@ -42,6 +43,20 @@ def clips(preset: Preset) -> bool:
     change DAC steps, noise and ADC as well. So clipping is told by itself, as what is left when all else is muted.
     """
     return isinstance(preset.periphery, Converters)
+
+
+def can_take_exact_inputs(preset: Preset) -> bool:
+    """Whether inputs can be spared clipping and rounding while everything else stays in units of the input range.
+
+    Not where a vector is divided by its own maximum or repeated, or has noise before the product.
+    """
+    periphery = preset.periphery
+    return (
+        isinstance(periphery, Converters)
+        and periphery.noise_management != "abs_max"
+        and periphery.bound_management == "none"
+        and periphery.input_noise == 0
+    )
 
 
 def only(preset: Preset, effect: str) -> Preset:
@@ -142,6 +157,6 @@ _EFFECTS: dict[str, tuple[Callable[[Preset], bool], Mute]] = {
     # resolution still cuts.
     "ADC": _periphery(
         lambda periphery: periphery.adc_bits > 0 or periphery.adc_bound < _NO_BOUND,
-        **{"adc_bits": 0, "adc_bound": _NO_BOUND, "bound_management": "none"},
+        **{"adc_bits": 0, "adc_bound": _NO_BOUND, "adc_range": "fixed", "bound_management": "none"},
     ),
 }

@@ -108,6 +108,10 @@ class Converters(Section):
     input_noise: NonNegative = Field(description="std of the noise on each input after the DAC")
     output_noise: NonNegative = Field(description="std of the noise on each output before the ADC")
     adc_bound: Positive = Field(description="largest output of the ADC; 1 = a full input on a full weight")
+    adc_range: Literal["fixed", "adjustable"] = Field(
+        default="fixed",
+        description="whether adc_bound holds for every layer, or is the largest that a layer's ADC can be set to",
+    )
     read_noise_kind: Literal["none", "constant", "pcm"] = Field(
         description="weight noise of each product: equal for all weights, or growing with g as in PCM"
     )
@@ -123,6 +127,14 @@ class Converters(Section):
     bound_management: Literal["none", "iterative"] = Field(
         description="whether a product that hits the ADC bound is repeated with halved inputs"
     )
+
+    @model_serializer(mode="wrap")
+    def _as_in_the_file(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the kind of ADC range where it is fixed, as in files that do not say."""
+        fields: dict[str, Any] = handler(self)
+        if self.adc_range == "fixed":
+            fields.pop("adc_range", None)
+        return fields
 
     @field_validator("read_noise")
     @classmethod

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analog_samson.analysis.comparison import Comparison, same_moment
+from analog_samson.analysis.error_budget import costly_first_layer
 from analog_samson.analysis.input_ranges import run_sentences
 from analog_samson.analysis.labels import calibrated_name
 from analog_samson.analysis.runs import Run
@@ -15,7 +16,7 @@ from analog_samson.crossbar.outliers import outlier_warning
 from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
 from analog_samson.report.completeness import missing
 from analog_samson.report.contents import Contents
-from analog_samson.report.formats import moment
+from analog_samson.report.formats import moment, size
 from analog_samson.report.standing import standing, turned, winners
 from analog_samson.report.templates import paragraphs
 
@@ -58,7 +59,7 @@ def headline(report: Contents, *, name: Callable[[str], str] = str, score: Calla
     }
     (sentence,), second = paragraphs("headline.j2", **facts), paragraphs("lead.j2", **facts)
     warnings = [*unfinished(report.runs), *mostly_digital(report.runs), *wasted_range(report.runs)]
-    after = [*second, *inaccurate(report.runs)]
+    after = [*second, *costly_first(report), *inaccurate(report.runs)]
     about_one = len(report.ranking.presets) <= 1
     return Headline(
         sentence=sentence,
@@ -69,7 +70,18 @@ def headline(report: Contents, *, name: Callable[[str], str] = str, score: Calla
 
 def inaccurate(runs: Sequence[Run]) -> list[str]:
     """A sentence about layers that the tiles get wrong with every input range, where there are any."""
-    return run_sentences({run.name: run.meta["input_ranges"] for run in runs})
+    return run_sentences({run.name: run.meta for run in runs})
+
+
+def costly_first(report: Contents) -> list[str]:
+    """A sentence for each run whose error budget finds that the first layer costs much of what is lost."""
+    found = []
+    for run, budget in report.budgets:
+        if (effect := costly_first_layer(budget)) and effect.gain_without is not None:
+            gain, where = size(effect.gain_without, budget.metric), f"{run.name}: " if len(report.budgets) > 1 else ""
+            text = f"Keeping the {effect.name} digital (--keep-digital first) gains {gain} after {budget.label}."
+            found.append(where + text)
+    return found
 
 
 def unfinished(runs: Sequence[Run]) -> list[str]:

@@ -93,8 +93,14 @@ class _PlanRow(_Part):
 class _InputRange(_Part):
     path: str
     value: Annotated[float, _FINITE, Field(gt=0)]
-    quantile: Number | None
-    relative_error: Number | None
+    quantile: Number | None = None
+    relative_error: Number | None = None
+    clipped: Number | None = None
+    codes_used: Number | None = None
+    adc_bound: Number | None = None
+    exponents: list[int] = Field(default_factory=list)
+    folded_into: str = ""
+    multiplications: Zero = 0
 
 
 class _Facts(_Part):

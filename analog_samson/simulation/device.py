@@ -12,6 +12,7 @@ from analog_samson.chip.calibration import calibrated
 from analog_samson.chip.choices import ReadNoise
 from analog_samson.chip.convert import mount
 from analog_samson.chip.fold import Pairs, foldable, folded
+from analog_samson.chip.input_range import InputRange, with_input_ranges
 from analog_samson.chip.input_ranges import needs_calibration, set_input_ranges
 from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.chip.weight_error import weight_error
@@ -45,7 +46,7 @@ class SimulatedDevice:
         plan: ConversionPlan,
         *,
         calibration: Iterable[Any] | None = None,
-        input_ranges: Mapping[str, float] | None = None,
+        input_ranges: Mapping[str, float | InputRange] | None = None,
         engine: str = "fast",
         sample: Any = None,
         run: Run = feed,
@@ -57,7 +58,7 @@ class SimulatedDevice:
             model: The digital network.
             plan: What goes on tiles, and under which preset.
             calibration: Batches for the calibration of a condition.
-            input_ranges: The largest input of each layer with converters, by its path.
+            input_ranges: The largest input of each layer with converters by its path, or all that was chosen with it.
             engine: "fast", or "aihwkit" for its own layers on the compiled tile.
             sample: A few inputs, on which folding batch norm is tried; None folds nothing.
             run: How the network is run on a batch of `calibration`.
@@ -70,9 +71,11 @@ class SimulatedDevice:
         """
         if needs_calibration(plan) and input_ranges is None:
             raise OptionError(f"input_ranges: preset {plan.preset.name} has converters, whose input ranges must be set")
-        self.plan, self.calibration, self._run, self._read_noise = plan, calibration, run, read_noise
-        self._mounted = mount(model, plan, engine)
-        set_input_ranges(self.network, input_ranges or {})
+        ranges = {path: InputRange.of(one) for path, one in (input_ranges or {}).items()}
+        self.plan, self.calibration, self._run = with_input_ranges(plan, ranges), calibration, run
+        self._read_noise = read_noise
+        self._mounted = mount(model, self.plan, engine)
+        set_input_ranges(self.network, ranges)
         self._pairs: Pairs = {}
         if sample is not None and isinstance(self._mounted, CrossbarNetwork):
             self._pairs = foldable(model, sample)

@@ -10,8 +10,9 @@ from torch import nn
 from analog_samson.analysis.input_ranges import inaccurate_layers, input_range_sentence
 from analog_samson.analysis.stopping import stein_total
 from analog_samson.chip.calibration import CALIBRATIONS, calibration_fault
-from analog_samson.chip.choices import ReadNoise
-from analog_samson.chip.input_ranges import InputRange, check_method, choose_input_ranges, needs_calibration
+from analog_samson.chip.choices import NO_SCALING, OUTPUT_ERROR, ReadNoise
+from analog_samson.chip.input_range import InputRange
+from analog_samson.chip.input_ranges import choose_input_ranges, input_range_faults, needs_calibration
 from analog_samson.crossbar.observe import Example
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.crossbar.survey import needs_example
@@ -58,7 +59,8 @@ def simulate_drift(
     adabs: bool = False,
     calibration: Iterable[Any] | None = None,
     calibrate_at: float | str | None = None,
-    input_range: str | Mapping[str, float] = "output_error",
+    input_range: str | Mapping[str, float | InputRange] = OUTPUT_ERROR,
+    input_scaling: str = NO_SCALING,
     read_noise: ReadNoise = "per_condition",
     engine: str = "fast",
     bf16: bool = False,
@@ -91,8 +93,9 @@ def simulate_drift(
         adabs: The same as ``calibrate=("adabs",)``; use that.
         calibration: Batches for `calibrate` and for input ranges.
         calibrate_at: Time at which networks are calibrated as well, [s] or "1d"; they are tested at each later one.
-        input_range: How converters get their ranges from `calibration`, "output_error" or "std" (see
+        input_range: How converters get their ranges from `calibration`, such as "output_error" or "max" (see
             `chip.input_ranges.choose_input_ranges`), or the ranges by layer path.
+        input_scaling: "smooth:ALPHA" rescales the inputs of converters against the weights (see `chip.input_scaling`).
         read_noise: "per_condition": compensation, calibration and test of a cell see one reading of the devices.
             "per_read": compensation and each pass through the network read them anew.
         engine: "fast", or "aihwkit" for its own layers on the compiled tile.
@@ -128,7 +131,8 @@ def simulate_drift(
     faults = extent_faults(times, instances, target_halfwidth, max_instances)
     faults += data_faults(data=data, calibration=calibration) + calibration_faults(calibrate, calibration)
     faults += age_faults(calibrate_at, times, calibrate) + read_noise_faults(read_noise)
-    faults += _input_range_faults(plan or preset, calibration, input_range) + _plan_faults(preset, plan, keep_digital)
+    faults += input_range_faults(plan or preset, calibration, input_range, input_scaling)
+    faults += _plan_faults(preset, plan, keep_digital)
     if faults:
         raise OptionError(list_faults("simulate_drift", faults))
     check_calibrations(model, calibrate)
@@ -144,15 +148,14 @@ def simulate_drift(
     first = [cells.measure(model, 0, condition) for condition in cells.missing(0, [Condition(stage=DIGITAL)])]
     for category, text in plan.warnings():
         warnings.warn(f"{label}: {text}", category, stacklevel=3)
-    ranges = {}
+    chosen = {}
     if isinstance(input_range, str):
-        ranges = _choose_ranges(model, plan, calibration, seed, input_range, task)
-        input_range = {path: one.value for path, one in ranges.items()}
+        chosen = _choose_ranges(model, plan, calibration, seed, input_range, input_scaling, task)
     device = SimulatedDevice(
         model,
         plan,
         calibration=calibration,
-        input_ranges=input_range,
+        input_ranges=chosen if isinstance(input_range, str) else input_range,
         engine=engine,
         sample=few_inputs(data, FEW),
         run=task.run,
@@ -178,21 +181,30 @@ def simulate_drift(
         seed=seed,
         samples=cells.samples,
         pilot=None if target_halfwidth is None else instances,
-        input_ranges=ranges,
+        input_ranges=chosen,
         metrics=task.metrics,
         packed=cells.kept(_STAGES),
     )
 
 
 def _choose_ranges(
-    model: nn.Module, plan: ConversionPlan, calibration: Iterable[Any] | None, seed: int, method: str, task: Task
+    model: nn.Module,
+    plan: ConversionPlan,
+    calibration: Iterable[Any] | None,
+    seed: int,
+    method: str,
+    scaling: str,
+    task: Task,
 ) -> dict[str, InputRange]:
     """The input ranges of the planned weights, none without converters; warns where none serves a layer well."""
     if not needs_calibration(plan):
         return {}
-    found = choose_input_ranges(model, plan.preset, calibration, seed=seed, method=method, plan=plan, run=task.run)
+    found = choose_input_ranges(
+        model, plan.preset, calibration, seed=seed, method=method, scaling=scaling, plan=plan, run=task.run
+    )
     if layers := inaccurate_layers({path: one.relative_error for path, one in found.items()}):
-        warnings.warn(input_range_sentence(layers), InputRangeWarning, stacklevel=4)
+        sentence = input_range_sentence(layers, next((row.path for row in plan.rows if row.first), ""))
+        warnings.warn(sentence, InputRangeWarning, stacklevel=4)
     return found
 
 
@@ -267,20 +279,6 @@ def check_calibrations(model: nn.Module, calibrate: Sequence[str]) -> None:
     for name in calibrate:
         if name in CALIBRATIONS:
             CALIBRATIONS[name].check(model)
-
-
-def _input_range_faults(
-    hardware: Preset | ConversionPlan, calibration: Iterable[Any] | None, input_range: str | Mapping[str, float]
-) -> list[str]:
-    if not isinstance(input_range, str):
-        return []
-    problem = check_method(input_range)
-    faults = [problem] if problem else []
-    if calibration is None and needs_calibration(hardware):
-        presets = [hardware] if isinstance(hardware, Preset) else hardware.presets
-        names = ", ".join(preset.name for preset in presets if needs_calibration(preset))
-        faults.append(f"calibration: preset {names} sets its input ranges on calibration batches, got none")
-    return faults
 
 
 def _plan_faults(preset: Preset, plan: ConversionPlan | None, keep_digital: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """Error budget of a run: evaluate its variants on the same chips, into a folder inside the run folder, resumably."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from math import ceil
 from pathlib import Path
@@ -10,10 +11,11 @@ from time import perf_counter
 from typing import Any
 
 from analog_samson.analysis.error_budget import AS_IS, LAYER
-from analog_samson.chip.calibration import CALIBRATIONS
+from analog_samson.chip.calibration import CALIBRATIONS, usable_calibrations
+from analog_samson.chip.input_range import InputRange
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.data.feeding import Data
-from analog_samson.errors import DataError, OptionError
+from analog_samson.errors import DataError
 from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, UNCALIBRATED, Condition
 from analog_samson.results.metric import LOSS, stored_task
 from analog_samson.results.protocol import Store
@@ -25,17 +27,12 @@ from analog_samson.simulation.cells import Cells
 from analog_samson.simulation.decisions import DecisionRecorder, Decisions, bin_edges, summarize_decisions
 from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.simulation.drift import FEW, Progress, simulate_drift
+from analog_samson.simulation.input_variants import input_variants
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, fits_channels_last, load_inputs
 from analog_samson.simulation.options import VOLATILE, ErrorBudgetOptions, SimulateOptions
 from analog_samson.simulation.ranges import plan_of, run_input_ranges, run_plan
 from analog_samson.simulation.stored_options import BEFORE, stored_options
-from analog_samson.simulation.variants import (
-    KEPT_DIGITAL,
-    Variant,
-    analog_layers,
-    digital_variants,
-    run_variants,
-)
+from analog_samson.simulation.variants import KEPT_DIGITAL, Variant, analog_layers, digital_variants, run_variants
 from analog_samson.tasks.batch import few_inputs
 from analog_samson.tasks.scoring import score
 from analog_samson.units import format_duration
@@ -93,8 +90,10 @@ class ErrorBudgetRun:
         if inputs.calibration is not None:
             self.calibration = inputs.batches(inputs.calibration, options, channels_last=channels_last)
         self.task = inputs.task
-        usable, unusable = _calibrations(inputs)
+        usable, unusable = usable_calibrations(inputs.model)
+        usable = usable if inputs.calibration is not None else []
         self.variants = run_variants(inputs.presets, self.plan, options.keep_digital, usable)
+        self.variants += input_variants(self.plan, options)
         single = [] if any(v.kind == LAYER for v in self.variants) else ["where: one layer alone is on the device"]
         self.skipped = [*skipped, *unusable, *single]
         self._condition = Condition(stage=DRIFT, time_seconds=self.time)
@@ -191,7 +190,7 @@ class ErrorBudgetRun:
             task=self.task,
             calibrate=() if variant.calibration == UNCALIBRATED else (variant.calibration,),
             calibration=self.calibration,
-            input_range=self._input_ranges,
+            input_range=self._ranges_of(variant),
             read_noise=self.options.read_noise,
             engine=self.options.engine,
             bf16=self.options.bf16,
@@ -200,6 +199,12 @@ class ErrorBudgetRun:
             store=Shelf(self.run, variant.label),
             progress=lambda text: progress(f"{variant.label}, {text}"),
         )
+
+    def _ranges_of(self, variant: Variant) -> Mapping[str, InputRange]:
+        if variant.input_scaling:
+            options = self.options.replace(input_scaling=variant.input_scaling)
+            return run_input_ranges(self.inputs, self.plan, options, self.calibration)
+        return {path: replace(one, exact=variant.exact_inputs) for path, one in self._input_ranges.items()}
 
     def _plan_of(self, variant: Variant) -> ConversionPlan:
         """The run's plan with other layers kept digital, or for other hardware."""
@@ -242,10 +247,9 @@ class ErrorBudgetRun:
         )
 
     @cached_property
-    def _input_ranges(self) -> dict[str, float]:
-        """The ranges of the run itself, for all variants: each differs from the run in one thing only."""
-        ranges = run_input_ranges(self.inputs, self.plan, self.options, self.calibration)
-        return {path: chosen.value for path, chosen in ranges.items()}
+    def _input_ranges(self) -> dict[str, InputRange]:
+        """The ranges of the run itself, for all variants but one with inputs that are rescaled."""
+        return run_input_ranges(self.inputs, self.plan, self.options, self.calibration)
 
     def _seconds(self) -> float:
         """Of one evaluation, from the second of two passes over the first batch."""
@@ -266,18 +270,6 @@ def _load(options: SimulateOptions) -> tuple[Inputs, list[str]]:
     except DataError as error:
         titles = ", ".join(method.title for method in CALIBRATIONS.values())
         return load_inputs(options), [f"{titles}: no calibration images ({error})"]
-
-
-def _calibrations(inputs: Inputs) -> tuple[list[str], list[str]]:
-    """The methods that can adapt the network, and why the others cannot."""
-    usable, unusable = [], []
-    for name, method in CALIBRATIONS.items():
-        try:
-            method.check(inputs.model)
-            usable.append(name)
-        except OptionError as error:
-            unusable.append(f"{method.title}: {error}")
-    return (usable if inputs.calibration is not None else []), unusable
 
 
 def _stored(options: SimulateOptions, settings: ErrorBudgetOptions, inputs: Inputs) -> dict[str, Any]:

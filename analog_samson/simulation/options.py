@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from analog_samson.chip.choices import Engine, InputRangeMethod, ReadNoise
+from analog_samson.chip.choices import NO_SCALING, OUTPUT_ERROR, Engine
 from analog_samson.options import (
     BUDGET,
     CALIBRATION,
@@ -21,6 +21,7 @@ from analog_samson.options import (
     Written,
     option,
 )
+from analog_samson.simulation.chip_options import RangeMethod, ReadNoiseChoice, ScalingMethod
 from analog_samson.simulation.hardware_options import KeepDigital, LayerPresets, OnChip, PresetName
 from analog_samson.simulation.sigmas import Sigmas
 from analog_samson.units import format_duration, format_times, parse_duration, parse_times
@@ -61,6 +62,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",")) if text.strip() not in ("", "none") else ()
 
 
+_OF_CONVERTERS = ("input_range", "input_scaling")
 _OF_CALIBRATION_IMAGES = ("calibration_data", "calibration_limit", "calibration_augment")
 
 
@@ -104,13 +106,7 @@ class SimulationOptions(Options):
     engine: Annotated[
         Engine, option("What multiplies: fast, or aihwkit's own tiles (slow, for comparison).", HARDWARE)
     ] = "fast"
-    read_noise: Annotated[
-        ReadNoise,
-        option(
-            "Read devices once for compensation, calibration and test (per_condition), or in each pass (per_read).",
-            HARDWARE,
-        ),
-    ] = "per_condition"
+    read_noise: ReadNoiseChoice = "per_condition"
     bf16: Annotated[
         bool, option("Compute products of perfect converters in bfloat16, in about half the time.", HARDWARE)
     ] = False
@@ -150,14 +146,8 @@ class SimulationOptions(Options):
         ),
         Written(parse_duration, format_duration, "TIME"),
     ] = None
-    input_range: Annotated[
-        InputRangeMethod,
-        option(
-            "Input ranges of converters: output_error (smallest output error, layer by layer) or std (the preset's "
-            "multiple of the standard deviation).",
-            CALIBRATION,
-        ),
-    ] = "output_error"
+    input_range: RangeMethod = OUTPUT_ERROR
+    input_scaling: ScalingMethod = NO_SCALING
     calibration_data: Annotated[
         str | None,
         option("Samples for calibration and input ranges.", CALIBRATION, "DATA", default="training part of --data"),
@@ -194,16 +184,17 @@ class SimulationOptions(Options):
 
         if "read_noise" in given and all(load_preset(name).read.model == "none" for name in self.preset_names):
             yield f"--read-noise: has no effect on {', '.join(self.preset_names)}, for want of read noise; leave it out"
-        calibrating = [name for name in ("input_range", *_OF_CALIBRATION_IMAGES) if name in given]
+        calibrating = [name for name in (*_OF_CONVERTERS, *_OF_CALIBRATION_IMAGES) if name in given]
         presets = [load_preset(name) for name in self.preset_names] if calibrating else []
         if calibrating and self.layer_presets is not None:
             presets += read_layer_presets(self.layer_presets).values()
         if any(isinstance(preset.periphery, Converters) for preset in presets):
             return
         names = ", ".join(self.preset_names)
-        if "input_range" in given:
-            yield f"--input-range: has no effect on {names}, for want of converters; leave it out"
-        of_images = [name for name in calibrating if name != "input_range"]
+        for name in _OF_CONVERTERS:
+            if name in given:
+                yield f"{self.typed(name)}: has no effect on {names}, for want of converters; leave it out"
+        of_images = [name for name in calibrating if name not in _OF_CONVERTERS]
         if of_images and not (self.calibrate or getattr(self, "error_budget", False)):
             typed = ", ".join(self.typed(name, getattr(self, name)) for name in of_images)
             yield f"{typed}: nothing to calibrate on {names}; give --calibrate adabs too, or leave it out"

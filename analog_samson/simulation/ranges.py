@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analog_samson.chip.input_ranges import InputRange, choose_input_ranges, needs_calibration
+from analog_samson.chip.input_range import InputRange
+from analog_samson.chip.input_ranges import choose_input_ranges, needs_calibration
 from analog_samson.crossbar.observe import Example
 from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.data.image_set import ImageSet
@@ -51,6 +52,7 @@ def run_input_ranges(
         calibration,
         seed=options.seed,
         method=options.input_range,
+        scaling=options.input_scaling,
         plan=plan,
         run=inputs.task.run,
     )

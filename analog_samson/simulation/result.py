@@ -9,7 +9,7 @@ import numpy as np
 
 from analog_samson.analysis.frames import cell_columns, cell_rows
 from analog_samson.analysis.runs import pilot_of
-from analog_samson.chip.input_ranges import InputRange
+from analog_samson.chip.input_range import InputRange
 from analog_samson.errors import OptionError
 from analog_samson.presets.validity import validity_of
 from analog_samson.results.condition import Condition
@@ -140,7 +140,7 @@ class SimulationResult:
                 seed=run.meta("seed"),
                 samples=(run.meta("data") or {}).get("count"),
                 pilot=pilot_of(run.options),
-                input_ranges={one.pop("path"): InputRange(**one) for one in run.meta("input_ranges") or ()},
+                input_ranges={one.pop("path"): InputRange.of(one) for one in run.meta("input_ranges") or ()},
                 metrics=stored_metrics(run.meta("task")),
                 packed={c: pack(*names, *c, found) for c, (names, found) in right.items() if found is not None},
             )

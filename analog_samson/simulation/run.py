@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.chip.calibration import for_generic_noise
+from analog_samson.chip.input_range import InputRange, with_input_ranges
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
 from analog_samson.results.store import RunFolder
@@ -95,11 +96,12 @@ def _input_ranges(
     calibration: Any,
     *,
     begun: bool,
-) -> dict[str, float]:
+) -> dict[str, InputRange]:
     """The input ranges of the run by layer path: chosen and stored when it begins, and kept from then on."""
     stored = run.meta("input_ranges") if begun else None
     if stored is None:
         ranges = run_input_ranges(inputs, plan, options, calibration)
         stored = [{"path": path, **asdict(chosen)} for path, chosen in ranges.items()]
         run.set_meta("input_ranges", stored)
-    return {one["path"]: one["value"] for one in stored}
+        run.set_meta("plan", with_input_ranges(plan, ranges).records())
+    return {one["path"]: InputRange.of(one) for one in stored}

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from analog_samson.chip.input_ranges import STD, needs_calibration
+from analog_samson.chip.choices import NO_SCALING, STD
+from analog_samson.chip.input_ranges import needs_calibration
 from analog_samson.data.sources import SOURCES
 from analog_samson.errors import OptionError, RunError, list_faults
 from analog_samson.models.own_code import MODEL_SCHEMES, code_fault, is_code
@@ -23,6 +24,7 @@ CODE: Mapping[str, Collection[str]] = {
 _DECIDED = ("checkpoint", "data", "preset", "times")  # what every run stores
 BEFORE: dict[str, Any] = {
     "input_range": STD,
+    "input_scaling": NO_SCALING,
     "on_chip": [],
     "read_noise": "per_condition",
     "calibrate_at": None,
@@ -31,7 +33,8 @@ BEFORE: dict[str, Any] = {
 
 def stored_options(options: SimulateOptions, presets: Iterable[Preset]) -> dict[str, Any]:
     """The options as a run folder stores them: without those that have no effect on these presets."""
-    return dict(options) | ({} if any(map(needs_calibration, presets)) else {"input_range": None})
+    unused = {} if any(map(needs_calibration, presets)) else dict.fromkeys(("input_range", "input_scaling"))
+    return dict(options) | unused
 
 
 def read_config(path: Path, trusted: Collection[str] = ()) -> SimulateOptions:

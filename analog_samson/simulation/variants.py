@@ -27,6 +27,8 @@ class Variant:
 
     label: its name among the records. kind and subject: what it answers, as in `analysis.error_budget`. facts: what a
     report needs besides the accuracies. change: what made `preset` of the run's, for the presets of single layers.
+    exact_inputs: inputs of converters are neither clipped nor rounded. input_scaling: in the place of the run's; empty:
+    as there.
     """
 
     label: str
@@ -35,6 +37,8 @@ class Variant:
     preset: Preset
     keep_digital: tuple[str, ...]
     calibration: str = UNCALIBRATED
+    exact_inputs: bool = False
+    input_scaling: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[Preset], Preset] = _unchanged
 
@@ -95,7 +99,7 @@ def layer_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence[
         return []
     return [
         Variant(
-            label=f"only layer {row.path}",
+            label=alone_label(row),
             kind=LAYER,
             subject=row.path,
             preset=preset,
@@ -113,7 +117,7 @@ def layer_variants(preset: Preset, plan: ConversionPlan, keep_digital: Sequence[
 def remedy_variants(
     preset: Preset, plan: ConversionPlan, keep_digital: Sequence[str], calibrations: Sequence[str]
 ) -> list[Variant]:
-    """Each kind of compensation, scaled columns, twice the devices, what helps against faults, and each calibration.
+    """Compensations, scaled columns, twice the devices, rescaled inputs, what helps against faults, calibrations.
 
     The run's own setting is among them.
     """
@@ -212,6 +216,11 @@ def _with_two_pairs(preset: Preset) -> Preset:
 def analog_layers(plan: ConversionPlan) -> list[PlanRow]:
     """The layers on the device, each once."""
     return [row for row in plan.with_action(ANALOG) if not row.shared_with]
+
+
+def alone_label(row: PlanRow) -> str:
+    """The label of the variant with this layer alone on the device."""
+    return f"only layer {row.path}"
 
 
 def all_names(plan: ConversionPlan, paths: Iterable[str]) -> list[str]:
