@@ -12,26 +12,6 @@ YEAR_SECONDS = 31536000.0
 Results = Sequence[dict[str, Any]]
 
 
-def input_ranges(results: Results) -> list[Block]:
-    headers = ("network", "ranges", "digital", "1 day", "1 year", "worst layer's error", "choice, s")
-    return [
-        text_table(
-            title=f"{result['preset']}, {result['chips']} chips each: accuracy % of every chip",
-            headers=headers,
-            rows=tuple(_ranges_row(row) for row in result["rows"]),
-            align="llrrrrr",
-        )
-        for result in results
-    ]
-
-
-def _ranges_row(row: dict[str, Any]) -> tuple[str, ...]:
-    accuracies = (", ".join(f"{value:.1f}" for value in row["accuracy_percent"][time]) for time in ("1d", "1y"))
-    worst = next((f"{path} {error:.2f}" for path, error in row["worst_relative_errors"].items()), "")
-    seconds = f"{row['seconds_of_the_choice']:.1f}"
-    return row["network"], row["method"], f"{row['digital_percent']:.1f}", *accuracies, worst, seconds
-
-
 def zoo_on_hardware(results: Results) -> list[Block]:
     """One table: the states of a network on a preset side by side, without and with AdaBS."""
     rows = [_zoo_row(row) for result in results for row in result["rows"]]

@@ -1,177 +1,202 @@
 """What do input ranges of converters cost, by the way that they are chosen?
 
-    python benchmarks/input_ranges.py --shared ../shared --images npz:cifar10_train.npz
+    python benchmarks/input_ranges.py --shared ../shared --images npz:cifar10_train.npz --runs runs/input_ranges
 
-Two networks on pcm_rasch_2023 (8-bit converters, output and read noise, IR drop), with the range of each layer's inputs
-from: the preset's multiple of the standard deviation (std), the largest input seen (maximum), the 99.9th percentile of
-the absolute inputs (percentile_99_9), the smallest error of the layer's output (output_error, the default).
+Networks on `pcm_rasch_2023` (8-bit converters, output and read noise, IR drop), after one day and one year. Its source
+covers one day: a year is extrapolated. Ranges come from the calibration data: the smallest output error (output_error,
+the default, also with rescaled inputs), the largest input (max), the 99.9th percentile of the absolute inputs, and the
+preset's multiple of the standard deviation (std).
 
-- zoo:resnet32_soup_cifar10 with AdaBS on 1,000 training images (--images; the ranges come from these too), on the first
-  1,000 test images;
-- KWT-1, a keyword transformer, on 720 clips; the ranges come from every fourth clip. With all layers on tiles, and with
-  the input layer `project` digital.
+- resnet32_soup_cifar10 of the zoo and resnet20 (resnet20-12fca82f.th of others) on CIFAR-10's test images, with AdaBS;
+  1,000 training images (--images) calibrate.
+- the networks of benchmarks/networks.py in their own metrics and on the data that it names; KWT-1 with all layers on
+  tiles, and with its first layer digital.
 
-Two chips, accuracy [%] after one day and one year. A network whose files are missing is skipped. Writes
-results/input_ranges.json.
+results/input_ranges.csv holds the value of every chip; `python benchmarks/input_ranges.py --table` makes
+docs/input_ranges.md from it.
+
+--networks NAME ...   which networks; all without it
+--methods METHOD ...  which methods; all without it
+--chips N             how many chips
+--limit N             how many test images of CIFAR-10; all without it
+--runs DIR            where the run folders go; the same call again continues them
 """
 
 import argparse
-import json
 import sys
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from time import process_time
 from typing import Any
 
+import pandas as pd
 import torch
-from torch import Tensor, nn
+from networks import STUDIES, TITLES, Study
 
 from analog_samson import load_preset, simulate_drift
-from analog_samson.chip.input_range import InputRange
-from analog_samson.chip.input_ranges import choose_input_ranges
-from analog_samson.errors import AnalogSamsonError, InputRangeWarning
+from analog_samson.errors import InputRangeWarning
+from analog_samson.results.metric import stored_metrics, stored_task
+from analog_samson.results.store import RunFolder
 from analog_samson.runtime.allocation import keep_freed_memory
 from analog_samson.simulation.inputs import load_inputs
 from analog_samson.simulation.options import SimulateOptions
+from analog_samson.units import format_duration, parse_times
 
-RESULTS = Path(__file__).parent / "results"
-PRESET = "pcm_rasch_2023"
-TIMES = {"1d": 86400.0, "1y": 31536000.0}
-CHIPS, SEED = 2, 0
-Batches = Sequence[tuple[Tensor, Tensor]]
-
-
-def named_method(method: str) -> Callable[..., dict[str, InputRange]]:
-    """Ranges as the package chooses them."""
-
-    def choose(model: nn.Module, calibration: Batches, keep_digital: Sequence[str]) -> dict[str, InputRange]:
-        return choose_input_ranges(
-            model, load_preset(PRESET), calibration, seed=SEED, method=method, keep_digital=keep_digital
-        )
-
-    return choose
-
-
-METHODS = {
-    "std": named_method("std"),
-    "maximum": named_method("max"),
-    "percentile_99_9": named_method("percentile:99.9"),
-    "output_error": named_method("output_error"),
+RESULTS = Path(__file__).parent / "results" / "input_ranges.csv"
+PAGE = Path(__file__).parent.parent / "docs" / "input_ranges.md"
+PRESET, TIMES, SEED = "pcm_rasch_2023", parse_times("1d,1y"), 0
+METHODS = ("output_error", "output_error smooth", "max", "percentile:99.9", "std")  # of ranges, and of scaling
+CIFAR = {
+    "resnet32_soup_cifar10": ("ResNet-32 of the zoo, CIFAR-10, AdaBS", "accuracy, %", 2),
+    "resnet20": ("ResNet-20 of others, CIFAR-10, AdaBS", "accuracy, %", 2),
 }
+NAMES = {**CIFAR, **TITLES}
 
 
-def resnet(options: argparse.Namespace) -> tuple[nn.Module, Batches, Batches]:
-    """The zoo's ResNet-32, the first 1,000 test images, 1,000 training images cropped and flipped as in training."""
+def cifar(name: str, options: argparse.Namespace) -> Study:
+    """A ResNet with CIFAR-10's test images, and training images cropped and flipped as in training."""
+    own = {"checkpoint": f"zoo:{name}"}
+    if name == "resnet20":
+        own = {"checkpoint": str(options.shared / "checkpoints" / "resnet20-12fca82f.th"), "model": "resnet20_cifar10"}
+        own["normalization"] = "imagenet"
     simulate = SimulateOptions(
-        checkpoint="zoo:resnet32_soup_cifar10",
+        **own,
         data=f"npz:{options.shared / 'data' / 'cifar10_test.npz'}",
         preset=PRESET,
-        times=tuple(TIMES.values()),
-        sigmas=(),
-        adabs=True,
+        calibrate=("adabs",),
         limit=options.limit,
         calibration_data=options.images,
     )
     inputs = load_inputs(simulate)
     assert inputs.calibration is not None
-    test, train = (
+    test, calibration = (
         list(inputs.batches(images, simulate, channels_last=True)) for images in (inputs.images, inputs.calibration)
     )
-    return inputs.model, test, train
-
-
-def keywords(shared: Path, limit: int | None = None) -> tuple[nn.Module, Batches, Batches]:
-    """KWT-1, its clips, and every fourth of them; `_silence_` is digital silence, as its authors test it."""
-    folder = shared / "networks"
-    if not (folder / "nets.py").is_file():
-        raise AnalogSamsonError(f"{folder}: no such networks")
-    sys.path.insert(0, str(folder))
-    try:
-        from measure import read_audio
-        from nets import load
-    finally:
-        sys.path.remove(str(folder))
-    audio, index = read_audio("speech_commands")
-    labels, model = torch.tensor(index["labels"]), load("kwt1")
-    audio[labels == 0] = 0
-    with torch.no_grad():
-        features = torch.cat([model.features(part) for part in audio.split(120)])
-    chosen = slice(None, None, 1 if limit is None else -(-len(labels) // limit))
-    test = list(zip(features[chosen].split(120), labels[chosen].split(120), strict=True))
-    return model, test, list(zip(features[::4].split(90), labels[::4].split(90), strict=True))
+    return Study(inputs.model, inputs.task, test, calibration)
 
 
 def measure(
-    network: tuple[nn.Module, Batches, Batches],
-    method: str,
-    *,
-    keep_digital: Sequence[str] = (),
-    adabs: bool = False,
-    chips: int = CHIPS,
-    times: Sequence[float] = tuple(TIMES.values()),
-) -> dict[str, Any]:
-    """Accuracies of each chip with this method, the quantiles that it chose, and the worst layers."""
-    model, test, calibration = network
-    begin = process_time()
-    ranges = METHODS[method](model, calibration, keep_digital)
-    seconds = process_time() - begin
-    result = simulate_drift(
-        model,
-        load_preset(PRESET),
-        test,
-        times=times,
-        instances=chips,
-        seed=SEED,
-        adabs=adabs,
-        calibration=calibration,
-        keep_digital=keep_digital,
-        input_range={path: one.value for path, one in ranges.items()},
-    )
-    found = [r for r in result.records if r.metric == "accuracy_percent" and r.adabs == adabs and r.stage == "drift"]
-    errors = {path: one.relative_error for path, one in ranges.items() if one.relative_error is not None}
-    return {
-        "accuracy_percent": {
-            label: [r.value for r in found if r.time_seconds == time] for label, time in TIMES.items() if time in times
-        },
-        "digital_percent": next(r.value for r in result.records if r.stage == "digital"),
-        "seconds_of_the_choice": round(seconds, 2),
-        "quantiles": {f"{q:g}": n for q, n in Counter(one.quantile for one in ranges.values() if one.quantile).items()},
-        "worst_relative_errors": dict(sorted(errors.items(), key=lambda pair: -pair[1])[:3]),
-    }
+    name: str, study: Study, method: str, options: argparse.Namespace, keep_digital: tuple[str, ...] = ()
+) -> Iterator[dict[str, Any]]:
+    """Every chip of one network with ranges chosen in one way, as rows of the results."""
+    ranges, _, scaling = method.partition(" ")
+    samples = options.limit if name in CIFAR else None
+    kept = ",".join(keep_digital) or "none"
+    given = {"network": name, "ranges": method, "digital_layers": kept, "limit": samples, "seed": SEED}
+    folder = options.runs / "-".join([name, method.replace(" ", "-").replace(":", ""), kept, str(samples)])
+    with RunFolder.create(folder, given) as run, warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputRangeWarning)
+        run.set_meta("task", stored_task(study.task.name, study.task.metrics))
+        simulate_drift(
+            study.model,
+            load_preset(PRESET),
+            study.test,
+            task=study.task,
+            times=TIMES,
+            instances=options.chips,
+            seed=SEED,
+            calibration=study.calibration,
+            calibrate=("adabs",) if name in CIFAR else (),
+            input_range=ranges,
+            input_scaling=scaling or "none",
+            keep_digital=keep_digital,
+            label=name,
+            store=run,
+            progress=lambda text: print(f"{name}, {method}, {kept} digital: {text}", file=sys.stderr, flush=True),
+        )
+        headline = stored_metrics(run.meta("task"))[0].name
+        for record in run.records():
+            if record.metric == headline:
+                yield {
+                    "network": name,
+                    "digital_layers": kept,
+                    "ranges": method,
+                    "samples": samples or "all",
+                    "calibration": record.calibration,
+                    "stage": record.stage,
+                    "time_seconds": record.time_seconds,
+                    "chip": record.instance,
+                    "metric": record.metric,
+                    "value": record.value,
+                }
+
+
+def merge(rows: list[dict[str, Any]]) -> None:
+    """Put rows into the results; those of the same network, layers and ranges are replaced."""
+    new = pd.DataFrame(rows)
+    if RESULTS.exists():
+        old = pd.read_csv(RESULTS, keep_default_na=False, na_values=[""])
+        keys = ["network", "digital_layers", "ranges"]
+        replaced = old[keys].apply(tuple, axis=1).isin(set(new[keys].apply(tuple, axis=1)))
+        new = pd.concat([old[~replaced], new])
+    RESULTS.parent.mkdir(exist_ok=True)
+    new.to_csv(RESULTS, index=False, float_format="%.6g", lineterminator="\n")
+
+
+_INTRODUCTION = """\
+Made by `python benchmarks/input_ranges.py --table` from `benchmarks/results/input_ranges.csv`. Each entry is the mean
+and the standard deviation over chips of `pcm_rasch_2023`. Its source covers one day: values after one year (†) are
+extrapolated. `output_error` is the default of `--input-range`; `smooth` adds `--input-scaling smooth`. "Digital layers"
+are those of `--keep-digital`. The benchmark names networks and data."""
+
+
+def page() -> str:
+    """docs/input_ranges.md, made from the results."""
+    frame = pd.read_csv(RESULTS, keep_default_na=False, na_values=[""])
+    parts = ["# Input ranges of converters", _INTRODUCTION]
+    for name, (title, unit, decimals) in NAMES.items():
+        own = frame[frame.network == name]
+        if own.empty:
+            continue
+        digital = own[own.stage == "digital"].value.iloc[0]
+        chips = own[(own.stage == "drift") & (own.calibration == ("adabs" if name in CIFAR else "none"))]
+        times = [f"{format_duration(time)}{' †' if time > TIMES[0] else ''}" for time in TIMES]
+        rows = ["| digital layers | ranges | chips | samples | " + " | ".join(times) + " |"]
+        rows.append("| --- | --- | --: | --: |" + " --: |" * len(times))
+        for (kept, ranges), group in chips.groupby(["digital_layers", "ranges"], sort=False):
+            cells = []
+            for _, values in group.groupby("time_seconds").value:
+                spread = f" ± {values.std():.{decimals}f}" if len(values) > 1 else ""
+                cells.append(f"{values.mean():.{decimals}f}{spread}")
+            row = (kept, f"`{ranges}`", str(group.chip.nunique()), str(group.samples.iloc[0]), *cells)
+            rows.append("| " + " | ".join(row) + " |")
+        parts += [f"## {title}", f"Digital: {digital:.{decimals}f}. {unit[0].upper()}{unit[1:]}.", "\n".join(rows)]
+    if absent := [NAMES[name][0] for name in NAMES if name not in set(frame.network)]:
+        parts += ["## Not measured yet", "\n".join(f"- {line}" for line in absent)]
+    return "\n\n".join(parts) + "\n"
 
 
 def main() -> None:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/ and networks/")
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="with checkpoints/, data/, networks/")
     parser.add_argument("--images", default="npz:cifar10_train.npz", help="training images of CIFAR-10")
-    parser.add_argument("--limit", type=int, default=1000, help="test images of CIFAR-10")
+    parser.add_argument("--networks", nargs="*", default=list(NAMES), choices=NAMES)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--chips", type=int, default=10)
+    parser.add_argument("--limit", type=int, help="test images of CIFAR-10")
+    parser.add_argument("--runs", type=Path, default=Path("runs/input_ranges"))
+    parser.add_argument("--table", action="store_true", help="make docs/input_ranges.md, measure nothing")
     options = parser.parse_args()
+    if options.table:
+        PAGE.write_text(page())
+        return
+    if not options.shared.is_dir():
+        sys.exit(f"{options.shared}: no such folder; give the one with checkpoints/, data/ and networks/ as --shared")
     torch.set_num_threads(1)
     keep_freed_memory()
-    warnings.simplefilter("ignore", InputRangeWarning)
-    cases: list[tuple[str, Callable[[], Any], dict[str, Any]]] = [
-        ("resnet32_soup_cifar10, AdaBS", lambda: resnet(options), {"adabs": True}),
-        ("KWT-1, all layers on tiles", lambda: keywords(options.shared), {}),
-        ("KWT-1, `project` digital", lambda: keywords(options.shared), {"keep_digital": ("project",)}),
-    ]
-    rows = []
-    for name, load, settings in cases:
-        try:
-            network = load()
-        except AnalogSamsonError as error:
-            print(f"skipped: {name}: {error}", file=sys.stderr)
-            continue
-        for method in METHODS:
-            row = {"network": name, "samples": sum(len(y) for _, y in network[1]), "method": method}
-            rows.append(row | measure(network, method, **settings))
-            print(json.dumps(rows[-1]), flush=True)
-    if not rows:
-        raise SystemExit("nothing was measured: give --shared and --images")
-    report = {"benchmark": "input_ranges", "preset": PRESET, "chips": CHIPS, "torch": torch.__version__, "rows": rows}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "input_ranges.json").write_text(json.dumps(report, indent=1) + "\n")
+    folder = (options.shared / "networks").resolve()
+    sys.path.insert(0, str(folder))
+    for name in options.networks:
+        if name in CIFAR:
+            study = cifar(name, options)
+        else:
+            import nets
+
+            study = STUDIES[name](folder, nets, 400)
+        for kept in ((), ("first",)) if name == "kwt1" else ((),):
+            for method in options.methods:
+                merge(list(measure(name, study, method, options, kept)))
 
 
 if __name__ == "__main__":

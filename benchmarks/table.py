@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from accuracy_tables import input_ranges, zoo_after_a_year, zoo_on_hardware
+from accuracy_tables import zoo_after_a_year, zoo_on_hardware
 from fit_tables import fit_coverage, fit_coverage_by_preset
 from speed_tables import (
     chip_share,
@@ -47,7 +47,6 @@ RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "simulate_memory": simulate_memory,
     "chip_share": chip_share,
     "compiled_passes": compiled_passes,
-    "input_ranges": input_ranges,
     "zoo_on_hardware": zoo_on_hardware,
     "fit_coverage": fit_coverage,
 }

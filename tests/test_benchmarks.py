@@ -158,3 +158,13 @@ def test_page_of_networks_is_that_of_the_results():
     assert number.sub("x", made) == number.sub("x", shown), "run python benchmarks/networks.py --table"
     pairs = zip(number.findall(made), number.findall(shown), strict=True)
     assert [(a, b) for a, b in pairs if abs(float(a) - float(b)) > 1.01 * 10.0 ** -len(b.partition(".")[2])] == []
+
+
+def test_page_of_input_ranges_is_made_of_its_results(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.delitem(sys.modules, "networks", raising=False)
+    made = runpy.run_path(str(BENCHMARKS / "input_ranges.py"))["page"]()
+    monkeypatch.delitem(sys.modules, "networks")
+    shown = (BENCHMARKS.parent / "docs" / "input_ranges.md").read_text(encoding="utf-8")
+    number = re.compile(r"-?\d+\.\d+")
+    assert number.sub("x", made) == number.sub("x", shown), "run python benchmarks/input_ranges.py --table"

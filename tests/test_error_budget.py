@@ -459,7 +459,8 @@ def test_error_budget_at_another_time_with_converters(options: SimulateOptions, 
     assert {"input range", "first layer (body.0)"} <= set(effects)
     inputs, first = effects.pop("input range"), effects.pop("first layer (body.0)")
     assert inputs.against == first.against == ""
-    assert "inputs rescaled digitally (smooth:0.5)" in {remedy.name for remedy in found.remedies}
+    (rescaled,) = [remedy for remedy in found.remedies if remedy.name == "inputs rescaled digitally (smooth:0.5)"]
+    assert rescaled.digital_macs_percent == found.remedies[0].digital_macs_percent
     clipping = effects.pop(CLIPPING)
     assert (clipping.gain_without, clipping.against) == (None, "")
     own = [r for r in records_of(tmp_path / "run") if r.calibration == "none"]

@@ -18,11 +18,11 @@ def range_method(text: str) -> str:
     >>> range_method("max"), range_method("percentile"), range_method("percentile:99.50")
     ('max', 'percentile:99.9', 'percentile:99.5')
     """
-    name, number = _parted("input_range", text, RANGE_METHODS, PERCENTILE, _PERCENTILE)
+    name, number = _parted(text, RANGE_METHODS, PERCENTILE, _PERCENTILE)
     if number is None:
         return name
     if not 0 < number <= 100:
-        raise OptionError(f"input_range: expected a percentile above 0 and at most 100, got {text!r}")
+        raise OptionError(f"expected a percentile above 0 and at most 100, got {text!r}")
     return f"{name}:{number!r}"
 
 
@@ -43,11 +43,11 @@ def scaling_method(text: str) -> str:
     >>> scaling_method("none"), scaling_method("smooth"), scaling_method("smooth:1")
     ('none', 'smooth:0.5', 'smooth:1.0')
     """
-    name, number = _parted("input_scaling", text, SCALINGS, SMOOTH, _ALPHA)
+    name, number = _parted(text, SCALINGS, SMOOTH, _ALPHA)
     if number is None:
         return name
     if not 0 <= number <= 1:
-        raise OptionError(f"input_scaling: expected an alpha of 0 to 1, got {text!r}")
+        raise OptionError(f"expected an alpha of 0 to 1, got {text!r}")
     return f"{name}:{number!r}"
 
 
@@ -56,17 +56,17 @@ def alpha_of(scaling: str) -> float | None:
     return float(scaling.partition(":")[2]) if scaling.startswith(SMOOTH) else None
 
 
-def _parted(option: str, text: str, names: tuple[str, ...], numbered: str, default: float) -> tuple[str, float | None]:
+def _parted(text: str, names: tuple[str, ...], numbered: str, default: float) -> tuple[str, float | None]:
     """A name and, for the one that takes it, its number."""
     name, colon, number = text.partition(":")
     if name not in names:
         listed = ", ".join(f"{each}[:{default:g}]" if each == numbered else each for each in names)
-        raise OptionError(f"{option}: expected one of {listed}, got {text!r}{did_you_mean(name, names)}")
+        raise OptionError(f"expected one of {listed}, got {text!r}{did_you_mean(name, names)}")
     if name != numbered:
         if colon:
-            raise OptionError(f"{option}: {name} takes no number, got {text!r}; give {name!r}")
+            raise OptionError(f"{name} takes no number, got {text!r}; give {name!r}")
         return name, None
     try:
         return name, float(number) if colon else default
     except ValueError:
-        raise OptionError(f"{option}: expected a number after {name}:, such as {default:g}, got {text!r}") from None
+        raise OptionError(f"expected a number after {name}:, such as {default:g}, got {text!r}") from None

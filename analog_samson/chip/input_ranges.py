@@ -75,6 +75,8 @@ def choose_input_ranges(
         OptionError: The method or the scaling is unknown.
         PlanError: As `convert`.
     """
+    if faults := _method_faults(method, scaling):
+        raise OptionError("; ".join(faults))
     method, alpha = range_method(method), alpha_of(scaling_method(scaling))
     model = unwrapped(model)
     if plan is not None:
@@ -123,16 +125,21 @@ def input_range_faults(
     if not isinstance(input_range, str):
         given = input_scaling != NO_SCALING
         return ["input_scaling: has no effect on given ranges; leave it out"] if given else []
-    faults = []
-    for read, text in ((range_method, input_range), (scaling_method, input_scaling)):
-        try:
-            read(text)
-        except OptionError as error:
-            faults.append(str(error))
+    faults = _method_faults(input_range, input_scaling)
     if calibration is None and needs_calibration(hardware):
         presets = [hardware] if isinstance(hardware, Preset) else hardware.presets
         names = ", ".join(preset.name for preset in presets if needs_calibration(preset))
         faults.append(f"calibration: preset {names} sets its input ranges on calibration batches, got none")
+    return faults
+
+
+def _method_faults(method: str, scaling: str) -> list[str]:
+    faults = []
+    for option, read, text in (("input_range", range_method, method), ("input_scaling", scaling_method, scaling)):
+        try:
+            read(text)
+        except OptionError as error:
+            faults.append(f"{option}: {error}")
     return faults
 
 

@@ -8,7 +8,7 @@ from analog_samson.chip.choices import NO_SCALING, SMOOTH, scaling_method
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.presets.ablation import CLIPPING, INPUT_RANGE, can_take_exact_inputs, clips, effects, only
 from analog_samson.simulation.options import SimulateOptions
-from analog_samson.simulation.variants import Variant, all_names, alone_label, analog_layers
+from analog_samson.simulation.variants import Variant, all_names, alone_label, analog_layers, digital_macs_percent
 
 
 def input_variants(plan: ConversionPlan, options: SimulateOptions) -> list[Variant]:
@@ -36,8 +36,16 @@ def input_variants(plan: ConversionPlan, options: SimulateOptions) -> list[Varia
         )
     if options.engine == "fast" and options.input_scaling == NO_SCALING:
         scaling = scaling_method(SMOOTH)
-        subject = f"inputs rescaled digitally ({scaling})"
-        found.append(Variant(label=f"rescaled {scaling}", kind=REMEDY, subject=subject, input_scaling=scaling, **given))
+        found.append(
+            Variant(
+                label=f"rescaled {scaling}",
+                kind=REMEDY,
+                subject=f"inputs rescaled digitally ({scaling})",
+                input_scaling=scaling,
+                facts={"digital_macs_percent": digital_macs_percent(plan, ())},
+                **given,
+            )
+        )
     layers = analog_layers(plan)
     for row in layers if len(layers) > 1 else ():
         if row.first:

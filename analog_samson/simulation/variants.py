@@ -121,7 +121,7 @@ def remedy_variants(
 
     The run's own setting is among them.
     """
-    facts = {"digital_macs_percent": _digital_macs(plan, ())}
+    facts = {"digital_macs_percent": digital_macs_percent(plan, ())}
 
     def remedy(
         label: str, subject: str, change: Callable[[Preset], Preset] = _unchanged, calibration: str = UNCALIBRATED
@@ -164,7 +164,10 @@ def digital_variants(
             subject="most sensitive layer digital" if count == 1 else f"{count} most sensitive layers digital",
             preset=preset,
             keep_digital=(*keep_digital, *all_names(plan, ranking[:count])),
-            facts={"digital_macs_percent": _digital_macs(plan, ranking[:count]), "layers": list(ranking[:count])},
+            facts={
+                "digital_macs_percent": digital_macs_percent(plan, ranking[:count]),
+                "layers": list(ranking[:count]),
+            },
         )
         for count in KEPT_DIGITAL
         if count < len(ranking)
@@ -234,7 +237,7 @@ def _macs(plan: ConversionPlan, paths: Iterable[str]) -> int:
     return sum(row.macs for row in plan.rows if (row.shared_with or row.path) in wanted)
 
 
-def _digital_macs(plan: ConversionPlan, kept: Iterable[str]) -> float:
+def digital_macs_percent(plan: ConversionPlan, kept: Iterable[str]) -> float:
     """Share [%] of multiply-accumulates that are digital with these layers kept digital as well."""
     analog = _macs(plan, [row.path for row in analog_layers(plan)]) - _macs(plan, kept)
     return _percent(plan.macs - analog, plan.macs)
