@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from scipy.io import wavfile
+from helpers.samples import write_segmented, write_wave
 from torch import nn
 
 from analog_samson import load_preset, simulate_drift
@@ -13,18 +12,6 @@ from analog_samson.data.tensor_set import TensorBatches
 from analog_samson.errors import DataError, OptionError
 from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.dense import Segmentation
-
-RANDOM = np.random.default_rng(0)
-
-
-def write_wave(path, samples=100, rate=16000, dtype=np.int16):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if np.issubdtype(dtype, np.integer):
-        values = RANDOM.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, samples, dtype=dtype)
-    else:
-        values = RANDOM.uniform(-1, 1, samples).astype(dtype)
-    wavfile.write(path, rate, values)
-    return values
 
 
 @pytest.mark.parametrize(
@@ -60,16 +47,6 @@ def test_lists_of_recordings_give_what_their_columns_say(tmp_path, columns):
     assert isinstance(inputs, tuple) == (columns == "first,second,same")
     assert len(targets) == 1
     assert found.take(1).fingerprint != found.fingerprint
-
-
-def write_segmented(folder, sizes):
-    for place, (height, width) in enumerate(sizes):
-        for kind in ("images", "masks"):
-            (folder / kind).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(RANDOM.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(
-            folder / f"images/{place}.png"
-        )
-        Image.fromarray(RANDOM.integers(0, 3, (height, width), dtype=np.uint8)).save(folder / f"masks/{place}.png")
 
 
 def test_segmented_images_are_simulated(tmp_path):

@@ -221,7 +221,7 @@ def test_command_line_calibrates_on_other_texts_only(folder, table, tmp_path, ca
     from analog_samson.cli.main import main
 
     data, other = table("csv"), tmp_path / "other.csv"
-    other.write_text("text,label\nfar away ran,neg\ndog cat,pos\n")
+    other.write_text("text,label\nfar away ran,neg\ndog cat,pos\ncat far,pos\nran sat,neg\n")
     common = ["simulate", "--model", f"hf:{folder}", "--data", f"text:{data}", "--times", "1d", "--instances", "1"]
     common += ["--preset", "pcm_rasch_2023", "--sigmas", "none", "--no-html"]
     assert main([*common, "--out", str(tmp_path / "a")]) == 1

@@ -1,6 +1,6 @@
 """Arrays from an npz file or from a function of the user's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from operator import index
 from pathlib import Path
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import MAGIC_PREFIX
 
+from analog_samson.data.batch_set import BatchSet, batch_set
 from analog_samson.data.image_set import ImageSet, image_set
 from analog_samson.data.npz import NpzFile
-from analog_samson.errors import DataError
+from analog_samson.errors import AnalogSamsonError, DataError
 from analog_samson.models.imported import call_with_known, import_callable
 
 _LAYOUT = (
@@ -60,21 +61,29 @@ def _count_classes(labels: np.ndarray) -> int | None:
     return int(labels.max()) + 1 if labels.size and np.issubdtype(labels.dtype, np.integer) else None
 
 
-def load_callable(spec: str, split: str) -> ImageSet:
-    """What a function of the user's returns for split="train" or "test".
+def load_callable(spec: str, split: str, limit: int | None) -> ImageSet | BatchSet:
+    """The first `limit` samples of what a function of the user's returns for split="train" or "test".
 
-    An ImageSet, or (images, labels) or (images, labels, num_classes) with arrays as in an npz file.
+    An ImageSet; (images, labels) or (images, labels, num_classes) with arrays as in an npz file; or another iterable,
+    such as a list, a generator or a DataLoader, of batches of any form.
     """
     loaded: Any = call_with_known(spec, import_callable(spec, DataError), {"split": split}, DataError)
     if isinstance(loaded, ImageSet):
-        return loaded
-    if not isinstance(loaded, tuple) or len(loaded) not in (2, 3):
-        raise DataError(
-            f"{spec}: expected an ImageSet, (images, labels) or (images, labels, num_classes), "
-            f"got a {type(loaded).__name__}"
-        )
-    classes = loaded[2] if len(loaded) == 3 else None
-    return image_set(loaded[0], loaded[1], name=spec, where=spec, num_classes=classes)
+        return loaded.take(limit)
+    if isinstance(loaded, tuple) and len(loaded) in (2, 3):
+        classes = loaded[2] if len(loaded) == 3 else None
+        return image_set(loaded[0], loaded[1], name=spec, where=spec, num_classes=classes).take(limit)
+    if isinstance(loaded, Iterable) and not isinstance(loaded, str | bytes | Mapping | tuple):
+        try:
+            return batch_set(loaded, spec, limit)
+        except AnalogSamsonError:
+            raise
+        except Exception as error:  # the user's code goes on while it is iterated
+            raise DataError(f"{spec}: its batches raised {type(error).__name__}: {error}") from error
+    raise DataError(
+        f"{spec}: expected an ImageSet, (images, labels), (images, labels, num_classes) or an iterable of batches, "
+        f"got a {type(loaded).__name__}"
+    )
 
 
 def _open(path: Path) -> NpzFile:

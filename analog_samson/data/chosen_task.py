@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from analog_samson.data.batch_set import BatchSet
 from analog_samson.data.feeding import Data, task_options
 from analog_samson.errors import OptionError
 from analog_samson.models.imported import call_with_known, import_callable
@@ -12,7 +13,7 @@ from analog_samson.tasks.catalogue import guess_task, make_task, options_from
 from analog_samson.tasks.task import Task
 
 
-def choose_task(name: str | None, model: nn.Module, images: Data, tokenizer: Any = None) -> Task:
+def choose_task(name: str | None, model: nn.Module, images: Data | BatchSet, tokenizer: Any = None) -> Task:
     """The task of a run.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from analog_samson.data.batch_set import BatchSet
 from analog_samson.data.image_set import ImageSet
 from analog_samson.data.samples import Samples
 from analog_samson.data.tensor_set import TensorBatches
@@ -136,9 +137,10 @@ def labelled_as_trained(samples: Samples, model: nn.Module, classes: Sequence[st
     return replace(samples, targets=order[samples.targets], classes=tuple(sorted(places, key=places.__getitem__)))
 
 
-def tokenizer_of(spec: HuggingFaceSpec | None, samples: Data) -> Any:
-    """The network's tokenizer, where the data needs one; None for other data."""
-    return load_tokenizer(spec) if spec is not None and isinstance(samples, TextSet) else None
+def tokenizer_of(spec: HuggingFaceSpec | None, samples: Data | BatchSet, task: str | None = None) -> Any:
+    """The network's tokenizer, where the data or the task needs one; None otherwise."""
+    needed = isinstance(samples, TextSet) or task == "speech_recognition"
+    return load_tokenizer(spec) if spec is not None and needed else None
 
 
 def as_embedder(model: nn.Module, task: Task) -> nn.Module:
@@ -161,7 +163,7 @@ def guess_from_data(samples: Samples) -> str | None:
     return "segmentation" if samples.targets.ndim == 3 else None
 
 
-def refuse_shared(calibration: Samples, test: Samples) -> None:
+def refuse_shared(calibration: Samples | BatchSet, test: Samples | BatchSet) -> None:
     """Raise DataError where samples to calibrate on are tested on as well."""
     shared = _parts(calibration) & _parts(test)
     if shared:
@@ -171,14 +173,16 @@ def refuse_shared(calibration: Samples, test: Samples) -> None:
         )
 
 
-def _parts(samples: Samples) -> set[Any]:
+def _parts(samples: Samples | BatchSet) -> set[Any]:
+    if isinstance(samples, BatchSet):
+        return samples.samples()
     if isinstance(samples, TextSet):
         return set(zip(samples.texts, samples.second or samples.texts, strict=True))
     first = samples.inputs[0] if isinstance(samples.inputs, tuple) else samples.inputs
     return {part.numpy().tobytes() for part in first}
 
 
-def task_options(name: str, samples: Data, tokenizer: Any) -> dict[str, Any]:
+def task_options(name: str, samples: Data | BatchSet, tokenizer: Any) -> dict[str, Any]:
     """What the data tells of a task's options.
 
     Raises:

@@ -12,7 +12,7 @@ from analog_samson.data.digits import load_digits_set
 from analog_samson.data.folder import load_folder
 from analog_samson.data.idx import load_fashion_mnist, load_idx
 from analog_samson.data.image_set import ImageSet
-from analog_samson.data.samples import is_samples, samples_path
+from analog_samson.data.samples import SAMPLES, is_samples, samples_path
 from analog_samson.errors import DataError, OptionError, did_you_mean
 from analog_samson.models.own_code import is_code
 
@@ -60,9 +60,21 @@ def open_data(spec: str, split: Split, *, limit: int | None = None) -> ImageSet:
     if scheme in SOURCES and rest:
         path, options = _options(spec, rest, SOURCES[scheme].options)
         return SOURCES[scheme].load(Path(path).expanduser(), split, options, limit).take(limit)
-    if is_code(spec, SOURCES) and "/" not in scheme:
-        return load_callable(spec, split).take(limit)
+    if is_own_data(spec):
+        loaded = load_callable(spec, split, limit)
+        if isinstance(loaded, ImageSet):
+            return loaded
+        raise DataError(f"{spec}: gives batches, which simulate alone takes; expected (images, labels) or an ImageSet")
     raise DataError(_unknown(spec))
+
+
+def is_own_data(spec: str) -> bool:
+    """Whether `spec` is the user's own code.
+
+    >>> is_own_data("my_project.data:batches"), is_own_data("text:reviews.csv")
+    (True, False)
+    """
+    return is_code(spec, {*SOURCES, *SAMPLES}) and "/" not in spec.partition(":")[0]
 
 
 def data_path(spec: str) -> Path | None:

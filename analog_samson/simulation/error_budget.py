@@ -14,6 +14,7 @@ from analog_samson.analysis.error_budget import AS_IS, LAYER
 from analog_samson.chip.calibration import CALIBRATIONS, usable_calibrations
 from analog_samson.chip.input_range import InputRange
 from analog_samson.crossbar.plan import ConversionPlan
+from analog_samson.data.batch_set import BatchSet
 from analog_samson.data.feeding import Data
 from analog_samson.errors import DataError
 from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, UNCALIBRATED, Condition
@@ -75,7 +76,7 @@ class ErrorBudgetRun:
         options: SimulateOptions,
         settings: ErrorBudgetOptions,
         inputs: Inputs,
-        images: Data,
+        images: Data | BatchSet,
         run: RunFolder,
         skipped: Sequence[str],
     ) -> None:

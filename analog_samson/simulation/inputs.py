@@ -12,7 +12,9 @@ from torch import nn
 from analog_samson.chip.engine_check import check_engine
 from analog_samson.chip.input_ranges import needs_calibration
 from analog_samson.data import ImageSet, Normalization, choose_normalization, open_data, refuse_overlap
+from analog_samson.data.arrays import load_callable
 from analog_samson.data.augment import as_in_training
+from analog_samson.data.batch_set import BatchSet
 from analog_samson.data.batches import Batches
 from analog_samson.data.chosen_task import choose_task
 from analog_samson.data.feeding import (
@@ -26,7 +28,8 @@ from analog_samson.data.feeding import (
     tokenizer_of,
 )
 from analog_samson.data.held_out import find_held_out
-from analog_samson.data.samples import SAMPLES, is_samples, open_samples
+from analog_samson.data.samples import SAMPLES, Samples, is_samples, open_samples
+from analog_samson.data.sources import is_own_data
 from analog_samson.errors import DataError, OptionError
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.models.huggingface import HUGGING_FACE, parse_huggingface
@@ -54,8 +57,8 @@ class Inputs:
     model_name: str
     checkpoint: Checkpoint
     preset: Preset
-    images: Data
-    calibration: Data | None
+    images: Data | BatchSet
+    calibration: Data | BatchSet | None
     normalization: Normalization | None
     normalization_origin: str
     task: Task
@@ -67,9 +70,11 @@ class Inputs:
         """That of the run, and those of single layers."""
         return [self.preset, *self.layer_presets.values()]
 
-    def batches(self, images: Data, options: SimulateOptions, *, channels_last: bool) -> Any:
+    def batches(self, images: Data | BatchSet, options: SimulateOptions, *, channels_last: bool) -> Any:
         """Batches of the data that can be gone through again and again."""
         device = find_device(options.device)
+        if isinstance(images, BatchSet):
+            return images.on(device)
         if not isinstance(images, ImageSet):
             return Feeding(self.task, self.tokenizer).batches(images, batch_size=options.batch_size, device=device)
         assert self.normalization is not None
@@ -88,8 +93,10 @@ def load_inputs(options: SimulateOptions) -> Inputs:
     preset = load_preset(options.preset)
     layers = {} if options.layer_presets is None else read_layer_presets(options.layer_presets)
     calibrated = bool(options.calibrate) or any(map(needs_calibration, (preset, *layers.values())))
-    if is_samples(options.data) or any(str(n).startswith(HUGGING_FACE) for n in (options.checkpoint, options.model)):
-        return _any_inputs(options, preset, layers, device, calibrated=calibrated)
+    own = load_callable(options.data, "test", options.limit) if is_own_data(options.data) else None
+    is_folder = any(str(name).startswith(HUGGING_FACE) for name in (options.checkpoint, options.model))
+    if is_samples(options.data) or isinstance(own, BatchSet) or is_folder:
+        return _any_inputs(options, preset, layers, device, own, calibrated=calibrated)
     checkpoint = load_checkpoint(options.checkpoint)
     divided = find_held_out(options.data, checkpoint.metadata)
     images = open_data(options.data, "test", limit=options.limit) if divided is None else divided[0].take(options.limit)
@@ -123,17 +130,19 @@ def _any_inputs(
     preset: Preset,
     layers: Mapping[str, Preset],
     device: torch.device,
+    own: ImageSet | BatchSet | None,
     *,
     calibrated: bool,
 ) -> Inputs:
-    """The inputs of networks from folders, and of data that is no image set."""
+    """The inputs of networks from folders, and of data that is no image set; own: what the user's code gives."""
     spec = parse_huggingface(options.checkpoint) if options.checkpoint.startswith(HUGGING_FACE) else None
-    if options.normalization is not None and is_samples(options.data):
-        raise OptionError(f"--normalization: has no effect on {options.data.partition(':')[0]}: data; leave it out")
-    if not is_samples(options.data):
+    if options.normalization is not None:
+        raise OptionError(f"--normalization: has no effect on data {options.data}; leave it out")
+    if isinstance(own, ImageSet) or not (own or is_samples(options.data)):
         raise OptionError(
-            f"--data {options.data}: networks of Hugging Face are tested on {', '.join(SAMPLES)}: data; for images "
-            "build the network yourself and name it as package.module:callable, with --checkpoint"
+            f"--data {options.data}: networks of Hugging Face are tested on {', '.join(SAMPLES)}: data, or on batches "
+            "that package.module:callable gives; for image data build the network yourself and name it as "
+            "package.module:callable, with --checkpoint"
         )
     if spec is not None:
         model, checkpoint = folder_network(spec)
@@ -143,25 +152,33 @@ def _any_inputs(
         model = restore_model(checkpoint, options.model)
         name = options.model or checkpoint.metadata["model"]
         spec = parse_huggingface(name) if name.startswith(HUGGING_FACE) else None
-    divided = find_held_out(options.data, checkpoint.metadata)
-    samples = open_samples(options.data) if divided is None else divided[0]
+    divided = None if own else find_held_out(options.data, checkpoint.metadata)
     classes = checkpoint.metadata.get("classes") or ()
-    samples = labelled_as_trained(samples.take(options.limit), model, classes)
-    tokenizer = tokenizer_of(spec, samples)
+
+    def labelled(found: Samples, limit: int | None) -> Samples:
+        return labelled_as_trained(found.take(limit), model, classes)
+
+    samples = own or labelled(open_samples(options.data) if divided is None else divided[0], options.limit)
     trained = checkpoint.metadata.get("task")
-    named = options.task or (trained if trained in task_names() else None) or guess_from_data(samples)
+    named = options.task or (trained if trained in task_names() else None)
+    named = named or (None if isinstance(samples, BatchSet) else guess_from_data(samples))
+    tokenizer = tokenizer_of(spec, samples, named)
     task = choose_task(named, model, samples, tokenizer)
     model = as_embedder(model, task).to(device).eval()
-    calibration = None
+    calibration: Samples | BatchSet | None = None
     if calibrated:
-        if options.calibration_data is None and divided is not None:
-            calibration = divided[1].take(options.calibration_limit)
-        elif options.calibration_data is None or not is_samples(options.calibration_data):
-            kind = options.data.partition(":")[0]
-            raise DataError(f"calibration: give --calibration-data {kind}:FILE with other samples than --data")
+        where = options.calibration_data or (options.data if own else "")
+        if not where and divided is not None:
+            calibration = labelled(divided[1], options.calibration_limit)
+        elif is_own_data(where) and isinstance(
+            found := load_callable(where, "train", options.calibration_limit), BatchSet
+        ):
+            calibration = found
+        elif is_samples(where):
+            calibration = labelled(open_samples(where), options.calibration_limit)
         else:
-            calibration = open_samples(options.calibration_data, limit=options.calibration_limit)
-        calibration = labelled_as_trained(calibration, model, classes)
+            kind = "package.module:callable" if own else f"{options.data.partition(':')[0]}:FILE"
+            raise DataError(f"calibration: give --calibration-data {kind} with other samples than --data")
         refuse_shared(calibration, samples)
     return Inputs(
         model=model,

@@ -65,9 +65,7 @@ def torchvision_cases() -> dict[str, Case]:
     cases = {}
     for name in TORCHVISION:
         side = {"inception_v3": 299}.get(name, 224 if name.startswith(("vit", "swin", "maxvit")) else 64)
-        # googlenet's own initial weights are so small that its output hardly depends on its input
-        options = {"init_weights": False} if name == "googlenet" else {}
-        cases[name] = Case(seeded(name, partial(models.get_model, name, weights=None, **options)), picture(side))
+        cases[name] = Case(seeded(name, partial(models.get_model, name, weights=None)), picture(side))
     for name in ("deeplabv3_mobilenet_v3_large", "deeplabv3_resnet50", "fcn_resnet50", "lraspp_mobilenet_v3_large"):
         make = getattr(segmentation, name)
         cases[name] = Case(seeded(name, partial(make, weights=None, weights_backbone=None)), picture(64))
@@ -118,7 +116,7 @@ def examine(
     model, x = build(), inputs()
     batch = (x["x"], torch.zeros(2)) if set(x) == {"x"} else x
     digital = answer(model, x)
-    size = digital.abs().max().item()
+    size, spread = digital.abs().max().item(), (digital[0] - digital[1]).abs().max().item()
     assert size > 0
     found: dict[str, float] = {}
     for name in PRESETS:
@@ -143,9 +141,10 @@ def examine(
         assert outputs[0].shape == digital.shape
         assert outputs[0].isfinite().all()
         assert outputs[0].equal(outputs[-1])
-        found[name] = ((outputs[0] - digital).abs().max() / size).item()
+        error = (outputs[0] - digital).abs().max().item()
+        assert name == "ideal" or error > 1e-2 * spread  # of random weights the output may hardly tell inputs apart
+        found[name] = error / size
     assert found["ideal"] < 1e-4
-    assert found["pcm_nandakumar_2019"] > 1e-4
     found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     found |= examine_plan(model, x)
     found["analog_parameters_percent"] = plan.summary().analog_parameters_percent
