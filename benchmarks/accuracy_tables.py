@@ -12,6 +12,54 @@ YEAR_SECONDS = 31536000.0
 Results = Sequence[dict[str, Any]]
 
 
+def explore(results: Results) -> list[Block]:
+    """The map, a row for each ADC resolution; and how often boundaries lie in their intervals."""
+    return [block for result in results for block in (*_explore_map(result), _explore_coverage(result))]
+
+
+def _explore_map(result: dict[str, Any]) -> list[Block]:
+    found = result.get("map")
+    if found is None:
+        return []
+    first, second = found["axes"]
+    cells = {tuple(row["levels"]): row for row in found["rows"]}
+    signs = {"holds": "+", "undecided": "?", "fails": "-"}
+
+    def shown(row: dict[str, Any]) -> str:
+        return signs[row["verdict"]] + ("" if row["mean"] is None else f" {row['mean']:.1f}")
+
+    rows = [
+        (f"{level}", *(shown(cells[level, other]) for other in found["axes"][second])) for level in found["axes"][first]
+    ]
+    minutes = found["seconds"] / 60
+    return [
+        text_table(
+            title=f"{found['network']} on {found['preset']} after {format_duration(found['at_seconds'])}, "
+            f"{found['keep']} = {found['threshold']:.1f} %: {found['simulated']} of {found['grid']} points "
+            f"({100 * found['simulated'] / found['grid']:.0f} %) in {minutes:.0f} min with {found['workers']} workers",
+            headers=(first, *(f"{second} {level:g}" for level in found["axes"][second])),
+            rows=rows,
+            align="r" * (1 + len(found["axes"][second])),
+        )
+    ]
+
+
+def _explore_coverage(result: dict[str, Any]) -> Block:
+    return text_table(
+        title="Boundaries in their intervals, by simulation",
+        headers=("differences between chips", "ranges", "lines %", "whole maps %", "points simulated %"),
+        rows=[
+            (
+                row["differences"],
+                str(row["axes"]),
+                *(f"{row[name]:.1f}" for name in ("lines_inside_percent", "maps_inside_percent", "simulated_percent")),
+            )
+            for row in result["coverage"]
+        ],
+        align="lrrrr",
+    )
+
+
 def zoo_on_hardware(results: Results) -> list[Block]:
     """One table: the states of a network on a preset side by side, without and with AdaBS."""
     rows = [_zoo_row(row) for result in results for row in result["rows"]]

@@ -3,9 +3,9 @@
     python benchmarks/explore.py --shared ../shared
 
 - The map: ResNet-20 of ../shared/checkpoints on pcm_rasch_2023 after a day, the first 500 test images, 5 chips, input
-  ranges from 250 training images (--images), threshold digital - 4.
+  ranges from 250 training images (--images), threshold digital - 6.
 - The intervals, by simulation: a response whose boundary is known, on chips that differ by a common offset and by an
-  error of their own at each point. Share of 2,000 repetitions in which the boundary lies where `explore` says: on one
+  error of their own at each point. Share of 500 repetitions in which the boundary lies where `explore` says: on one
   axis, and on every line of a map of 7 by 9.
 
 Writes results/explore.json. Rerun the command to resume.
@@ -30,9 +30,9 @@ from analog_samson.simulation.explore import explore
 from analog_samson.simulation.explore_options import ExploreOptions
 
 RESULTS = Path(__file__).parent / "results"
-PRESET, KEEP, DAY, CHIPS, IMAGES, CALIBRATION = "pcm_rasch_2023", "digital - 4", 86400.0, 5, 500, 250
+PRESET, KEEP, DAY, CHIPS, IMAGES, CALIBRATION = "pcm_rasch_2023", "digital - 6", 86400.0, 5, 500, 250
 VARIED = ("periphery.adc_bits=4..10", "programming.scale=0.25..2")
-REPETITIONS = 2000
+REPETITIONS = 500
 SHAPE = (7, 9)
 # Standard deviations in points: common to all points of a chip, and of each point by itself.
 SPREADS = {

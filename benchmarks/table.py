@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from accuracy_tables import zoo_after_a_year, zoo_on_hardware
+from accuracy_tables import explore, zoo_after_a_year, zoo_on_hardware
 from fit_tables import fit_coverage, fit_coverage_by_preset
 from speed_tables import (
     chip_share,
@@ -48,6 +48,7 @@ RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "chip_share": chip_share,
     "compiled_passes": compiled_passes,
     "zoo_on_hardware": zoo_on_hardware,
+    "explore": explore,
     "fit_coverage": fit_coverage,
 }
 

@@ -123,7 +123,7 @@ def points_table(found: Exploration) -> Table:
 def layers_headline(found: LayerExploration) -> str:
     """The answer in a sentence."""
     if found.chosen is None:
-        return f"No choice of digital layers with a layer on the device keeps {kept(found)}."
+        return f"No choice that leaves a layer on the device keeps {kept(found)}."
     if not found.chosen.layers:
         return f"With all {found.layers} layers on the device the network keeps {kept(found)}."
     count = len(found.chosen.layers)

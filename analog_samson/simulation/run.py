@@ -52,7 +52,7 @@ def run_simulation(
         refuse_other_contents(run, contents)
         begun = not run.is_empty()
         for key, value in description.items():
-            if not begun or run.meta(key) is None:  # what the values there were made with stays
+            if not begun or (value is not None and run.meta(key) is None):  # what is there stays
                 run.set_meta(key, value)
         data = inputs.batches(inputs.images, options, channels_last=channels_last)
         shared: dict[str, Any] = {
