@@ -12,9 +12,11 @@ from helpers.trainings import stop_at
 from scipy import stats
 from torch import nn
 
-from analog_samson import load_preset, plan_conversion, rng
+from analog_samson import load_preset, open_run, plan_conversion, rng
+from analog_samson.cli.main import main
 from analog_samson.errors import OptionError
-from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.models.build import build_model
+from analog_samson.models.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.tasks.regression import Regression
 from analog_samson.training import TrainOptions, fit
 from analog_samson.training.hardware_aware import DECAY, INSIDE, HardwareForward
@@ -214,3 +216,30 @@ def test_a_preset_with_exact_products_is_refused():
         OptionError, match="hardware_aware: has no effect, for products of pcm_nandakumar_2019 are exact"
     ):
         options(hardware_aware=exact)
+
+
+def test_simulate_takes_the_ranges_that_training_learned(tmp_path):
+    """From one command to the next: the stored ranges of the run are those of the checkpoint."""
+    trained, run = tmp_path / "trained", tmp_path / "run"
+    common = ["--model", "digits_cnn", "--data", "digits"]
+    aware = ["--hardware-aware", "pcm_rasch_2023", "--method", "sgd", "--epochs", "1", "--limit", "256"]
+    assert main(["train", *common, *aware, "--out", str(trained)]) == 0
+    learned = load_checkpoint(trained / "checkpoint.safetensors").metadata["input_ranges"]
+    simulate = ["simulate", "--data", "digits", "--preset", "pcm_rasch_2023", "--times", "1d", "--instances", "1"]
+    few = ["--limit", "50", "--sigmas", "none", "--input-range", "learned"]
+    assert main([*simulate, *few, "--checkpoint", str(trained / "checkpoint.safetensors"), "--out", str(run)]) == 0
+    with open_run(run) as folder:
+        stored = folder.meta("input_ranges")
+    assert {one["path"]: one["value"] for one in stored} == learned
+    assert all(0 <= one["clipped"] < 1 and one["relative_error"] > 0 for one in stored)
+
+
+def test_simulate_without_learned_ranges_says_what_to_do(tmp_path, capsys):
+    checkpoint = tmp_path / "plain.safetensors"
+    save_checkpoint(checkpoint, build_model("digits_cnn"), {"model": "digits_cnn"})
+    simulate = ["simulate", "--checkpoint", str(checkpoint), "--data", "digits", "--preset", "pcm_rasch_2023"]
+    assert main([*simulate, "--input-range", "learned", "--limit", "20", "--out", str(tmp_path / "run")]) == 1
+    told = capsys.readouterr().err
+    assert "the checkpoint has no learned range for" in told
+    assert "--hardware-aware" in told
+    assert not (tmp_path / "run").exists()

@@ -7,7 +7,7 @@ from analog_samson.errors import OptionError, did_you_mean
 Engine = Literal["fast", "aihwkit"]
 ReadNoise = Literal["per_condition", "per_read"]
 
-OUTPUT_ERROR, MAX, PERCENTILE, STD = RANGE_METHODS = ("output_error", "max", "percentile", "std")
+OUTPUT_ERROR, MAX, PERCENTILE, STD, LEARNED = RANGE_METHODS = ("output_error", "max", "percentile", "std", "learned")
 NO_SCALING, SMOOTH = SCALINGS = ("none", "smooth")
 _PERCENTILE, _ALPHA = 99.9, 0.5
 

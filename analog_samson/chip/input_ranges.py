@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from analog_samson.chip.choices import NO_SCALING, OUTPUT_ERROR, alpha_of, range_method, scaling_method
+from analog_samson.chip.choices import LEARNED, NO_SCALING, OUTPUT_ERROR, alpha_of, range_method, scaling_method
 from analog_samson.chip.input_range import InputRange
 from analog_samson.chip.input_sample import InputSample, watch_inputs
 from analog_samson.chip.input_scaling import rescaled
@@ -35,7 +35,7 @@ def choose_input_ranges(
     batches: Iterable[Any] | None,
     *,
     seed: int,
-    method: str = OUTPUT_ERROR,
+    method: str | Mapping[str, float] = OUTPUT_ERROR,
     scaling: str = NO_SCALING,
     keep_digital: Sequence[str] = (),
     plan: ConversionPlan | None = None,
@@ -61,7 +61,7 @@ def choose_input_ranges(
         preset: A preset with converters.
         batches: Calibration batches: inputs alone, or with targets, which are not used.
         seed: Names the draws, which come from streams of their own: (seed, path of the layer).
-        method: "output_error", "max", "percentile:P" or "std".
+        method: "output_error", "max", "percentile:P" or "std"; or the ranges by path, of which the rest is measured.
         scaling: "smooth:ALPHA" rescales inputs against weights (see `chip.input_scaling`); "none".
         keep_digital: Layers that stay digital, as for `convert`.
         plan: A plan made before, in the place of `keep_digital`.
@@ -77,7 +77,8 @@ def choose_input_ranges(
     """
     if faults := _method_faults(method, scaling):
         raise OptionError("; ".join(faults))
-    method, alpha = range_method(method), alpha_of(scaling_method(scaling))
+    alpha = alpha_of(scaling_method(scaling))
+    method = range_method(method) if isinstance(method, str) else method
     model = unwrapped(model)
     if plan is not None:
         plan.check()
@@ -108,7 +109,8 @@ def choose_input_ranges(
         exponents, norm = divisions.get(path, ((), ""))
         placement = replace(placement, input_exponents=exponents)
         hardware = placement.preset or preset
-        chosen = search_range(placement.parameter(plain), placement, samples.pop(path), hardware, method, seed)
+        own = method if isinstance(method, str) else method[path]
+        chosen = search_range(placement.parameter(plain), placement, samples.pop(path), hardware, own, seed)
         if chosen is not None:
             digital = -(-numbers[path] // count) if exponents and not norm else 0
             ranges[path] = replace(chosen, folded_into=norm, multiplications=digital)
@@ -133,14 +135,23 @@ def input_range_faults(
     return faults
 
 
-def _method_faults(method: str, scaling: str) -> list[str]:
+def _method_faults(method: str | Mapping[str, float], scaling: str) -> list[str]:
     faults = []
-    for option, read, text in (("input_range", range_method, method), ("input_scaling", scaling_method, scaling)):
+    for option, read, given in (("input_range", _trained_apart, method), ("input_scaling", scaling_method, scaling)):
         try:
-            read(text)
+            if isinstance(given, str):
+                read(given)
         except OptionError as error:
             faults.append(f"{option}: {error}")
+    if not isinstance(method, str) and scaling != NO_SCALING:
+        faults.append("input_scaling: has no place before given or learned ranges; leave one of the two out")
     return faults
+
+
+def _trained_apart(method: str) -> None:
+    """Refuse what no calibration data can tell."""
+    if range_method(method) == LEARNED:
+        raise OptionError("learned ranges are those of a trained checkpoint; give them by path")
 
 
 def set_input_ranges(network: nn.Module, ranges: Mapping[str, float | InputRange]) -> None:

@@ -27,7 +27,7 @@ _MOST_SORTED = 2**18  # numbers that quantiles are computed of; torch.quantile t
 
 @torch.no_grad()
 def search_range(
-    weight: Tensor, placement: Placement, sample: InputSample, preset: Preset, method: str, seed: int
+    weight: Tensor, placement: Placement, sample: InputSample, preset: Preset, method: str | float, seed: int
 ) -> InputRange | None:
     """The candidate of a method with the smallest error of the product with the weight, the largest one of several.
 
@@ -39,7 +39,7 @@ def search_range(
         placement: How it lies on tiles, and by which powers of two its inputs are divided.
         sample: Its inputs.
         preset: Its hardware.
-        method: As `choices.range_method` returns it.
+        method: As `choices.range_method` returns it, or the range itself.
         seed: Names the draws, which come from streams of their own.
     """
     assert isinstance(preset.periphery, Converters)
@@ -73,13 +73,15 @@ def search_range(
 
 
 def _candidates(
-    vectors: Tensor, sample: InputSample, placement: Placement, preset: Preset, method: str
+    vectors: Tensor, sample: InputSample, placement: Placement, preset: Preset, method: str | float
 ) -> dict[float, float | None]:
     """Quantiles by range, the largest range first."""
     periphery = preset.periphery
     assert isinstance(periphery, Converters)
     if len(vectors) == 0:
         return {}
+    if not isinstance(method, str):
+        return {method: None}
     if method == STD:
         size = _size(*(sample.moments.tolist() if not placement.input_exponents else _moments(vectors)))
         return {periphery.input_range_std_multiple * size: None} if size > 0 else {}

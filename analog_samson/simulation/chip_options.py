@@ -16,7 +16,7 @@ RangeMethod = Annotated[
     str,
     option(
         "Input ranges of converters, layer by layer: output_error (smallest output error), max, percentile:P (99.9 "
-        "without P), or std (the preset's multiple of the standard deviation).",
+        "without P), std (the preset's multiple of the standard deviation), or learned (a hardware-aware training's).",
         CALIBRATION,
     ),
     Written(range_method, metavar="METHOD"),
