@@ -39,7 +39,8 @@ def presets_table() -> str:
 
 def _preset_row(preset: Preset) -> tuple[str, ...]:
     models = [section.model for section in (preset.programming, preset.drift, preset.read, preset.periphery)]
-    reach = format_duration(preset.validity.max_seconds)
+    last = preset.validity.max_seconds
+    reach = last if isinstance(last, str) else format_duration(last)
     device = f"{preset.device.technology}, {preset.source.kind}"
     return f"`{preset.name}`", device, *models, preset.compensation.kind, reach
 

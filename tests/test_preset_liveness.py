@@ -4,6 +4,7 @@ The numbers that do not are listed with the reason, and the list is tested as we
 """
 
 import copy
+import math
 from functools import cache
 
 import pytest
@@ -26,8 +27,21 @@ NO_NOISE = "there is no noise that could depend on it"
 EXACT_READING = "a reading of exact products is the same every time"
 NO_COMPENSATION = "nothing is read for a compensation that is not there"
 HELD = "q_max takes hold at larger conductances"
+BELOW_G_MIN = "it would take hold at conductances below g_min, which no device has"
 # What stands in absolute conductances, so that the unit matters.
 ABSOLUTE = ("linear", "tabulated_exponent", "relaxation", "proportional_flicker", "logarithmic_flicker")
+
+
+def _below_g_min(preset):
+    """Upper bounds of curves that fall with conductance, where they stay below them down to g_min."""
+    drift, read, x = preset.drift, preset.read, preset.device.g_min_microsiemens / preset.device.g_max_microsiemens
+    if x == 0:
+        return
+    falling = drift.model == "log_linear_exponent"
+    if falling and drift.nu_mean_slope * math.log(x) + drift.nu_mean_intercept < drift.nu_mean_max:
+        yield "drift.nu_mean_max", BELOW_G_MIN
+    if read.model == "flicker" and read.q_coefficient / x**read.q_exponent < read.q_max:
+        yield "read.q_max", BELOW_G_MIN
 
 
 def _reasons(preset):
@@ -40,6 +54,7 @@ def _reasons(preset):
         yield "device.g_max_microsiemens", SCALE_ONLY
     if preset.read.model == "flicker":
         yield "read.q_denominator_min", HELD
+    yield from _below_g_min(preset)
     if preset.compensation.kind == "none":
         yield "compensation.reads", NO_COMPENSATION
     elif preset.periphery.model == "perfect":

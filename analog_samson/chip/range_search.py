@@ -155,7 +155,8 @@ def _programmed(weight: Tensor, placement: Placement, preset: Preset, seed: int)
     matrix = TileMatrix(weight, placement.layout, crossbar_config(rpu_config(preset)), placement.input_exponents)
     with rng.stream(seed, "input range", placement.path):
         matrix.program()
-        matrix.drift(min(LATEST_SECONDS, preset.validity.max_seconds))
+        covered = preset.validity.max_seconds
+        matrix.drift(LATEST_SECONDS if isinstance(covered, str) else min(LATEST_SECONDS, covered))
     return matrix
 
 

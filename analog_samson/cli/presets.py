@@ -51,14 +51,19 @@ def list_(given: Given) -> None:
 
 @takes(ShowPreset, "analog-samson presets show pcm_nandakumar_2019 --plot error.svg")
 def show(given: Given) -> None:
-    from analog_samson.presets.search import load_preset
+    from analog_samson.presets.search import load_preset, load_resolved
     from analog_samson.report.preset_text import preset_text
 
     options = ShowPreset.from_text(given)
     found = load_preset(options.preset)
     if options.plot is not None:
         _check_plot(options.plot)
-    print(preset_text(found), "", _errors_text(found, options.times, options.plot), sep="\n")
+    print(
+        preset_text(found, load_resolved(options.preset)),
+        "",
+        _errors_text(found, options.times, options.plot),
+        sep="\n",
+    )
 
 
 def _check_plot(plot: Path) -> None:

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 
@@ -70,6 +70,14 @@ def _bits(bits: int) -> int:
     return bits
 
 
+def _positive_or_not_stated(value: Any) -> float | str:
+    if value == NOT_STATED:
+        return NOT_STATED
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError("neither a positive number nor NOT_STATED")
+    return float(value)
+
+
 def _as_tuple(value: Any) -> Any:
     return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value
 
@@ -97,6 +105,10 @@ def _never_negative(coefficients: tuple[float, ...]) -> tuple[float, ...]:
 _FINITE = Field(allow_inf_nan=False)
 Finite = Annotated[float, _FINITE, Expected("a finite number")]
 Positive = Annotated[float, _FINITE, Field(gt=0), Expected("a finite number above 0")]
+NOT_STATED = "not stated"
+PositiveOrNotStated = Annotated[
+    float | str, PlainValidator(_positive_or_not_stated), Expected(f"a finite number above 0, or {NOT_STATED!r}")
+]
 Count = Annotated[int, Field(ge=1), Expected("a whole number of at least 1")]
 Percent = Annotated[float, Field(ge=0, le=100), Expected("a number from 0 to 100")]
 Flag = Annotated[bool, Expected("true or false")]

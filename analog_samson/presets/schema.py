@@ -33,6 +33,7 @@ from analog_samson.presets.fields import (
     Name,
     NonNegative,
     Positive,
+    PositiveOrNotStated,
     Reads,
     SchemaVersion,
     Section,
@@ -165,7 +166,9 @@ class Compensation(Section):
 class Validity(Section):
     """Outside this range the numbers are an extrapolation, and reports say so."""
 
-    max_seconds: Positive = Field(description="longest time after programming that the source covers")
+    max_seconds: PositiveOrNotStated = Field(
+        description="longest time after programming that the source covers, or that it states none"
+    )
     max_g_microsiemens: Positive = Field(description="largest conductance that the source covers")
     published_seconds: Times = Field(
         description="the times that the source gives, between which is interpolated; empty if it has a law in time"

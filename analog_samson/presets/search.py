@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.errors import OptionError, PresetError, did_you_mean
+from analog_samson.presets.base import Resolved, resolve
 from analog_samson.presets.schema import Preset, parse_preset
 from analog_samson.runtime.older_python import Traversable
 from analog_samson.runtime.plain_values import parse_toml
@@ -56,12 +57,26 @@ def load_preset(name_or_path: str | Path, preset_dirs: Sequence[Path | str] = ()
     """
     if _is_path(name_or_path):
         return _load_file(Path(name_or_path), preset_dirs)
+    return _read(_file_of(str(name_or_path), preset_dirs))
+
+
+def load_resolved(name_or_path: str | Path) -> Resolved:
+    """What the file of a preset says itself and what it takes from its base; arguments as for `load_preset`.
+
+    >>> load_resolved("pcm_nandakumar_2019_per_column").base, load_resolved("ideal").base
+    ('pcm_nandakumar_2019', '')
+    """
+    path = Path(name_or_path)
+    is_path = _is_path(name_or_path)
+    return _resolved(PresetFile(path.stem, str(path), path) if is_path else _file_of(str(name_or_path), ()))
+
+
+def _file_of(name: str, preset_dirs: Sequence[Path | str]) -> PresetFile:
     files = find_preset_files(preset_dirs)
-    name = str(name_or_path)
     if name not in files:
         hint = did_you_mean(name, files) or ";"
         raise PresetError(f"preset {name!r}: no such preset{hint} {_HOW_TO_LIST}; a file's name ends in .toml")
-    return _read(files[name])
+    return files[name]
 
 
 def as_preset(given: Hardware) -> Preset:
@@ -172,7 +187,19 @@ def _load_file(path: Path, preset_dirs: Sequence[Path | str]) -> Preset:
 
 
 def _read(file: PresetFile) -> Preset:
-    return parse_preset(_parse_toml(file), file.where, file_stem=file.name)
+    return parse_preset(_resolved(file).mapping, file.where, file_stem=file.name)
+
+
+def _resolved(file: PresetFile) -> Resolved:
+    """The whole preset of a file; its base lies beside it, or has a name that means one file."""
+
+    def find(name: str) -> tuple[dict[str, Any], str]:
+        beside = file.content.parent / f"{name}.toml" if isinstance(file.content, Path) else None
+        is_there = beside is not None and name.isidentifier() and beside.is_file()
+        base = PresetFile(name, str(beside), beside) if beside is not None and is_there else _file_of(name, ())
+        return _parse_toml(base), base.where
+
+    return resolve(_parse_toml(file), file.where, find)
 
 
 def _parse_toml(file: PresetFile) -> dict[str, Any]:

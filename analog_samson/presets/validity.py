@@ -1,10 +1,15 @@
-"""What a preset's source covers: results outside it are extrapolated, between its times interpolated."""
+"""What a preset's source covers: results outside it are extrapolated, between its times interpolated.
+
+A source may not say how long it has looked; then nobody knows whether a time is covered.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-EXTRAPOLATED, INTERPOLATED = "extrapolated", "interpolated"
+from analog_samson.presets.fields import NOT_STATED
+
+EXTRAPOLATED, INTERPOLATED, UNSTATED = "extrapolated", "interpolated", "validity not stated"
 _ON_DEVICE = ("programmed", "drift")
 
 
@@ -14,13 +19,15 @@ class Validity:
 
     max_seconds: None where the preset does not say; 0 where it is valid at no time, since its largest conductance lies
     above those that its source covers.
+    stated: Whether the source says up to when it is valid.
     """
 
     max_seconds: float | None = None
+    stated: bool = True
     published_seconds: tuple[float, ...] = ()
 
     def coverage(self, time_seconds: float | None) -> str:
-        """Whether the source covers a time: EXTRAPOLATED, INTERPOLATED, or "" where it does.
+        """Whether the source covers a time: EXTRAPOLATED, INTERPOLATED, UNSTATED, or "" where it does.
 
         Args:
             time_seconds: Since programming; None right after it.
@@ -32,6 +39,8 @@ class Validity:
         time = time_seconds or 0.0
         if self.max_seconds is not None and (self.max_seconds == 0 or time > self.max_seconds):
             return EXTRAPOLATED
+        if time and not self.stated:
+            return UNSTATED
         if not time or not self.published_seconds or time in self.published_seconds:
             return ""
         inside = self.published_seconds[0] < time < self.published_seconds[-1]
@@ -55,7 +64,9 @@ def validity_of(preset: Mapping[str, Any] | None) -> Validity:
     largest = ((preset or {}).get("device") or {}).get("g_max_microsiemens")
     covered = found.get("max_g_microsiemens")
     beyond = largest is not None and covered is not None and largest > covered
+    end = found.get("max_seconds")
     return Validity(
-        max_seconds=0.0 if beyond else found.get("max_seconds"),
+        max_seconds=0.0 if beyond else None if end == NOT_STATED else end,
+        stated=end != NOT_STATED,
         published_seconds=tuple(found.get("published_seconds") or ()),
     )

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from analog_samson.analysis.statistics import Difference, Summary, difference_interval, value_interval
-from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
+from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED, UNSTATED
 from analog_samson.report.drawing import Layout
 from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
 from analog_samson.results.metric import Metric
@@ -88,9 +88,9 @@ def interval_dots(axes: Axes, frame: pd.DataFrame, look: Look, *, upright: bool 
 
 
 def _markers(axes: Axes, x: Iterable[Any], y: Iterable[Any], coverages: Iterable[Any], look: Look) -> None:
-    """Hollow where a value is extrapolated, the lower half filled where it is interpolated."""
+    """Hollow where a value is extrapolated or may be, the lower half filled where it is interpolated."""
     for at, value, coverage in zip(x, y, coverages, strict=True):
-        face = LIGHT["surface"] if coverage == EXTRAPOLATED else look.colour
+        face = LIGHT["surface"] if coverage in (EXTRAPOLATED, UNSTATED) else look.colour
         half = {"fillstyle": "bottom", "markerfacecoloralt": LIGHT["surface"]} if coverage == INTERPOLATED else {}
         style: dict[str, Any] = {"markerfacecolor": face, "markeredgewidth": 1.6, "zorder": 4, **half}
         axes.plot([at], [value], look.marker, color=look.colour, **style)

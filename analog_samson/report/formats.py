@@ -7,15 +7,16 @@ from typing import Any
 from analog_samson.analysis.equivalent_sigma import EquivalentSigma, Verdict
 from analog_samson.analysis.lifetime import Crossing, Fate
 from analog_samson.analysis.statistics import Difference, Summary, difference_interval, value_interval
-from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
+from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED, UNSTATED
 from analog_samson.results.metric import Metric
 from analog_samson.units import SECONDS
 
 ABSENT = "-"
-DAGGERS = {EXTRAPOLATED: "†", INTERPOLATED: "‡"}
+DAGGERS = {EXTRAPOLATED: "†", INTERPOLATED: "‡", UNSTATED: "§"}
 COVERAGE_NOTES = {
     "†": "extrapolated beyond what the source of the preset covers",
     "‡": "interpolated between the times that the source of the preset gives",
+    "§": "at a time for which the source of the preset does not state whether it covers it",
 }
 _FEW = {float(count) for count in range(1, 61)}
 _UNIT_WORDS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "y": "year"}

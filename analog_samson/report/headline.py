@@ -13,7 +13,7 @@ from analog_samson.analysis.statistics import Difference, goodness
 from analog_samson.analysis.summary import Result, State
 from analog_samson.crossbar.coverage import plan_coverage, tiles_warning
 from analog_samson.crossbar.outliers import outlier_warning
-from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED
+from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED, UNSTATED
 from analog_samson.report.completeness import missing
 from analog_samson.report.contents import Contents
 from analog_samson.report.formats import moment, size
@@ -123,7 +123,7 @@ def _joint_coverage(coverages: set[str]) -> str:
     """What numbers with these coverages have to be called together."""
     if len(coverages) < 2:
         return next(iter(coverages), "")
-    return f"partly {EXTRAPOLATED if EXTRAPOLATED in coverages else INTERPOLATED}"
+    return f"partly {next(one for one in (EXTRAPOLATED, UNSTATED, INTERPOLATED) if one in coverages)}"
 
 
 def _joint_moment(report: Contents) -> str:

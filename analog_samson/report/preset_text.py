@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from analog_samson.presets.base import Resolved
 from analog_samson.presets.describe import describe
 from analog_samson.presets.schema import Preset
 
@@ -15,9 +16,12 @@ def presets_text(presets: Iterable[Preset]) -> str:
     return aligned(rows)
 
 
-def preset_text(preset: Preset) -> str:
-    """Every value of a preset with its unit and meaning, and its source."""
-    lines = [f"{preset.name}: {preset.summary}", f"fingerprint (sha256) {preset.fingerprint}", ""]
+def preset_text(preset: Preset, file: Resolved) -> str:
+    """Every value of a preset with its unit and meaning, its source, and what its file takes from a base."""
+    lines = [f"{preset.name}: {preset.summary}", f"fingerprint (sha256) {preset.fingerprint}"]
+    if file.base:
+        lines.append(f"base: {file.base}, of which it overrides {', '.join(file.overrides) or 'nothing'}")
+    lines.append("")
     table = [("KEY", "VALUE", "UNIT", "MEANING")]
     for row in describe(preset):
         if row.path.startswith("source.") or row.path in ("cost.doi", "cost.notes"):

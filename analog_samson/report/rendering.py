@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Block = Table | str  # a table or a paragraph
-_ASCII = str.maketrans({"±": "+-", "†": "*", "‡": "**", "²": "^2"})
+_ASCII = str.maketrans({"±": "+-", "†": "*", "‡": "**", "§": "***", "²": "^2"})
 _TEX = str.maketrans(
     {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     | {sign: rf"\{sign}" for sign in "_%&#${}"}
-    | {">": "$>$", "<": "$<$", "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "²": "$^2$"}
+    | {">": "$>$", "<": "$<$", "±": r"$\pm$", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$", "²": "$^2$"}
 )
 _TAG, _ENTITY = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"&(?=#?\w+;)")  # "<1 second" is none
 

@@ -11,7 +11,7 @@ from analog_samson.report.formats import COVERAGE_NOTES, FILTERS, costs
 
 _BREAK = re.compile(r"^\s*¶\s*$", re.MULTILINE)
 _SIGMA = re.compile(r"sigma_c")
-_MARK = re.compile(r" ?\((extrapolated|interpolated)\)")
+_MARK = re.compile(r" ?\((extrapolated|interpolated|validity not stated)\)")
 _DAGGER = re.compile(f"([{''.join(COVERAGE_NOTES)}])")
 
 

@@ -4,7 +4,7 @@ Only what is read has a kind here. Further keys are let through, and every part 
 have more or less.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -51,7 +51,7 @@ class _Device(_Part):
 
 
 class _Validity(_Part):
-    max_seconds: Seconds | None = None
+    max_seconds: Seconds | Literal["not stated"] | None = None
     max_g_microsiemens: Number | None = None
     published_seconds: list[Seconds] | None = None
 
