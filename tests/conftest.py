@@ -1,5 +1,7 @@
 """What all tests share: one thread, the helpers of this folder, and real data where it is provided."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,12 @@ def pytest_report_header() -> str:
     """Which versions are tested."""
     packages = ("torch", "torchvision", "aihwkit", "numpy", "pandas")
     return "versions: " + ", ".join(f"{name} {installed_version(name)}" for name in packages)
+
+
+@pytest.fixture(autouse=True)
+def accelerate_starts_anew() -> Iterator[None]:
+    """Accelerate holds the precision of its first use, and whether gradients accumulate, for the whole process."""
+    yield
+    if "accelerate.state" in sys.modules:
+        sys.modules["accelerate.state"].AcceleratorState._reset_state(True)
+        sys.modules["accelerate.state"].GradientState._reset_state()
