@@ -110,6 +110,7 @@ FAULTY = {
     "targets": (HEADER + GOOD + "7,6,3,1,0\n", ["device 7: has several targets (5, 6 uS", "line 42"]),
     "twice": (HEADER + GOOD + "7,5,2,1,0\n", ["device 7: read twice at one time (line 42)", "number its reads"]),
     "few": (HEADER + "1,5,1,4,0\n1,5,2,4,0\n", ["has 1 devices; expected at least 20"]),
+    "times": (HEADER + "".join(f"1,5,{t},4,0\n" for t in range(101)) + GOOD, ["has 101 different times", "round"]),
     "zero": (HEADER + GOOD.replace(",5,", ",0,"), ["all targets are 0"]),
     "empty": ("", ["not a CSV table", "device,target [uS]"]),
     "header alone": (HEADER, ["no lines of readings"]),

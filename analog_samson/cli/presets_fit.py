@@ -14,7 +14,8 @@ from analog_samson.cli.from_options import Given, takes
 from analog_samson.options import Options, Seed, Written, option
 from analog_samson.units import format_duration, parse_duration
 
-Duration = Annotated[float, Field(gt=0, allow_inf_nan=False), Written(parse_duration, format_duration, "DURATION")]
+Duration = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_WRITTEN = Written(parse_duration, format_duration, "DURATION")
 
 
 class FitPreset(Options):
@@ -38,7 +39,9 @@ class FitPreset(Options):
         ),
     ] = None
     read_pulse: Annotated[
-        Duration | None, option("Width of the read pulse.", default=f"{READ_PULSE_SECONDS:g}s, assumed")
+        Duration | None,
+        option("Width of the read pulse.", default=f"{READ_PULSE_SECONDS:g}s, assumed"),
+        _WRITTEN,
     ] = None
     drift_model: Annotated[
         DriftModel, option("How drift depends on conductance; auto: constant or log-linear, as the data have it.")

@@ -5,6 +5,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from analog_samson.analysis.device_fit.likelihood import Estimate
 from analog_samson.analysis.device_fit.measurements import Measurements
 from analog_samson.analysis.device_fit.model import (
@@ -18,6 +20,7 @@ from analog_samson.presets.fields import show_number
 from analog_samson.units import format_duration
 
 _WIDTH = 118
+_FAR = 5.0  # a normal error is larger once in two million devices
 _INTERVALS = "Intervals of 95 % are in comments, of a list in the order of its entries."
 
 
@@ -55,6 +58,8 @@ def _measured(model: DeviceModel, data: Measurements) -> Iterator[str]:
     yield "g_max is the largest target."
     if not model.programming.values.size:
         yield "No programming error is discernible beside the read noise, so it is none."
+    elif far := int((np.abs(model.programming_errors) > _FAR).sum()):
+        yield f"{far} devices ended more than {_FAR:g} standard deviations from their targets; are they stuck?"
     if model.exponents is not None and {model.exponents.curves.mean.form, model.exponents.curves.spread.form} != {
         "constant"
     }:

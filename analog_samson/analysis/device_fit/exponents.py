@@ -14,7 +14,11 @@ from analog_samson.analysis.device_fit.measurements import Array
 from analog_samson.errors import OptionError
 
 Form = Literal["constant", "log_linear", "log_linear_with_floor", "table"]
-_RICHER: dict[Form, Form] = {"constant": "log_linear", "log_linear": "log_linear_with_floor"}
+# A floor is tried beside the line without one: where most targets are above the knee, the line alone gains little.
+_RICHER: dict[Form, tuple[Form, ...]] = {
+    "constant": ("log_linear", "log_linear_with_floor"),
+    "log_linear": ("log_linear_with_floor",),
+}
 FEWEST_A_NODE = 10
 _LEAST = 1e-6  # a spread of 0 has no likelihood
 _STARTS, _KNEES = 3, 8
@@ -56,7 +60,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class Curves:
     """Curves of the mean and the spread of the exponent; their parameters follow each other in this order."""
 
     mean: Curve
@@ -88,7 +92,7 @@ class Exponents:
     """The most likely parameters, and the curves that they are of."""
 
     maximum: Maximum
-    curves: Spread
+    curves: Curves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +102,7 @@ class ExponentData:
     targets: Array
     exponent: Array
 
-    def likelihood(self, values: Array, curves: Spread, error: Array) -> tuple[Array, Array]:
+    def likelihood(self, values: Array, curves: Curves, error: Array) -> tuple[Array, Array]:
         """Log-likelihood of each device, shape (N,), and its derivatives, shape (N, p).
 
         An exponent is |mean + spread N(0, 1)|, and its estimate has a normal error.
@@ -109,8 +113,9 @@ class ExponentData:
             error: Variance of the estimates, shape (N,). All 0 where it is not known: then estimates below 0 can be
                 errors, and the exponent counts as normal.
         """
-        mean, spread = curves.at(values, self.targets)
+        first = curves.mean.count
         designs = curves.designs(values, self.targets)
+        mean, spread = designs[0] @ values[:first], designs[1] @ values[first:]
         inside = spread > _LEAST
         parts = _folded if error.any() else _normal
         value, by_mean, by_spread = parts(self.exponent, mean, np.maximum(spread, _LEAST), error)
@@ -170,10 +175,10 @@ def fit_exponents(data: ExponentData, error: Array, g_max: float, model: DriftMo
                 f"got {sizes.min()} at {levels[sizes.argmin()]:g} uS; choose log_linear_exponent"
             )
         table = Curve(form="table", g_max=g_max, nodes=tuple(levels))
-        return _fitted(data, error, Spread(mean=table, spread=table))
+        return _fitted(data, error, Curves(mean=table, spread=table))
     richest = min(len(levels), max(2, len(levels) - 1))  # a floor needs more targets than it has parameters
     curve = Curve(form="log_linear" if model == "log_linear_exponent" else "constant", g_max=g_max)
-    best = _fitted(data, error, Spread(mean=curve, spread=curve))
+    best = _fitted(data, error, Curves(mean=curve, spread=curve))
     while model != "constant_exponent":
         rivals = [_fitted(data, error, curves) for curves in _richer(best.curves, richest)]
         better = min(rivals, key=lambda one: one.maximum.information_criterion, default=best)
@@ -183,16 +188,17 @@ def fit_exponents(data: ExponentData, error: Array, g_max: float, model: DriftMo
     return best
 
 
-def _richer(curves: Spread, most: int) -> Iterator[Spread]:
-    """The same with a parameter more for the mean, or for the spread, up to `most` for each."""
+def _richer(curves: Curves, most: int) -> Iterator[Curves]:
+    """The same with a richer form of the mean, or of the spread, of up to `most` parameters."""
     for place in ("mean", "spread"):
         curve: Curve = getattr(curves, place)
-        form = _RICHER.get(curve.form)
-        if form and curve.count < most:
-            yield replace(curves, **{place: replace(curve, form=form)})
+        for form in _RICHER.get(curve.form, ()):
+            richer = replace(curve, form=form)
+            if richer.count <= most:
+                yield replace(curves, **{place: richer})
 
 
-def _fitted(data: ExponentData, error: Array, curves: Spread) -> Exponents:
+def _fitted(data: ExponentData, error: Array, curves: Curves) -> Exponents:
     weights = 1 / (error + max(float(np.var(data.exponent)), _LEAST**2))
     starts = []
     for mean in _starts(curves.mean, data.targets, data.exponent, weights):

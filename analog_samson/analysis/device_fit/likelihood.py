@@ -52,7 +52,7 @@ def maximize(likelihood: Likelihood, starts: Sequence[Array], scale: Array) -> M
         return -float(value.mean()), -scores.mean(0) * scale
 
     found = [
-        optimize.minimize(loss, start / scale, jac=True, method="BFGS", options={"gtol": 1e-7}) for start in starts
+        optimize.minimize(loss, start / scale, jac=True, method="BFGS", options={"gtol": 1e-6}) for start in starts
     ]
     best = min(found, key=lambda one: one.fun)
     return Maximum(values=best.x * scale, scale=scale, likelihood=likelihood)

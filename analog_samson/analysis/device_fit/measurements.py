@@ -12,6 +12,7 @@ from analog_samson.errors import DataError, did_you_mean, list_faults
 from analog_samson.units import SECONDS
 
 FEWEST_DEVICES = 20
+MOST_TIMES = 100
 _TIME = {**SECONDS, "ms": 1e-3, "us": 1e-6, "min": 60.0}
 _CONDUCTANCE = {"S": 1e6, "mS": 1e3, "uS": 1.0, "nS": 1e-3}
 # Units by column; a column without units has labels.
@@ -190,6 +191,8 @@ def _contradictions(table: pd.DataFrame) -> Iterator[str]:
         yield f"device {device}: read twice at one time (line {lines.line.iloc[0]}); remove the line, or {remedy}"
     if (count := table.device.nunique()) < FEWEST_DEVICES:
         yield f"has {count} devices; expected at least {FEWEST_DEVICES}, since spreads between devices are fitted"
+    if (count := table.time.nunique()) > MOST_TIMES:
+        yield f"has {count} different times; expected at most {MOST_TIMES}; round times that belong together"
     if table.target.max() == 0:
         yield "all targets are 0; expected devices with a target above 0"
 

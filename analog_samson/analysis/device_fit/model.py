@@ -9,7 +9,7 @@ from analog_samson.analysis.device_fit.exponents import ExponentData, Exponents,
 from analog_samson.analysis.device_fit.likelihood import Maximum, sandwich
 from analog_samson.analysis.device_fit.measurements import FEWEST_DEVICES, Array, Measurements
 from analog_samson.analysis.device_fit.power_law import Clock, PowerLaws, fit_power_laws
-from analog_samson.analysis.device_fit.programming import ProgrammingData, fit_programming
+from analog_samson.analysis.device_fit.programming import ProgrammingData, fit_programming, polynomial
 from analog_samson.analysis.device_fit.read_noise import ReadNoise, fit_read_noise, q_at
 from analog_samson.errors import DataError, OptionError
 from analog_samson.units import format_duration
@@ -51,6 +51,12 @@ class DeviceModel:
     read: ReadNoise | None
     covariance: Array
     misfit: float | None
+
+    @property
+    def programming_errors(self) -> Array:
+        """Error of each device in standard deviations of the programming error, shape (N,)."""
+        deviation = polynomial(self.programming.values, self.targets / self.g_max)
+        return (self.laws.conductance - self.targets) / np.maximum(deviation, np.finfo(float).tiny)
 
 
 def clock_of(data: Measurements, t0_seconds: float | None, t_read_seconds: float, *, drift: bool) -> Clock:

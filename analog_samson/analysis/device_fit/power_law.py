@@ -88,15 +88,19 @@ def fit_power_laws(data: Measurements, clock: Clock) -> PowerLaws:
         noise, freedom = (data.squares / (fitted * growth) ** 2).sum(1), np.maximum(data.counts - 1, 0).sum(1)
     else:
         noise, freedom = scatter, scatter_freedom
+    noise = np.where(alive, noise / np.maximum(freedom, 1), 0.0)
+    variance = np.einsum("ti,nij,tj->nt", design, covariance, design)  # of ln of the fitted g(t), over q^2
+    # To second order in q the curvature of the exponential moves the fit by this (Cordeiro and McCullagh 1991).
+    bias = -0.5 * noise[:, None] * np.einsum("nij,nj->ni", covariance, (weights * variance) @ design)
     full = np.zeros((len(law), 2, 2))
     full[:, : design.shape[1], : design.shape[1]] = covariance
     return PowerLaws(
         conductance=np.where(alive, np.exp(law[:, 0]), 0.0),
-        exponent=law[:, 1] if drifts else np.zeros(len(law)),
+        exponent=law[:, 1] - bias[:, 1] if drifts else np.zeros(len(law)),
         covariance=full,
-        noise=np.where(alive, noise / np.maximum(freedom, 1), 0.0),
+        noise=noise,
         freedom=np.where(alive, freedom, 0),
-        leverage=(weights * np.einsum("ti,nij,tj->nt", design, covariance, design)).sum(1) / weights.sum(1),
+        leverage=(weights * variance).sum(1) / weights.sum(1),
         scatter=np.where(alive, scatter, 0.0),
         scatter_freedom=np.where(alive, scatter_freedom, 0),
     )
