@@ -37,6 +37,7 @@ class FitPreset(Options):
         option(
             "The t0 of g(t) = g ((t + t0) / t0)^-nu, with t as in the file.", default="t counts from the first time"
         ),
+        _WRITTEN,
     ] = None
     read_pulse: Annotated[
         Duration | None,

@@ -96,8 +96,8 @@ def _not_measured(model: DeviceModel, data: Measurements) -> Iterator[str]:
             yield "Readings do not differ from each other, so read noise is none."
         else:
             yield (
-                f"Read noise was not measured (no repeated reads, and fewer than {FEWEST_TIMES_FOR_NOISE} times after "
-                "0 s), so it is none; the spreads of programming and drift contain it."
+                f"Read noise was not measured (no repeated reads, and fewer than {FEWEST_TIMES_FOR_NOISE} times of a "
+                "device after 0 s), so it is none; the spreads of programming and drift contain it."
             )
     yield "Tile size, converters and other periphery were not measured, so tiles have no limit and products are exact."
     if model.exponents is not None:

@@ -13,6 +13,7 @@ from analog_samson.units import SECONDS
 
 FEWEST_DEVICES = 20
 MOST_TIMES = 100
+FEWEST_REPEATS = 20  # degrees of freedom of the read noise
 _TIME = {**SECONDS, "ms": 1e-3, "us": 1e-6, "min": 60.0}
 _CONDUCTANCE = {"S": 1e6, "mS": 1e3, "uS": 1.0, "nS": 1e-3}
 # Units by column; a column without units has labels.
@@ -54,8 +55,8 @@ class Measurements:
 
     @property
     def has_repeated_reads(self) -> bool:
-        """Whether any device was read more than once at one time."""
-        return bool((self.counts > 1).any())
+        """Whether devices were read more than once at one time, often enough for an estimate."""
+        return int(np.maximum(self.counts - 1, 0).sum()) >= FEWEST_REPEATS
 
     def part(self, chosen: Array) -> "Measurements":
         """The same for some of the devices, given as a mask or as places, shape (n,)."""

@@ -7,7 +7,7 @@ import numpy as np
 from analog_samson.analysis.device_fit.choices import DriftModel
 from analog_samson.analysis.device_fit.exponents import ExponentData, Exponents, fit_exponents
 from analog_samson.analysis.device_fit.likelihood import Maximum, sandwich
-from analog_samson.analysis.device_fit.measurements import FEWEST_DEVICES, Array, Measurements
+from analog_samson.analysis.device_fit.measurements import FEWEST_DEVICES, FEWEST_REPEATS, Array, Measurements
 from analog_samson.analysis.device_fit.power_law import Clock, PowerLaws, fit_power_laws
 from analog_samson.analysis.device_fit.programming import ProgrammingData, fit_programming, polynomial
 from analog_samson.analysis.device_fit.read_noise import ReadNoise, fit_read_noise, q_at
@@ -141,10 +141,11 @@ def fit_devices(data: Measurements, clock: Clock, drift_model: DriftModel = "aut
 
 
 def tells_read_noise(data: Measurements, clock: Clock) -> bool:
-    """Whether measurements can tell read noise from drift: by repeated reads, or by three times."""
+    """Whether measurements can tell read noise from drift: by repeated reads, or by three times of each device."""
     if not clock.growth.all():
         return False  # a preset's read noise is 0 at such a time
-    return data.has_repeated_reads or (clock.t0_seconds > 0 and len(data.times) >= FEWEST_TIMES_FOR_NOISE)
+    beyond_the_law = np.maximum((data.counts > 0).sum(1) - (FEWEST_TIMES_FOR_NOISE - 1), 0).sum()
+    return data.has_repeated_reads or (clock.t0_seconds > 0 and beyond_the_law >= FEWEST_REPEATS)
 
 
 def _require(readable: Array, drifts: bool) -> None:
