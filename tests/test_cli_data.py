@@ -106,6 +106,10 @@ def texts():
     return [["a", "b"]]
 
 
+def outside():
+    return [(torch.zeros(2, 3).long(), torch.arange(2)), (torch.zeros(2, 3).long(), torch.tensor([0, 7]))]
+
+
 def failing():
     yield torch.zeros(2, 3), torch.zeros(2).long()
     raise KeyError("there is no second file")
@@ -157,11 +161,46 @@ def test_batches_are_limited_by_their_samples():
         ("empty", ["gives no batches"]),
         ("without_targets", ["input_ids", "labels"]),
         ("texts", ["batch 0 is a list", "tensor"]),
+        ("outside", ["label 7", "3 outputs"]),
         ("failing", ["its batches raised KeyError", "no second file"]),
     ],
 )
 def test_batches_that_no_task_can_score_are_refused(tmp_path, capsys, data, words):
     assert simulate(tmp_path, Classes, f"test_cli_data:{data}", "--task", "classification") == 1
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+class Features(Classes):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        return {"features": super().forward(x)}
+
+
+class Unused(nn.Module):
+    """No weight of it is in a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.scale = nn.Embedding(7, 3), nn.Parameter(torch.ones(6, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.table(x) * self.scale).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("network", "task", "words"),
+    [
+        (Features, "classification", ["features", "logits"]),
+        (Classes, "regression", ["regression", "(3, 3)", "(3,)"]),
+        (Classes, "segmentation", ["classes", "package.module:callable"]),
+        (Classes, "question_answering", ["context", "answers"]),
+        (Unused, "classification", ["no weight", "scale (Unused): used in mul", "table (Embedding): a lookup table"]),
+    ],
+)
+def test_networks_that_the_task_cannot_score_are_refused(tmp_path, capsys, network, task, words):
+    assert simulate(tmp_path, network, "test_cli_data:named", "--task", task) == 1
     error = capsys.readouterr().err
     assert all(word in error for word in words), error
     assert "Traceback" not in error

@@ -15,7 +15,7 @@ from analog_samson.chip.matrix import matrices_of
 from analog_samson.cli.main import main
 from analog_samson.crossbar.observe import Example
 from analog_samson.crossbar.plan import crossbar_paths
-from analog_samson.errors import ConversionError, PlanError, PresetError
+from analog_samson.errors import ConversionError, ModelError, PlanError, PresetError
 from analog_samson.presets.layers import read_layer_presets
 from analog_samson.sharpness.selection import crossbar_weights
 
@@ -213,9 +213,20 @@ def subclassed() -> nn.Module:
     return layer
 
 
+def dynamically_quantised() -> nn.Module:
+    return torch.ao.nn.quantized.dynamic.Linear(4, 3)
+
+
+def dynamically_quantised_lstm() -> nn.Module:
+    return torch.ao.nn.quantized.dynamic.LSTM(4, 3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch says that it moves to torchao
 @pytest.mark.parametrize(
     ("build", "words"),
     [
+        (dynamically_quantised, "`_packed_params`"),
+        (dynamically_quantised_lstm, "`_all_weight_values`"),
         (quantised, "int8 codes"),
         (packed, "`qweight`"),
         (sparse, "to_dense"),
@@ -229,6 +240,28 @@ def test_weights_that_are_no_plain_numbers_are_refused_with_the_remedy_unless_ke
     assert "1 (" in str(caught.value)
     assert words in str(caught.value)
     plan_conversion(model, IDEAL, keep_digital=["1"]).check()
+
+
+def test_layers_without_values_are_refused():
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(4, 3))
+    with pytest.raises(ModelError, match=r"0\.weight: on the meta device, without values; .*load_state_dict"):
+        plan_conversion(model, IDEAL)
+
+
+def test_parameter_that_is_the_input_of_a_module_is_counted_and_trains_on():
+    class Query(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token, self.layer = nn.Parameter(torch.ones(1, 4)), nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.layer(self.token).T
+
+    model = Query()
+    plan = plan_conversion(model, IDEAL, input_shape=(4,))
+    assert (plan.rows[-1].path, plan.macs) == ("(between weights)", 16 + 4)
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_wrappers_are_taken_off_and_lazy_layers_refused():

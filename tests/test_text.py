@@ -1,6 +1,7 @@
 """Texts from files, their batches, and networks and tokenizers of Hugging Face."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -267,3 +268,34 @@ def test_classes_that_the_network_calls_otherwise_are_refused(table):
     model.config = SimpleNamespace(label2id={"good": 0, "bad": 1})
     with pytest.raises(DataError, match=r"neg, pos, the network good, bad"):
         labelled_as_trained(read_texts(table("csv"), {}), model)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["a cat,0", "a dog,1", "cat,2"], ["2 outputs", "3 classes"]),
+        (["a cat " * 300 + ",0", "dog,1"], ["tokens, the network takes", "tokenizer_config.json"]),
+        (["a cat strange other,0", "dog,1"], ["token ids from", "the network takes 0 to", "tokenizer"]),
+    ],
+    ids=["labels outside the head", "sequences too long", "another vocabulary"],
+)
+def test_texts_that_do_not_fit_the_network_are_refused(folder, tmp_path, capsys, rows, words):
+    from analog_samson.cli.main import main
+
+    (tmp_path / "texts.csv").write_text("\n".join(["text,label", *rows]))
+    network = tmp_path / "network"
+    shutil.copytree(folder, network)
+    if "tokens" in words[0]:
+        settings = json.loads((network / "tokenizer_config.json").read_text()) | {"model_max_length": 1000}
+        (network / "tokenizer_config.json").write_text(json.dumps(settings))
+    if "token ids" in words[0]:
+        tokenizer = json.loads((network / "tokenizer.json").read_text())
+        vocabulary = tokenizer["model"]["vocab"]
+        vocabulary |= {"strange": 500, "other": 501}
+        (network / "tokenizer.json").write_text(json.dumps(tokenizer))
+    arguments = ["--model", f"hf:{network}", "--data", f"text:{tmp_path / 'texts.csv'}", "--out", str(tmp_path / "run")]
+    assert main(["simulate", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()

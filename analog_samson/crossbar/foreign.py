@@ -8,7 +8,12 @@ from torch import Tensor, nn
 from analog_samson.crossbar.materialize import computed_by
 from analog_samson.crossbar.slots import Slot
 
-_PACKED = ("qweight", "_packed_params", "weight_packed")  # buffers and attributes of GPTQ, AWQ, torch.ao and others
+_PACKED = (
+    "qweight",
+    "_packed_params",
+    "weight_packed",
+    "_all_weight_values",
+)  # buffers and attributes of GPTQ, AWQ, torch.ao and others
 _DEQUANTISE = "load the float checkpoint, or dequantise the network first (Hugging Face: model.dequantize())"
 
 

@@ -84,18 +84,23 @@ def observe(model: nn.Module, slots: Sequence[Slot], example: Example) -> Observ
         example: What it is run on.
     """
     modes = {module: module.training for module in model.modules()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     counter = FlopCounterMode(display=False, custom_mapping=MISSING_FORMULAS)
     uses = {slot: SlotUses() for slot in slots}
     count = iter(range(2**62))
     watches = [((slot.module, slot.name), _watch(found, count)) for slot, found in uses.items()]
     try:
         model.eval()
+        for parameter in trained:  # the counter hooks into gradients of a parameter that is passed to a module
+            parameter.requires_grad_(False)
         with ExitStack() as stack, torch.no_grad(), rng.stream(0, "multiply-accumulates"), watched(watches):
             if example.count:
                 stack.enter_context(_unfused())
                 stack.enter_context(counter)
             example.run(model, example.batch)
     finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
         for module, training in modes.items():
             module.training = training
     return Observation(uses, counter.get_total_flops() // 2, first_size(example.batch))

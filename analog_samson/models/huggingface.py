@@ -139,7 +139,7 @@ def load_tokenizer(spec: HuggingFaceSpec) -> Any:
         tokenizer = transformers.AutoTokenizer.from_pretrained(spec.source, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError, TypeError) as error:  # TypeError: without a vocabulary
         raise ModelError(
-            f"hf:{spec.source}: no tokenizer: {_first_line(error)}; put tokenizer.json and tokenizer_config.json there"
+            f"hf:{spec.source}: no tokenizer that can be read; put tokenizer.json and tokenizer_config.json there"
         ) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers 5 makes one without a vocabulary
         raise ModelError(

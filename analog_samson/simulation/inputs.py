@@ -197,8 +197,11 @@ def _any_inputs(
 
 def fits_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
     """Raise DataError unless data and network fit; returns whether the network takes the faster memory layout."""
+    own = isinstance(inputs.images, BatchSet)  # nothing else has looked at any of its targets
+    score(
+        inputs.model, inputs.batches(inputs.images.take(None if own else 2), options, channels_last=False), inputs.task
+    )
     batches = inputs.batches(inputs.images.take(2), options, channels_last=False)
-    score(inputs.model, batches, inputs.task)
     return takes_channels_last(inputs.model, few_inputs(batches, 2))
 
 

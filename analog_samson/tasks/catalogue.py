@@ -76,7 +76,10 @@ def make_task(name: str, options: Mapping[str, Any] | None = None) -> Task:
     try:
         return make(**(options or {}))
     except TypeError as error:
-        raise OptionError(f"task {name}: {str(error).partition('() ')[2] or error}") from error
+        raise OptionError(
+            f"task {name}: {str(error).partition('() ')[2] or error}; make the task in Python with them, and name "
+            "the function that returns it as package.module:callable"
+        ) from error
 
 
 def guess_task(model: nn.Module) -> str:

@@ -1,7 +1,7 @@
 """Score a network on batches by a task."""
 
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,7 @@ def _forward(model: nn.Module, batch: Any, task: Task, device: torch.device, bf1
     except (torch.OutOfMemoryError, AnalogSamsonError):
         raise
     except Exception as error:  # the forward is the user's: it may raise anything
+        explain_tokens(model, batch[0], error)
         if not first:
             raise
         check_initialised(model)
@@ -110,6 +111,32 @@ def explain_channels(model: nn.Module, x: Any, error: Exception) -> None:
             f"the data has images of {x.shape[1]} channels, the network takes {first.in_channels}; "
             "use other data, or a network built for these channels"
         ) from error
+
+
+def explain_tokens(model: nn.Module, inputs: Any, error: Exception) -> None:
+    """Raise DataError if a failed forward is due to token ids or lengths that a language network has no row for."""
+    ids, embeddings = _tokens(model, inputs)
+    if ids is None or embeddings is None:
+        return
+    rows = len(embeddings.weight)
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < rows:
+        raise DataError(
+            f"the data has token ids from {int(ids.min())} to {int(ids.max())}, the network takes 0 to {rows - 1}; use "
+            "the tokenizer that the network was trained with"
+        ) from error
+    most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    if isinstance(most, int) and ids.shape[-1] > most:
+        raise DataError(
+            f"the data has sequences of {ids.shape[-1]} tokens, the network takes {most}; cut the texts, or set "
+            f'"model_max_length": {most} in tokenizer_config.json, by which they are cut'
+        ) from error
+
+
+def _tokens(model: nn.Module, inputs: Any) -> tuple[Tensor | None, Any]:
+    """The token ids among inputs, and the table that a network of Hugging Face looks them up in."""
+    ids = inputs.get("input_ids") if isinstance(inputs, Mapping) else None
+    find = getattr(model, "get_input_embeddings", None)
+    return ids, find() if isinstance(ids, Tensor) and callable(find) else None
 
 
 def _told(error: Exception) -> str:

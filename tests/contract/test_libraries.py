@@ -53,7 +53,11 @@ def picture(side: int, *more: int) -> Callable[[], dict[str, Tensor]]:
 def seeded(name: str, make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
         with rng.stream(0, "initial weights", name):
-            return make().eval()
+            model = make().eval()
+            for parameter in model.parameters():  # some heads start with zeros, and so give nothing but zeros
+                if parameter.ndim > 1 and not parameter.any():
+                    nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+        return model
 
     return build
 
