@@ -162,6 +162,41 @@ def test_language_model_and_sentence_pairs_are_trained_too(folder, tmp_path):
     assert found["digital"] == pytest.approx(load_checkpoint(checkpoint).metadata["spearman_percent"], abs=1e-3)
 
 
+def test_speech_recognition_learns_from_transcripts(tones, tmp_path):
+    folder = tmp_path / "speech"
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    layers = {"conv_dim": (8,), "conv_kernel": (8,), "conv_stride": (8,), "num_conv_pos_embeddings": 4}
+    config = transformers.Wav2Vec2Config(
+        vocab_size=5, pad_token_id=0, num_conv_pos_embedding_groups=2, mask_time_prob=0.0, **sizes, **layers
+    )
+    transformers.Wav2Vec2ForCTC(config).save_pretrained(folder)
+    (tmp_path / "vocab.json").write_text('{"<pad>": 0, "|": 1, "a": 2, "b": 3, "<unk>": 4}')
+    tokenizer = transformers.Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"), bos_token="<unk>", eos_token="<unk>")
+    tokenizer.save_pretrained(folder)
+    rows = [f"low/{place}.wav,a\nhigh/{place}.wav,b" for place in range(10)]
+    (tones / "said.csv").write_text("path,text\n" + "\n".join(rows) + "\n")
+    steps = (
+        "--method",
+        "samson",
+        "--rho",
+        "0.01",
+        "--epochs",
+        2,
+        "--batch-size",
+        6,
+        "--lr",
+        "0.01",
+        "--holdout",
+        "0.2",
+    )
+    text = call("--model", f"hf:{folder}", "--data", f"audio:{tones / 'said.csv'}", *steps, "--out", tmp_path / "run")
+    assert "task speech_recognition" in text
+    metadata = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").metadata
+    assert metadata["task"] == "speech_recognition"
+    given = ("--checkpoint", tmp_path / "run" / "checkpoint.safetensors", "--data", f"audio:{tones / 'said.csv'}")
+    assert simulated(*given, tmp_path / "sim")["digital"] == pytest.approx(metadata["wer_percent"])
+
+
 def test_training_on_texts_resumes_bit_for_bit(folder, texts, tmp_path, monkeypatch):
     from analog_samson.training import fit
 

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 
 from analog_samson.errors import ModelError, did_you_mean
 from analog_samson.models.adapters import read_adapter, with_adapter
@@ -109,7 +110,15 @@ def _build(spec: HuggingFaceSpec, stored: Collection[str] = (), labels: int | No
             f"hf:{spec.source}: no weights for {named} of {kind}; choose the class that was trained, such as "
             f"hf:{spec.source},class={_architecture(transformers, config)}"
         )
-    return made.eval()
+    return _plain(made).eval()
+
+
+def _plain(model: nn.Module) -> nn.Module:
+    """The network with weights under weight norm as weights, so that they can be programmed, clipped and perturbed."""
+    for module in model.modules():
+        for name in list(getattr(module, "parametrizations", ())):
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+    return model
 
 
 def _read(kind: Any, spec: HuggingFaceSpec, config: Any, **options: Any) -> tuple[nn.Module, list[str]]:

@@ -100,8 +100,9 @@ def open_inputs(
         load_into(model, start)
     classes = whole.classes
     train, test = (labelled_as_trained(part, model, classes) for part in (train, test))
-    tokenizer = tokenizer_of(spec, train)
-    task = choose_task(job.task or guess_from_data(train), model, train, tokenizer)
+    named = job.task or guess_from_data(train)
+    tokenizer = tokenizer_of(spec, train, named)
+    task = choose_task(named, model, train, tokenizer)
     feeding = Feeding(task, tokenizer)
     layout: dict[str, Any] = {"batch_size": batch_size, "device": device}
     return SampleInputs(
