@@ -36,8 +36,8 @@ def _explore_map(result: dict[str, Any]) -> list[Block]:
         text_table(
             title=f"{found['network']} on {found['preset']} after {format_duration(found['at_seconds'])}, "
             f"{found['keep']} = {found['threshold']:.1f} %: {found['simulated']} of {found['grid']} points "
-            f"({100 * found['simulated'] / found['grid']:.0f} %) in {minutes:.0f} min with {found['workers']} workers",
-            headers=(first, *(f"{second} {level:g}" for level in found["axes"][second])),
+            f"({100 * found['simulated'] / found['grid']:.0f} %) in {minutes:.0f} min",
+            headers=(f"{first}, {second}", *(f"{level:g}" for level in found["axes"][second])),
             rows=rows,
             align="r" * (1 + len(found["axes"][second])),
         )
