@@ -139,7 +139,7 @@ def _computing(crossbar: CrossbarNetwork, products: dict[str, Product]) -> Itera
         slots = crossbar.slots(path)
         own = slots[0][0].get_parameter(slots[0][1])
         table = own.holder.table if isinstance(own, CrossbarWeight) and isinstance(own.holder, OnTiles) else None
-        weight = CrossbarWeight(own, _Held(path, crossbar.matrices[path], table, product))
+        weight = CrossbarWeight(own, _Held(path, crossbar.matrices[path], table, product=product))
         held += [(slot, weight) for slot in slots]
     with exchanged(held):
         yield

@@ -71,8 +71,13 @@ def convert(
     return mount(model, plan, engine).network
 
 
-def mount(model: nn.Module, plan: ConversionPlan, engine: str = "fast") -> CrossbarNetwork | ReferenceNetwork:
-    """A copy of `model` with its planned weights on tiles, and the tiles by layer path. Raises as `convert`."""
+def mount(
+    model: nn.Module, plan: ConversionPlan, engine: str = "fast", *, shared: bool = False
+) -> CrossbarNetwork | ReferenceNetwork:
+    """A copy of `model` with its planned weights on tiles, and the tiles by layer path. Raises as `convert`.
+
+    shared: the fast engine refers to the weights of `model`, which must not change, instead of copying them.
+    """
     if engine not in ENGINES:
         raise OptionError(f"engine {engine!r}: expected one of {', '.join(ENGINES)}{did_you_mean(engine, ENGINES)}")
     model = unwrapped(model)
@@ -82,7 +87,8 @@ def mount(model: nn.Module, plan: ConversionPlan, engine: str = "fast") -> Cross
     configs = {preset.fingerprint: rpu_config(preset) for preset in plan.presets}
     placed = [(placement, configs[(placement.preset or plan.preset).fingerprint]) for placement in plan.placements]
     if engine == "fast":
-        return CrossbarNetwork(model, [(placement, crossbar_config(config)) for placement, config in placed])
+        tiled = [(placement, crossbar_config(config)) for placement, config in placed]
+        return CrossbarNetwork(model, tiled, shared=shared)
     return ReferenceNetwork(model, placed)
 
 

@@ -42,11 +42,7 @@ def prepare(
     """
     io = tile_grid(module)[0][0].rpu_config.forward
     if io.is_perfect:
-        weight = stored_weight(module)
-        weight = weight if columns is None else weight[columns[0] : columns[1]]
-        scaled = weight if after is None else weight * after.gain[:, None]
-        shift = fold_bias(bias, after)
-        return lambda x: operator.multiply(x, scaled, shift, operator.groups)
+        return prepare_exact(stored_weight(module), operator, bias, after, columns)
     grid = tile_states(module, columns)
     device = grid[0][0].weight.device
     with _all_digits(device):
@@ -57,6 +53,16 @@ def prepare(
             return _by_chunks(layer, x.float())
 
     return run
+
+
+def prepare_exact(
+    weight: Tensor, operator: Operator, bias: Tensor | None, after: Affine | None, columns: tuple[int, int] | None
+) -> Callable[[Tensor], Tensor]:
+    """The same with perfect converters: one product with the stored matrix (columns, rows)."""
+    weight = weight if columns is None else weight[columns[0] : columns[1]]
+    scaled = weight if after is None else weight * after.gain[:, None]
+    shift = fold_bias(bias, after)
+    return lambda x: operator.multiply(x, scaled, shift, operator.groups)
 
 
 def _all_digits(device: torch.device) -> ExitStack:

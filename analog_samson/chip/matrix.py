@@ -3,20 +3,28 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from analog_samson.chip.execute import prepare
+from analog_samson.chip.execute import prepare, prepare_exact
 from analog_samson.chip.scaling import Affine
 from analog_samson.chip.slicing import sliced
-from analog_samson.chip.state import stored_weight, target_weight, tile_grid
+from analog_samson.chip.state import programming_error, stored_weight, target_weight, tile_grid
 from analog_samson.chip.tile import CrossbarConfig, CrossbarTile
 from analog_samson.crossbar.layout import Layout, form_of, outputs_first
 from analog_samson.crossbar.operator import Operator
 from analog_samson.errors import OptionError
 from analog_samson.rng import ContinuedStream
+from analog_samson.runtime.allocation import return_freed_memory
+
+
+class _Released(NamedTuple):
+    """What is kept of released tiles: the values of perfect products, and the relative error of the weight."""
+
+    values: Tensor | None
+    error: Tensor
 
 
 class TileMatrix:
@@ -31,11 +39,19 @@ class TileMatrix:
     """
 
     def __init__(
-        self, weight: Tensor, layout: Layout, config: CrossbarConfig, input_exponents: Sequence[int] = ()
+        self,
+        weight: Tensor,
+        layout: Layout,
+        config: CrossbarConfig,
+        input_exponents: Sequence[int] = (),
+        *,
+        shared: bool = False,
     ) -> None:
         """Put `weight` on new tiles of `config`, on the device of the weight; nothing is drawn.
 
         Weights are multiplied by what their inputs are divided by, so that the product stays the same.
+        shared: refer to `weight`, which must not change, and leave the tiles empty until `program`; without effect
+        where weights are sliced or multiplied.
         """
         self.input_exponents = tuple(input_exponents)
         self._divisors = powers(input_exponents, weight) if input_exponents else None
@@ -49,13 +65,18 @@ class TileMatrix:
         self.load(weight)
         for module in self._slices:
             module.to(weight.device).eval()
+        self._released: _Released | None = None
+        self._digital = weight.detach() if shared and count == 1 and not input_exponents else None
+        if self._digital is not None:
+            self._version = weight._version
+            self._clear()
 
     @classmethod
     def around(cls, module: Any, shape: torch.Size) -> "TileMatrix":
         """The matrix of one of aihwkit's layers, from its ``analog_module`` and the shape of its weight."""
         matrix = cls.__new__(cls)
         matrix.shape, matrix.after, matrix.converter_noise, matrix._slices = shape, None, None, [module]
-        matrix.input_exponents, matrix._divisors = (), None
+        matrix.input_exponents, matrix._divisors, matrix._released, matrix._digital = (), None, None, None
         matrix.layout = Layout.of(*outputs_first(form_of(shape)))
         return matrix
 
@@ -92,6 +113,11 @@ class TileMatrix:
 
         faults: what failed devices are drawn from; None is that stream too.
         """
+        if self._digital is not None:
+            if self._digital._version != self._version:
+                raise OptionError("the digital network has changed since its tiles were built; build new tiles for it")
+            self._released = None
+            self.load(self._digital)
         for tile in self.tiles:
             with _drawing(tile, fault_stream=faults):
                 tile.program_weights()
@@ -103,6 +129,9 @@ class TileMatrix:
         Draws from torch's global stream; reads: what read noise is drawn from instead.
         """
         for tile in self.tiles:
+            if self.shared:  # of no use beside the programmed weights
+                tile.reference_combined_weights = None
+                tile.tile.weight.data = tile.tile.weight.data.new_empty(0)
             with _drawing(tile, read_stream=reads):
                 tile.drift_weights(time_seconds)
 
@@ -119,12 +148,43 @@ class TileMatrix:
             tile.tile.set_weights(tile.programmed_weights)
             tile.alpha = torch.ones_like(tile.alpha)
 
+    @property
+    def shared(self) -> bool:
+        """Whether the digital weight is referred to, so that `release` can give the devices' memory back."""
+        return self._digital is not None
+
+    def release(self) -> None:
+        """Keep what products need and give all other memory of shared tiles back, until they are programmed again."""
+        assert self.shared
+        for tile in self.tiles:
+            tile.reference_combined_weights = tile.programmed_weights = tile.drift_noise_parameters = None
+        error = programming_error(tile_grid(self._slices[0]), self.target())
+        self._released = _Released(self.values() if self.perfect else None, error)
+        if self.perfect:
+            self._clear()
+        return_freed_memory()
+
+    @property
+    def released_error(self) -> Tensor | None:
+        """The relative error of the weight as `chip.weight_error` has it; None where the tiles were not released."""
+        return None if self._released is None else self._released.error
+
+    def _clear(self) -> None:
+        """Let the tiles hold no weights."""
+        for tile in self.tiles:
+            tile.tile.weight.data = tile.tile.weight.data.new_empty(0)
+        return_freed_memory()
+
     def values(self) -> Tensor:
         """The weight as stored now, scales and drift compensation included; shape and device of the weight."""
+        if self._released is not None and self._released.values is not None:
+            return self._released.values
         return self.layout.to_weight(self._undivided(_sum(map(stored_weight, self._slices))), self.shape)
 
     def target(self) -> Tensor:
         """The matrix (columns, rows) that was to be programmed, before any noise; of all groups."""
+        if self._digital is not None:
+            return self.layout.to_matrix(self._digital).float()
         return self._undivided(_sum(map(target_weight, self._slices)))
 
     @contextmanager
@@ -159,6 +219,8 @@ class TileMatrix:
         self, channels: int, operator: Operator, bias: Tensor | None, columns: tuple[int, int] | None = None
     ) -> Callable[[Tensor], Tensor]:
         """The function `multiply` of x (N, channels, ...) with the tiles as they are now, for many x."""
+        if self._released is not None and self._released.values is not None:
+            return prepare_exact(self.layout.to_matrix(self._released.values), operator, bias, self.after, columns)
         first, *others = self._slices
         runs = [prepare(first, channels, operator, bias, self.after, columns)]
         unshifted = None if self.after is None else Affine(self.after.gain, torch.zeros_like(self.after.shift))

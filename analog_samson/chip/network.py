@@ -1,7 +1,7 @@
 """A copy of a network whose weights lie on tiles; modules, names and calls are those of the original."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,14 +28,18 @@ class CrossbarNetwork:
         matrices: The tiles of each weight, by its path in the plan.
     """
 
-    def __init__(self, model: nn.Module, placements: Sequence[tuple[Placement, CrossbarConfig]]) -> None:
+    def __init__(
+        self, model: nn.Module, placements: Sequence[tuple[Placement, CrossbarConfig]], *, shared: bool = False
+    ) -> None:
         """Copy `model` and put these weights on new tiles of their configurations; nothing is drawn.
 
         A weight that several modules share lies on one set of tiles. Weights that their module computes in every
-        forward become plain parameters of the copy.
+        forward become plain parameters of the copy. shared: refer to the weights of `model`, which must not change,
+        instead of copying them.
         """
-        self.network = copied(model)
+        self.network = copied(model, _own_parameters(model, placements) if shared else ())
         self.network.eval()
+        self._shared = shared
         self.matrices: dict[str, TileMatrix] = {}
         self._owners: dict[str, list[Slot]] = {}
         for placement, config in placements:
@@ -43,7 +47,7 @@ class CrossbarNetwork:
             for module, name in slots:
                 materialize(module, name)
             path, weight = placement.path, placement.parameter(self.network)
-            self.matrices[path] = TileMatrix(weight, placement.layout, config, placement.input_exponents)
+            self.matrices[path] = TileMatrix(weight, placement.layout, config, placement.input_exponents, shared=shared)
             self._owners[path] = slots
             self._mount(placement, weight)
         _forbid_nested_tensors(self.network)
@@ -75,11 +79,24 @@ class CrossbarNetwork:
         module, name = self._owners[path][0]
         weight, matrix = module.get_parameter(name), self.matrices[path]
         if isinstance(weight, CrossbarWeight):
+            if matrix.perfect:
+                cast(OnTiles, weight.holder).values = matrix.values()
             return
         values = matrix.values()
         if matrix.after is not None:
             values = values * matrix.after.gain.view(-1, *[1] * (values.ndim - 1))
-        weight.copy_(values)
+        if self._is_in_place(path):
+            weight.copy_(values)
+        else:
+            weight.data = values if weight.is_contiguous() else torch.empty_like(weight).copy_(values)
+
+    def _is_in_place(self, path: str) -> bool:
+        """Whether the network's weight has memory of its own, not that of shared tiles or of the digital weight.
+
+        Recurrent layers on a GPU keep all their weights in one piece of memory.
+        """
+        recurrent = any(isinstance(module, nn.RNNBase) for module, _ in self._owners[path])
+        return recurrent or not self._shared
 
     def slots(self, path: str) -> list[Slot]:
         """The modules that hold the weight at `path`, with the names of the parameter."""
@@ -109,12 +126,14 @@ class CrossbarNetwork:
         matrix = self.matrices[placement.path]
         mounted: Any
         if matrix.perfect and not placement.table:
-            mounted = nn.Parameter(own.detach().clone(), requires_grad=False)
+            values = own.detach().clone() if self._is_in_place(placement.path) else own.detach()
+            mounted = nn.Parameter(values, requires_grad=False)
         else:
             mounted = CrossbarWeight(own, OnTiles(placement.path, matrix, own.detach() if placement.table else None))
         for module, name in self._owners[placement.path]:
             setattr(module, name, mounted)  # not register_parameter: recurrent layers keep a list of their weights
-        self.refresh(placement.path)
+        if not matrix.shared:
+            self.refresh(placement.path)
         for module, _ in self._owners[placement.path]:
             if matrix.perfect and isinstance(module, nn.RNNBase):
                 module.flatten_parameters()
@@ -127,6 +146,12 @@ def crossbar_of(network: nn.Module) -> CrossbarNetwork | None:
     """What holds the weights of a network that the fast engine converted; None for any other network."""
     found: CrossbarNetwork | None = getattr(network, _ATTRIBUTE, None)
     return found
+
+
+def _own_parameters(model: nn.Module, placements: Sequence[tuple[Placement, CrossbarConfig]]) -> list[Tensor]:
+    """The weights that are parameters of their modules, not computed in every forward."""
+    own = (module._parameters.get(name) for placement, _ in placements for module, name in placement.slots(model))
+    return [parameter for parameter in own if parameter is not None]
 
 
 def _forbid_nested_tensors(network: nn.Module) -> None:

@@ -15,10 +15,13 @@ from torch import Tensor
 from analog_samson.chip.converter import converter
 from analog_samson.chip.device import aged_conductance, drift_parameters, programmed_conductance
 from analog_samson.chip.device.faulty import draw_faulty_weights
+from analog_samson.chip.pieces import Pieces
 from analog_samson.presets.device import Device, Programming, Read
 from analog_samson.presets.device_faults import NO_FAULTS, Faults, NoFaults
-from analog_samson.presets.drift import DeviationAtTimesDrift, Drift
+from analog_samson.presets.drift import DeviationAtTimesDrift, Drift, RelaxationDrift
 from analog_samson.presets.schema import Preset
+
+MANY_DEVICES = 2**22  # of a weight; above, they are computed in pieces
 
 
 class DeviceNoise(BaseNoiseModel):
@@ -60,6 +63,8 @@ class DeviceNoise(BaseNoiseModel):
         if isinstance(self.drift, DeviationAtTimesDrift):
             return self._programmed(weights), [weights.clone()]
         if self.programming.model != "none":
+            if weights.numel() > MANY_DEVICES:
+                return Pieces(self, weights).program()
             return super().apply_programming_noise(weights)
         targets, _ = self.g_converter.convert_to_conductances(weights)
         return weights.clone(), [self.generate_drift_coefficients(target) for target in targets]
@@ -85,6 +90,9 @@ class DeviceNoise(BaseNoiseModel):
     def _aged(self, weights: Tensor, drift_noise_parameters: list[Any], t_inference: float) -> Tensor:
         if isinstance(self.drift, DeviationAtTimesDrift):
             return self._deviating(drift_noise_parameters[0], t_inference)
+        twice = isinstance(self.drift, RelaxationDrift)  # draws relaxation and reading, of the whole weight each
+        if weights.numel() > MANY_DEVICES and not twice:
+            return Pieces(self, weights).age(drift_noise_parameters, t_inference)
         return super().apply_drift_noise(weights, drift_noise_parameters, t_inference)
 
     def _deviating(self, target: Tensor | None, t_inference: float) -> Tensor:

@@ -1,5 +1,6 @@
 """What a weight's tiles hold now."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from analog_samson.chip.tile import CrossbarTile
+
+_NUMBERS = 2**20  # of a weight that are compared at a time
 
 
 def tile_grid(module: Any) -> list[list[Any]]:
@@ -73,6 +76,35 @@ def _target(tile: Any) -> Tensor:
     weight = tile.tile.weight if reference is None else reference.to(tile.device)
     scale = tile.get_scales()
     return weight if scale is None else weight * scale.reshape(-1, 1)
+
+
+def programming_error(grid: list[list[Any]], target: Tensor) -> Tensor:
+    """||a stored - target|| / ||target|| of a weight's tiles with the best scalar a; without drift compensation."""
+    products = torch.zeros(2, dtype=torch.float64)  # target with stored, stored with itself
+    for wanted, stored in _compared(grid, target):
+        products += torch.stack([(wanted * stored).sum(), stored.square().sum()])
+    fit = products[0] / products[1].clamp(min=torch.finfo(torch.float32).tiny)
+    squares = torch.zeros(2, dtype=torch.float64)
+    for wanted, stored in _compared(grid, target):
+        squares += torch.stack([(fit * stored - wanted).square().sum(), wanted.square().sum()])
+    return squares[0].sqrt() / squares[1].sqrt().clamp(min=1e-30)
+
+
+def _compared(grid: list[list[Any]], target: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Parts of the target (columns, rows) and of what is stored, in double precision."""
+    row = 0
+    for tiles in grid:
+        column = 0
+        for tile in tiles:
+            stored, scale = torch.as_tensor(tile.tile.get_weights()), tile.get_scales().detach().cpu().reshape(-1, 1)
+            count, rows = stored.shape
+            step = max(1, _NUMBERS // rows)
+            for begin in range(0, count, step):
+                part = slice(begin, min(begin + step, count))
+                wanted = target[column + part.start : column + part.stop, row : row + rows].cpu()
+                yield wanted.double(), (stored[part] * (scale if len(scale) == 1 else scale[part])).double()
+            column += count
+        row += rows
 
 
 def output_scale(tile: Any) -> Tensor:

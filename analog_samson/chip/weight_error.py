@@ -19,6 +19,8 @@ def weight_error(network: nn.Module) -> float:
 
 def _error(matrix: TileMatrix) -> Tensor:
     """One weight's relative error; the tiles' own scales weigh them against each other."""
+    if (error := matrix.released_error) is not None:
+        return error
     target, stored = [], []
     for slices in zip(*matrix.tiles_by_slice, strict=True):
         scales = [tile.get_scales().detach().cpu().reshape(-1, 1) for tile in slices]

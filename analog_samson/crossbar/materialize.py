@@ -52,10 +52,14 @@ def materialize(module: nn.Module, name: str = "weight") -> None:
         module.register_parameter(name, nn.Parameter(value.detach(), requires_grad=False))
 
 
-def copied(model: nn.Module) -> nn.Module:
-    """A deep copy, also of a network whose layers keep a computed weight, which torch refuses to copy."""
+def copied(model: nn.Module, shared: Sequence[Tensor] = ()) -> nn.Module:
+    """A deep copy, also of a network whose layers keep a computed weight, which torch refuses to copy.
+
+    shared: parameters that the copy has in common with the network.
+    """
     values = (value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor))
-    return copy.deepcopy(model, {id(value): value.detach().clone() for value in values if not value.is_leaf})
+    memo = {id(value): value.detach().clone() for value in values if not value.is_leaf}
+    return copy.deepcopy(model, memo | {id(value): value for value in shared})
 
 
 def with_plain_weights(model: nn.Module, layers: Sequence[nn.Module]) -> nn.Module:

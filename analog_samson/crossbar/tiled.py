@@ -11,7 +11,7 @@ from torch.nn import functional
 from analog_samson.crossbar.layout import Layout, outputs_first
 from analog_samson.crossbar.operator import LINEAR, Operator
 from analog_samson.crossbar.use import Use, known_uses, name_of
-from analog_samson.crossbar.weight import CASTS, CrossbarWeight, weights_in, with_values
+from analog_samson.crossbar.weight import CASTS, CrossbarWeight, view_like, weights_in, with_values
 from analog_samson.errors import ConversionError
 
 _ONE_HOT_NUMBERS = 2**22  # of a look-up at a time
@@ -41,18 +41,28 @@ class OnTiles:
         path: Names the weight in messages.
         matrix: Its tiles.
         table: The digital values for look-ups; None where these run through the tiles as well.
+        values: What the tiles hold, for exact products; None where these run through converters.
     """
 
     path: str
     matrix: TiledMatrix
     table: Tensor | None = None
+    values: Tensor | None = None
 
     def compute(self, use: Use, layout: Layout, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """The product on the tiles."""
+        """The product on the tiles; with the function of the call itself where it is exact."""
+        if self.values is not None:
+            return func(*with_values(args, self._exact), **with_values(kwargs, self._exact))
         return use.restore(self.matrix.multiply(use.input, use.operator, use.bias, self.columns_of(layout, func)))
+
+    def _exact(self, weight: CrossbarWeight) -> Tensor:
+        assert self.values is not None
+        return view_like(weight.form, self.values)
 
     def repeated(self, weight: CrossbarWeight, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
         """What depends on the tiles alone is computed here, once."""
+        if self.values is not None:
+            return lambda x: functional.linear(x, weight, bias)
         layout = Layout.of(*outputs_first(weight.form))
         return self.matrix.prepared(layout.rows, LINEAR, bias, self.columns_of(layout, functional.linear))
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from analog_samson.crossbar import uses  # noqa: F401  (fills the tables of uses)
 from analog_samson.crossbar.layout import Layout
 from analog_samson.crossbar.use import Use, name_of
-from analog_samson.crossbar.weight import CrossbarWeight, with_values
+from analog_samson.crossbar.weight import CrossbarWeight, view_like, with_values
 
 Slot = tuple[nn.Module, str]  # a module and the name of one of its parameters
 
@@ -57,9 +57,8 @@ class _Watcher:
 
 
 def _real(weight: CrossbarWeight) -> Tensor:
-    holder, form = weight.holder, weight.form
-    assert isinstance(holder, _Watcher)
-    return holder.values.as_strided(form.shape, form.stride(), holder.values.storage_offset() + form.storage_offset())
+    assert isinstance(weight.holder, _Watcher)
+    return view_like(weight.form, weight.holder.values)
 
 
 @contextmanager

@@ -115,6 +115,11 @@ def weights_in(values: Sequence[Any]) -> Iterator[CrossbarWeight]:
             yield from weights_in(value)
 
 
+def view_like(form: Tensor, values: Tensor) -> Tensor:
+    """The view of a contiguous tensor that has its values where `form` tells (see `layout.form_of`)."""
+    return values.as_strided(form.shape, form.stride(), values.storage_offset() + form.storage_offset())
+
+
 def with_values(arguments: Any, values: Callable[[CrossbarWeight], Any]) -> Any:
     """The same arguments of a function, also in lists and dictionaries, with values in the place of weights."""
     if isinstance(arguments, CrossbarWeight):

@@ -26,3 +26,12 @@ def keep_freed_memory() -> bool:
         return False
     libc = ctypes.CDLL(None)
     return bool(libc.mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK) and libc.mallopt(_TRIM_THRESHOLD, _NEVER))
+
+
+def return_freed_memory() -> None:
+    """Give all freed memory of this process back to the kernel, where glibc is the C library.
+
+    >>> return_freed_memory()
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

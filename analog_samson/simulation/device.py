@@ -14,6 +14,7 @@ from analog_samson.chip.convert import mount
 from analog_samson.chip.fold import Pairs, foldable, folded
 from analog_samson.chip.input_range import InputRange, with_input_ranges
 from analog_samson.chip.input_ranges import needs_calibration, set_input_ranges
+from analog_samson.chip.matrix import TileMatrix
 from analog_samson.chip.network import CrossbarNetwork
 from analog_samson.chip.weight_error import weight_error
 from analog_samson.crossbar.plan import ConversionPlan
@@ -22,9 +23,14 @@ from analog_samson.results.condition import AFFINE, DRIFT, Condition, calibratio
 from analog_samson.runtime.memory_format import call_in_channels_last, takes_channels_last
 from analog_samson.tasks.batch import Run, feed
 
+MANY_WEIGHTS = 2**25  # 128 MiB of float32: above, a chip's devices take too much memory to be kept
+
 
 class SimulatedDevice:
     """Hardware for one network: tiles are built, input ranges set and foldable layers found, once.
+
+    A network of more than `MANY_WEIGHTS` weights is simulated in little memory: the tiles refer to the weights of the
+    digital network, which must not change, and are programmed weight by weight for each time. The chips are the same.
 
     Attributes:
         network: The network on the tiles. Use it inside `Chip.at`; outside, its weights are those of no chip.
@@ -74,7 +80,8 @@ class SimulatedDevice:
         ranges = {path: InputRange.of(one) for path, one in (input_ranges or {}).items()}
         self.plan, self.calibration, self._run = with_input_ranges(plan, ranges), calibration, run
         self._read_noise = read_noise
-        self._mounted = mount(model, self.plan, engine)
+        many = sum(placement.layout.weights for placement in plan.placements) > MANY_WEIGHTS
+        self._mounted = mount(model, self.plan, engine, shared=many and read_noise == "per_condition")
         set_input_ranges(self.network, ranges)
         self._pairs: Pairs = {}
         if sample is not None and isinstance(self._mounted, CrossbarNetwork):
@@ -94,11 +101,15 @@ class SimulatedDevice:
         Each weight draws its programming noise and drift exponents from the stream of (seed, instance, path), so that
         other layers do not decide which devices a weight gets; its failed devices come from a stream of their own.
         """
-        for path, matrix in self._mounted.matrices.items():
-            with rng.stream(seed, "program", instance, path):
-                matrix.program(rng.generator(seed, "faults", instance, path))
         self._current = Chip(self, seed, instance)
+        for path, matrix in self._mounted.matrices.items():
+            if not matrix.shared:
+                self._program(self._current, path, matrix)
         return self._current
+
+    def _program(self, chip: "Chip", path: str, matrix: TileMatrix) -> None:
+        with rng.stream(chip.seed, "program", chip.instance, path):
+            matrix.program(rng.generator(chip.seed, "faults", chip.instance, path))
 
     def weight_error(self) -> float:
         """How far the weights on the tiles are from the ones asked for, see `chip.weight_error`."""
@@ -130,6 +141,8 @@ class SimulatedDevice:
         draw = (chip.seed, "drift", chip.instance, time)
         stack.enter_context(rng.stream(*draw))
         for path, matrix in self._mounted.matrices.items():
+            if matrix.shared:
+                self._program(chip, path, matrix)
             with rng.stream(*draw, path):
                 if time == 0:
                     matrix.rewind()
@@ -137,6 +150,8 @@ class SimulatedDevice:
                     matrix.drift(time, rng.generator(*draw, path, "compensation"))
                 else:
                     matrix.drift(time)
+            if matrix.shared:
+                matrix.release()
             self._mounted.refresh(path)
             matrix.converter_noise = rng.ContinuedStream(*draw, path, "converters", device=matrix.device)
 
