@@ -172,7 +172,7 @@ def test_frontier_agrees_with_its_definition(points: list[tuple[int, int]]) -> N
             for r in synthetic_records(instances=1)
             if r.metric == "accuracy_percent" and r.stage in ("digital", "drift")
         ]
-        meta = META | {"checkpoint": {}, "preset": PRESET}
+        meta = META | {"checkpoint": {}, "preset": PRESET, "layer_presets": None}
         results = results_of(records, validity=validity_of(PRESET))
         runs.append(Run(name=f"net{place}", options={}, meta=meta, records=tuple(records), results=results))
     found = [entry.on_frontier for entry in rank_networks(runs).entries]
