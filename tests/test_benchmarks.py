@@ -150,12 +150,13 @@ def test_summary_of_unequal_measurements_is_refused(tmp_path):
         table["rendered"]("zoo_after_a_year", tmp_path)
 
 
-def test_page_of_networks_is_that_of_the_results():
+@pytest.mark.parametrize("name", ["networks", "stuck_devices"])
+def test_page_of_a_benchmark_is_that_of_its_results(name):
     """Up to one unit of the last digit, which the order of a sum can change."""
-    made = runpy.run_path(str(BENCHMARKS / "networks.py"))["page"]()
-    shown = (BENCHMARKS.parent / "docs" / "networks.md").read_text(encoding="utf-8")
+    made = runpy.run_path(str(BENCHMARKS / f"{name}.py"))["page"]()
+    shown = (BENCHMARKS.parent / "docs" / f"{name}.md").read_text(encoding="utf-8")
     number = re.compile(r"\d+\.\d+")
-    assert number.sub("x", made) == number.sub("x", shown), "run python benchmarks/networks.py --table"
+    assert number.sub("x", made) == number.sub("x", shown), f"run python benchmarks/{name}.py --table"
     pairs = zip(number.findall(made), number.findall(shown), strict=True)
     assert [(a, b) for a, b in pairs if abs(float(a) - float(b)) > 1.01 * 10.0 ** -len(b.partition(".")[2])] == []
 
@@ -168,3 +169,10 @@ def test_page_of_input_ranges_is_made_of_its_results(monkeypatch):
     shown = (BENCHMARKS.parent / "docs" / "input_ranges.md").read_text(encoding="utf-8")
     number = re.compile(r"-?\d+\.\d+")
     assert number.sub("x", made) == number.sub("x", shown), "run python benchmarks/input_ranges.py --table"
+
+
+def test_tolerance_to_stuck_devices_is_where_a_point_is_lost_first():
+    tolerance = runpy.run_path(str(BENCHMARKS / "stuck_devices.py"))["tolerance"]
+    assert tolerance([0.01, 0.02], [2.0, 5.0]) == pytest.approx(0.005)
+    assert tolerance([0.01, 0.02], [0.5, 2.5]) == pytest.approx(0.0125)
+    assert tolerance([0.01, 0.02], [-0.5, 0.9]) is None
