@@ -119,23 +119,22 @@ def simulate_total(results: Results) -> list[Block]:
 
 def simulate_memory(results: Results) -> list[Block]:
     headers = ("hardware", "freed memory", "peak of the process, GiB", "of that before the evaluation, GiB")
-    return [
-        text_table(
-            title=f"{result['network']}, input {result['batch']} x 3 x 224 x 224",
-            headers=headers,
-            rows=tuple(
-                (
-                    row["hardware"],
-                    "kept" if row["freed_memory_kept"] else "left to glibc",
-                    f"{row['peak_gib']:.2f}",
-                    f"{row['loaded_gib']:.2f}",
-                )
-                for row in result["rows"]
-            ),
-            align="llrr",
+    blocks: list[Block] = []
+    for result in results:
+        text = "weights_gib" in result["rows"][0]
+        rows = []
+        for row in result["rows"]:
+            kept = "kept" if row["freed_memory_kept"] else "left to glibc"
+            more = [f"{(row['peak_gib'] - row['loaded_gib']) / row['weights_gib']:.2f}"] if text else []
+            rows.append((row["hardware"], kept, f"{row['peak_gib']:.2f}", f"{row['loaded_gib']:.2f}", *more))
+        what = f"{result['network']}, input {result['batch']} x {'64 tokens' if text else '3 x 224 x 224'}"
+        if text:
+            what = f"{what}, {result['rows'][0]['weights_gib']:.2f} GiB of weights"
+        last = ("difference over the weights",) if text else ()
+        blocks.append(
+            text_table(title=what, headers=(*headers, *last), rows=tuple(rows), align="llrr" + "r" * len(last))
         )
-        for result in results
-    ]
+    return blocks
 
 
 def chip_share(results: Results) -> list[Block]:
