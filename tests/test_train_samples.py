@@ -24,6 +24,7 @@ from analog_samson.models.restore import restore_model
 from analog_samson.results.store import open_run
 from analog_samson.simulation.inputs import load_inputs
 from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.stored_options import read_config
 from analog_samson.tasks.classification import Classification
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -122,6 +123,7 @@ def test_text_classifier_is_trained_on_a_csv_and_simulated(folder, texts, tmp_pa
     assert found["digital"] == pytest.approx(metadata["accuracy_percent"])
     assert found["count"] == 30
     assert found["drift"] > 60
+    assert read_config(tmp_path / "sim").data == f"text:{texts}"  # which is no code
     again = call(*given, "--epochs", 6, "--batch-size", 8, "--lr", "0.01", "--out", out)
     assert "continued after epoch 6" in again
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from analog_samson.chip.choices import NO_SCALING, STD
 from analog_samson.chip.input_ranges import needs_calibration
+from analog_samson.data.samples import SAMPLES
 from analog_samson.data.sources import SOURCES
 from analog_samson.errors import OptionError, RunError, list_faults
 from analog_samson.models.own_code import MODEL_SCHEMES, code_fault, is_code
@@ -17,8 +18,8 @@ from analog_samson.simulation.options import VOLATILE, SimulateOptions
 # Options that may name package.module:callable, and what precedes a colon in them without meaning code.
 CODE: Mapping[str, Collection[str]] = {
     "model": MODEL_SCHEMES,
-    "data": SOURCES,
-    "calibration_data": SOURCES,
+    "data": (*SOURCES, *SAMPLES),
+    "calibration_data": (*SOURCES, *SAMPLES),
     "task": (),
 }
 _DECIDED = ("checkpoint", "data", "preset", "times")  # what every run stores
