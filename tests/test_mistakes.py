@@ -83,7 +83,7 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors", "--model", SMALL["mod
         ),
         (
             [*SIMULATE, "--data", "npz:data.npz", "--preset", "pcm_rasch_2023", "--input-range", "largest"],
-            "--input-range: expected one of output_error, std, got 'largest'",
+            "--input-range: expected one of output_error, max, percentile[:99.9], std, learned, got 'largest'",
         ),
         ([*SIMULATE, "--data", "npz:large.npz", *QUICK], "the network cannot run on inputs of 1 x 9 x 9: "),
         (["train", "--model", "digits_cnn", "--data", "digits", "--epochs", "1", "--noise", "x"], "ratio 'x'"),
