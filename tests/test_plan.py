@@ -1,10 +1,12 @@
 """The plan of a conversion."""
 
 import pytest
+import torch
 from networks import Block, Tied, seeded
 from torch import nn
 from torch.nn.utils import prune
 
+from analog_samson import rng
 from analog_samson.chip.convert import convert
 from analog_samson.crossbar.layout import outputs_first
 from analog_samson.crossbar.plan import crossbar_paths, plan_conversion
@@ -172,3 +174,26 @@ def test_plan_text_is_one_line_a_layer():
     assert text[0].split()[:3] == ["path", "layer_type", "use"]
     assert text[1].split()[:5] == ["0", "Linear", "-", "analog", "2"]
     assert text[2].split()[:4] == ["1", "LayerNorm", "-", "digital"]
+
+
+@pytest.mark.parametrize("name", ["StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledStdConv2dSame"])
+def test_standardised_convolution_of_timm_goes_on_tiles_as_it_computes(name):
+    """Devices hold the standardised weight, so that no standardisation takes their errors away."""
+    layers = pytest.importorskip("timm.layers.std_conv", reason="timm is not installed")
+    with rng.stream(0, name):
+        model = nn.Sequential(getattr(layers, name)(4, 6, 3, stride=2)).eval()
+        x = torch.randn(2, 4, 9, 9)
+    (row,) = [row for row in plan_conversion(model, IDEAL).rows if row.path == "0"]
+    assert (row.action, row.rows, row.columns) == ("analog", 36, 6)
+    assert torch.allclose(convert(model, IDEAL)(x), model(x), atol=1e-5)
+    chip = convert(model, load_preset("pcm_nandakumar_2019"))
+    raw, held = model[0].weight.detach(), chip[0].weight.detach()
+    assert held.shape == raw.shape
+    means = held.flatten(1).mean(1)
+    assert means.abs().max() < 1e-5  # standardised
+    assert not torch.allclose(held, raw, atol=1e-2)
+    with rng.stream(1, name), torch.no_grad():
+        chip.program_analog_weights()
+        chip.drift_analog_weights(86400.0)
+    noisy = chip[0].weight.detach()
+    assert (noisy.flatten(1).mean(1) - means).abs().max() > 1e-4  # errors are left as they are
