@@ -22,15 +22,7 @@ class SharpnessAwareTrainer(_Base):
     ascent and by the same backward passes at the perturbed weights, so the update, gradient clipping, schedules,
     callbacks, checkpoints and resuming are the Trainer's own. With accumulated gradients all micro-batches of an update
     are evaluated at both points and kept until then. The logged loss is that at the weights themselves; dropout draws
-    anew in the second pass. bf16 and fp16 work.
-
-    In use::
-
-        class AnalogTrainer(SharpnessAwareTrainer, transformers.Trainer):
-            pass
-
-        optimizer = SAMSON(model, torch.optim.AdamW, rho=0.05, lr=5e-5)
-        AnalogTrainer(model, arguments, train_dataset=data, optimizers=(optimizer, None)).train()
+    anew in the second pass. bf16 works; fp16 was not tried. `docs/examples/huggingface_trainer.py` shows it in use.
 
     Raises:
         OptionError: In the first step, where the optimizer is another one, or where a process holds a part of the
