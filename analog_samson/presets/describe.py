@@ -6,7 +6,6 @@ from html import escape
 from typing import Any
 
 from analog_samson.presets.fields import Section, show_number
-from analog_samson.presets.schema import Preset
 
 # A field's name ends in its unit; these are how the units are printed.
 _UNITS = {"microsiemens": "uS", "seconds": "s", "bits": "bit", "tops": "TOPS", "watt": "TOPS/W", "mm2": "TOPS/mm2"}
@@ -23,13 +22,13 @@ class Row:
     meaning: str
 
 
-def describe(preset: Preset) -> list[Row]:
-    """One row per value, in the order of the schema; the preset's own name and summary are left out."""
-    sections = (name for name in Preset.model_fields if isinstance(getattr(preset, name), Section))
+def describe(preset: Section) -> list[Row]:
+    """One row per value of a preset, in the order of the schema; its own name and summary are left out."""
+    sections = (name for name in type(preset).model_fields if isinstance(getattr(preset, name), Section))
     return [row for name in sections for row in _section_rows(name, getattr(preset, name))]
 
 
-def preset_html(preset: Preset) -> str:
+def preset_html(preset: Section) -> str:
     """The preset as a table for a notebook."""
     import pandas as pd
 

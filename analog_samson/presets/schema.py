@@ -21,6 +21,7 @@ from pydantic import (
 
 from analog_samson.errors import PresetError, list_faults
 from analog_samson.presets.cost import CostFigures
+from analog_samson.presets.describe import preset_html
 from analog_samson.presets.device import Device, Programming, Read
 from analog_samson.presets.device_faults import NO_FAULTS, Faults, NoFaults
 from analog_samson.presets.drift import Drift
@@ -229,8 +230,6 @@ class Preset(Section):
 
     def _repr_html_(self) -> str:
         """Every value with its unit and meaning, for a notebook."""
-        from analog_samson.presets.describe import preset_html
-
         return preset_html(self)
 
     @property
