@@ -44,7 +44,8 @@ def outlier_warning(rows: Iterable[Mapping[str, Any]]) -> str:
         f"{len(found)} {'weight has' if len(found) == 1 else 'weights have'} outliers of more than "
         f"{MOST_DEVIATIONS:g} standard deviations, which waste the conductance range under one scale a layer. Largest "
         f"weight over standard deviation: {', '.join(named)}{more}. Choose a preset with one scale a column "
-        "(such as pcm_nandakumar_2019_column_scaling), clip the weights, or train with SAMSON and clipping."
+        "(such as pcm_nandakumar_2019_column_scaling), calibrate with --calibrate affine, clip the weights, or train "
+        "with SAMSON and clipping."
     )
 
 
