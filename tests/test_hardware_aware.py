@@ -146,7 +146,28 @@ def test_outputs_have_the_distribution_of_aihwkits_training_forward():
         assert stats.chi2_contingency(counts[counts.sum(axis=1) > 20]).pvalue > 1e-4 / 12
 
 
-@pytest.mark.parametrize("limit", [0.8, 3.5], ids=["clips a lot", "clips little"])
+CLIPPING = pytest.mark.parametrize("limit", [0.8, 3.5], ids=["clips a lot", "clips little"])
+
+
+@CLIPPING
+def test_the_gradient_of_a_range_is_that_of_the_clipped_inputs_that_ask_for_more(limit):
+    """Input by input: what asks for a larger range, relative to it, and a shrinkage where few are clipped."""
+    weight, x, upstream = normals(5, 20) * 0.2, normals(64, 20, seed=1), normals(64, 5, seed=3)
+    model, made = ours(weight, limit)
+    with made.applied():
+        (model(x) * upstream).sum().backward()
+    growth, clipped = 0.0, 0
+    for value, gradient in zip(x.flatten().tolist(), (upstream @ weight).flatten().tolist(), strict=True):
+        if abs(value) >= limit:
+            clipped += 1
+            growth += min(gradient if value > 0 else -gradient, 0.0)
+    shrinkage = DECAY if clipped < (1 - INSIDE) * x.numel() else 0.0
+    assert (shrinkage > 0) == (limit > 1)
+    assert made.ranges["(model)"].grad.item() == pytest.approx(limit * (growth + shrinkage), rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.compiled_tile  # under other versions of torch the tile of aihwkit 1.1.0 gives other gradients of ranges
+@CLIPPING
 def test_the_gradient_of_a_range_is_aihwkits(limit):
     """With continuous converters; aihwkit's torch tile adds what rounding changes, its compiled tile does not."""
     weight, x = normals(5, 20) * 0.2, normals(64, 20, seed=1)
@@ -158,11 +179,6 @@ def test_the_gradient_of_a_range_is_aihwkits(limit):
     (layer(x) * upstream).sum().backward()
     (tile,) = layer.analog_tiles()
     torch.testing.assert_close(made.ranges["(model)"].grad, tile.input_range.grad.squeeze(), rtol=1e-4, atol=1e-5)
-    clipped = (x.abs() >= limit).float().mean()
-    assert (clipped < 1 - INSIDE) == (limit > 1)
-    if limit > 1:
-        shrink = DECAY * limit
-        assert made.ranges["(model)"].grad <= shrink
 
 
 def samples(count=96, seed=0):

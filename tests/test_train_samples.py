@@ -147,10 +147,9 @@ def test_language_model_and_sentence_pairs_are_trained_too(folder, tmp_path):
     lines.write_text("\n".join(["the film was good", "a meal was bad"] * 40))
     model = GPT2LMHeadModel(GPT2Config(vocab_size=len(WORDS), n_positions=8, n_embd=8, n_layer=1, n_head=2))
     model.save_pretrained(tmp_path / "gpt")
-    for file in folder.glob("tokenizer*"):
+    for file in (*folder.glob("tokenizer*"), *folder.glob("special_tokens*")):  # the latter only before transformers 5
         text = file.read_text().replace('"model_max_length": 1000000000000000019884624838656', '"model_max_length": 8')
         (tmp_path / "gpt" / file.name).write_text(text)
-    (tmp_path / "gpt" / "special_tokens_map.json").write_bytes((folder / "special_tokens_map.json").read_bytes())
     steps = ("--method", "sam", "--epochs", 2, "--batch-size", 4, "--lr", "0.05")
     text = call("--model", f"hf:{tmp_path / 'gpt'}", "--data", f"text:{lines}", *steps, "--out", tmp_path / "lm")
     assert "task language_modeling" in text

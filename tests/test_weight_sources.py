@@ -20,6 +20,9 @@ from analog_samson.simulation.jobs import plan_jobs
 from analog_samson.simulation.many_options import CompareOptions
 from analog_samson.simulation.paths import files_of
 
+# peft asks transformers 5 for a name that it is going to remove
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
+
 
 def net() -> nn.Module:
     return nn.Sequential(OrderedDict(body=nn.Linear(3, 4), act=nn.Tanh(), head=nn.Linear(4, 2)))
