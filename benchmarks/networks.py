@@ -282,7 +282,7 @@ def page() -> str:
         if own.empty:
             continue
         digital = own[own.stage == "digital"].value.iloc[0]
-        chips = own[own.stage == "drift"]
+        chips = own[own.stage == "drift"].sort_values(["preset", "scaling"], ascending=[True, False], kind="stable")
         rows = [
             "| preset | scale | calibration | chips | 1 s | 1 d | 1 y † |",
             "| --- | --- | --- | --: | --: | --: | --: |",
