@@ -158,7 +158,7 @@ def searched(shape: tuple[int, ...], measure: Callable[[Cell], Verdict]) -> Thre
 
 
 def line_inside(found: ThresholdMap, cell: Cell, truth: Callable[[Cell], float]) -> bool:
-    """Whether no point that is worse than the threshold is said to hold, and none that is better to fail."""
+    """Whether the map calls no point below the threshold "holds", and none above it "fails"."""
     line = [(*cell[:-1], level) for level in range(found.shape[-1])]
     wrong = {True: Verdict.FAILS, False: Verdict.HOLDS}
     return all(found.verdict(one) != wrong[truth(one) >= 0] for one in line)

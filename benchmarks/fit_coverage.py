@@ -25,7 +25,7 @@ from analog_samson.analysis.device_fit.sections import estimates
 from analog_samson.chip.device.readings import simulated_readings
 from analog_samson.presets import Preset, load_preset
 
-# Preset, and the drift model that its fit is asked for.
+# Each preset, and the drift model to fit.
 CASES: dict[str, DriftModel] = {
     "pcm_nandakumar_2019": "auto",
     "generic_rasch_2021_state_independent": "auto",

@@ -31,7 +31,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from networks import STUDIES, TITLES, Study
+from networks import STUDIES, TITLES, Study, mean_and_spread
 
 from analog_samson import load_preset, simulate_drift
 from analog_samson.errors import InputRangeWarning
@@ -154,10 +154,7 @@ def page() -> str:
         rows = ["| digital layers | ranges | chips | samples | " + " | ".join(times) + " |"]
         rows.append("| --- | --- | --: | --: |" + " --: |" * len(times))
         for (kept, ranges), group in chips.groupby(["digital_layers", "ranges"], sort=False):
-            cells = []
-            for _, values in group.groupby("time_seconds").value:
-                spread = f" ± {values.std():.{decimals}f}" if len(values) > 1 else ""
-                cells.append(f"{values.mean():.{decimals}f}{spread}")
+            cells = [mean_and_spread(values, decimals) for _, values in group.groupby("time_seconds").value]
             row = (kept, f"`{ranges}`", str(group.chip.nunique()), str(group.samples.iloc[0]), *cells)
             rows.append("| " + " | ".join(row) + " |")
         parts += [f"## {title}", f"Digital: {digital:.{decimals}f}. {unit[0].upper()}{unit[1:]}.", "\n".join(rows)]

@@ -31,6 +31,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
@@ -269,6 +270,12 @@ time of the test. `pcm_nandakumar_2019` has exact products. `pcm_rasch_2023` has
 chosen on the calibration data, output noise, read noise and IR drop. The benchmark names the data."""
 
 
+def mean_and_spread(values: Sequence[float], decimals: int) -> str:
+    """Mean ± standard deviation over chips, the latter with two or more; both rounded once, alike on any processor."""
+    spread = f" ± {stdev(values):.{decimals}f}" if len(values) > 1 else ""
+    return f"{fmean(values):.{decimals}f}{spread}"
+
+
 def page() -> str:
     """docs/networks.md, made from the results."""
     assert __doc__ is not None
@@ -288,10 +295,7 @@ def page() -> str:
             "| --- | --- | --- | --: | --: | --: | --: |",
         ]
         for (preset, scaling, calibration), group in chips.groupby(["preset", "scaling", "calibration"], sort=False):
-            cells = [
-                f"{values.mean():.{decimals}f} ± {values.std():.{decimals}f}"
-                for _, values in group.groupby("time_seconds").value
-            ]
+            cells = [mean_and_spread(values, decimals) for _, values in group.groupby("time_seconds").value]
             row = (f"`{preset}`", _NAMES[scaling], _NAMES[calibration], str(group.chip.nunique()), *cells)
             rows.append("| " + " | ".join(row) + " |")
         parts += [f"## {title}", f"Digital: {digital:.{decimals}f}. {unit[0].upper()}{unit[1:]}.", "\n".join(rows)]

@@ -14,7 +14,7 @@ of 64 steps) run as they come, beside no forwards of aihwkit. Three hardwares: w
 and row limit), and all of pcm_rasch_2023.
 Batch norm is folded into our layers as `simulate` does it. Freed memory is kept, as in every command of
 this project; with --plain-malloc it is not: then glibc gives it back and page faults slow all forwards, the digital one
-most, and aihwkit's large blocks, after which glibc keeps more, change that within a process. So both are told, with
+most, and aihwkit's large blocks, after which glibc keeps more, change that within a process. So both are measured, with
 aihwkit's own forwards and (--no-aihwkit, `_alone`) without. bfloat16 is left out where the CPU only emulates it. With
 one thread a forward's time is the processor time of the process, which other processes disturb less. Writes
 results/simulate_speed_NETWORK_THREADSthread_CPU[_alone][_plain].json, CPU as torch names its vector instructions;

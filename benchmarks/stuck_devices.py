@@ -19,6 +19,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import pandas as pd
@@ -148,7 +149,7 @@ def page() -> str:
         "# Stuck devices: what a ResNet-20 loses to them",
         _INTRODUCTION,
         f"{chips} chips, the first {images:,} test images. Digital: {digital:.2f} %. After a day without faults: "
-        f"{intact.mean():.2f} ± {intact.std():.2f} % (standard deviation over chips).",
+        f"{fmean(intact):.2f} ± {stdev(intact):.2f} % (standard deviation over chips).",
     ]
     tolerances = ["| stuck at | mitigation | tolerated at one point | 95 % interval |", "| --- | --- | --: | --- |"]
     for kind, fractions in FRACTIONS.items():
@@ -157,7 +158,7 @@ def page() -> str:
         measured = set(zip(frame.kind, frame.fraction, frame.mitigation, strict=True))
         found = {(f, m): loss(frame, kind, f, m) for f in fractions for m in MITIGATIONS if (kind, f, m) in measured}
         for (fraction, mitigation), lost in found.items():
-            own = f"{intact.mean() - lost.mean:.2f} | {lost.mean:.2f} | {lost.low:.2f} to {lost.high:.2f}"
+            own = f"{fmean(intact) - lost.mean:.2f} | {lost.mean:.2f} | {lost.low:.2f} to {lost.high:.2f}"
             rows.append(f"| {100 * fraction:g} % | {_NAMES[mitigation]} | {own} |")
         parts += [f"## Stuck at {kind}", "\n".join(rows)]
         for mitigation in MITIGATIONS:

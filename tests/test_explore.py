@@ -226,7 +226,7 @@ def test_corners_tell_the_direction_and_a_guess_where_they_are_equal():
 
 @pytest.mark.parametrize("spread", [(1.0, 0.0), (0.0, 1.0)], ids=["chips alike", "points independent"])
 def test_boundary_lies_in_its_interval_in_95_of_100_repetitions(spread):
-    """The interval ends where a level is said to fail or to hold: both have to be right. Five chips a point."""
+    """It lies between the last level that fails and the first that holds; both are right. Five chips a point."""
     draw, right, repetitions, exact = np.random.default_rng(0), 0, 200, 0
     for _ in range(repetitions):
         at, offsets = draw.uniform(3, 17), draw.normal(0, spread[0], 5)

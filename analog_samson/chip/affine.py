@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from analog_samson.chip.column_fit import ColumnFit
 from analog_samson.chip.execute import by_channel
@@ -28,7 +27,7 @@ from analog_samson.crossbar.layout import Layout
 from analog_samson.crossbar.tiled import OnTiles
 from analog_samson.crossbar.use import Use
 from analog_samson.crossbar.watch import exchanged
-from analog_samson.crossbar.weight import CrossbarWeight
+from analog_samson.crossbar.weight import CrossbarWeight, one_by_one
 from analog_samson.errors import OptionError
 from analog_samson.runtime.devices import full_precision
 from analog_samson.tasks.batch import Run, feed, first_tensor, tensors_of
@@ -128,7 +127,7 @@ class _Held(OnTiles):
         return use.restore(self.product(use, self.columns_of(layout, func)))
 
     def repeated(self, weight: CrossbarWeight, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-        return lambda x: functional.linear(x, weight, bias)
+        return one_by_one(weight, bias)
 
 
 @contextmanager

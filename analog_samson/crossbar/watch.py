@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from analog_samson.crossbar import uses  # noqa: F401  (fills the tables of uses)
 from analog_samson.crossbar.layout import Layout
 from analog_samson.crossbar.use import Use, name_of
-from analog_samson.crossbar.weight import CrossbarWeight, view_like, with_values
+from analog_samson.crossbar.weight import CrossbarWeight, one_by_one, view_like, with_values
 
 Slot = tuple[nn.Module, str]  # a module and the name of one of its parameters
 
@@ -46,7 +45,7 @@ class _Watcher:
         return func(*with_values(args, _real), **with_values(kwargs, _real))
 
     def repeated(self, weight: CrossbarWeight, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-        return lambda x: functional.linear(x, weight, bias)
+        return one_by_one(weight, bias)
 
     def look_up(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         return self.otherwise(func, args, kwargs)

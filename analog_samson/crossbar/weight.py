@@ -99,11 +99,16 @@ class CrossbarWeight(Tensor):
         return self.holder.otherwise(torch.save, (self,), {})
 
 
+def one_by_one(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """The function from x (N, inputs) to ``functional.linear(x, weight, bias)``, without preparation."""
+    return lambda x: functional.linear(x, weight, bias)
+
+
 def repeated_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     """The function from x (N, inputs) to ``functional.linear(x, weight, bias)``, for many x in one forward."""
     if isinstance(weight, CrossbarWeight):
         return weight.holder.repeated(weight, bias)
-    return lambda x: functional.linear(x, weight, bias)
+    return one_by_one(weight, bias)
 
 
 def weights_in(values: Sequence[Any]) -> Iterator[CrossbarWeight]:

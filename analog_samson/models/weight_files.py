@@ -51,7 +51,7 @@ class WeightFile:
 
 
 def read_weights(path: Path, copy: str | None = None) -> WeightFile:
-    """Read a file; its format is told by the content, not by its name.
+    """Read a file. Its content decides which format it has, not its name.
 
     Args:
         path: The file.

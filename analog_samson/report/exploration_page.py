@@ -64,7 +64,7 @@ def write_exploration(found: Exploration | LayerExploration, out: Path, command:
         pages()
         .get_template("explore.html")
         .render(
-            headline=content.headline,
+            title=content.headline,
             sentences=content.sentences,
             setting=told.setting(found),
             tables=content.tables,

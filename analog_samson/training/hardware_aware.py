@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from analog_samson.chip.execute import by_channel
 from analog_samson.chip.input_ranges import choose_input_ranges
@@ -18,7 +17,7 @@ from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.crossbar.tiled import OnTiles
 from analog_samson.crossbar.use import Use
 from analog_samson.crossbar.watch import Slot, exchanged
-from analog_samson.crossbar.weight import CrossbarWeight
+from analog_samson.crossbar.weight import CrossbarWeight, one_by_one
 from analog_samson.tasks.batch import Run, feed
 
 # As in aihwkit's preset of that paper, StandardHWATrainingPreset:
@@ -132,7 +131,7 @@ class _TrainedOnTiles(OnTiles):
 
     def repeated(self, weight: CrossbarWeight, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
         """Each product by itself, for its gradient."""
-        return lambda x: functional.linear(x, weight, bias)
+        return one_by_one(weight, bias)
 
 
 class _Straight(torch.autograd.Function):

@@ -112,7 +112,7 @@ class HardwareOptions(Options):
         return DEFAULT_NOISE_SECONDS if self.noise_time is None else self.noise_time
 
     def resolved_hardware(self) -> dict[str, Any]:
-        """What stands for the presets in plain values: name, fingerprint and time."""
+        """Name and fingerprint of each preset, and the time of its noise, as plain values."""
         given = {name: getattr(self, name) for name in ("noise_preset", "hardware_aware")}
         stated: dict[str, Any] = {}
         for name, preset in given.items():
