@@ -290,7 +290,6 @@ def test_all_faults_of_keys_and_values_are_reported_at_once_and_nothing_is_loade
         (lambda weight: weight.to_sparse(), "sparse float32"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor.*deprecated")
 def test_weights_that_are_no_dense_floats_are_refused(change, kind):
     state = net().state_dict()
     state["conv.weight"] = change(state["conv.weight"])
