@@ -24,7 +24,6 @@ docs/input_ranges.md from it.
 
 import argparse
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,13 +32,18 @@ import pandas as pd
 import torch
 from networks import STUDIES, TITLES, Study, mean_and_spread
 
-from analog_samson import load_preset, simulate_drift
-from analog_samson.errors import InputRangeWarning
+from analog_samson import load_preset, plan_conversion
+from analog_samson.chip.input_ranges import choose_input_ranges
+from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, UNCALIBRATED, Condition
 from analog_samson.results.metric import stored_metrics, stored_task
 from analog_samson.results.store import RunFolder
 from analog_samson.runtime.allocation import keep_freed_memory
+from analog_samson.simulation.cells import Cells
+from analog_samson.simulation.device import SimulatedDevice
+from analog_samson.simulation.drift import FEW, first_example
 from analog_samson.simulation.inputs import load_inputs
 from analog_samson.simulation.options import SimulateOptions
+from analog_samson.tasks.batch import few_inputs
 from analog_samson.units import format_duration, parse_times
 
 RESULTS = Path(__file__).parent / "results" / "input_ranges.csv"
@@ -57,7 +61,7 @@ def cifar(name: str, options: argparse.Namespace) -> Study:
     """A ResNet with CIFAR-10's test images, and training images cropped and flipped as in training."""
     own = {"checkpoint": f"zoo:{name}"}
     if name == "resnet20":
-        own = {"checkpoint": str(options.shared / "checkpoints" / "resnet20-12fca82f.th"), "model": "resnet20_cifar10"}
+        own = {"checkpoint": str(options.shared / "checkpoints" / "resnet20-12fca82f.th"), "model": "resnet20"}
         own["normalization"] = "imagenet"
     simulate = SimulateOptions(
         **own,
@@ -84,29 +88,24 @@ def measure(
     kept = ",".join(keep_digital) or "none"
     given = {"network": name, "ranges": method, "digital_layers": kept, "limit": samples, "seed": SEED}
     folder = options.runs / "-".join([name, method.replace(" ", "-").replace(":", ""), kept, str(samples)])
-    with RunFolder.create(folder, given) as run, warnings.catch_warnings():
-        warnings.simplefilter("ignore", InputRangeWarning)
+    calibration = ADABS if name in CIFAR else UNCALIBRATED
+    conditions = [Condition(stage=DRIFT, time_seconds=time, calibration=calibration) for time in TIMES]
+    with RunFolder.create(folder, given) as run:
         run.set_meta("task", stored_task(study.task.name, study.task.metrics))
-        simulate_drift(
-            study.model,
-            load_preset(PRESET),
-            study.test,
-            task=study.task,
-            times=TIMES,
-            instances=options.chips,
-            seed=SEED,
-            calibration=study.calibration,
-            calibrate=("adabs",) if name in CIFAR else (),
-            input_range=ranges,
-            input_scaling=scaling or "none",
-            keep_digital=keep_digital,
-            label=name,
-            store=run,
-            progress=lambda text: print(f"{name}, {method}, {kept} digital: {text}", file=sys.stderr, flush=True),
-        )
+        cells = Cells(store=run, data=study.test, task=study.task, checkpoint=name, preset=PRESET)
+        cells.keep(*(cells.measure(study.model, 0, one) for one in cells.missing(0, [Condition(stage=DIGITAL)])))
+        device = None
+        for instance in range(options.chips):
+            if missing := cells.missing(instance, conditions):
+                device = device or hardware(study, ranges, scaling or "none", keep_digital)
+                chip = device.program(SEED, instance)
+            for condition in missing:
+                with chip.at(condition) as network:
+                    cells.keep(cells.measure(network, instance, condition))
+                print(f"{name}, {method}, {kept} digital: chip {instance}, {condition.time_seconds} s", flush=True)
         headline = stored_metrics(run.meta("task"))[0].name
         for record in run.records():
-            if record.metric == headline:
+            if record.metric == headline and record.instance < options.chips:
                 yield {
                     "network": name,
                     "digital_layers": kept,
@@ -119,6 +118,19 @@ def measure(
                     "metric": record.metric,
                     "value": record.value,
                 }
+
+
+def hardware(study: Study, method: str, scaling: str, keep_digital: tuple[str, ...]) -> SimulatedDevice:
+    """The network on tiles, with input ranges chosen in this way."""
+    model, preset, run = study.model, load_preset(PRESET), study.task.run
+    plan = plan_conversion(
+        model, preset, keep_digital=keep_digital, example=first_example(model, study.test, study.task)
+    )
+    chosen = choose_input_ranges(
+        model, preset, study.calibration, seed=SEED, method=method, scaling=scaling, plan=plan, run=run
+    )
+    sample = few_inputs(study.test, FEW)
+    return SimulatedDevice(model, plan, calibration=study.calibration, input_ranges=chosen, sample=sample, run=run)
 
 
 def merge(rows: list[dict[str, Any]]) -> None:
