@@ -5,20 +5,22 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LATEST := .venv-latest
 RELEASE := .venv-release
+# Bytes that an archive of analog-samson may have; weights beyond two networks belong in ./zoo.
+LARGEST := 4000000
 PYTEST := python -m pytest -n auto --dist loadgroup -m 'not slow and not gpu' --durations=25
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test test-latest lint docs study-page bench wheel release-check
 
 # Reinstalls only when the dependencies or the packaging change. Here with the versions that the compiled tile needs.
-$(STAMP): setup.cfg pyproject.toml constraints.txt
+$(STAMP): setup.cfg pyproject.toml zoo/pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]' --editable ./zoo
 	touch $@
 
-$(LATEST)/.installed: setup.cfg pyproject.toml
+$(LATEST)/.installed: setup.cfg pyproject.toml zoo/pyproject.toml
 	test -x $(LATEST)/bin/python || $(PYTHON) -m venv $(LATEST)
-	$(LATEST)/bin/python -m pip install --quiet --editable '.[test]'
+	$(LATEST)/bin/python -m pip install --quiet --editable '.[test]' --editable ./zoo
 	touch $@
 
 demo: $(STAMP)
@@ -52,15 +54,22 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/table.py
 
 wheel: $(STAMP)
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist . ./zoo
 
-# What a release has to pass: both archives, their metadata and sizes, and the wheel in an environment with nothing else.
+# What a release has to pass: archives of both packages, their metadata and sizes, and the wheels in an environment with
+# nothing else: first analog-samson alone, then the zoo beside it.
 release-check: $(STAMP)
-	rm -rf build dist $(RELEASE)
+	rm -rf build dist zoo/build $(RELEASE)
 	$(BIN)/python -m pip install --quiet build twine
 	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --outdir dist zoo
 	$(BIN)/python -m twine check --strict dist/*
+	ls -l dist
+	test -z "$$(find dist -name 'analog?samson-*' -size +$(LARGEST)c)"
 	$(PYTHON) -m venv $(RELEASE)
-	$(RELEASE)/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	$(RELEASE)/bin/python -m pip install --quiet --constraint constraints.txt dist/analog_samson-*.whl
 	cd $(RELEASE) && bin/analog-samson doctor && bin/analog-samson presets list && bin/analog-samson demo --out demo
+	cd $(RELEASE) && bin/analog-samson zoo list | grep -c ' yes$$' | grep -qx 2
+	$(RELEASE)/bin/python -m pip install --quiet --no-deps dist/analog_samson_zoo-*.whl
+	cd $(RELEASE) && ! bin/analog-samson zoo list | grep ' no$$'
 	rm -rf $(RELEASE)

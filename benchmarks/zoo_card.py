@@ -18,6 +18,7 @@ command line and compared before anything is stored. Files are named without the
                         the zoo among these is known by itself: its card tells the rest
 --add RUN               a further run of a network that has a card; it replaces what the card says of its preset
 --remarks TEXT          what else one should know
+--folder DIR            write all files here; without it cards go into analog_samson/models/zoo, weights into ./zoo
 """
 
 import argparse
@@ -42,7 +43,9 @@ from analog_samson.report.zoo_cards import card_text
 from analog_samson.results.atomic import write_atomically
 from analog_samson.training.job import TrainJob, prepare_training
 
-ZOO = Path(__file__).parents[1] / "analog_samson" / "models" / "zoo"
+ROOT = Path(__file__).parents[1]
+CARDS = ROOT / "analog_samson" / "models" / "zoo"
+PACKAGE = ROOT / "zoo" / "analog_samson_zoo"
 
 # By what follows the last _ of a name.
 DATASETS = {
@@ -215,7 +218,7 @@ def store(card: Card, options: argparse.Namespace) -> None:
     """Weights byte for byte, card and text."""
     folder, weights = options.folder, options.checkpoint.read_bytes()
     assert hashlib.sha256(weights).hexdigest() == card.network.sha256
-    write_atomically(folder / f"{card.name}{WEIGHTS}", weights)
+    write_atomically((PACKAGE if folder == CARDS else folder) / f"{card.name}{WEIGHTS}", weights)
     for file in card.training.files:
         write_atomically(folder / file, options.noise_preset.read_bytes())
     write_card(card, folder)
@@ -243,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--earlier", action="append", type=Path, default=[])
     parser.add_argument("--add", action="append", type=Path, default=[])
     parser.add_argument("--remarks", default="")
-    parser.add_argument("--folder", type=Path, default=ZOO)
+    parser.add_argument("--folder", type=Path, default=CARDS)
     options = parser.parse_args(arguments)
     try:
         if options.name is None:

@@ -5,6 +5,7 @@ import json
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib import resources
@@ -25,7 +26,14 @@ from analog_samson.data.normalization import Normalization
 from analog_samson.errors import CheckpointError, RunError
 from analog_samson.models.checkpoint import load_checkpoint, save_checkpoint
 from analog_samson.models.restore import restore_model
-from analog_samson.models.zoo.search import checkpoint_path, list_cards, load_card, parse_card, zoo_names
+from analog_samson.models.zoo.search import (
+    checkpoint_path,
+    installed_names,
+    list_cards,
+    load_card,
+    parse_card,
+    zoo_names,
+)
 from analog_samson.presets import load_preset
 from analog_samson.report.zoo_cards import card_text
 from analog_samson.results.store import open_run
@@ -36,7 +44,8 @@ from analog_samson.training import TrainOptions
 FOLDER = Path(str(resources.files("analog_samson.models.zoo")))
 NAMES = zoo_names()
 NAME, AVERAGE, SOUP = "resnet32_cifar10", "resnet32_average_cifar10", "resnet32_soup_cifar10"
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+ROOT = Path(__file__).parents[1]
+BESIDE, BENCHMARKS = ROOT / "zoo" / "analog_samson_zoo", ROOT / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # as for a script, which finds its neighbours
 script = {}
 for file in ("command_lines.py", "zoo_measurements.py", "zoo_card.py"):
@@ -50,16 +59,17 @@ sys.path.remove(str(BENCHMARKS))
 def test_every_network_has_weights_card_and_text_and_nothing_else_lies_there():
     listed = {file for card in list_cards() for file in card.training.files}
     listed |= {origin.license_file for card in list_cards() for origin in card.origins}
-    for name in NAMES:
-        listed |= {f"{name}.safetensors", f"{name}.json", f"{name}.md"}
+    listed |= {f"{name}.{suffix}" for name in NAMES for suffix in ("json", "md")}
+    listed |= {f"{name}.safetensors" for name in (NAME, "resnet20_cifar10")}
     assert {path.name for path in FOLDER.iterdir() if path.suffix not in (".py", "") or path.name in listed} == listed
-    assert NAME in NAMES
+    beside = {path.name for path in BESIDE.iterdir() if path.suffix not in (".py", "")}
+    assert beside == {f"{name}.safetensors" for name in NAMES} - listed
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_network_is_what_its_card_says(name):
     checkpoint, card = load_checkpoint(f"zoo:{name}"), load_card(name)
-    assert hashlib.sha256((FOLDER / f"{name}.safetensors").read_bytes()).hexdigest() == card.network.sha256
+    assert hashlib.sha256(checkpoint_path(f"zoo:{name}").read_bytes()).hexdigest() == card.network.sha256
     assert checkpoint.sha256 == card.network.sha256
     assert card.name == name
     known, network = checkpoint.metadata, card.network
@@ -306,6 +316,48 @@ def test_list_has_a_line_for_each_network_and_show_prints_the_card(capsys):
     for name in (NAME, f"zoo:{NAME}"):
         assert main(["zoo", "show", name]) == 0
         assert capsys.readouterr().out == (FOLDER / f"{NAME}.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """As on a machine without the second package."""
+    monkeypatch.setattr("analog_samson.models.zoo.search.EXTRA_PACKAGE", "analog_samson_zoo_of_another_machine")
+
+
+def test_network_of_the_second_package_when_that_is_absent_says_how_to_get_it(alone, images, capsys):
+    assert installed_names() == ["resnet20_cifar10", NAME]
+    assert main([f"zoo:{SOUP}" if each == "ZOO" else each for each in COMMANDS["simulate"]]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"error: checkpoint 'zoo:{SOUP}': its weights are not installed; ")
+    assert "./zoo" in said.err
+    assert not (images / "run").exists()
+
+
+def test_list_and_show_when_second_package_is_absent_mark_what_is_installed(alone, capsys):
+    assert main(["zoo", "list"]) == 0
+    *rows, empty, hint = capsys.readouterr().out.splitlines()[3:]
+    installed = {row.split()[0]: row.split()[-1] for row in rows}
+    assert installed == {name: "no" if name in (AVERAGE, SOUP) else "yes" for name in NAMES}
+    assert (empty, "./zoo" in hint) == ("", True)
+    assert main(["zoo", "show", SOUP]) == 0
+    assert capsys.readouterr().out.startswith(f"# {SOUP}\n")
+
+
+@pytest.mark.parametrize("where", ["own", "second"])
+def test_file_that_differs_from_its_card_is_refused(where, tmp_path, monkeypatch, capsys):
+    name = {"own": NAME, "second": SOUP}[where]
+    weights = bytearray(checkpoint_path(f"zoo:{name}").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / f"{name}.safetensors").write_bytes(weights)
+    shutil.copy(FOLDER / f"{name}.json", tmp_path)
+    monkeypatch.setattr("analog_samson.models.zoo.search.resources", SimpleNamespace(files=lambda package: tmp_path))
+    for read in (checkpoint_path, load_checkpoint):
+        with pytest.raises(CheckpointError) as caught:
+            read(f"zoo:{name}")
+        assert str(tmp_path / f"{name}.safetensors") in str(caught.value)
+        assert load_card(name).network.sha256 in str(caught.value)
+        assert hashlib.sha256(weights).hexdigest() in str(caught.value)
 
 
 def test_show_when_name_is_unknown_says_which_there_are(capsys):

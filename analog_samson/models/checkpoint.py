@@ -48,8 +48,8 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint of any known format; the format is told by the content, not by the file's name.
 
     Args:
-        path: Of a file; of an index of shards, or a folder with one; `zoo:NAME` for a network that comes with the
-            package; or `FILE:COPY` for one of several copies of the weights in a file, such as a moving average.
+        path: Of a file; of an index of shards, or a folder with one; `zoo:NAME` for a network of the zoo; or
+            `FILE:COPY` for one of several copies of the weights in a file, such as a moving average.
 
     Raises:
         CheckpointError: There is no such checkpoint, or it cannot be read.

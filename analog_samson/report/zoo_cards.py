@@ -1,7 +1,7 @@
 """A card as text: for `zoo show`, for the Markdown file beside the weights, and all cards as one table."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from analog_samson.models.zoo.schema import Aged, Card, Measurement, Noisy, Origin
 from analog_samson.presets.search import load_preset
@@ -37,23 +37,24 @@ def card_text(card: Card) -> str:
     return "\n\n".join(one if isinstance(one, str) else render_markdown([one]).rstrip("\n") for one in blocks) + "\n"
 
 
-def list_grid(cards: Sequence[Card]) -> Table:
-    """One row a network: what it is and what it keeps."""
-    headers = ("name", "model", "data", "parameters", "digital", "on", "after", "accuracy", "with AdaBS")
+def list_grid(cards: Sequence[Card], installed: Collection[str]) -> Table:
+    """One row a network: what it is, what it keeps, and whether its weights are installed."""
+    headers = ("name", "model", "data", "parameters", "digital", "on", "after", "accuracy", "with AdaBS", "installed")
     rows = [
         (
             *(card.name, card.network.model, card.data.title, f"{card.network.parameters:,}"),
             *(f"{card.measured[0].digital_percent:.2f}", _preset(card), _time(_preset(card), _latest(card))),
             *(_shown(_last(card, adabs)) for adabs in (False, True)),
+            "yes" if card.name in installed else "no",
         )
         for card in cards
     ]
     return text_table(
-        title="Networks that come with the package; accuracies in percent, mean +- standard deviation over chips. "
+        title="Networks of the zoo; accuracies in percent, mean +- standard deviation over chips. "
         + " ".join(_products(dict.fromkeys(map(_preset, cards)))).rstrip("."),
         headers=headers,
         rows=tuple(rows),
-        align="lllrrlrrr",
+        align="lllrrlrrrl",
     )
 
 

@@ -1,1 +1,1 @@
-"""Networks that come with the package: weights, and a card that says where they come from and what was measured."""
+"""Trained networks by name: the cards of all, and the weights of those that come with the package."""
