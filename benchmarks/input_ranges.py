@@ -19,6 +19,8 @@ docs/input_ranges.md from it.
 --methods METHOD ...  which methods; all without it
 --chips N             how many chips
 --limit N             how many test images of CIFAR-10; all without it
+--parts N             of each batch of CIFAR-10, chip k tests the images i with (i + k) mod N = 0: with 4, ten chips
+                      together test every image two or three times
 --runs DIR            where the run folders go; the same call again continues them
 """
 
@@ -86,8 +88,9 @@ def measure(
     ranges, _, scaling = method.partition(" ")
     samples = options.limit if name in CIFAR else None
     kept = ",".join(keep_digital) or "none"
-    given = {"network": name, "ranges": method, "digital_layers": kept, "limit": samples, "seed": SEED}
-    folder = options.runs / "-".join([name, method.replace(" ", "-").replace(":", ""), kept, str(samples)])
+    parts = options.parts if name in CIFAR else 1
+    given = {"network": name, "ranges": method, "digital_layers": kept, "limit": samples, "parts": parts, "seed": SEED}
+    folder = options.runs / "-".join([name, method.replace(" ", "-").replace(":", ""), kept, str(samples), str(parts)])
     calibration = ADABS if name in CIFAR else UNCALIBRATED
     conditions = [Condition(stage=DRIFT, time_seconds=time, calibration=calibration) for time in TIMES]
     with RunFolder.create(folder, given) as run:
@@ -99,6 +102,7 @@ def measure(
             if missing := cells.missing(instance, conditions):
                 device = device or hardware(study, ranges, scaling or "none", keep_digital)
                 chip = device.program(SEED, instance)
+                cells.data = study.test if parts == 1 else [share(batch, instance, parts) for batch in study.test]
             for condition in missing:
                 with chip.at(condition) as network:
                     cells.keep(cells.measure(network, instance, condition))
@@ -110,7 +114,7 @@ def measure(
                     "network": name,
                     "digital_layers": kept,
                     "ranges": method,
-                    "samples": samples or "all",
+                    "samples": f"{samples or 'all'}" + (f" / {parts}" if parts > 1 else ""),
                     "calibration": record.calibration,
                     "stage": record.stage,
                     "time_seconds": record.time_seconds,
@@ -118,6 +122,12 @@ def measure(
                     "metric": record.metric,
                     "value": record.value,
                 }
+
+
+def share(batch: Any, chip: int, parts: int) -> Any:
+    """The images of a batch that a chip is tested on."""
+    first = -chip % parts
+    return tuple(part[first::parts] for part in batch)
 
 
 def hardware(study: Study, method: str, scaling: str, keep_digital: tuple[str, ...]) -> SimulatedDevice:
@@ -184,6 +194,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
     parser.add_argument("--chips", type=int, default=10)
     parser.add_argument("--limit", type=int, help="test images of CIFAR-10")
+    parser.add_argument("--parts", type=int, default=1, help="of the test images, of which a chip reads one")
     parser.add_argument("--runs", type=Path, default=Path("runs/input_ranges"))
     parser.add_argument("--table", action="store_true", help="make docs/input_ranges.md, measure nothing")
     options = parser.parse_args()

@@ -17,7 +17,7 @@ from analog_samson.presets.search import load_preset
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.metric import ACCURACY
 from analog_samson.simulation.drift import needed_instances, simulate_drift
-from analog_samson.simulation.gaussian import _noisy, sweep_conductance_noise
+from analog_samson.simulation.gaussian import noisy_weights, sweep_conductance_noise
 
 IDEAL, PCM = load_preset("ideal"), load_preset("pcm_nandakumar_2019")
 TIMES = (1.0, 3600.0, 31536000.0)
@@ -258,7 +258,7 @@ def test_sweep_when_layers_share_a_parameter_they_share_its_devices_and_look_ups
     first, second, embedding = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False), nn.Embedding(64, 64)
     second.weight = embedding.weight = first.weight
     model, kept = nn.Sequential(embedding, first, second), first.weight
-    with _noisy(model, crossbar_placements(model), 0.3, 0, 0):
+    with noisy_weights(model, crossbar_placements(model), 0.3, 0, 0):
         assert first.weight is second.weight
         ratio = first.weight / kept
         assert embedding.weight is kept

@@ -50,7 +50,7 @@ class ImageSet:
         """The first `limit` images; all of them for None or where there are fewer."""
         if limit is not None and limit < 1:
             raise OptionError(f"limit: expected at least 1 image, got {limit}")
-        return self if limit is None or limit >= len(self) else self._at(torch.arange(limit))
+        return self if limit is None or limit >= len(self) else self.pick(torch.arange(limit))
 
     def split(self, fraction: float, seed: int) -> tuple["ImageSet", "ImageSet"]:
         """Two disjoint sets that together are this one: the first holds round(fraction * N) images.
@@ -64,9 +64,10 @@ class ImageSet:
             )
         rest = torch.ones(len(self), dtype=torch.bool)
         rest[first] = False
-        return self._at(first), self._at(rest.nonzero().flatten())
+        return self.pick(first), self.pick(rest.nonzero().flatten())
 
-    def _at(self, index: Tensor) -> "ImageSet":
+    def pick(self, index: Tensor) -> "ImageSet":
+        """The images at these positions, in this order."""
         return replace(self, images=self.images[index], labels=self.labels[index])
 
 

@@ -103,7 +103,7 @@ def sweep_conductance_noise(
         for condition in cells.missing(instance, conditions):
             sigma = condition.sigma_c or 0.0
             with (
-                _noisy(model, placements, sigma, seed, instance),
+                noisy_weights(model, placements, sigma, seed, instance),
                 calibrated(condition.calibration, model, calibration, task.run),
             ):
                 cells.keep(cells.measure(model, instance, condition))
@@ -118,7 +118,9 @@ def sweep_conductance_noise(
 
 
 @contextmanager
-def _noisy(model: nn.Module, placements: Sequence[Placement], sigma: float, seed: int, instance: int) -> Iterator[None]:
+def noisy_weights(
+    model: nn.Module, placements: Sequence[Placement], sigma: float, seed: int, instance: int
+) -> Iterator[None]:
     """Each weight times delta inside, the network's own after.
 
     The parameter is exchanged, not changed: an embedding may hold it too, digitally.

@@ -1,0 +1,91 @@
+"""The second study: its arms, the common axis of their sizes, and which chip reads which image."""
+
+import importlib
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from networks import seeded
+from small import Small
+
+from analog_samson.data import image_set
+
+STUDY = Path(__file__).parents[1] / "benchmarks" / "study"
+
+
+@pytest.fixture(scope="module")
+def study():
+    sys.path.insert(0, str(STUDY))
+    yield importlib.import_module("study")
+    sys.path.remove(str(STUDY))
+
+
+def test_every_arm_is_a_training_that_the_options_accept(study):
+    for name, arm in study.ARMS.items():
+        for clip in (None, 0.2):
+            rise = None if arm.size is None else 0.79
+            options = study.Candidate(name, clip, rise, seed=7).options(None if rise is None else 0.1)
+            assert (options.clip, options.seed, options.epochs) == (clip, 7, 2)
+            assert arm.size is None or getattr(options, arm.size) == 0.1
+    assert [study.Candidate("sgd", seed=seed).start for seed in (0, 4, 5, 9)] == [0, 0, 1, 1]
+    ratios = np.divide(study.RISES[1:], study.RISES[:-1])
+    assert np.allclose(ratios, study.WIDER, rtol=0.01)
+
+
+@pytest.mark.parametrize("arm", ["sam", "asam", "samson_2", "samson_inf", "rwp", "noise"])
+def test_size_raises_the_loss_as_wanted(study, arm):
+    axis = importlib.import_module("axis")
+    x = torch.randn(32, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    model, batches = seeded(Small).eval(), [(x, torch.arange(32) % 3)]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    size = axis.size_for(lambda one: axis.loss_rise(model, batches, arm, one), 0.3, axis.FIRST[study.ARMS[arm].size])
+    assert axis.loss_rise(model, batches, arm, size) == pytest.approx(0.3, rel=axis.TOLERANCE)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_rise_that_no_size_gives_is_refused(study):
+    axis = importlib.import_module("axis")
+    with pytest.raises(ValueError, match="jumps at"):
+        axis.size_for(lambda size: 1.0 if size > 0.5 else 0.1, 0.3, 2.0)
+
+
+def test_chips_of_a_quarter_read_every_image_two_or_three_times(study):
+    images = image_set(np.zeros((22, 4, 4), np.uint8), np.arange(22) % 2, num_classes=2, name="few", where="few")
+    chips = study.Chips(seed=0, instances=range(10), parts=4)
+    read = np.concatenate([chips.share(images, chip)[0] for chip in chips.instances])
+    assert set(np.bincount(read)) == {2, 3}
+    index, part = chips.share(images, 3)
+    assert index.tolist() == [1, 5, 9, 13, 17, 21]
+    assert torch.equal(part.labels, images.labels[index])
+
+
+def test_choice_is_the_best_mean_over_conditions_and_of_equals_the_smaller_size(study, tmp_path, monkeypatch):
+    rows = []
+    for clip, rise, right in ((None, 0.3, (80, 60)), (None, 0.8, (60, 80)), (0.2, 0.3, (90, 40)), (0.2, 0.8, (50, 81))):
+        identity = {"arm": "asam", "clip": clip, "rise": rise, "seed": 0}
+        rows.append(identity | {"condition": "digital", "chip": math.nan, "images": 100, "right": 99})
+        for condition, count in zip(("one", "two"), right, strict=True):
+            rows += [
+                identity | {"condition": condition, "chip": chip, "images": 100, "right": count} for chip in (0, 1)
+            ]
+    (tmp_path / "values").mkdir()
+    pd.DataFrame(rows).to_csv(tmp_path / "values" / "select.csv", index=False)
+    monkeypatch.setattr(study, "VALUES", tmp_path / "values")
+    monkeypatch.setattr(study, "CHOSEN", tmp_path / "chosen.toml")
+    study.choose()
+    chosen = study.tomllib.loads(study.CHOSEN.read_text())["asam"]
+    assert chosen == {"unclipped": {"rise": 0.3, "score": 70.0}, "clipped": {"clip": 0.2, "rise": 0.8, "score": 65.5}}
+
+
+def test_lines_are_added_whole_and_found_by_their_candidate(study, tmp_path):
+    path = tmp_path / "new" / "values.csv"
+    for seed, clip in ((0, None), (1, 0.2)):
+        study.append(path, [{"arm": "sgd", "clip": clip, "rise": None, "seed": seed, "right": 7}])
+    values = study.read(path)
+    assert study.of_candidate(values, study.Candidate("sgd", 0.2, seed=1)).right.tolist() == [7]
+    assert study.of_candidate(values, study.Candidate("sgd", 0.2, seed=0)).empty
+    assert study.of_candidate(values, study.Candidate("sgd")).seed.tolist() == [0]
