@@ -13,6 +13,7 @@ from analog_samson.errors import RunError
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.results.lock import LOCK_NAME, FolderLock
+from analog_samson.runtime import local_workers
 from analog_samson.runtime.workers import Pool, run_cells
 
 PATIENCE = 120  # seconds; far beyond what anything here takes on a busy machine
@@ -88,6 +89,7 @@ def kill_this_process(number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_worker_that_is_killed_is_no_bug_and_the_message_says_how_to_go_on():
-    with pytest.raises(RunError, match=r"a worker was killed \(SIGKILL.*perhaps for memory; run the same command"):
-        run_cells(kill_this_process, [1, 2], Pool(workers=2, cores=2))
+def test_worker_that_is_killed_is_no_bug_and_the_message_says_how_to_go_on(monkeypatch):
+    monkeypatch.setattr(local_workers, "PAUSE_SECONDS", 0.0)
+    with pytest.raises(RunError, match=r"  1: a worker was killed \(SIGKILL.*perhaps for memory; run the same command"):
+        run_cells(kill_this_process, [1], Pool(workers=2, cores=2))

@@ -14,22 +14,23 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from analog_samson.errors import AnalogSamsonError, InstallationError, OptionError, RunError, did_you_mean, list_faults
 from analog_samson.runtime.allocation import keep_freed_memory
+from analog_samson.runtime.local_workers import TRIES, Outcomes, killed_message, run_local
 
 T = TypeVar("T")
 Done = Callable[[int], None]
-Outcomes = Iterator[tuple[int, str | None]]
 
 CONNECT_SECONDS = 3.0
+_IN_FLIGHT = 1000  # cells that a cluster of unknown size holds: what the driver keeps is bounded by it
 _WATCH_SECONDS = 0.3
 _HOST_AND_PORT = re.compile(r"(?:(?P<scheme>\w+)://)?\[?(?P<host>[^\[\]/]+?)\]?:(?P<port>\d+)/?")
 _ONE_CELL = threading.Lock()  # a Dask worker with several threads shares torch's random stream among them
@@ -69,6 +70,11 @@ class Pool:
         if self.threads_each is not None or self.address is not None:
             return self.threads_each or 1
         return max(1, (self.cores or os.cpu_count() or 1) // (self.workers or 1))
+
+    @property
+    def in_flight(self) -> int:
+        """How many cells a cluster holds at a time, running or waiting."""
+        return self.workers or _IN_FLIGHT
 
     @property
     def in_process(self) -> bool:
@@ -133,7 +139,7 @@ def run_cells(task: Callable[[T], None], cells: Sequence[T], pool: Pool, *, done
         done: Called with the place of each cell that succeeded, in the order in which they finish.
 
     Raises:
-        RunError: With the mistakes in all cells, after every cell was tried; or when a worker was killed.
+        RunError: With the mistakes in all cells, after every cell was tried; a worker that was killed counts as one.
         InstallationError: If the backend is not installed.
 
     An exception that is no AnalogSamsonError ends everything at once.
@@ -153,43 +159,48 @@ def failures_text(cells: Sequence[object], failures: dict[int, str]) -> str:
     return list_faults(f"{len(cells)} cells", [f"{cells[place]}: {failures[place]}" for place in sorted(failures)])
 
 
-def outcomes(task: Callable[[T], None], cells: Sequence[T], pool: Pool) -> Outcomes:
-    """Run `task` on every cell; yields the place of each finished one and None, or the user's mistake in it."""
+def outcomes(task: Callable[[T], None], cells: Iterable[T], pool: Pool) -> Outcomes:
+    """Run `task` on every cell; yields the place of each finished one and None, or why it failed.
+
+    Cells are taken one by one as there is room for them, so there may be a million.
+    """
     if pool.in_process:
-        yield from map(_Guarded(task, pool.threads), range(len(cells)), cells)
+        yield from map(_Guarded(task, pool.threads), count(), cells)
     else:
         yield from BACKENDS[pool.backend](task, cells, pool)
 
 
-def _loky(task: Callable[[T], None], cells: Sequence[T], pool: Pool) -> Outcomes:
-    import joblib
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
+def _loky(task: Callable[[T], None], cells: Iterable[T], pool: Pool) -> Outcomes:
     guarded = _Guarded(task, pool.threads, parent=os.getpid())
-    with joblib.parallel_config("loky", n_jobs=pool.workers, inner_max_num_threads=pool.threads):
-        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-        try:
-            yield from parallel(joblib.delayed(guarded)(place, cell) for place, cell in enumerate(cells))
-        except TerminatedWorkerError as error:
-            raise RunError(_killed(error)) from error
+    yield from run_local(guarded, cells, workers=pool.workers or 1, threads=pool.threads)
 
 
-def _dask(task: Callable[[T], None], cells: Sequence[T], pool: Pool) -> Outcomes:
+def _dask(task: Callable[[T], None], cells: Iterable[T], pool: Pool) -> Outcomes:
+    """Dask itself runs a cell again whose worker was killed, as often as its scheduler allows."""
     distributed = _import("dask.distributed", "dask")
     guarded, waiting = _Guarded(task, pool.threads), iter(enumerate(cells))
+    places: dict[str, int] = {}
     with _dask_client(distributed, pool) as client:
 
         def submit(place: int, cell: T) -> Any:
-            return client.submit(guarded, place, cell, pure=False)
+            future = client.submit(guarded, place, cell, pure=False)
+            places[future.key] = place
+            return future
 
-        running = distributed.as_completed([submit(*each) for each in islice(waiting, pool.workers)])
+        running = distributed.as_completed([submit(*each) for each in islice(waiting, pool.in_flight)])
         try:
             for future in running:
-                yield future.result()
+                place = places.pop(future.key)
+                try:
+                    yield future.result()
+                except distributed.KilledWorker:
+                    yield place, killed_message(times=TRIES)
                 for each in islice(waiting, 1):
                     running.add(submit(*each))
-        except (distributed.KilledWorker, asyncio.CancelledError, futures.CancelledError) as error:
-            raise RunError(_killed(error)) from error
+        except (asyncio.CancelledError, futures.CancelledError) as error:
+            raise RunError(
+                "the cluster lost its work, perhaps because the scheduler was restarted; run the same command again"
+            ) from error
         except ModuleNotFoundError as error:
             raise InstallationError(
                 f"a worker of {pool.address}: {error}; install the same version of analog-samson on every worker"
@@ -201,6 +212,8 @@ def _dask_client(distributed: ModuleType, pool: Pool) -> Iterator[Any]:
     """A client of the cluster at the pool's address, or of one that lasts as long as the client."""
     with ExitStack() as stack:
         if pool.address is None:
+            dask = importlib.import_module("dask")
+            stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1}))
             cluster = distributed.LocalCluster(
                 n_workers=pool.workers or 1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
             )
@@ -211,19 +224,28 @@ def _dask_client(distributed: ModuleType, pool: Pool) -> Iterator[Any]:
         yield stack.enter_context(client)
 
 
-def _ray(task: Callable[[T], None], cells: Sequence[T], pool: Pool) -> Outcomes:
+def _ray(task: Callable[[T], None], cells: Iterable[T], pool: Pool) -> Outcomes:
     ray = _import("ray", "ray")
     with _reached(pool):
         ray.init(address=pool.address, num_cpus=None if pool.address else pool.workers or 1, include_dashboard=False)
     try:
-        guarded, remote, waiting = _Guarded(task, pool.threads), ray.remote(_call), iter(enumerate(cells))
-        running = [remote.remote(guarded, *each) for each in islice(waiting, pool.workers)]
+        guarded, remote = _Guarded(task, pool.threads), ray.remote(max_retries=TRIES - 1)(_call)
+        waiting, places = iter(enumerate(cells)), dict[Any, int]()
+
+        def submit(place: int, cell: T) -> Any:
+            reference = remote.remote(guarded, place, cell)
+            places[reference] = place
+            return reference
+
+        running = [submit(*each) for each in islice(waiting, pool.in_flight)]
         while running:
             (finished, *_), running = ray.wait(running)
-            yield ray.get(finished)
-            running += [remote.remote(guarded, *each) for each in islice(waiting, 1)]
-    except ray.exceptions.WorkerCrashedError as error:
-        raise RunError(_killed(error)) from error
+            place = places.pop(finished)
+            try:
+                yield ray.get(finished)
+            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+                yield place, killed_message(times=TRIES)
+            running += [submit(*each) for each in islice(waiting, 1)]
     finally:
         ray.shutdown()
 
@@ -263,15 +285,6 @@ def _knock(host: str, port: int, *, greets: bool) -> None:
     with socket.create_connection((host, port), CONNECT_SECONDS) as connection:
         if greets and not connection.recv(1):
             raise ConnectionError("the connection was closed")
-
-
-def _killed(error: BaseException) -> str:
-    codes = re.search(r"\{(.*?)\}", str(error))
-    how = f" ({codes[1]})" if codes else ""
-    return (
-        f"a worker was killed{how}, perhaps for memory; run the same command again to go on from here, "
-        "with fewer --workers if memory was short"
-    )
 
 
 def _import(module: str, extra: str) -> ModuleType:
