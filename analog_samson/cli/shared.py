@@ -65,13 +65,15 @@ class PoolOptions(Options):
 
 def resolve_preset(preset: str, folders: Sequence[Path]) -> str:
     """The path of a preset that only `folders` have; every other name or path as it is. Raises PresetError."""
+    from analog_samson.presets.changes import join_changes, split_changes
     from analog_samson.presets.search import find_preset_files, load_preset
 
     if not folders:
         return preset
     load_preset(preset, folders)
-    file = find_preset_files(folders).get(preset)
-    return preset if file is None or preset in find_preset_files() else file.where
+    name, changes = split_changes(preset)
+    file = find_preset_files(folders).get(name)
+    return preset if file is None or name in find_preset_files() else join_changes(file.where, changes)
 
 
 def command_line() -> str:

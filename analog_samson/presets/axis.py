@@ -1,18 +1,14 @@
 """A range of one number of a preset, such as periphery.adc_bits=4..10, and the levels at which it is looked at."""
 
-import re
 from dataclasses import dataclass
-from math import isfinite
 
 from analog_samson.errors import OptionError
+from analog_samson.presets.changes import parse_number
 from analog_samson.presets.describe import unit_of
 from analog_samson.presets.fields import show_number
 from analog_samson.presets.leaves import FACTORS, check_leaf, leaves
 from analog_samson.presets.schema import Preset
-from analog_samson.units import SECONDS
 
-_NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\s\d]*)\s*")
-_UNITS = {"seconds": SECONDS, "microsiemens": {"uS": 1.0}}
 _ACRONYMS = ("adc", "dac", "ir")
 _DIGITS = 3  # of a level between the ends, so that names and tables stay readable
 _GEOMETRIC = 4  # from this ratio of the ends on, levels have a constant ratio
@@ -84,7 +80,7 @@ def parse_axis(text: str, preset: Preset, points: int) -> Axis:
     if not (dots and low_text and high_text):
         raise OptionError(f"{path}: expected a range with two ends, such as {path}=1..2, got {ends!r}")
     own = leaves(preset)[path]
-    low, high = _value(low_text, path, own), _value(high_text, path, own)
+    low, high = parse_number(low_text, path, own), parse_number(high_text, path, own)
     if low >= high:
         raise OptionError(f"{path}: expected LOW below HIGH, got {ends!r}")
     whole = isinstance(own, int)
@@ -101,19 +97,3 @@ def _between(low: float, high: float, share: float) -> float:
     if low > 0 and high >= _GEOMETRIC * low:
         return float(low * (high / low) ** share)
     return low + (high - low) * share
-
-
-def _value(text: str, path: str, own: float) -> float:
-    """An end of a range, in the unit of the number."""
-    match, units = _NUMBER.fullmatch(text), _UNITS.get(path.rsplit("_", 1)[-1], {})
-    if match is None or not isfinite(float(match[1])):
-        raise OptionError(f"{path}: expected a finite number, got {text!r}")
-    if match[2] and match[2] not in units:
-        allowed = f"no unit or one of {', '.join(units)}" if units else "a number without a unit"
-        raise OptionError(f"{path}: expected {allowed}, got {text!r}")
-    value = float(match[1]) * units.get(match[2], 1.0)
-    if not isinstance(own, int):
-        return value
-    if value != int(value):
-        raise OptionError(f"{path}: expected a whole number, got {text!r}")
-    return int(value)

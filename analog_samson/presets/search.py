@@ -12,6 +12,7 @@ from typing import Any
 
 from analog_samson.errors import OptionError, PresetError, did_you_mean
 from analog_samson.presets.base import Resolved, resolve
+from analog_samson.presets.changes import split_changes, with_changes
 from analog_samson.presets.schema import Preset, parse_preset
 from analog_samson.runtime.older_python import Traversable
 from analog_samson.runtime.plain_values import parse_toml
@@ -52,9 +53,16 @@ def list_presets(preset_dirs: Sequence[Path | str] = ()) -> list[Preset]:
 def load_preset(name_or_path: str | Path, preset_dirs: Sequence[Path | str] = ()) -> Preset:
     """The preset of that name, or the one in that file (a path ends in .toml or has a folder in it).
 
+    A text may go on with changed numbers, `NAME@section.key=value,...`: see `presets.changes`.
+
     >>> load_preset("pcm_nandakumar_2019").device.g_max_microsiemens
     25.0
+    >>> load_preset("pcm_nandakumar_2019@device.g_max_microsiemens=20").device.g_max_microsiemens
+    20.0
     """
+    base, changes = split_changes(name_or_path) if isinstance(name_or_path, str) else (name_or_path, {})
+    if changes:
+        return with_changes(load_preset(base, preset_dirs), changes)
     if _is_path(name_or_path):
         return _load_file(Path(name_or_path), preset_dirs)
     return _read(_file_of(str(name_or_path), preset_dirs))
@@ -118,6 +126,7 @@ def is_built_in(name: str) -> bool:
 
 def preset_path(name_or_path: str | Path) -> Path | None:
     """The file of a preset that other machines may not have: a path, or a name found in a folder of ENVIRONMENT."""
+    name_or_path = split_changes(name_or_path)[0] if isinstance(name_or_path, str) else name_or_path
     if _is_path(name_or_path):
         return Path(name_or_path)
     folders = filter(None, os.environ.get(ENVIRONMENT, "").split(os.pathsep))

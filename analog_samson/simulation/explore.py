@@ -9,6 +9,7 @@ from analog_samson.analysis.exploration import Cell, Margin, ThresholdMap, compl
 from analog_samson.analysis.explored import Exploration
 from analog_samson.errors import OptionError, PresetError, list_faults
 from analog_samson.presets.axis import Axis, parse_axis
+from analog_samson.presets.changes import changed_name, changed_title
 from analog_samson.presets.leaves import with_leaves
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
@@ -103,19 +104,10 @@ def _presets(preset: Preset, axes: tuple[Axis, ...]) -> dict[Cell, Preset]:
     found, faults = {}, []
     for cell in product(*(range(len(axis.levels)) for axis in axes)):
         values = {axis.path: axis.levels[level] for axis, level in zip(axes, cell, strict=True)}
-        words = [f"{path.partition('.')[2]} {value:g}" for path, value in values.items()]
-        title = f"{preset.title or preset.name}, {', '.join(words)}"
         try:
-            found[cell] = with_leaves(preset, values, _name(preset, values), title)
+            found[cell] = with_leaves(preset, values, changed_name(preset, values), changed_title(preset, values))
         except PresetError as error:
             faults += [line.strip() for line in str(error).splitlines()[1:]]
     if faults:
         raise OptionError(list_faults("explore: values that no preset can have", list(dict.fromkeys(faults))))
     return found
-
-
-def _name(preset: Preset, values: dict[str, float]) -> str:
-    """A name of small letters, digits and underscores."""
-    words = [f"{path.replace('.', '_')}_{value!r}" for path, value in values.items()]
-    text = "_".join(words).replace("-", "m").replace("+", "").replace(".", "p").lower()
-    return f"{preset.name}_{text}"

@@ -8,6 +8,7 @@ from analog_samson.data.sources import absolute_data, data_path
 from analog_samson.models.huggingface import HUGGING_FACE, absolute_huggingface, parse_huggingface
 from analog_samson.models.weight_sources import split_copy
 from analog_samson.models.zoo.search import PREFIX
+from analog_samson.presets.changes import join_changes, split_changes
 from analog_samson.presets.search import preset_path
 
 
@@ -28,7 +29,8 @@ def absolute_paths(options: Mapping[str, Any]) -> dict[str, Any]:
     if options.get("layer_presets"):
         changed["layer_presets"] = str(Path(options["layer_presets"]).expanduser().absolute())
     if preset is not None:
-        changed["preset"] = str(preset.expanduser().absolute())
+        path = str(preset.expanduser().absolute())
+        changed["preset"] = join_changes(path, split_changes(str(options["preset"]))[1])
     return {**options, **changed}
 
 
