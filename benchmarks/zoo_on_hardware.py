@@ -31,6 +31,7 @@ import torch
 from command_lines import simulation_command
 from table import rendered
 
+from analog_samson.analysis.completeness import missing
 from analog_samson.analysis.runs import Run, read_runs
 from analog_samson.analysis.summary import Result
 from analog_samson.data import open_data
@@ -41,7 +42,6 @@ from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.models.restore import restore_model
 from analog_samson.models.zoo.search import list_cards, zoo_names
 from analog_samson.presets.validity import EXTRAPOLATED
-from analog_samson.report.completeness import missing
 from analog_samson.results.store import open_run
 from analog_samson.runtime.allocation import keep_freed_memory
 from analog_samson.simulation.options import SimulateOptions

@@ -232,8 +232,8 @@ def test_affine_is_a_calibration_of_simulations_beside_adabs():
 
 
 def test_run_with_affine_correction_is_complete_without_generic_noise_of_it(tmp_path):
+    from analog_samson.analysis.completeness import missing
     from analog_samson.analysis.runs import read_runs
-    from analog_samson.report.completeness import missing
     from analog_samson.results.store import RunFolder
 
     model, data = seeded(lambda: nn.Linear(8, 4)), [(randn(20, 8), torch.arange(20) % 4)]

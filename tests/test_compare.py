@@ -228,7 +228,7 @@ def test_presets_of_a_folder_are_found_by_name_in_every_command_that_takes_one(m
     assert "own" in call(convert, "--checkpoint", "good.safetensors", "--model", SMALL["model"], *found).stdout
     call(compare, *ARGUMENTS, *found, "--preset", PRESETS[0], "--no-html")
     assert (here / "cmp" / "good" / "own" / "results.sqlite").is_file()
-    call(sweep, "good.safetensors", *one, *found, "--out", "swept")
+    call(sweep, "good.safetensors", *one, *found, "--out", "swept", "--no-html")
     assert (here / "swept" / "good" / "own" / "seed0" / "results.sqlite").is_file()
     again = call(simulate, "--config", "run/run.toml", "--model", SMALL["model"], "--out", "again", "--no-html")
     assert re.search(r"accuracy of good is .* on .*\(own\)\.", again.stdout)

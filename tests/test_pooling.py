@@ -10,11 +10,11 @@ import pytest
 from synthetic_runs import META, synthetic_records, synthetic_run
 
 from analog_samson.analysis.comparison import compare
+from analog_samson.analysis.completeness import missing
 from analog_samson.analysis.ranking import rank_networks
 from analog_samson.analysis.runs import Run, read_runs
 from analog_samson.errors import RunError
 from analog_samson.report.command import report_blocks
-from analog_samson.report.completeness import missing
 from analog_samson.report.contents import Contents
 from analog_samson.report.exports import render_json, render_marked_csv
 from analog_samson.report.headline import headline

@@ -14,6 +14,7 @@ from helpers.runs import DAY, HOUR, YEAR, captions, contents, made, read, senten
 from synthetic_error_budgets import COSTS, VARIANTS, synthetic_error_budget
 from synthetic_runs import META, PRESET, SIGMAS, TIMES, synthetic_records, synthetic_run
 
+from analog_samson.analysis.completeness import missing
 from analog_samson.analysis.frames import cell_rows
 from analog_samson.analysis.lifetime import lifetime, lifetimes
 from analog_samson.analysis.statistics import Difference
@@ -21,7 +22,6 @@ from analog_samson.analysis.stopping import stein_total
 from analog_samson.presets.validity import Validity
 from analog_samson.report.cards import cards
 from analog_samson.report.command import make_report, report_blocks
-from analog_samson.report.completeness import missing
 from analog_samson.report.contents import Contents
 from analog_samson.report.drawing import WIDE, svg
 from analog_samson.report.exports import render_csv, render_json, render_marked_csv

@@ -26,7 +26,7 @@ from analog_samson.simulation.run import run_simulation
 app = typer.Typer()
 app.command()(sweep)
 CELLS = ["a/ideal/seed0", "a/ideal/seed1", "b/ideal/seed0", "b/ideal/seed1"]
-SMALL = ["--data", "digits", "--limit", "40", "--instances", "2", "--times", "1s,1d", "--sigmas", "0.2"]
+SMALL = ["--data", "digits", "--limit", "40", "--instances", "2", "--times", "1s,1d", "--sigmas", "0.2", "--no-html"]
 call = partial(output_of, app)
 error = partial(error_of, app)
 

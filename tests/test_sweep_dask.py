@@ -26,6 +26,7 @@ app.command()(sweep)
 call, error = partial(output_of, app), partial(error_of, app)
 PATIENCE = 120  # seconds; far beyond what anything here takes on a busy machine
 GRID = ["net.safetensors", "--data", "npz:data.npz", "--preset", "mine.toml", "--times", "1s", "--instances", "2"]
+GRID += ["--no-html"]
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +71,15 @@ def exported(out: str) -> dict[str, str]:
     return found
 
 
-def test_cluster_does_the_work_and_gives_the_exports_of_this_process(cluster, folder):
+def test_two_workers_in_other_folders_do_the_work_and_give_the_files_of_loky(cluster, folder):
     address, pids = cluster
-    call(*GRID, "--seeds", "0-3", "--threads", 1, "--out", "here")
+    call(*GRID, "--seeds", "0-3", "--threads", 1, "--workers", 2, "--out", "here")
     text = call(*GRID, "--seeds", "0-3", "--backend", "dask", "--address", address, "--out", "there")
     assert f"4 simulations, as many at a time as the cluster takes on {address}" in text
     assert len(exported("there")) == 4
     assert exported("there") == exported("here")
-    assert Path("there/summary.csv").read_bytes() == Path("here/summary.csv").read_bytes()
+    for name in ("summary.csv", "sweep.sqlite"):
+        assert Path("there", name).read_bytes() == Path("here", name).read_bytes()
     assert {int(lock.read_text()) for lock in Path("there").glob(f"*/*/*/{LOCK_NAME}")} <= pids
 
 

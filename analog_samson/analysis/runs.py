@@ -11,6 +11,7 @@ from analog_samson.analysis.pooling import ChipNumbers, chip_numbers, pooled_opt
 from analog_samson.analysis.summary import Outcomes, Result, results_of
 from analog_samson.errors import RunError
 from analog_samson.presets.validity import Validity, validity_of
+from analog_samson.results.loaded import LoadedRun
 from analog_samson.results.metric import Metric, stored_metrics
 from analog_samson.results.records import Record
 from analog_samson.results.runfile import RUN_FILE, budget_folder
@@ -80,14 +81,14 @@ class Run:
         return validity_of(self.meta["preset"]).max_seconds
 
 
-def read_runs(folders: Sequence[RunFolder], metric: str | None = None) -> tuple[Run, ...]:
+def read_runs(folders: Sequence[RunFolder | LoadedRun], metric: str | None = None) -> tuple[Run, ...]:
     """Read run folders, in the order given.
 
     Runs that differ in their seed alone become one, whose chips are those of all of them. A checkpoint label that
     several runs share on one preset, or for different weights, gets the name of its run.
 
     Args:
-        folders: Opened for reading.
+        folders: Opened for reading, or in memory.
         metric: Name of the metric to summarize; None for the headline of the task that the runs measured.
 
     Raises:
@@ -135,7 +136,9 @@ def shared_metric(metas: Sequence[Mapping[str, Any]], paths: Sequence[Path], nam
     return found[0]
 
 
-def _read(folder: RunFolder, name: str, meta: Mapping[str, Any], records: list[Record], metric: Metric) -> Run:
+def _read(
+    folder: RunFolder | LoadedRun, name: str, meta: Mapping[str, Any], records: list[Record], metric: Metric
+) -> Run:
     validity, outcomes = validity_of(meta["preset"]), _outcomes(folder, records)
     pilot, samples = pilot_of(folder.options), _samples(meta)
     return Run(
@@ -149,7 +152,7 @@ def _read(folder: RunFolder, name: str, meta: Mapping[str, Any], records: list[R
     )
 
 
-def _outcomes(folder: RunFolder, records: Sequence[Record]) -> Outcomes:
+def _outcomes(folder: RunFolder | LoadedRun, records: Sequence[Record]) -> Outcomes:
     cells = {(record.instance, record.condition) for record in records}
     return {cell: right for cell in cells if (right := folder.outcomes(*cell)) is not None}
 

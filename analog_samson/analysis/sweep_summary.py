@@ -7,37 +7,31 @@ from analog_samson.analysis.runs import Run
 from analog_samson.analysis.statistics import Summary, value_interval
 from analog_samson.analysis.summary import Result
 from analog_samson.results.condition import UNCALIBRATED
-from analog_samson.results.csv_text import csv_text
 
 SUMMARY_COLUMNS = (
     *("checkpoint", "preset", "stage", "calibration", "time_seconds", "sigma_c", "chips", "seeds"),
     *("metric", "mean", "std", "low", "high", "coverage", "failed_seeds"),
 )
-Failed = tuple[tuple[str, str], int]
 
 
-def summary_csv(runs: Sequence[Run], failed: Sequence[Failed] = ()) -> str:
-    """The metric at every condition as CSV: mean, standard deviation and 95 % interval over chips.
+def summary_rows(runs: Sequence[Run], place: tuple[str, str], failed: Sequence[int] = ()) -> Iterator[tuple[Any, ...]]:
+    """The metric of one network on one preset at every condition: mean, deviation and 95 % interval over chips.
 
     Args:
         runs: As `read_runs` gives them, seeds pooled.
-        failed: ((checkpoint, preset), seed) of each simulation that did not finish. The rows of that checkpoint and
-            preset name the seed; where no seed finished, one row of stage "failed" does.
+        place: Names of the network and the preset.
+        failed: Seeds whose simulation did not finish. Every row names them; where no seed finished, one row of stage
+            "failed" does.
+
+    Yields:
+        The values of SUMMARY_COLUMNS.
     """
-    missing: dict[tuple[str, str], list[int]] = {}
-    for place, seed in failed:
-        missing.setdefault(place, []).append(seed)
-    found = [result for run in runs for result in run.results]
-    rows: list[tuple[Any, ...]] = []
-    for result in found:
-        seeds = " ".join(map(str, missing.get((result.checkpoint, result.preset), ())))
-        rows += [(*row, seeds) for row in _rows(result)]
-    known = {(result.checkpoint, result.preset) for result in found}
-    empty = [None] * (len(SUMMARY_COLUMNS) - 4)
-    rows += [
-        (*place, "failed", *empty, " ".join(map(str, seeds))) for place, seeds in missing.items() if place not in known
-    ]
-    return csv_text(SUMMARY_COLUMNS, rows)
+    seeds = " ".join(map(str, failed))
+    for run in runs:
+        for result in run.results:
+            yield from ((*row, seeds) for row in _rows(result))
+    if failed and not runs:
+        yield (*place, "failed", *[None] * (len(SUMMARY_COLUMNS) - 4), seeds)
 
 
 def _rows(result: Result) -> Iterator[tuple[Any, ...]]:

@@ -1,42 +1,129 @@
-"""`analog-samson sweep`: many simulations, checkpoints by presets by seeds, by several processes."""
+"""`analog-samson sweep`: many simulations, checkpoints by presets by points by seeds, by several processes."""
 
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from analog_samson.cli.from_options import Given, takes
 from analog_samson.cli.shared import PoolOptions, PresetFolders
-from analog_samson.options import OUTPUT, option
+from analog_samson.errors import RunError
+from analog_samson.options import MACHINE, OUTPUT, Written, option
 from analog_samson.simulation.many_options import SweepOptions
 
-EXAMPLE = """analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_nandakumar_2019 --seeds 0-4
---data cifar10:DIR --workers 2 --out runs/sweep"""
+if TYPE_CHECKING:
+    from analog_samson.runtime.workers import Pool
+    from analog_samson.simulation.jobs import Jobs
+
+EXAMPLE = """analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_rasch_2023 --seeds 0-4
+--vary periphery.adc_bits=4,6,8 --data cifar10:DIR --workers 2 --out runs/sweep"""
+MOST_ON_A_PAGE = 200  # runs
+
+
+def _parse_shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,7})/(\d{1,7})", text.strip())
+    if found is None or not int(found[1]) < int(found[2]):
+        raise ValueError(f"expected NUMBER/COUNT, such as 0/8 to 7/8, got {text!r}")
+    return int(found[1]), int(found[2])
 
 
 class SweepCommand(PoolOptions, PresetFolders, SweepOptions):
-    """Simulate every checkpoint on every preset with every seed, each in a run folder of its own.
+    """Simulate every checkpoint on every preset at every point with every seed, each in a run folder of its own.
 
-    summary.csv in --out gives mean and interval of every condition over the chips of all its seeds.
+    Tables, one SQLite file and one page in --out cover all of them.
     """
 
     NAME = "sweep"
 
+    plan: Annotated[
+        bool, option("Only print how many simulations there are and about how long they take here.", MACHINE)
+    ] = False
+    shard: Annotated[
+        tuple[int, int] | None,
+        option(
+            "Run one part of the sweep, as a job of a job array: the first of eight is 0/8. It writes below "
+            "--out/shards.",
+            MACHINE,
+            "NUMBER/COUNT",
+            default="all of it",
+        ),
+        Written(_parse_shard, lambda value: f"{value[0]}/{value[1]}"),
+    ] = None
+    merge: Annotated[bool, option("Simulate nothing: put together what the shards below --out finished.", MACHINE)] = (
+        False
+    )
+    html: Annotated[bool, option("Write report.html into --out.", OUTPUT)] = True
     out: Annotated[
-        Path, option("Folder for the run folders and summary.csv; rerun the same command to resume.", OUTPUT, "DIR")
+        Path, option("Folder for the run folders and tables; rerun the same command to resume.", OUTPUT, "DIR")
     ] = Path("runs/sweep")
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if self.shard is not None and self.merge:
+            yield "--shard and --merge exclude each other: merge when all shards have ended"
 
 
 @takes(SweepCommand, EXAMPLE)
 def sweep(given: Given) -> None:
     from analog_samson.cli.progress import cell_progress
     from analog_samson.simulation.jobs import plan_jobs
-    from analog_samson.simulation.sweep import SUMMARY_FILE, run_sweep
+    from analog_samson.simulation.sweep import merge_shards, run_sweep, shard_folder
 
     options = SweepCommand.from_text(given)
     pool = options.pool
     jobs = plan_jobs(options.replace(threads=None), options.out)  # a worker has the threads that its pool gives it
-    print(f"{len(jobs)} simulations, {pool}", file=sys.stderr)
-    with cell_progress(len(jobs)) as progress:
-        run_sweep(jobs, options.out, pool, done=lambda place: progress(str(jobs[place])))
-    print("\n".join(map(str, jobs)))
-    print(f"wrote {options.out / SUMMARY_FILE}", file=sys.stderr)
+    if options.shard is not None:
+        number, count = options.shard
+        jobs = jobs[number::count].below(shard_folder(options.out, number, count))
+    if options.plan:
+        _print_plan(jobs, pool)
+        return
+    if options.merge:
+        merge_shards(jobs)
+    elif jobs:
+        _say(f"{len(jobs)} simulations, {pool}")
+        with cell_progress(len(jobs)) as progress:
+            run_sweep(jobs, pool, done=lambda place: progress(str(jobs[place])))
+    else:
+        _say(f"--shard {number}/{count}: there are fewer simulations than shards; nothing to do")
+        return
+    for job in jobs:
+        print(job)
+    _report(jobs, html=options.html and options.shard is None)
+
+
+def _report(jobs: "Jobs", *, html: bool) -> None:
+    """Say what was written, and write the page of all runs where it is wanted and they fit on one."""
+    from analog_samson.report.command import make_report
+    from analog_samson.report.page import PAGE_NAME
+    from analog_samson.results.gathered import GATHERED
+    from analog_samson.simulation.sweep import SUMMARY_FILE
+
+    _say(f"wrote {jobs.out / SUMMARY_FILE} and {jobs.out / GATHERED}")
+    if html and len(jobs) > MOST_ON_A_PAGE:
+        _say(
+            f"no page: {len(jobs)} runs are more than {MOST_ON_A_PAGE}; `analog-samson report RUN...` makes one of some"
+        )
+    elif html:
+        try:
+            make_report([job.folder for job in jobs], "csv", out=jobs.out / PAGE_NAME, html=True, say=_say)
+        except RunError as error:
+            _say(f"no page: {error}")
+
+
+def _print_plan(jobs: "Jobs", pool: "Pool") -> None:
+    from analog_samson.cli.progress import rough_duration
+    from analog_samson.simulation.estimate import estimate
+
+    found = estimate(jobs, pool)
+    print(f"{found.simulations} simulations, {found.evaluations} evaluations of a network on the data")
+    print(f"about {rough_duration(found.seconds)} of one worker here, from one chip of each network on each preset")
+    if found.workers is not None and found.workers > 1:
+        print(
+            f"about {rough_duration(found.seconds / min(found.workers, found.simulations))} of {found.workers} workers"
+        )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

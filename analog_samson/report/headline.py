@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analog_samson.analysis.comparison import Comparison, same_moment
+from analog_samson.analysis.completeness import missing
 from analog_samson.analysis.error_budget import costly_first_layer
 from analog_samson.analysis.input_ranges import run_sentences
 from analog_samson.analysis.labels import calibrated_name
@@ -14,7 +15,6 @@ from analog_samson.analysis.summary import Result, State
 from analog_samson.crossbar.coverage import plan_coverage, tiles_warning
 from analog_samson.crossbar.outliers import outlier_warning
 from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED, UNSTATED
-from analog_samson.report.completeness import missing
 from analog_samson.report.contents import Contents
 from analog_samson.report.formats import moment, size
 from analog_samson.report.standing import standing, turned, winners

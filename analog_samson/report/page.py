@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from analog_samson import __version__
+from analog_samson.analysis.completeness import missing
 from analog_samson.report.cards import cards
-from analog_samson.report.completeness import missing
 from analog_samson.report.contents import Contents
 from analog_samson.report.drawing import NARROW, WIDE, png, svg
 from analog_samson.report.headline import headline

@@ -5,11 +5,11 @@ from math import isfinite
 from typing import Any
 
 from analog_samson.analysis.comparison import Comparison, interval_count, unequal_options
+from analog_samson.analysis.completeness import missing, sampling_widths, stopping
 from analog_samson.analysis.error_budget import LAYERS_SHOWN, drawn_remedies
 from analog_samson.analysis.labels import listed_seeds
 from analog_samson.report import cost_tables, error_budget_tables, lifetime_tables
 from analog_samson.report.comparison_tables import pair_names
-from analog_samson.report.completeness import missing, sampling_widths, stopping
 from analog_samson.report.contents import FEW, Contents
 from analog_samson.report.error_budget_tables import RunBudget
 

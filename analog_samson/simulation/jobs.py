@@ -1,18 +1,22 @@
-"""Several simulations: networks by presets by seeds, each in a run folder of its own."""
+"""Several simulations: networks by presets, points and seeds, each in a run folder of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
-from analog_samson.errors import OptionError, list_faults
+from analog_samson.errors import OptionError, PresetError, list_faults
 from analog_samson.models.huggingface import HUGGING_FACE, parse_huggingface
 from analog_samson.models.weight_sources import split_copy
 from analog_samson.models.zoo.search import checkpoint_path
+from analog_samson.presets.changes import join_changes
 from analog_samson.presets.search import load_preset
 from analog_samson.results.links import refuse_links
 from analog_samson.simulation.many_options import ManyOptions
 from analog_samson.simulation.options import ErrorBudgetOptions, SimulateOptions
+from analog_samson.simulation.paths import absolute_paths
+from analog_samson.simulation.points import Point, split_point
 
 if TYPE_CHECKING:
     from analog_samson.simulation.drift import Progress
@@ -26,11 +30,13 @@ class SweepJob:
         options: What is simulated.
         folder: Its run folder.
         budget: What its error budget is evaluated on; None for no error budget.
+        point: What is varied there, see `points.plan_points`.
     """
 
     options: SimulateOptions
     folder: Path
     budget: ErrorBudgetOptions | None = None
+    point: Point = field(default_factory=dict)
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -46,18 +52,94 @@ class SweepJob:
                 budget.finish(progress)
 
 
-def plan_jobs(options: ManyOptions, out: Path) -> list[SweepJob]:
-    """Every checkpoint on every preset with every seed, each in OUT/LABEL/PRESET, or a folder for its seed in that.
+class Jobs(Sequence[SweepJob]):
+    """The simulations of a sweep, each made when it is asked for: there may be a million.
+
+    Networks come first, then presets and points, then seeds.
+    """
+
+    def __init__(
+        self, options: ManyOptions, out: Path, series: Sequence["Series"], places: range | None = None
+    ) -> None:
+        self.out, self.series = out, series
+        self._options, self._seeds = options, list(options.seed_folders.items())
+        self._places = range(len(series) * len(self._seeds)) if places is None else places
+        self._latest: tuple[int, SimulateOptions] | None = None
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> SweepJob: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Jobs": ...
+    def __getitem__(self, place: int | slice) -> "SweepJob | Jobs":
+        if isinstance(place, slice):
+            return Jobs(self._options, self.out, self.series, self._places[place])
+        number, seed_place = divmod(self._places[place], len(self._seeds))
+        if self._latest is None or self._latest[0] != number:  # seeds of one series follow each other
+            self._latest = number, self.series[number].options(self._options)
+        one, (seed, seed_folder) = self.series[number], self._seeds[seed_place]
+        return SweepJob(
+            options=self._latest[1].model_copy(update={"seed": seed}),
+            folder=self.out / one.label / one.preset_name / seed_folder,
+            budget=self._options.budget,
+            point=one.point,
+        )
+
+    def below(self, out: Path) -> "Jobs":
+        """The same simulations in a folder inside the output folder. Raises RunError for a symbolic link there."""
+        refuse_links(self.out, [out])
+        inside = Jobs(self._options, out, self.series, self._places)
+        inside.refuse_links()
+        return inside
+
+    def refuse_links(self) -> None:
+        """Raise RunError where a symbolic link leads to a run folder."""
+        if self.out.is_dir():
+            for job in self:
+                refuse_links(self.out, [job.folder])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """What the seeds of one network on one preset share.
+
+    Attributes:
+        label: Of the network, with what the point changes among the options.
+        checkpoint, model: As `SimulateOptions` takes them.
+        preset: Text of the preset, with what the point changes.
+        preset_name: Its name.
+        point: What is varied, as `points.plan_points` gives it.
+    """
+
+    label: str
+    checkpoint: str
+    model: str | None
+    preset: str
+    preset_name: str
+    point: Point
+
+    def options(self, options: ManyOptions) -> SimulateOptions:
+        """The options of its simulations, with the first seed and absolute paths. Raises OptionError."""
+        named = {"checkpoint": self.checkpoint, "model": self.model, "label": self.label, "preset": self.preset}
+        one = options.of_one(**named, seed=next(iter(options.seed_folders)))
+        changed = split_point(self.point)[1]
+        if changed:
+            one = SimulateOptions.from_text(changed, dict(one))
+        return one.replace(**absolute_paths(dict(one)))
+
+
+def plan_jobs(options: ManyOptions, out: Path) -> Jobs:
+    """Every checkpoint on every preset at every point with every seed, each in OUT/LABEL/PRESET, or a folder in that.
 
     Paths among the options become absolute: other processes may run in other folders.
 
     Raises:
-        OptionError: For a checkpoint that is not there, or anything named twice.
-        PresetError: For a preset that cannot be read.
+        OptionError: For a checkpoint that is not there, a value that is wrong, or anything named twice.
+        PresetError: For a preset that cannot be read, or values that no preset can have.
         RunError: For a symbolic link below `out`.
     """
-    from analog_samson.simulation.paths import absolute_paths
-
     named = named_checkpoints(options.checkpoints, options.label)
     faults = [f"{label}: no file {path}" for label, path in named.items() if not _is_there(path)]
     names = [load_preset(preset).name for preset in options.preset]
@@ -65,16 +147,44 @@ def plan_jobs(options: ManyOptions, out: Path) -> list[SweepJob]:
     if faults:
         raise OptionError(list_faults(options.NAME, faults))
     models = options.model * len(named) if len(options.model) == 1 else options.model or (None,) * len(named)
-    jobs = []
-    for (label, path), model in zip(named.items(), models, strict=True):
-        for preset, name in zip(options.preset, names, strict=True):
-            for seed, seed_folder in options.seed_folders.items():
-                one = options.of_one(checkpoint=str(path), model=model, label=label, preset=preset, seed=seed)
-                absolute = one.replace(**absolute_paths(dict(one)))
-                folder = out / label / name / seed_folder
-                jobs.append(SweepJob(options=absolute, folder=folder, budget=options.budget))
-    refuse_links(out, [job.folder for job in jobs])
+    hardware = _varied_presets(options)
+    series = [
+        Series(
+            label=_varied_label(label, point),
+            checkpoint=str(path),
+            model=model,
+            preset=text,
+            preset_name=name,
+            point=point,
+        )
+        for (label, path), model in zip(named.items(), models, strict=True)
+        for text, name, point in hardware
+    ]
+    jobs = Jobs(options, out, series)
+    for one in series[: len(hardware)]:  # what is wrong at a point is wrong for every network
+        one.options(options)
+    jobs.refuse_links()
     return jobs
+
+
+def _varied_presets(options: ManyOptions) -> list[tuple[str, str, Point]]:
+    """Text and name of the preset at every point; OptionError with every value that no preset can have."""
+    found, faults = [], []
+    for preset, point in product(options.preset, options.points):
+        text = join_changes(preset, split_point(point)[0])
+        try:
+            found.append((text, load_preset(text).name, point))
+        except (OptionError, PresetError) as error:
+            faults += [line.strip() for line in str(error).splitlines()[-1:]]
+    if faults:
+        raise OptionError(list_faults(f"{options.NAME}: values that no preset can have", list(dict.fromkeys(faults))))
+    return found
+
+
+def _varied_label(label: str, point: Point) -> str:
+    """The label of a network with its own options; it names a folder too."""
+    changed = [f"{name}={value}" for name, value in point.items() if "." not in name]
+    return "-".join([label, *changed]).replace("/", "_")
 
 
 def _is_there(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """The options of `compare` and `sweep`: all those of `simulate`, with several networks, presets and seeds."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 from analog_samson.options import HARDWARE, NETWORK, STATISTICS, Seed, Written, option
@@ -13,6 +14,7 @@ from analog_samson.simulation.options import (
     WithErrorBudget,
     write_list,
 )
+from analog_samson.simulation.points import Point, plan_points
 
 
 class ManyOptions(SimulationOptions, WithErrorBudget):
@@ -50,6 +52,11 @@ class ManyOptions(SimulationOptions, WithErrorBudget):
     def seed_folders(self) -> dict[int, str]:
         """The seeds, each with the name of its folder inside that of a network and a preset; "" for none."""
         raise NotImplementedError
+
+    @property
+    def points(self) -> list[Point]:
+        """What is varied beside networks, presets and seeds. Raises OptionError."""
+        return [{}]
 
     @property
     def preset_names(self) -> tuple[str, ...]:
@@ -93,7 +100,7 @@ class CompareOptions(ManyOptions):
 
 
 class SweepOptions(ManyOptions):
-    """Checkpoints on presets with several seeds, whose chips are pooled."""
+    """Checkpoints on presets at several points, with several seeds, whose chips are pooled."""
 
     NAME = "sweep"
 
@@ -107,6 +114,34 @@ class SweepOptions(ManyOptions):
         Written(parse_seeds, write_list, "SEEDS"),
     ] = (0,)
 
+    vary: Annotated[
+        tuple[str, ...],
+        option(
+            "A number of the preset or an option of simulate, and its values, such as periphery.adc_bits=4,6,8 or "
+            "input_range=max,output_error; may be repeated for a grid.",
+            HARDWARE,
+            "NAME=VALUES",
+        ),
+    ] = ()
+    random: Annotated[
+        int | None,
+        option(
+            "Draw so many points in place of the grid; --vary then also takes LOW..HIGH. The first seed names the "
+            "draws.",
+            HARDWARE,
+            "N",
+            default="off",
+            needs="vary",
+            ge=1,
+        ),
+    ] = None
+    vary_list: Annotated[
+        Path | None,
+        option(
+            "Points as a CSV file: a line of names, then a point on each line; in place of --vary.", HARDWARE, "FILE"
+        ),
+    ] = None
+
     @property
     def checkpoints(self) -> tuple[str, ...]:
         return self.checkpoint
@@ -115,6 +150,12 @@ class SweepOptions(ManyOptions):
     def seed_folders(self) -> dict[int, str]:
         return {seed: f"seed{seed}" for seed in self.seed}
 
+    @property
+    def points(self) -> list[Point]:
+        return plan_points(self.vary, file=self.vary_list, draws=self.random, presets=self.preset, seed=self.seed[0])
+
     def problems(self) -> Iterator[str]:
         yield from super().problems()
+        if self.vary and self.vary_list is not None:
+            yield "--vary and --vary-list exclude each other"
         yield from (f"seed {seed}: named twice" for seed in dict.fromkeys(self.seed) if self.seed.count(seed) > 1)

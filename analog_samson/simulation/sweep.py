@@ -1,56 +1,102 @@
-"""A sweep: many simulations by several processes, and the summary of all."""
+"""A sweep: many simulations by several processes, or by shards that are merged, and the tables of all."""
 
+import shutil
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
-from analog_samson.analysis.runs import read_runs
-from analog_samson.analysis.sweep_summary import summary_csv
+from analog_samson.analysis.completeness import missing
+from analog_samson.analysis.runs import META_KEYS, read_runs
+from analog_samson.analysis.sweep_summary import SUMMARY_COLUMNS, summary_rows
 from analog_samson.errors import RunError
 from analog_samson.results.atomic import make_folder, write_atomically
+from analog_samson.results.csv_text import csv_text
+from analog_samson.results.gathered import gather
+from analog_samson.results.loaded import LoadedRun
 from analog_samson.results.runfile import RUN_FILE
 from analog_samson.results.store import open_run
 from analog_samson.runtime.workers import Outcomes, Pool, check_address, failures_text, outcomes
-from analog_samson.simulation.jobs import SweepJob
+from analog_samson.simulation.jobs import Jobs, SweepJob
 
-SUMMARY_FILE = "summary.csv"
+SUMMARY_FILE, FAILED_FILE, SHARDS = "summary.csv", "failed.csv", "shards"
+_MISSING = "not finished"
+Failures = Mapping[int, str]
 
 
-def run_sweep(
-    jobs: Sequence[SweepJob], out: Path, pool: Pool, *, done: Callable[[int], None] = lambda place: None
-) -> None:
-    """Run the simulations that are missing and write SUMMARY_FILE into `out`, also where some of them failed.
+def run_sweep(jobs: Jobs, pool: Pool, *, done: Callable[[int], None] = lambda place: None) -> None:
+    """Run the simulations that are missing and write the tables, also where some of them failed.
 
     Args:
-        jobs: As `plan_jobs` gives them for `out`.
+        jobs: As `plan_jobs` gives them.
+        pool: Who runs them.
         done: Called with the place of each job that succeeded, in the order in which they finish.
 
     Raises:
-        RunError: With the mistakes in all jobs, after every job was tried; or when a worker was killed.
+        RunError: With the mistakes in all jobs, after every job was tried; or where the cluster is lost.
     """
-    failures = dict.fromkeys(range(len(jobs)), "not finished")
-    stopped: RunError | None = None
+    ended, failures, stopped = bytearray(len(jobs)), dict[int, str](), None
     try:
-        for place, failure in job_outcomes(jobs, out, pool, "analog-samson sweep"):
+        for place, failure in job_outcomes(jobs, jobs.out, pool, "analog-samson sweep"):
+            ended[place] = 1
             if failure is None:
-                del failures[place]
                 done(place)
             else:
                 failures[place] = failure
     except RunError as error:
         stopped = error
-    if out.is_dir():
-        write_summary(jobs, failures, out / SUMMARY_FILE)
+    if jobs.out.is_dir():
+        write_tables(jobs, failures | {place: _MISSING for place, has_ended in enumerate(ended) if not has_ended})
     if stopped is not None:
         raise stopped
     if failures:
         raise RunError(failures_text(jobs, failures))
 
 
-def job_outcomes(jobs: Sequence[SweepJob], out: Path, pool: Pool, command: str) -> Outcomes:
+def shard_folder(out: Path, number: int, count: int) -> Path:
+    """Where shard `number` of `count` writes."""
+    return out / SHARDS / f"{number}of{count}"
+
+
+def merge_shards(jobs: Jobs) -> None:
+    """Copy what shards finished to its place below the output folder, and write the tables.
+
+    Raises:
+        RunError: With every simulation that no shard has finished; what is there is merged all the same.
+    """
+    shards = sorted((jobs.out / SHARDS).glob("*of*"))
+    if not shards:
+        raise RunError(f"{jobs.out / SHARDS}: holds no shards; run `sweep --shard 0/2` and `--shard 1/2` first")
+    failures = {place: text for place, job in enumerate(jobs) if (text := _merge(job, jobs.out, shards)) is not None}
+    write_tables(jobs, failures)
+    if failures:
+        raise RunError(failures_text(jobs, failures))
+
+
+def _merge(job: SweepJob, out: Path, shards: list[Path]) -> str | None:
+    """Why a simulation is not at its place below `out` now; None where it is."""
+    if (job.folder / RUN_FILE).is_file():
+        return None
+    found = "no shard has begun it"
+    for source in (shard / job.folder.relative_to(out) for shard in shards):
+        if not (source / RUN_FILE).is_file():
+            continue
+        with open_run(source) as run:
+            unfinished = missing(read_runs([run])[0]) if not run.is_empty() else _MISSING
+        if unfinished is None:
+            part = job.folder.with_name(f".{job.folder.name}.part")
+            make_folder(job.folder.parent, below=out)
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(source, part, ignore=shutil.ignore_patterns(".*"))
+            part.replace(job.folder)
+            return None
+        found = f"{source}: {unfinished}"
+    return found
+
+
+def job_outcomes(jobs: "Jobs | list[SweepJob]", out: Path, pool: Pool, command: str) -> Outcomes:
     """Simulate or resume each job; yields the place of each finished one and None, or why it did not finish.
 
     Args:
@@ -59,7 +105,7 @@ def job_outcomes(jobs: Sequence[SweepJob], out: Path, pool: Pool, command: str) 
         pool: Who runs them.
         command: What the run folders say that made them.
     """
-    there = [replace(job, folder=job.folder.absolute()) for job in jobs]
+    there = (replace(job, folder=job.folder.absolute()) for job in jobs)
     task: Callable[[SweepJob], None] = partial(run_job, command=command)
     if pool.address is not None:
         check_address(pool)
@@ -94,18 +140,38 @@ def _absence(job: SweepJob) -> str | None:
     return "its worker finished it, but not in this folder; choose an --out that this machine and all workers share"
 
 
-def write_summary(jobs: Sequence[SweepJob], failures: Mapping[int, str], file: Path) -> None:
-    """Write one row for every condition of the jobs that finished, over the chips of all their seeds.
+def write_tables(jobs: Jobs, failures: Failures) -> None:
+    """Write SUMMARY_FILE, GATHERED and, where simulations failed, FAILED_FILE; of the jobs that finished.
 
-    failures: by place, why a job did not finish; the rows of its checkpoint and preset name its seed.
+    Args:
+        jobs: All simulations.
+        failures: Why a job did not finish, by place.
     """
-    finished = [job.folder for place, job in enumerate(jobs) if place not in failures]
-    failed = [(_label_and_preset(jobs[place]), jobs[place].options.seed) for place in sorted(failures)]
-    with ExitStack() as stack:
-        folders = [stack.enter_context(open_run(folder)) for folder in finished]
-        text = summary_csv(read_runs(folders) if folders else (), failed)
-    write_atomically(file, text.encode())
+    names = list(dict.fromkeys(name for one in jobs.series for name in one.point))
+    rows = [row for group in _groups(jobs) for row in _summary_rows(group, failures, names)]
+    write_atomically(jobs.out / SUMMARY_FILE, csv_text((*SUMMARY_COLUMNS, *names), rows).encode())
+    gather(jobs.out, ((job.folder, job.point) for place, job in enumerate(jobs) if place not in failures))
+    told = [(str(jobs[place].folder.relative_to(jobs.out)), failures[place]) for place in sorted(failures)]
+    if told:
+        write_atomically(jobs.out / FAILED_FILE, csv_text(("run", "reason"), told).encode())
+    else:
+        (jobs.out / FAILED_FILE).unlink(missing_ok=True)
 
 
-def _label_and_preset(job: SweepJob) -> tuple[str, str]:
-    return job.folder.parts[-3], job.folder.parts[-2]
+def _groups(jobs: Jobs) -> Iterator[list[tuple[int, SweepJob]]]:
+    """The jobs of each network on each preset, with their places."""
+    for _, group in groupby(enumerate(jobs), key=lambda each: each[1].folder.parent):
+        yield list(group)
+
+
+def _summary_rows(
+    group: list[tuple[int, SweepJob]], failures: Failures, names: list[str]
+) -> Iterator[tuple[object, ...]]:
+    """One row for every condition over the chips of all seeds that finished, and the values that are varied last."""
+    runs = [LoadedRun(job.folder, META_KEYS) for place, job in group if place not in failures]
+    first = group[0][1]
+    place = first.folder.parts[-3], first.folder.parts[-2]
+    failed = [job.options.seed for number, job in group if number in failures]
+    varied = [first.point.get(name) for name in names]
+    for row in summary_rows(read_runs(runs) if runs else (), place, failed):
+        yield (*row, *varied)

@@ -1,0 +1,98 @@
+"""About how long a sweep takes, from a few batches of each of its networks on each of its presets."""
+
+from collections import Counter
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from analog_samson.presets.changes import split_changes
+from analog_samson.runtime.threads import limited_threads
+from analog_samson.runtime.workers import Pool
+from analog_samson.simulation.drift import simulate_drift
+from analog_samson.simulation.inputs import fits_channels_last, load_inputs
+from analog_samson.simulation.jobs import Jobs, count_cells
+from analog_samson.simulation.options import SimulateOptions
+from analog_samson.simulation.ranges import run_input_ranges, run_plan
+
+_BATCHES = 4  # of the larger of two measurements
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The size of a sweep.
+
+    Attributes:
+        simulations: Run folders.
+        evaluations: Passes of a network over the data; at least so many where a half-width is aimed at.
+        seconds: Of one worker for all of them.
+        workers: How many there are; None where a cluster decides.
+    """
+
+    simulations: int
+    evaluations: int
+    seconds: float
+    workers: int | None
+
+
+def estimate(jobs: Jobs, pool: Pool) -> Estimate:
+    """Count the evaluations of a sweep, and time one chip of each network on each preset on up to four batches.
+
+    Calibration, error budgets and loading are not timed. Nothing is written.
+
+    Args:
+        jobs: As `plan_jobs` gives them.
+        pool: Who would run them; this machine stands for each of its workers.
+
+    Raises:
+        AnalogSamsonError: A file, an option or a combination is wrong.
+    """
+    evaluations: Counter[tuple[str, str]] = Counter()
+    options: dict[tuple[str, str], SimulateOptions] = {}
+    for job in jobs:
+        key = job.options.checkpoint, split_changes(job.options.preset)[0]
+        evaluations[key] += count_cells(job.options)
+        options.setdefault(key, job.options)
+    with limited_threads(pool.threads):
+        seconds = sum(count * evaluation_seconds(options[key]) for key, count in evaluations.items())
+    workers = pool.workers or (None if pool.address else 1)
+    return Estimate(simulations=len(jobs), evaluations=evaluations.total(), seconds=seconds, workers=workers)
+
+
+def evaluation_seconds(options: SimulateOptions) -> float:
+    """The time of one evaluation [s], its share of programming included, measured on up to four batches."""
+    inputs = load_inputs(options)
+    plan = run_plan(inputs, options)
+    channels_last = fits_channels_last(inputs, options)
+    calibration: Any = inputs.calibration
+    if calibration is not None:
+        calibration = inputs.batches(calibration, options, channels_last=channels_last)
+    ranges = run_input_ranges(inputs, plan, options, calibration)
+    count = len(inputs.images)
+
+    def seconds(images: int) -> float:
+        data = inputs.batches(inputs.images.take(images), options, channels_last=channels_last)
+        begun = perf_counter()
+        simulate_drift(
+            inputs.model,
+            inputs.preset,
+            data,
+            times=options.times,
+            instances=1,
+            seed=options.seed,
+            task=inputs.task,
+            plan=plan,
+            engine=options.engine,
+            bf16=options.bf16,
+            read_noise=options.read_noise,
+            input_range=ranges,
+            calibration=calibration,
+        )
+        return (perf_counter() - begun) / (1 + len({*options.times}))
+
+    few, more = min(count, options.batch_size), min(count, _BATCHES * options.batch_size)
+    seconds(few)  # the first pass of a network is slower
+    at_few = seconds(few)
+    if more == few:
+        return at_few * count / few
+    each = max(0.0, seconds(more) - at_few) / (more - few)
+    return at_few + each * (count - few)
