@@ -40,6 +40,7 @@ COMMANDS = {
     "sharpness": ("Measure the sharpness of checkpoints, and whether it goes with robustness.", False),
     "sweep": ("Simulate every checkpoint on every preset with every seed.", True),
     "explore": ("Map which hardware, or which digital layers, keep a network's accuracy.", True),
+    "verify": ("Recompute a sample of a run, and check its versions, checkpoint, preset and data.", False),
     "reproduce": ("Run one of the paper's tables or figures beside the paper's numbers.", True),
     "doctor": ("Check the installation: versions, a compiled analog tile, threads, CUDA, data.", False),
 }

@@ -8,6 +8,7 @@ import numpy as np
 
 from analog_samson.errors import RunError, list_faults
 from analog_samson.results.database import DATABASE
+from analog_samson.results.loaded import LoadedRun
 from analog_samson.results.runfile import RUN_FILE
 from analog_samson.results.store import RunFolder, open_run
 
@@ -21,7 +22,7 @@ def refuse_other_contents(run: RunFolder, contents: Mapping[str, Any]) -> None:
     contents: by key of the meta a fingerprint, a dictionary with one (`sha256` or `fingerprint`), a list of what the
     network answers, or None.
     """
-    changed = [] if run.is_empty() else _changed(run, contents)
+    changed = [] if run.is_empty() else changed_contents(run, contents)
     if changed:
         run.close()
         remedy = "choose another output folder, or put the files back to continue that run"
@@ -38,7 +39,7 @@ def refuse_changed_files(folder: Path, contents: Mapping[str, Any]) -> None:
     alone = f"copy {folder / RUN_FILE} elsewhere to take only the options"
     try:
         with open_run(folder) as run:
-            changed = _changed(run, contents)
+            changed = changed_contents(run, contents)
     except RunError as error:
         raise RunError(f"{error}\n  so nobody can tell what it was made from; {alone}") from error
     if changed:
@@ -46,7 +47,8 @@ def refuse_changed_files(folder: Path, contents: Mapping[str, Any]) -> None:
         raise RunError(f"{told}\n  put them back to repeat it, or {alone}")
 
 
-def _changed(run: RunFolder, contents: Mapping[str, Any]) -> list[str]:
+def changed_contents(run: RunFolder | LoadedRun, contents: Mapping[str, Any]) -> list[str]:
+    """A line for each of `contents` that the run has another fingerprint of; see `refuse_other_contents`."""
     stored = {key: run.meta(key) for key in contents}
     changed = [key for key, before in stored.items() if before is not None and _differ(before, contents[key])]
     # What the network answers follows from the files: it tells something only where they are the same.

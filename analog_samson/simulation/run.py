@@ -1,5 +1,6 @@
 """One run from end to end: a checkpoint, a preset and data in, a run folder out."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from analog_samson.chip.calibration import for_generic_noise
 from analog_samson.chip.input_range import InputRange, with_input_ranges
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.results.contents import refuse_changed_files, refuse_other_contents
+from analog_samson.results.protocol import Store
 from analog_samson.results.store import RunFolder
 from analog_samson.runtime.threads import limited_threads
 from analog_samson.simulation.drift import Progress, check_calibrations, simulate_drift
@@ -54,38 +56,83 @@ def run_simulation(
         for key, value in description.items():
             if not begun or (value is not None and run.meta(key) is None):  # what is there stays
                 run.set_meta(key, value)
-        data = inputs.batches(inputs.images, options, channels_last=channels_last)
-        shared: dict[str, Any] = {
-            "instances": options.instances,
-            "seed": options.seed,
-            "task": inputs.task,
-            "calibrate": options.calibrate,
-            "bf16": options.bf16,
-            "calibration": inputs.calibration
-            and inputs.batches(inputs.calibration, options, channels_last=channels_last),
-            "label": options.label or checkpoint_label(options),
-            "store": run,
-            "progress": progress,
-        }
-        simulate_drift(
-            inputs.model,
-            inputs.preset,
-            data,
-            times=options.times,
-            plan=plan,
-            engine=options.engine,
-            calibrate_at=options.calibrate_at,
-            read_noise=options.read_noise,
-            input_range=_input_ranges(run, inputs, plan, options, shared["calibration"], begun=begun),
-            target_halfwidth=options.target_halfwidth,
-            max_instances=options.max_instances,
-            **shared,
+        calibration = calibration_batches(inputs, options, channels_last=channels_last)
+        simulate_cells(
+            inputs,
+            plan,
+            options,
+            run,
+            calibration=calibration,
+            input_ranges=_input_ranges(run, inputs, plan, options, calibration, begun=begun),
+            channels_last=channels_last,
+            progress=progress,
         )
-        if options.sigmas:
-            chosen = {"keep_digital": options.keep_digital, "on_chip": options.on_chip}
-            shared |= {**chosen, "calibrate": for_generic_noise(options.calibrate)}
-            sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **shared)
     return run
+
+
+def calibration_batches(inputs: Inputs, options: SimulateOptions, *, channels_last: bool) -> Any:
+    """The batches for calibration and input ranges; None where nothing needs them."""
+    return inputs.calibration and inputs.batches(inputs.calibration, options, channels_last=channels_last)
+
+
+def simulate_cells(
+    inputs: Inputs,
+    plan: ConversionPlan,
+    options: SimulateOptions,
+    store: Store,
+    *,
+    calibration: Any,
+    input_ranges: Mapping[str, InputRange],
+    channels_last: bool,
+    progress: Progress = lambda text: None,
+) -> None:
+    """Measure every cell of the options that `store` lacks, over time and under generic noise.
+
+    Args:
+        inputs: What the options name.
+        plan: As `run_plan` makes it.
+        options: Of the run.
+        store: Gets each cell when it is measured.
+        calibration: As `calibration_batches` gives it.
+        input_ranges: By layer path.
+        channels_last: Whether the network takes that memory layout.
+        progress: Called with a short text after each cell.
+    """
+    data = inputs.batches(inputs.images, options, channels_last=channels_last)
+    shared: dict[str, Any] = {
+        "instances": options.instances,
+        "seed": options.seed,
+        "task": inputs.task,
+        "calibrate": options.calibrate,
+        "bf16": options.bf16,
+        "calibration": calibration,
+        "label": options.label or checkpoint_label(options),
+        "store": store,
+        "progress": progress,
+    }
+    simulate_drift(
+        inputs.model,
+        inputs.preset,
+        data,
+        times=options.times,
+        plan=plan,
+        engine=options.engine,
+        calibrate_at=options.calibrate_at,
+        read_noise=options.read_noise,
+        input_range=input_ranges,
+        target_halfwidth=options.target_halfwidth,
+        max_instances=options.max_instances,
+        **shared,
+    )
+    if options.sigmas:
+        chosen = {"keep_digital": options.keep_digital, "on_chip": options.on_chip}
+        shared |= {**chosen, "calibrate": for_generic_noise(options.calibrate)}
+        sweep_conductance_noise(inputs.model, data, sigmas=options.sigmas, **shared)
+
+
+def stored_ranges(stored: Sequence[Mapping[str, Any]] | None) -> dict[str, InputRange]:
+    """Input ranges by layer path, from the meta of a run."""
+    return {one["path"]: InputRange.of(one) for one in stored or ()}
 
 
 def _input_ranges(
@@ -104,4 +151,4 @@ def _input_ranges(
         stored = [{"path": path, **asdict(chosen)} for path, chosen in ranges.items()]
         run.set_meta("input_ranges", stored)
         run.set_meta("plan", with_input_ranges(plan, ranges).records())
-    return {one["path"]: InputRange.of(one) for one in stored}
+    return stored_ranges(stored)
