@@ -15,7 +15,7 @@ class InputRange:
     Attributes:
         value: The largest |input| that is not clipped, after rescaling.
         quantile: The quantile of the absolute inputs that it was chosen as; None where it was not.
-        relative_error: RMS error of the output over the RMS of the exact output, bias aside; None if all outputs are 0.
+        relative_error: Of the output, bias aside, see `range_search.relative_error`; None if all outputs are 0.
         clipped: Share of the inputs that are larger.
         codes_used: Effective share of the DAC's codes, 2^entropy over their number; None where each vector has a range
             of its own, or the DAC is continuous.

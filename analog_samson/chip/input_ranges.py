@@ -43,7 +43,8 @@ def choose_input_ranges(
 ) -> dict[str, InputRange]:
     """Choose the input range of every layer that goes on tiles under `preset`. `model` is not changed.
 
-    "output_error" takes, for each layer by itself, the candidate with the smallest error of the layer's output.
+    "output_error" takes, for each layer by itself, the candidate with the smallest error of the layer's output, each
+    vector relative to its own size (`range_search.relative_error`).
     Candidates are quantiles of its absolute inputs, 0.8 to 1, with each of several ADC ranges where the preset lets
     them be chosen. The output is that of the fast forward with everything the preset has (DAC, ADC, noise, IR drop),
     on one programmed draw of the layer's weights that drifted for a day, or to the end of the preset's validity if that

@@ -50,21 +50,20 @@ def search_range(
     layout, operator = placement.layout, matrix_product(sample.groups)
     with full_precision():
         exact = operator.multiply(sample.vectors, layout.to_matrix(weight).float(), None, operator.groups)
-    size = _rms(exact)
     found = []
     for bound in _adc_bounds(preset):
         matrix = _programmed(weight, placement, preset if bound is None else with_adc_bound(preset, bound), seed)
         for value, quantile in candidates.items():
             matrix.set_input_range(value)
             with rng.stream(seed, "input range noise", placement.path):
-                error = _rms(matrix.multiply(sample.vectors, operator, None) - exact)
+                error = relative_error(matrix.multiply(sample.vectors, operator, None), exact)
             found.append((error, value, quantile, bound))
-    error, value, quantile, bound = min(found, key=lambda each: each[0])
+    error, value, quantile, bound = min(found, key=lambda each: each[0])  # NaN of all where the exact output is 0
     clipped, codes_used = code_statistics(vectors, value, preset.periphery)
     return InputRange(
         value,
         quantile,
-        float(f"{error / size:.6g}") if size > 0 else None,
+        None if math.isnan(error) else float(f"{error:.6g}"),
         clipped=clipped,
         codes_used=codes_used,
         adc_bound=bound,
@@ -172,8 +171,27 @@ def _size(count: float, total: float, squares: float) -> float:
     return deviation if deviation > _ROUNDING * abs(mean) else abs(mean)
 
 
-def _rms(values: Tensor) -> float:
-    return float(values.double().square().mean().sqrt())
+def relative_error(output: Tensor, exact: Tensor) -> float:
+    """The root mean square over vectors of each vector's error, relative to its exact output or the median one.
+
+    A few vectors of huge outputs, as transformers have them at some tokens, count no more than the others: norm layers
+    and attention, which follow, look at each token by itself. Outputs below the median count with their error alone.
+
+    Args:
+        output, exact: Of shape (vectors, columns).
+
+    Returns:
+        The error; NaN where the exact output is 0 throughout.
+
+    >>> exact = torch.tensor([[1.0], [1.0], [100.0]])
+    >>> round(relative_error(exact * 1.1, exact), 6), round(relative_error(exact - 0.5, exact), 3)
+    (0.1, 0.408)
+    """
+    size = exact.double().flatten(1).square().mean(1)
+    error = (output.double() - exact.double()).flatten(1).square().mean(1)
+    if not size.any():
+        return math.nan
+    return float((error / size.clamp_min(size[size > 0].median())).mean().sqrt())
 
 
 def _short(share: float) -> float:
