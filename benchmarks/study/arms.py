@@ -81,4 +81,6 @@ class Candidate:
 
 def start_options(seed: int) -> TrainOptions:
     """Those of a start network."""
-    return TrainOptions(seed=seed, epochs=40, batch_size=128, learning_rate=0.1, schedule="onecycle", channels_last=True)
+    return TrainOptions(
+        seed=seed, epochs=40, batch_size=128, learning_rate=0.1, schedule="onecycle", channels_last=True
+    )
