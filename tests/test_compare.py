@@ -71,7 +71,7 @@ ON_BOTH = [word for preset in PRESETS for word in ("--preset", preset)]
 
 
 def test_compare_simulates_every_cell_and_writes_one_page(here: Path) -> None:
-    result = call(compare, *ARGUMENTS, *ON_BOTH)
+    result = call(compare, *ARGUMENTS, *ON_BOTH, "--verbose")
     assert result.stderr.splitlines()[0] == "4 simulations, 24 evaluations; what is stored already is not repeated"
     assert re.match(r"After 1 year, (good|no network) is significantly better than every other", result.stdout)
     assert "Differences at the last time, points, same instances" in result.stdout
@@ -168,7 +168,7 @@ def test_compare_help_shows_an_example_and_defaults(here: Path) -> None:
 def test_simulate_with_an_error_budget_says_the_cost_before(here: Path) -> None:
     arguments = ["--checkpoint", "good.safetensors", "--data", "npz:data.npz", "--times", "1s,1h", "--sigmas", "none"]
     arguments += ["--model", SMALL["model"], "--instances", "2", "--threads", "1", "--out", "run", "--threshold", "90"]
-    result = call(simulate, *arguments, "--error-budget", "--error-budget-limit", "60")
+    result = call(simulate, *arguments, "--error-budget", "--error-budget-limit", "60", "--verbose")
     assert re.search(r"^error budget: \d+ evaluations of 60 images \(2 chips at 1h\)", result.stderr, re.MULTILINE)
     for words in ("Error budget at 1h", "Layer sensitivity: one layer alone", "Mitigations at 1h", "Threshold 90.0 %"):
         assert words in result.stdout

@@ -61,28 +61,26 @@ def _simulate(options: CompareCommand) -> list[Path]:
 
     jobs = plan_jobs(options, options.out)
     count = count_evaluations(jobs)
-    typer.echo(f"{len(jobs)} simulations, {count} evaluations; what is stored already is not repeated", err=True)
-    with cell_progress(count) as progress:
+    if not options.quiet:
+        typer.echo(f"{len(jobs)} simulations, {count} evaluations; what is stored already is not repeated", err=True)
+    with cell_progress(count, quiet=options.quiet) as progress:
         run_comparison(jobs, command=command_line(), progress=progress)
     return [job.folder for job in jobs]
 
 
 def _report(folders: list[Path], told: CompareReport) -> None:
-    from analog_samson.report.command import make_report
+    from analog_samson.cli.ending import print_report
     from analog_samson.report.page import PAGE_NAME
     from analog_samson.simulation.comparison import compare_runs
 
     compare_runs(folders)  # refuses what cannot be compared, before anything is written
-    typer.echo(
-        make_report(
-            folders,
-            told.format,
-            out=told.out / PAGE_NAME,
-            html=told.html,
-            say=lambda text: typer.echo(text, err=True),
-            threshold=told.threshold,
-            digital_pj_per_mac=told.digital_pj_per_mac,
-            table=told.table,
-        ),
-        nl=False,
+    print_report(
+        folders,
+        told,
+        format=told.format,
+        out=told.out / PAGE_NAME,
+        html=told.html,
+        threshold=told.threshold,
+        digital_pj_per_mac=told.digital_pj_per_mac,
+        table=told.table,
     )

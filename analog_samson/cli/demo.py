@@ -1,14 +1,16 @@
-"""`analog-samson demo`: what the product is for, in under two minutes."""
+"""`analog-samson demo`: what the product is for, in under a minute."""
 
 from pathlib import Path
 from typing import Annotated
 
+from analog_samson.cli.ending import print_report
 from analog_samson.cli.from_options import Given, takes
 from analog_samson.cli.progress import cell_progress
 from analog_samson.cli.train_progress import training_progress
-from analog_samson.options import Count, Options, option
+from analog_samson.options import Count, option
 from analog_samson.presets.search import load_preset
-from analog_samson.report.command import make_report
+from analog_samson.report.options import PrintOptions
+from analog_samson.report.stress import stress_text
 from analog_samson.simulation.demonstration import (
     CONTENDERS,
     Contender,
@@ -21,10 +23,10 @@ from analog_samson.simulation.jobs import count_cells
 from analog_samson.simulation.options import PRESET, PresetName, SeedOption
 
 
-class DemoCommand(Options):
-    """Train a digits network with SGD and with SAMSON, age both on simulated PCM for a year, and report.
+class DemoCommand(PrintOptions):
+    """Train a digits network with SGD, SGD + clipping and SAMSON + clipping; age all on simulated PCM for a year.
 
-    Takes under a minute on two cores; nothing is downloaded.
+    Takes under a minute on two idle cores; nothing is downloaded.
     """
 
     NAME = "demo"
@@ -40,20 +42,24 @@ def demo(given: Given) -> None:
     options = DemoCommand.from_text(given)
     load_preset(options.preset)  # a wrong name fails before the networks are trained
     folders = [_one(contender, options) for contender in CONTENDERS]
-    print(make_report(folders, "text", out=options.out / "report.html", html=True, say=print), end="")
+    if not options.quiet:
+        print(f"\n{stress_text(folders)}")
+    print_report(folders, options, out=options.out / "report.html", html=True)
 
 
 def _one(contender: Contender, demo: DemoCommand) -> Path:
     """Train and simulate one contender, with a progress bar each."""
     prepared = prepare_contender(contender, demo.seed)
-    print(f"training with {contender.label}")
-    with training_progress(prepared.options.epochs) as show:
+    if not demo.quiet:
+        print(f"training with {contender.label}", flush=True)
+    with training_progress(prepared.options.epochs, lines=demo.verbose, quiet=demo.quiet) as show:
         trained = prepared.run(training_folder(contender, demo.out), show)
     assert trained.checkpoint is not None
     options = demo_options(contender, trained.checkpoint, demo.preset, demo.instances, demo.seed)
-    print(f"simulating {demo.instances} chips on {demo.preset}")
+    if not demo.quiet:
+        print(f"simulating {demo.instances} chips on {demo.preset}", flush=True)
     with (
-        cell_progress(count_cells(options)) as progress,
+        cell_progress(count_cells(options), quiet=demo.quiet) as progress,
         simulate_contender(contender, options, demo.out, progress) as run,
     ):
         return run.path

@@ -29,7 +29,7 @@ _PLACES = (errno.ENAMETOOLONG, *NO_ROOM)  # paths and disks that no code of ours
 
 # The function of each command is in the module of its name: what it is for, and whether it resumes when it is rerun.
 COMMANDS = {
-    "demo": ("See in a minute what this is for: two trainings, a year on simulated PCM, one page.", True),
+    "demo": ("See in a minute what this is for: three trainings, a year on simulated PCM, one page.", True),
     "train": ("Train a network from scratch, or fine-tune a checkpoint.", False),  # says itself how far it came
     "average": ("Average the weights of networks that were trained from one start.", False),
     "convert": ("Show which layers go on analog tiles, and the hardware they need.", False),

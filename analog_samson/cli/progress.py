@@ -9,14 +9,14 @@ _SECONDS_BETWEEN_LINES = 60.0
 
 
 @contextmanager
-def cell_progress(total: int) -> Iterator[Callable[[str], None]]:
-    """Yields a function to be called with a short text after each of `total` steps."""
+def cell_progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Yields a function to be called with a short text after each of `total` steps; quiet: it does nothing."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(file=sys.stderr)
-    if not console.is_terminal:
-        yield _Lines(total)
+    if quiet or not console.is_terminal:
+        yield (lambda text: None) if quiet else _Lines(total)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:

@@ -37,7 +37,8 @@ class SimulateCommand(ReportOptions, PresetFolders, WithErrorBudget, SimulateOpt
 
 @takes(SimulateCommand, EXAMPLE)
 def simulate(given: Given) -> None:
-    from analog_samson.report.command import check_early, make_report
+    from analog_samson.cli.ending import print_report
+    from analog_samson.report.command import check_early
     from analog_samson.simulation.stored_options import options_to_repeat
 
     config = Path(given.pop("config")) if "config" in given else None
@@ -46,23 +47,21 @@ def simulate(given: Given) -> None:
     )
     check_early(command.threshold, command.task)
     options = command.part(SimulateOptions)
-    _simulate(options, command.out, config)
+    _simulate(options, command.out, config, quiet=command.quiet)
     if command.budget is not None:
-        _evaluate_budget(options, command.out, command.budget)
-    text = make_report(
+        _evaluate_budget(options, command.out, command.budget, quiet=command.quiet)
+    print_report(
         [command.out],
-        "text",
+        command,
         out=None,
         html=command.html,
-        say=print,
         threshold=command.threshold,
         digital_pj_per_mac=command.digital_pj_per_mac,
     )
-    print(text, end="")
 
 
-def _simulate(options: SimulateOptions, out: Path, config: Path | None) -> None:
-    """Simulate with a progress bar."""
+def _simulate(options: SimulateOptions, out: Path, config: Path | None, *, quiet: bool) -> None:
+    """Simulate with a progress bar, unless quiet."""
     from analog_samson.cli.progress import cell_progress
     from analog_samson.results.runfile import repeated_run
     from analog_samson.runtime.devices import bfloat16_notes, find_device
@@ -72,20 +71,23 @@ def _simulate(options: SimulateOptions, out: Path, config: Path | None) -> None:
         typer.echo(note, err=True)
     repeats = None if config is None else repeated_run(config)
     with (
-        cell_progress(count_cells(options)) as progress,
+        cell_progress(count_cells(options), quiet=quiet) as progress,
         run_simulation(options, out, repeats=repeats, command=command_line(), progress=progress) as run,
     ):
+        if quiet:
+            return
         typer.echo(f"task {run.meta('task')['name']}", err=True)
         if (normalization := run.meta("checkpoint")["normalization"]) is not None:
             typer.echo(f"normalization {normalization}", err=True)
 
 
-def _evaluate_budget(options: SimulateOptions, out: Path, settings: ErrorBudgetOptions) -> None:
+def _evaluate_budget(options: SimulateOptions, out: Path, settings: ErrorBudgetOptions, *, quiet: bool) -> None:
     """Say what it will cost, then evaluate the variants of the run with a progress bar."""
     from analog_samson.cli.progress import cell_progress
     from analog_samson.simulation.error_budget import open_error_budget
 
     with open_error_budget(options, out, settings) as budget:
-        typer.echo(budget.cost(), err=True)
-        with cell_progress(budget.missing) as progress:
+        if not quiet:
+            typer.echo(budget.cost(), err=True)
+        with cell_progress(budget.missing, quiet=quiet) as progress:
             budget.finish(progress)

@@ -34,6 +34,7 @@ class TrainCommand(TrainJob):
     out: Annotated[
         Path, option("Folder of this training; rerun the same command to resume one that was stopped.", RESULT, "DIR")
     ] = Path("runs/train")
+    quiet: Annotated[bool, option("Print the result alone.", RESULT, flags=("--quiet",))] = False
 
 
 @takes(TrainCommand, EXAMPLE)
@@ -41,17 +42,18 @@ def train(given: Given) -> None:
     with told_once(), joined_processes() as context:
         options = context.on_every_process(lambda: TrainCommand.from_text(given))
         job = options.part(TrainJob)
-        _run(context.on_every_process(lambda: prepare_training(job, context)), options.out)
+        _run(context.on_every_process(lambda: prepare_training(job, context)), options.out, quiet=options.quiet)
 
 
-def _run(prepared: PreparedTraining, out: Path) -> None:
+def _run(prepared: PreparedTraining, out: Path, *, quiet: bool) -> None:
     if not prepared.context.is_main:
         prepared.run(out)
         return
     epochs = prepared.options.epochs
-    print(describe_prepared(prepared))
+    if not quiet:
+        print(describe_prepared(prepared))
     try:
-        with training_progress(epochs) as show:
+        with training_progress(epochs, quiet=quiet) as show:
             result = prepared.run(out, show)
     except KeyboardInterrupt:
         done = finished_epochs(out)

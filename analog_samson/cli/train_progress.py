@@ -11,15 +11,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def training_progress(epochs: int) -> Iterator[Callable[["TrainProgress"], None]]:
-    """Yields a function for `fit(progress=...)`; where the output is no terminal there is no bar, only the lines."""
+def training_progress(
+    epochs: int, *, lines: bool = True, quiet: bool = False
+) -> Iterator[Callable[["TrainProgress"], None]]:
+    """Yields a function for `fit(progress=...)`; no bar where the output is no terminal, nothing where quiet."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(file=sys.stderr, highlight=False)
+    console = Console(file=sys.stderr, highlight=False, quiet=quiet)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=quiet or not console.is_terminal
     ) as bar:
         task = bar.add_task("", total=None)
 
@@ -28,7 +30,7 @@ def training_progress(epochs: int) -> Iterator[Callable[["TrainProgress"], None]
             value = f"{now.value:.{now.metric.decimals}f} {now.metric.unit}".rstrip()
             text = f"epoch {now.epoch}/{epochs}  loss {now.loss:.4f}  {now.metric.title} {value}"
             bar.update(task, completed=done, total=epochs * now.steps, description=text)
-            if now.record is not None:
+            if lines and now.record is not None:
                 console.print(epoch_line(now.record, epochs, now.metric), markup=False, soft_wrap=True)
 
         yield show

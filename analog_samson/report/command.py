@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from math import inf
 from pathlib import Path
 
+from analog_samson.analysis.comparison import unequal_options
 from analog_samson.analysis.runs import read_runs
 from analog_samson.errors import OptionError
 from analog_samson.report.contents import Contents
@@ -20,11 +21,14 @@ from analog_samson.results.store import open_run
 
 FORMATS: dict[str, Callable[[Contents], str]] = {
     "text": lambda report: render_text(report_blocks(report)),
+    "brief": lambda report: render_text(brief_blocks(report)),
+    "sentence": lambda report: render_text([headline(report).sentence]),
     "md": lambda report: render_markdown(report_blocks(report)),
     "csv": lambda report: render_marked_csv(report.runs),
     "json": render_json,
     "tex": lambda report: render_latex(report_blocks(report)),
 }
+_FOR_READERS = ("text", "brief", "sentence")  # formats with a page beside them
 TABLE_FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "text": render_text,
     "md": render_markdown,
@@ -50,7 +54,7 @@ def make_report(
     Args:
         paths: Run folders.
         format: One of FORMATS.
-        out: Where to write the page; None: for the text format its default place.
+        out: Where to write the page; None: for formats in words its default place.
         html: Whether to write a page at all.
         say: Gets the notice of what was written.
         threshold: Of lifetime and yield, in the unit of the metric; None for losses from the digital value.
@@ -79,7 +83,7 @@ def make_report(
             remedy = f"; {section.remedy}" if section.remedy else ""
             raise OptionError(f"--table {table}: these runs have no such table{remedy}")
         text = TABLE_FORMATS[format](tables)
-    if html and (out is not None or (format == "text" and table is None)):
+    if html and (out is not None or (format in _FOR_READERS and table is None)):
         from analog_samson.report.page import write_page  # matplotlib takes a second; csv needs none of it
 
         page = write_page(report, out if out is not None else default_page(paths))
@@ -92,6 +96,19 @@ def report_blocks(report: Contents) -> list[Block]:
     said = headline(report)
     blocks = [block for section in sections() for part in section.parts(report) for block in part.blocks]
     return [said.sentence, *([said.second] if said.second else []), *blocks]
+
+
+def brief_blocks(report: Contents) -> list[Block]:
+    """The answer, the first table, that of the error budget of runs that have one, and options that differ."""
+    said = headline(report)
+    tables = [
+        (section.name, part.table)
+        for section in sections()
+        for part in section.parts(report)
+        if part.table is not None and not part.table.plain
+    ]
+    shown = [table for place, (name, table) in enumerate(tables) if place == 0 or name == "error_budget"]
+    return [said.sentence, *([said.second] if said.second else []), *shown, *unequal_options(report.runs)]
 
 
 def check_threshold(threshold: float | None, metric: Metric = ACCURACY) -> None:

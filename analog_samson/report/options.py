@@ -1,11 +1,29 @@
 """Options of commands that report on runs."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from analog_samson.options import OUTPUT, Options, option
 
 
-class ReportOptions(Options):
+class PrintOptions(Options):
+    """How much a command prints of its result."""
+
+    quiet: Annotated[bool, option("Print the answer alone, in one sentence.", OUTPUT, flags=("--quiet",))] = False
+    verbose: Annotated[bool, option("Print every table of the report.", OUTPUT, flags=("--verbose",))] = False
+
+    @property
+    def detail(self) -> Literal["sentence", "brief", "text"]:
+        """The form of the report: the answer, the answer with one table, or everything."""
+        return "sentence" if self.quiet else "text" if self.verbose else "brief"
+
+    def problems(self) -> Iterator[str]:
+        yield from super().problems()
+        if self.quiet and self.verbose:
+            yield "--quiet and --verbose exclude each other; give one of them"
+
+
+class ReportOptions(PrintOptions):
     """What is reported of finished runs."""
 
     threshold: Annotated[
