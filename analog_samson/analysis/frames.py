@@ -7,21 +7,25 @@ from analog_samson.presets.validity import Validity
 from analog_samson.results.records import COLUMNS, Record, to_row
 
 _CELL = tuple(column for column in COLUMNS if column not in ("metric", "value"))
+SAMPLES = ("samples_measured", "samples")
 _CLASSIFICATION = ("accuracy_percent", "loss", "weight_error")
 
 
-def cell_columns(records: Iterable[Record]) -> list[str]:
-    """The columns of `cell_rows`: what a cell is, its metrics, and the coverage."""
+def cell_columns(records: Iterable[Record], *, estimated: bool = False) -> list[str]:
+    """The columns of `cell_rows`: what a cell is, its metrics, coverage, and of estimates how many samples."""
     metrics = list(dict.fromkeys(record.metric for record in records)) or list(_CLASSIFICATION)
     if _CLASSIFICATION[0] in metrics:
         metrics = [*_CLASSIFICATION, *(name for name in metrics if name not in _CLASSIFICATION)]
-    return [*_CELL, *metrics, "coverage"]
+    return [*_CELL, *metrics, "coverage", *(SAMPLES if estimated else ())]
 
 
-def cell_rows(records: Sequence[Record], validity: Validity) -> list[dict[str, Any]]:
+def cell_rows(
+    records: Sequence[Record], validity: Validity, estimated: tuple[int, int] | None = None
+) -> list[dict[str, Any]]:
     """One row a cell (checkpoint, preset, stage, calibration, instance, moment), its metrics, and the coverage.
 
-    An absent metric is None.
+    An absent metric is None. estimated: on how many samples each chip was measured and how many there are, where its
+    values are estimates; rows then say so.
 
     >>> from analog_samson.presets.validity import UNKNOWN
     >>> cell = {"checkpoint": "net", "preset": "pcm", "stage": "drift", "calibration": "none", "instance": 0}
@@ -37,5 +41,13 @@ def cell_rows(records: Sequence[Record], validity: Validity) -> list[dict[str, A
         *cell, metric, value = to_row(record)
         new = dict.fromkeys(columns) | dict(zip(_CELL, cell, strict=True))
         new["coverage"] = validity.coverage_of(record.stage, record.time_seconds)
+        if estimated is not None:
+            new |= dict(zip(SAMPLES, samples_of(record, estimated), strict=True))
         rows.setdefault(tuple(cell), new)[metric] = value
     return list(rows.values())
+
+
+def samples_of(record: Record, estimated: tuple[int, int]) -> tuple[int, int]:
+    """On how many samples a value was measured, and how many there are: what no chip decides is measured on all."""
+    certain = record.stage == "digital" or record.sigma_c == 0
+    return estimated[certain], estimated[1]

@@ -30,6 +30,7 @@ META_KEYS = (
     "input_ranges",
     "seed",
     "task",
+    "images",
 )
 
 
@@ -72,8 +73,13 @@ class Run:
 
     @property
     def samples(self) -> int | None:
-        """How many test samples each value was measured on, if known."""
+        """How many test samples there are, if known."""
         return _samples(self.meta)
+
+    @property
+    def estimated(self) -> tuple[int, int] | None:
+        """On how many samples each chip was measured, and how many there are, where its values are estimates."""
+        return _estimated(self.meta)
 
     @property
     def max_seconds(self) -> float | None:
@@ -146,7 +152,9 @@ def _read(
         options=folder.options,
         meta=meta,
         records=tuple(records),
-        results=results_of(records, metric, validity, pilot=pilot, samples=samples, outcomes=outcomes),
+        results=results_of(
+            records, metric, validity, pilot=pilot, samples=samples, estimated=_estimated(meta), outcomes=outcomes
+        ),
         error_budget=_error_budget(budget_folder(folder.path), validity),
         outcomes=outcomes,
     )
@@ -161,6 +169,11 @@ def _samples(meta: Mapping[str, Any]) -> int | None:
     return (meta["data"] or {}).get("count")
 
 
+def _estimated(meta: Mapping[str, Any]) -> tuple[int, int] | None:
+    drawn = meta["images"]
+    return None if drawn is None else (drawn["size"], drawn["count"])
+
+
 def _pooled(parts: Sequence[Run], name: str, numbers: ChipNumbers, metric: Metric) -> Run:
     """Runs of several seeds as one, or one run whose chips are to be paired with those of such."""
     first = parts[0]
@@ -173,7 +186,8 @@ def _pooled(parts: Sequence[Run], name: str, numbers: ChipNumbers, metric: Metri
         for (chip, condition), right in part.outcomes.items()
     }
     validity = validity_of(first.meta["preset"])
-    found = results_of(records, metric, validity, samples=first.samples, outcomes=outcomes)
+    estimated = min((part.estimated for part in parts if part.estimated), default=None)
+    found = results_of(records, metric, validity, samples=first.samples, estimated=estimated, outcomes=outcomes)
     return Run(
         name=name,
         options=pooled_options([part.options for part in parts]),

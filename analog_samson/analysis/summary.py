@@ -74,6 +74,8 @@ class Result:
         states: Programmed (if measured), then every time in order.
         sweep: The Gaussian points in order.
         seeds: Over how many the chips are pooled.
+        estimated: On how many samples each chip was measured, and how many there are, where its values are estimates
+            from part of them; None where they are those of all.
     """
 
     checkpoint: str
@@ -86,6 +88,7 @@ class Result:
     sweep: tuple[GaussianPoint, ...]
     validity: Validity = UNKNOWN
     seeds: int = 1
+    estimated: tuple[int, int] | None = None
 
     @property
     def times(self) -> tuple[State, ...]:
@@ -100,6 +103,7 @@ def results_of(
     *,
     pilot: int | None = None,
     samples: int | None = None,
+    estimated: tuple[int, int] | None = None,
     outcomes: Outcomes | None = None,
 ) -> tuple[Result, ...]:
     """One result per checkpoint, preset and calibration.
@@ -109,11 +113,14 @@ def results_of(
         metric: What to summarize.
         validity: Of the preset; it decides what is marked.
         pilot: See `pilot_of`; with it the intervals over time are those of Stein's rule.
-        samples: How many test samples each value was measured on, if known; it gives the resolution of a value.
+        samples: How many test samples there are, if known; it gives the resolution of a value.
+        estimated: As in `Result`.
         outcomes: Whether each sample was right, bool (samples,), by instance and condition, as far as that is known.
     """
-    reader = _Reader(metric, metric.step(samples) if samples else None, validity, pilot, outcomes or {})
-    return tuple(reader.result(key, records) for key in _result_keys(records))
+    counted = samples if estimated is None else estimated[0]
+    known = {} if estimated or outcomes is None else outcomes  # those of part of the samples are no share of all
+    reader = _Reader(metric, metric.step(counted) if counted else None, validity, pilot, known)
+    return tuple(replace(reader.result(key, records), estimated=estimated) for key in _result_keys(records))
 
 
 def _result_keys(records: Sequence[Record]) -> list[tuple[str, str, str]]:

@@ -122,14 +122,18 @@ def parts_of(batch: Any) -> Iterator[Any]:
 
 def first_samples(batch: Any, limit: int, size: int) -> Any:
     """The first samples of a batch of that size: of every tensor and list that is as long."""
-    if size <= limit:
-        return batch
+    return batch if size <= limit else samples_at(batch, range(limit), size)
 
-    def first(part: Any) -> Any:
-        fits = part.shape[:1] == (size,) if isinstance(part, Tensor) else isinstance(part, list) and len(part) == size
-        return part[:limit] if fits else part
 
-    return _changed(batch, first)
+def samples_at(batch: Any, places: Sequence[int], size: int) -> Any:
+    """The samples at these places of a batch of that size: of every tensor and list that is as long."""
+
+    def chosen(part: Any) -> Any:
+        if isinstance(part, Tensor):
+            return part[torch.tensor(places, device=part.device)] if part.shape[:1] == (size,) else part
+        return [part[place] for place in places] if isinstance(part, list) and len(part) == size else part
+
+    return _changed(batch, chosen)
 
 
 def _is_list(part: Any) -> bool:

@@ -1,6 +1,7 @@
 """Normalised batches of an image set."""
 
 from collections.abc import Iterator
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -40,6 +41,14 @@ class Batches:
     def num_classes(self) -> int:
         """Classes of the image set, which a network's outputs are checked against."""
         return self.image_set.num_classes
+
+    def pick(self, places: Tensor) -> "Batches":
+        """Batches of the samples at these places, in their order."""
+        picked = copy(self)
+        picked.image_set = self.image_set.pick(places)
+        picked._images = self._images[places.to(self._images.device)]
+        picked._labels = self._labels[places.to(self.device)]
+        return picked
 
     def __len__(self) -> int:
         return -(-len(self.image_set) // self.batch_size)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from analog_samson.data.batch_set import BatchSet
 from analog_samson.data.image_set import ImageSet
+from analog_samson.data.picked import pick_samples
 from analog_samson.data.samples import Samples
 from analog_samson.data.tensor_set import TensorBatches
 from analog_samson.data.text_set import TextBatches, TextSet, TokenBlocks
@@ -90,6 +91,10 @@ class SampleBatches:
     def num_classes(self) -> int | None:
         """The number of classes of labelled samples."""
         return self.batches.num_classes
+
+    def pick(self, places: Tensor) -> "SampleBatches":
+        """Batches of the samples at these places of the order in which batches give them."""
+        return replace(self, batches=pick_samples(self.batches, places))
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,6 +85,12 @@ class TensorBatches:
     def num_classes(self) -> int | None:
         """The number of classes of labelled samples."""
         return self.tensor_set.num_classes
+
+    def pick(self, places: Tensor) -> "TensorBatches":
+        """Batches of the samples at these places, in their order."""
+        picked = copy(self)
+        picked.tensor_set = self.tensor_set.pick(places)
+        return picked
 
     def __len__(self) -> int:
         return count_batches(len(self.tensor_set), self._batch_size, shuffled=self._shuffled)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -142,8 +143,14 @@ class TextBatches:
         """The number of classes of labelled texts."""
         return len(self.text_set.classes) or None
 
+    def pick(self, places: Tensor) -> "TextBatches":
+        """Batches of the samples at these places of the order in which batches give them."""
+        picked = copy(self)
+        picked._order = [self._order[place] for place in places.tolist()]
+        return picked
+
     def __len__(self) -> int:
-        return count_batches(len(self.text_set), self._batch_size, shuffled=self._shuffled)
+        return count_batches(len(self._order), self._batch_size, shuffled=self._shuffled)
 
     def __iter__(self) -> Iterator[Any]:
         size, order = self._batch_size, self._order

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from analog_samson.analysis.frames import SAMPLES, samples_of
 from analog_samson.analysis.runs import Run
 from analog_samson.analysis.summary import Result, State
 from analog_samson.presets.validity import INTERPOLATED, validity_of
@@ -33,27 +34,38 @@ def render_marked_csv(runs: Sequence[Run]) -> str:
 
     Pooled seeds come run by run, as their folders hold them.
 
-    The column `coverage` holds "extrapolated", "interpolated" or nothing. Of several runs a first column `run` has the
+    The column `coverage` holds "extrapolated", "interpolated" or nothing. Where values are estimates from part of the
+    samples, `samples_measured` and `samples` say of how many. Of several runs a first column `run` has the
     name.
     """
     stored = [part for run in runs for part in run.stored]
+    columns = _columns(stored)
     rows = [
-        (record, coverage, run.name)
+        (record, marks, run.name)
         for run in stored
-        for record, coverage in zip(run.records, _coverages(run), strict=True)
+        for record, marks in zip(run.records, _marks(run, columns), strict=True)
     ]
     ordered = sorted(rows, key=lambda row: (sort_key(row[0]), row[2]))
     if len(stored) == 1:
-        return csv_text((*COLUMNS, "coverage"), ((*to_row(record), coverage) for record, coverage, _ in ordered))
-    return csv_text(
-        ("run", *COLUMNS, "coverage"), ((run, *to_row(record), coverage) for record, coverage, run in ordered)
-    )
+        return csv_text(columns, ((*to_row(record), *marks) for record, marks, _ in ordered))
+    return csv_text(("run", *columns), ((run, *to_row(record), *marks) for record, marks, run in ordered))
 
 
-def _coverages(run: Run) -> list[str]:
-    """The coverage of each record."""
-    validity = validity_of(run.meta["preset"])
-    return [validity.coverage_of(record.stage, record.time_seconds) for record in run.records]
+def _columns(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Those of exported records; with values that are estimates, on how many samples and of how many."""
+    return (*COLUMNS, "coverage", *(SAMPLES if any(run.estimated for run in runs) else ()))
+
+
+def _marks(run: Run, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """What follows the values of each record: its coverage, and its numbers of samples where there are columns."""
+    validity, more = validity_of(run.meta["preset"]), len(columns) - len(COLUMNS) - 1
+    return [
+        (
+            validity.coverage_of(record.stage, record.time_seconds),
+            *((None,) * more if run.estimated is None else samples_of(record, run.estimated)),
+        )
+        for record in run.records
+    ]
 
 
 def render_json(report: Contents) -> str:
@@ -75,12 +87,13 @@ def _tables(report: Contents) -> dict[str, list[dict[str, Any]]]:
 
 
 def _run(run: Run) -> dict[str, Any]:
+    columns = _columns([run])
     return {
         "options": run.options,
         **{key: run.meta[key] for key in _STORED},
         "results": [_result(result) for result in run.results],
-        "columns": (*COLUMNS, "coverage"),
-        "records": [(*to_row(record), coverage) for record, coverage in zip(run.records, _coverages(run), strict=True)],
+        "columns": columns,
+        "records": [(*to_row(record), *marks) for record, marks in zip(run.records, _marks(run, columns), strict=True)],
     }
 
 

@@ -58,6 +58,8 @@ def headline(report: Contents, *, name: Callable[[str], str] = str, score: Calla
         "against": [] if state is None else list(_against(report, best, state)),
     }
     (sentence,), second = paragraphs("headline.j2", **facts), paragraphs("lead.j2", **facts)
+    if part := estimated(report.runs):
+        sentence = f"{sentence.removesuffix('.')}, {part}."
     warnings = [*unfinished(report.runs), *mostly_digital(report.runs), *wasted_range(report.runs)]
     after = [*second, *costly_first(report), *inaccurate(report.runs)]
     about_one = len(report.ranking.presets) <= 1
@@ -71,6 +73,17 @@ def headline(report: Contents, *, name: Callable[[str], str] = str, score: Calla
 def inaccurate(runs: Sequence[Run]) -> list[str]:
     """A sentence about layers that the tiles get wrong with every input range, where there are any."""
     return run_sentences({run.name: run.meta for run in runs})
+
+
+def estimated(runs: Sequence[Run]) -> str:
+    """On how many of the samples chips were measured, where that were not all; empty where it were."""
+    parts = [run.estimated for stored in runs for run in stored.stored if run.estimated is not None]
+    if not parts:
+        return ""
+    (least, _), (most, count) = min(parts), max(parts)
+    some = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    each = "a chip" if all(run.estimated for run in runs) else "a chip in part of the runs"
+    return f"estimated on {some} of {count:,} test samples {each}"
 
 
 def costly_first(report: Contents) -> list[str]:

@@ -164,7 +164,16 @@ def _state_row(result: Result, state: State) -> dict[str, Any]:
         "sigma_leaves_sweep": None if sigma is None else sigma.high == float("inf"),
         "weight_error": None if state.weight_error is None else state.weight_error.mean,
         "coverage": state.coverage,
+        **_samples(result, state),
     }
+
+
+def _samples(result: Result, state: State) -> dict[str, int]:
+    """On how many samples a value was measured and how many there are, where values of chips are estimates."""
+    if result.estimated is None:
+        return {}
+    measured, samples = result.estimated
+    return {"samples_measured": samples if state.stage == "digital" else measured, "samples": samples}
 
 
 def _inside(end: float | None) -> float | None:

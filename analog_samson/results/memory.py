@@ -1,6 +1,7 @@
 """Results kept in memory, for use as a library without a run folder."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ class MemoryStore:
         self._records: list[Record] = []
         self._cells: set[tuple[int, Condition]] = set()
         self._outcomes: dict[tuple[int, Condition], Outcomes] = {}
+        self._meta: dict[str, Any] = {}
 
     def commit(self, records: Iterable[Record], outcomes: Iterable[Outcomes] = ()) -> None:
         new = list(records)
@@ -45,3 +47,9 @@ class MemoryStore:
     def outcomes(self, instance: int, condition: Condition) -> np.ndarray | None:
         found = self._outcomes.get((instance, condition))
         return None if found is None else unpack(found.bits, found.count)
+
+    def meta(self, key: str) -> Any:
+        return self._meta.get(key)
+
+    def set_meta(self, key: str, value: Any) -> None:
+        self._meta[key] = value

@@ -4,6 +4,7 @@ Only what is read has a kind here. Further keys are let through, and every part 
 have more or less.
 """
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -103,6 +104,22 @@ class _InputRange(_Part):
     multiplications: Zero = 0
 
 
+class _Drawn(_Part):
+    count: Count
+    size: Count
+    each: Annotated[list[Count], Field(min_length=1)]
+    strata: list[Zero]
+
+    @model_validator(mode="after")
+    def _strata_fit(self) -> "_Drawn":
+        found = Counter(self.strata)
+        if len(self.strata) != self.count or set(found) != set(range(len(self.each))):
+            raise ValueError(f"strata: expected one of {len(self.each)} for each of {self.count} samples")
+        if sum(self.each) != self.size or any(self.each[one] > found[one] for one in found):
+            raise ValueError("each: expected at most the samples of each stratum, size in all")
+        return self
+
+
 class _Facts(_Part):
     time_seconds: Seconds
     instances: Count
@@ -170,6 +187,7 @@ _KINDS: dict[str, Any] = {
     "plan": list[_PlanRow],
     "input_ranges": list[_InputRange],
     "seed": int,
+    "images": _Drawn,
     "task": _Task,
     "outputs": list[float],
     "channels_last": bool,

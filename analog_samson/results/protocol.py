@@ -1,7 +1,7 @@
 """What simulations ask of the place that their results go to."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,3 +24,9 @@ class Store(Protocol):
 
     def outcomes(self, instance: int, condition: Condition) -> np.ndarray | None:
         """Whether each sample was right in a cell, bool (samples,); None where the task has no outcomes."""
+
+    def meta(self, key: str) -> Any:
+        """The JSON value stored under `key`; None where there is none."""
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Store a JSON value under `key`, in place of an earlier one."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -40,3 +41,11 @@ class Shelf:
     def records(self) -> list[Record]:
         """The records of the variant."""
         return [record for record in self._run.records() if record.stage == DRIFT and record.preset == self._label]
+
+    def meta(self, key: str) -> Any:
+        """What the run stores under `key` for all variants."""
+        return self._run.meta(key)
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Store a JSON value under `key` for all variants."""
+        self._run.set_meta(key, value)

@@ -61,10 +61,13 @@ class Comparison:
         """
         import pandas as pd
 
-        rows = [row for run in self.runs for row in cell_rows(run.records, validity_of(run.meta["preset"]))]
-        return pd.DataFrame(rows, columns=cell_columns(r for run in self.runs for r in run.records)).drop_duplicates(
-            ignore_index=True
+        rows = [
+            row for run in self.runs for row in cell_rows(run.records, validity_of(run.meta["preset"]), run.estimated)
+        ]
+        columns = cell_columns(
+            (record for run in self.runs for record in run.records), estimated=any(run.estimated for run in self.runs)
         )
+        return pd.DataFrame(rows, columns=columns).drop_duplicates(ignore_index=True)
 
     def differences(self) -> "pd.DataFrame":
         """Paired differences of every pair on every preset at the last time, each with a 95 % interval."""

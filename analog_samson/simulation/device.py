@@ -1,7 +1,7 @@
 """A network on hardware that can be programmed again and again: `SimulatedDevice`, and one of its chips."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
 from typing import Any
 
@@ -106,6 +106,12 @@ class SimulatedDevice:
             if not matrix.shared:
                 self._program(self._current, path, matrix)
         return self._current
+
+    def moments(
+        self, seed: int, instance: int, conditions: Iterable[Condition]
+    ) -> Iterator[AbstractContextManager[Any]]:
+        """Program a chip when the first is asked for, and give its context `Chip.at` for each condition."""
+        yield from map(self.program(seed, instance).at, conditions)
 
     def _program(self, chip: "Chip", path: str, matrix: TileMatrix) -> None:
         with rng.stream(chip.seed, "program", chip.instance, path):

@@ -25,6 +25,7 @@ from analog_samson.results.metric import Metric
 from analog_samson.results.protocol import Store
 from analog_samson.results.records import Record
 from analog_samson.runtime.renamed import renamed_keyword
+from analog_samson.simulation.adaptive import ADAPTIVE, Images, SampleScores, check_images
 from analog_samson.simulation.cells import Cell, Cells, calibrations
 from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.simulation.options import pilot_problems
@@ -62,6 +63,7 @@ def simulate_drift(
     input_range: str | Mapping[str, float | InputRange] = OUTPUT_ERROR,
     input_scaling: str = NO_SCALING,
     read_noise: ReadNoise = "per_condition",
+    images: Images = "all",
     engine: str = "fast",
     bf16: bool = False,
     keep_digital: Sequence[str] = (),
@@ -98,6 +100,8 @@ def simulate_drift(
         input_scaling: "smooth:ALPHA" rescales the inputs of converters against the weights (see `chip.input_scaling`).
         read_noise: "per_condition": compensation, calibration and test of a cell see one reading of the devices.
             "per_read": compensation and each pass through the network read them anew.
+        images: "all", or "adaptive": each chip is measured on a stratified random part of the samples, from which its
+            values on all are estimated without bias (`analysis.image_sample`).
         engine: "fast", or "aihwkit" for its own layers on the compiled tile.
         bf16: Evaluate under bfloat16 autocast; converters and noise stay in float32.
         keep_digital: Paths or patterns of layers that stay digital, see `crossbar.plan.plan_conversion`.
@@ -137,6 +141,7 @@ def simulate_drift(
         raise OptionError(list_faults("simulate_drift", faults))
     check_calibrations(model, calibrate)
     task = classification_of(data) if task is None else task
+    check_images(images, task)
     kept: Store = MemoryStore() if store is None else store
     if isinstance(kept, MemoryStore):
         kept.expect(label, preset.name, _STAGES)
@@ -145,7 +150,8 @@ def simulate_drift(
     plan.check()
     cells = Cells(store=kept, data=data, task=task, checkpoint=label, preset=preset.name, bf16=bf16)
     # Stored with the first chip: a simulation that cannot run at all leaves nothing behind.
-    first = [cells.measure(model, 0, condition) for condition in cells.missing(0, [Condition(stage=DIGITAL)])]
+    scores = SampleScores(task) if images == ADAPTIVE else None
+    first = [cells.measure(model, 0, one, watch=scores) for one in cells.missing(0, [Condition(stage=DIGITAL)])]
     for category, text in plan.warnings():
         warnings.warn(f"{label}: {text}", category, stacklevel=3)
     chosen = {}
@@ -163,6 +169,7 @@ def simulate_drift(
     )
     moments = sorted({float(time) for time in times})
     conditions = [Condition(stage=DRIFT, **each) for each in measured_conditions(moments, calibrate, calibrate_at)]
+    cells.choose_images(model, scores, device.moments(seed, 0, conditions), seed, instances, target_halfwidth)
     stop, instance = instances, 0
     while instance < stop:
         for condition, cell in _aged(device, cells, seed, instance, conditions):
@@ -172,7 +179,7 @@ def simulate_drift(
         instance += 1
         if instance == instances and target_halfwidth is not None:
             asked = [record for record in kept.records() if record.time_seconds in moments]
-            needed = needed_instances(asked, task.headline, instances, target_halfwidth, cells.samples)
+            needed = needed_instances(asked, task.headline, instances, target_halfwidth, cells.measured)
             stop = min(max_instances, needed)
     cells.keep(*first)
     return SimulationResult(
@@ -180,6 +187,7 @@ def simulate_drift(
         preset=preset.model_dump(mode="json"),
         seed=seed,
         samples=cells.samples,
+        images=cells.sample,
         pilot=None if target_halfwidth is None else instances,
         input_ranges=chosen,
         metrics=task.metrics,

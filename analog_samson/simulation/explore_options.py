@@ -1,7 +1,7 @@
 """The options of `explore`: those of `simulate` at one time, and what is varied and what has to be kept."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -46,6 +46,7 @@ class ExploreOptions(SimulateOptions):
     instances: Annotated[int, option("Simulated chips of each point, each programmed once.", STATISTICS, "N", ge=1)] = 5
     times: Annotated[Times, Field(exclude=True)] = (YEAR,)
     sigmas: Annotated[Sigmas, Field(exclude=True)] = ()
+    images: Annotated[Literal["all"], Field(exclude=True)] = "all"
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()

@@ -17,6 +17,7 @@ from analog_samson.results.condition import ADABS, GAUSSIAN, Condition
 from analog_samson.results.memory import MemoryStore
 from analog_samson.results.protocol import Store
 from analog_samson.runtime.renamed import renamed_keyword
+from analog_samson.simulation.adaptive import ADAPTIVE, Images, SampleScores, check_images
 from analog_samson.simulation.cells import Cells, calibrations
 from analog_samson.simulation.drift import Progress, calibration_faults, check_calibrations, first_example
 from analog_samson.simulation.result import SimulationResult
@@ -41,6 +42,7 @@ def sweep_conductance_noise(
     bf16: bool = False,
     keep_digital: Sequence[str] = (),
     on_chip: Sequence[str] = (),
+    images: Images = "all",
     label: str = "model",
     store: Store | None = None,
     progress: Progress = lambda text: None,
@@ -60,6 +62,7 @@ def sweep_conductance_noise(
         seed: Names all draws.
         task, calibrate, adabs, calibration, bf16, keep_digital, label, store, progress: As in `simulate_drift`.
         on_chip: As in `plan_conversion`.
+        images: As in `simulate_drift`; what a drift study of the store chose holds here too.
 
     Returns:
         The records of every draw, with the label "generic_gaussian" in the place of a preset.
@@ -90,28 +93,38 @@ def sweep_conductance_noise(
         raise OptionError(list_faults("sweep_conductance_noise", faults))
     check_calibrations(model, calibrate)
     task = classification_of(data) if task is None else task
+    check_images(images, task)
     kept: Store = MemoryStore() if store is None else store
     if isinstance(kept, MemoryStore):
         kept.expect(label, GENERIC, (GAUSSIAN,))
     placements = crossbar_placements(model, keep_digital, on_chip=on_chip, example=first_example(model, data, task))
     model = with_plain_weights(model, [module for one in placements for module, _ in one.slots(model)])
     cells = Cells(store=kept, data=data, task=task, checkpoint=label, preset=GENERIC, bf16=bf16)
+
+    @contextmanager
+    def noisy(condition: Condition, instance: int = 0) -> Iterator[nn.Module]:
+        with (
+            noisy_weights(model, placements, condition.sigma_c or 0.0, seed, instance),
+            calibrated(condition.calibration, model, calibration, task.run),
+        ):
+            yield model
+
+    pilot = [Condition(stage=GAUSSIAN, sigma_c=float(s), calibration=each) for s in sigmas for each in calibrate]
+    scores = SampleScores(task) if images == ADAPTIVE else None
+    cells.choose_images(model, scores, map(noisy, pilot), seed, instances)
     for instance in range(instances):
         # Without noise all instances are the same one.
         strengths = [float(sigma) for sigma in sigmas if sigma > 0 or instance == 0]
         conditions = [Condition(stage=GAUSSIAN, sigma_c=s, calibration=each) for s in strengths for each in calibrate]
         for condition in cells.missing(instance, conditions):
-            sigma = condition.sigma_c or 0.0
-            with (
-                noisy_weights(model, placements, sigma, seed, instance),
-                calibrated(condition.calibration, model, calibration, task.run),
-            ):
+            with noisy(condition, instance):
                 cells.keep(cells.measure(model, instance, condition))
-            progress(f"sigma_c {sigma:g}, instance {instance + 1} of {instances}")
+            progress(f"sigma_c {condition.sigma_c:g}, instance {instance + 1} of {instances}")
     return SimulationResult(
         records=tuple(record for record in kept.records() if record.stage == GAUSSIAN),
         seed=seed,
         samples=cells.samples,
+        images=cells.sample,
         metrics=task.metrics,
         packed=cells.kept([GAUSSIAN]),
     )

@@ -125,6 +125,13 @@ class SimulationOptions(Options):
         ),
     ] = None
     max_instances: Annotated[Count, option("At most so many chips.", STATISTICS, needs="target_halfwidth")] = 100
+    images: Annotated[
+        Literal["all", "adaptive"],
+        option(
+            "Measure each chip on all test images, or estimate it on a tenth of them (at most 1,000) that tell most.",
+            STATISTICS,
+        ),
+    ] = "all"
     sigmas: Sigmas = ()
     calibrate: Annotated[
         tuple[Literal["adabs", "affine"], ...],

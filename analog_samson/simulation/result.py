@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analog_samson.analysis.frames import cell_columns, cell_rows
+from analog_samson.analysis.image_sample import ImageSample
 from analog_samson.analysis.runs import pilot_of
 from analog_samson.chip.input_range import InputRange
 from analog_samson.errors import OptionError
@@ -17,6 +18,7 @@ from analog_samson.results.metric import ACCURACY, LOSS, Metric, stored_metrics,
 from analog_samson.results.outcomes import Outcomes, pack, unpack
 from analog_samson.results.records import Record
 from analog_samson.results.store import RunFolder, open_run
+from analog_samson.simulation.adaptive import ChipImages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +37,7 @@ class SimulationResult:
         preset: As a run folder stores it, for what lies outside its validity; None for the Gaussian model.
         seed: That of the simulation.
         samples: How many samples each value was measured on, where that is known.
+        images: How the samples of each chip were drawn, where values are estimates from part of them.
         pilot: How many instances decided on their number; None where it was given.
         input_ranges: Of each layer, as they were chosen; empty where there are no converters or ranges were given.
         metrics: What the task measured, the headline first.
@@ -51,6 +54,7 @@ class SimulationResult:
     preset: Mapping[str, Any] | None = field(default=None, repr=False)
     seed: int | None = None
     samples: int | None = None
+    images: ImageSample | None = field(default=None, repr=False)
     pilot: int | None = None
     input_ranges: Mapping[str, InputRange] = field(default_factory=dict, repr=False)
     metrics: tuple[Metric, ...] = field(default=(ACCURACY, LOSS), repr=False)
@@ -68,6 +72,10 @@ class SimulationResult:
         """The metric that lifetimes, yield and comparisons are about."""
         return self.metrics[0]
 
+    @property
+    def _estimated(self) -> tuple[int, int] | None:
+        return None if self.images is None else (self.images.size, self.images.count)
+
     def outcomes(self, instance: int, condition: Condition) -> np.ndarray | None:
         """Whether each sample was right, in the order of the data.
 
@@ -76,19 +84,40 @@ class SimulationResult:
             condition: Under which it was measured, such as the `condition` of one of the records.
 
         Returns:
-            bool, shape (samples,); None where the task has no right and wrong, or there is no such cell.
+            bool, shape (samples,), with images "adaptive" for a chip those of the samples `drawn`; None where the
+            task has no right and wrong, or there is no such cell.
         """
         found = self.packed.get((instance, condition))
         return None if found is None else unpack(found.bits, found.count)
+
+    def drawn(self, instance: int) -> tuple[np.ndarray, np.ndarray]:
+        """The samples that a chip was measured on, where values are estimates from part of them.
+
+        Args:
+            instance: The chip.
+
+        Returns:
+            Their places in the order of the data, ascending, and how many samples each stands for: the weights of its
+            outcomes.
+
+        Raises:
+            OptionError: Chips were measured on all samples.
+        """
+        if self.images is None or self.seed is None:
+            raise OptionError("drawn: every chip was measured on all samples")
+        places = ChipImages(self.images, self.seed).places(instance)
+        return places, self.images.weights[self.images.strata[places]]
 
     def frame(self) -> "pd.DataFrame":
         """One row for each chip and condition, its metrics in columns of their own, as a pandas DataFrame.
 
         coverage: "extrapolated" or "interpolated" where the preset's source does not give the moment, else empty.
+        With images "adaptive" also samples_measured and samples: a chip's values are estimates from part of them.
         """
         import pandas as pd
 
-        return pd.DataFrame(cell_rows(self.records, validity_of(self.preset)), columns=cell_columns(self.records))
+        rows = cell_rows(self.records, validity_of(self.preset), self._estimated)
+        return pd.DataFrame(rows, columns=cell_columns(self.records, estimated=self.images is not None))
 
     def summary(self) -> str:
         """The answer in words, and a table of means with their 95 % intervals, as `analog-samson report` prints them.
@@ -116,7 +145,8 @@ class SimulationResult:
         """
         count = {"count": self.samples}
         ranges = [{"path": path, **asdict(one)} for path, one in self.input_ranges.items()]
-        facts = {"preset": self.preset, "seed": self.seed, "data": count, "input_ranges": ranges}
+        facts: dict[str, Any] = {"preset": self.preset, "seed": self.seed, "data": count, "input_ranges": ranges}
+        facts |= {"images": self.images and self.images.plain()}
         facts |= {"task": stored_task("saved", self.metrics)}
         with RunFolder.create(folder, {"saved": repr(self), "seed": self.seed, "pilot": self.pilot}) as run:
             for key, value in facts.items():
@@ -139,6 +169,7 @@ class SimulationResult:
                 preset=run.meta("preset"),
                 seed=run.meta("seed"),
                 samples=(run.meta("data") or {}).get("count"),
+                images=None if (drawn := run.meta("images")) is None else ImageSample.of(drawn),
                 pilot=pilot_of(run.options),
                 input_ranges={one.pop("path"): InputRange.of(one) for one in run.meta("input_ranges") or ()},
                 metrics=stored_metrics(run.meta("task")),
@@ -173,5 +204,12 @@ class SimulationResult:
 
         validity = validity_of(self.preset)
         right = {cell: unpack(found.bits, found.count) for cell, found in self.packed.items()}
-        known = {"pilot": self.pilot, "samples": self.samples}
-        return results_of(self.records, self.headline, validity, **known, outcomes=right)
+        return results_of(
+            self.records,
+            self.headline,
+            validity,
+            pilot=self.pilot,
+            samples=self.samples,
+            estimated=self._estimated,
+            outcomes=right,
+        )

@@ -12,6 +12,7 @@ from analog_samson.results.contents import refuse_changed_files, refuse_other_co
 from analog_samson.results.protocol import Store
 from analog_samson.results.store import RunFolder
 from analog_samson.runtime.threads import limited_threads
+from analog_samson.simulation.adaptive import check_images
 from analog_samson.simulation.drift import Progress, check_calibrations, simulate_drift
 from analog_samson.simulation.gaussian import sweep_conductance_noise
 from analog_samson.simulation.inputs import Inputs, checkpoint_label, fits_channels_last, load_inputs
@@ -44,6 +45,7 @@ def run_simulation(
         inputs = load_inputs(options)
         channels_last = fits_channels_last(inputs, options)
         check_calibrations(inputs.model, options.calibrate)
+        check_images(options.images, inputs.task, len(inputs.images))
         plan = run_plan(inputs, options)
         description = run_facts(inputs, plan, options, command) | {"channels_last": channels_last}
         contents = {key: description[key] for key in CONTENTS}
@@ -105,6 +107,7 @@ def simulate_cells(
         "task": inputs.task,
         "calibrate": options.calibrate,
         "bf16": options.bf16,
+        "images": options.images,
         "calibration": calibration,
         "label": options.label or checkpoint_label(options),
         "store": store,

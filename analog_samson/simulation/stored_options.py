@@ -34,8 +34,9 @@ BEFORE: dict[str, Any] = {
 
 def stored_options(options: SimulateOptions, presets: Iterable[Preset]) -> dict[str, Any]:
     """The options as a run folder stores them: without those that have no effect on these presets."""
-    unused = {} if any(map(needs_calibration, presets)) else dict.fromkeys(("input_range", "input_scaling"))
-    return dict(options) | unused
+    unused = [] if any(map(needs_calibration, presets)) else ["input_range", "input_scaling"]
+    unused += ["images"] if options.images == "all" else []
+    return dict(options) | dict.fromkeys(unused)
 
 
 def read_config(path: Path, trusted: Collection[str] = ()) -> SimulateOptions:

@@ -19,6 +19,7 @@ from analog_samson.results.records import Record
 from analog_samson.results.runfile import BUDGET_FOLDER, RUN_FILE
 from analog_samson.rng import derive_seed
 from analog_samson.runtime.threads import limited_threads
+from analog_samson.simulation.adaptive import KEY as IMAGES
 from analog_samson.simulation.inputs import Inputs, fits_channels_last, load_inputs
 from analog_samson.simulation.ranges import run_plan
 from analog_samson.simulation.run import CONTENTS, calibration_batches, simulate_cells, stored_ranges
@@ -101,7 +102,7 @@ def verify_run(
     Raises:
         RunError: There is no run, or it names code that is not trusted.
     """
-    stored = LoadedRun(path, (*CONTENTS, *_SAID, "environment", "input_ranges", "channels_last"))
+    stored = LoadedRun(path, (*CONTENTS, *_SAID, "environment", "input_ranges", "channels_last", IMAGES))
     options = read_config(path, trusted)
     options = options if device is None else options.replace(device=device)
     environment: Mapping[str, Any] = stored.meta("environment") or {}
@@ -159,6 +160,12 @@ class _Sampled:
 
     def outcomes(self, instance: int, condition: Condition) -> np.ndarray | None:
         return self._run.outcomes(instance, condition)
+
+    def meta(self, key: str) -> Any:
+        return self._run.meta(key)
+
+    def set_meta(self, key: str, value: Any) -> None:
+        raise RunError(f"{self._run.path}: {key}: not in the run")
 
 
 def _none(path: Path, stored: LoadedRun, differences: Sequence[str]) -> Verified:

@@ -44,6 +44,7 @@ class Classification(Task):
     """
 
     name: ClassVar[str] = "classification"
+    averaged: ClassVar[tuple[str, ...]] = (ACCURACY.name, LOSS.name, TOP5.name)
     classes: int | None = None
     detailed: bool = False
     label_smoothing: float = 0.0
@@ -77,6 +78,16 @@ class Classification(Task):
         # argmax takes NaN for the largest number.
         return (output.argmax(1) == batch[1]) & ~output.isnan().any(1)
 
+    def sample_values(self, output: Any, batch: Any) -> dict[str, Tensor]:
+        """100 where a sample is right, also within the first five classes, and its cross-entropy."""
+        values = {
+            ACCURACY.name: 100.0 * self.outcomes(output, batch),
+            LOSS.name: functional.cross_entropy(output, batch[1], reduction="none"),
+        }
+        if self.detailed:
+            values[TOP5.name] = 100.0 * _among_five(output, batch[1])
+        return values
+
     def class_scores(self, output: Any, batch: Any) -> tuple[Tensor, Tensor]:
         """The logits and the labels."""
         return output, batch[1]
@@ -90,13 +101,12 @@ class Classification(Task):
     def update(self, state: _State, output: Any, batch: Any) -> _State:
         """Add one batch; nothing is read back from the device."""
         logits, labels = output, batch[1]
-        answered, right = ~logits.isnan().any(1), self.outcomes(output, batch)
+        right = self.outcomes(output, batch)
         state.count += len(labels)
         state.correct = state.correct + right.sum()
         state.loss = state.loss + functional.cross_entropy(logits, labels, reduction="sum").double()
         if self.detailed:
-            top = logits.topk(min(5, logits.shape[1]), dim=1).indices
-            state.correct5 = state.correct5 + ((top == labels[:, None]).any(1) & answered).sum()
+            state.correct5 = state.correct5 + _among_five(logits, labels).sum()
             confidence = logits.softmax(1).amax(1).nan_to_num(0.0).double()
             place = (confidence * _BINS).long().clamp_(max=_BINS - 1)
             state.bins = state.bins.index_add(1, place, torch.stack([confidence, right.double()]))
@@ -110,3 +120,9 @@ class Classification(Task):
             values[TOP5.name] = 100 * int(state.correct5) / state.count
             values[CALIBRATION_ERROR.name] = 100 * float((correct - confidence).abs().sum()) / state.count
         return values
+
+
+def _among_five(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether the label of each sample is among its five largest logits; a sample with a NaN is wrong."""
+    top = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    return (top == labels[:, None]).any(1) & ~logits.isnan().any(1)

@@ -24,6 +24,7 @@ class SpeechEnhancement(MeasuredTask):
     """
 
     name: ClassVar[str] = "speech_enhancement"
+    averaged: ClassVar[tuple[str, ...]] = ("si_sdr_db",)
     metrics: tuple[Metric, ...] = field(init=False, default=(Metric(name="si_sdr_db", title="SI-SDR", unit="dB"),))
 
     def check(self, output: Any, batch: Any) -> None:
@@ -40,11 +41,15 @@ class SpeechEnhancement(MeasuredTask):
 
         return {"si_sdr_db": ScaleInvariantSignalDistortionRatio(zero_mean=True)}
 
-    def loss(self, output: Any, batch: Any) -> Tensor:
-        """The negative ratio [dB]."""
+    def sample_values(self, output: Any, batch: Any) -> dict[str, Tensor]:
+        """The ratio of each recording [dB]."""
         from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-        return -scale_invariant_signal_distortion_ratio(output, batch[1], zero_mean=True).mean()
+        return {"si_sdr_db": scale_invariant_signal_distortion_ratio(output, batch[1], zero_mean=True)}
+
+    def loss(self, output: Any, batch: Any) -> Tensor:
+        """The negative ratio [dB]."""
+        return -self.sample_values(output, batch)["si_sdr_db"].mean()
 
 
 @dataclass(frozen=True, kw_only=True)

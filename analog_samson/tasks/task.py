@@ -19,10 +19,12 @@ class Task(ABC):
     Attributes:
         name: What the command line and stored runs call it.
         metrics: What `compute` returns; the first is the headline of a report.
+        averaged: Names of the metrics that are means over samples, whose terms `sample_values` gives.
     """
 
     name: ClassVar[str]
     metrics: tuple[Metric, ...]
+    averaged: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, batch: Any) -> Any:
         """The batch as the other methods take it. Raises DataError for what is no batch of this task."""
@@ -59,6 +61,10 @@ class Task(ABC):
     def outcomes(self, output: Any, batch: Any) -> Tensor | None:
         """Whether each sample of the batch was right, bool (samples,); None where a task has no right and wrong."""
         return None
+
+    def sample_values(self, output: Any, batch: Any) -> dict[str, Tensor]:
+        """The value of each metric in `averaged` for each sample of the batch (samples,), in the metric's unit."""
+        return {}
 
     def class_scores(self, output: Any, batch: Any) -> tuple[Tensor, Tensor] | None:
         """Logits (samples, classes) and labels (samples,), for a task that chooses one class out of several; else None.
