@@ -12,6 +12,32 @@ YEAR_SECONDS = 31536000.0
 Results = Sequence[dict[str, Any]]
 
 
+def adaptive_images(results: Results) -> list[Block]:
+    """A row a network: ten chips on all samples, beside as many on part of them as an equal interval takes."""
+    cases = [case for result in results for case in result["cases"]]
+    return [
+        text_table(
+            title="95 % interval of ten chips on all samples, and as narrow a one with --images adaptive",
+            headers=(
+                *("network", "samples", "chips differ by, points", "half-width, points", "coverage %"),
+                *("adaptive: chips", "samples each", "half-width", "coverage %", "forwards, ratio", "time, ratio"),
+            ),
+            rows=tuple(_adaptive_row(case) for case in cases),
+            align="lrrrrrrrrrr",
+        )
+    ]
+
+
+def _adaptive_row(case: dict[str, Any]) -> tuple[str, ...]:
+    whole, part = case["all"], case["adaptive"]
+    return (
+        *(case["network"], f"{case['samples']:,}", f"{case['spread_points']:.2f}"),
+        *(f"{whole['halfwidth']:.2f}", f"{whole['coverage']:.1f}", str(part["chips"]), f"{part['samples']:,}"),
+        *(f"{part['halfwidth']:.2f}", f"{part['coverage']:.1f}"),
+        *(f"{case['forwards_ratio']:.2f}", f"{case['seconds_ratio']:.2f}"),
+    )
+
+
 def explore(results: Results) -> list[Block]:
     """The map, a row for each ADC resolution; and how often boundaries lie in their intervals."""
     return [block for result in results for block in (*_explore_map(result), _explore_coverage(result))]

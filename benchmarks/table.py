@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from accuracy_tables import explore, zoo_after_a_year, zoo_on_hardware
+from accuracy_tables import adaptive_images, explore, zoo_after_a_year, zoo_on_hardware
 from fit_tables import fit_coverage, fit_coverage_by_preset
 from speed_tables import (
     chip_share,
@@ -33,6 +33,7 @@ PAGES = (
     HERE / "README.md",
     HERE.parent / "README.md",
     HERE.parent / "docs" / "zoo.md",
+    HERE.parent / "docs" / "simulation.md",
     HERE.parent / "docs" / "measurements.md",
 )
 Results = Sequence[dict[str, Any]]
@@ -50,11 +51,13 @@ RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "zoo_on_hardware": zoo_on_hardware,
     "explore": explore,
     "fit_coverage": fit_coverage,
+    "adaptive_images": adaptive_images,
 }
 
 # Tables that say less of a benchmark, for other pages: its name, and what makes the table.
 SUMMARIES: dict[str, tuple[str, Callable[[Results], list[Block]]]] = {
     "zoo_after_a_year": ("zoo_on_hardware", zoo_after_a_year),
+    "adaptive_images_by_network": ("adaptive_images", adaptive_images),
     "fit_coverage_by_preset": ("fit_coverage", fit_coverage_by_preset),
 }
 

@@ -10,6 +10,14 @@ from torch import nn
 from analog_samson import SimulatedDevice, load_preset, plan_conversion, simulate_drift, sweep_conductance_noise
 from analog_samson.analysis.image_sample import LEAST
 from analog_samson.analysis.runs import read_runs
+from analog_samson.data.batch_set import BatchSet
+from analog_samson.data.batches import Batches
+from analog_samson.data.feeding import SampleBatches
+from analog_samson.data.image_set import ImageSet
+from analog_samson.data.normalization import parse_normalization
+from analog_samson.data.picked import pick_samples
+from analog_samson.data.tensor_set import TensorBatches, TensorSet
+from analog_samson.data.text_set import TextBatches, TextSet
 from analog_samson.errors import DataError, OptionError, RunError
 from analog_samson.report.contents import Contents
 from analog_samson.report.headline import headline
@@ -22,6 +30,7 @@ from analog_samson.simulation.run import run_simulation
 from analog_samson.simulation.stored_options import read_config
 from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.regression import Regression
+from analog_samson.tasks.scoring import score
 from analog_samson.tasks.task import Task
 
 PCM = load_preset("pcm_nandakumar_2019")
@@ -180,6 +189,54 @@ def test_task_of_ones_own_without_margins_is_divided_by_its_own_values(model):
     assert estimated == pytest.approx(exact, rel=0.1)
     assert estimated.mean() == pytest.approx(exact.mean(), rel=0.01)
     assert not np.array_equal(estimated, exact)
+
+
+def test_metrics_of_a_classifier_are_the_means_of_their_samples(model, data):
+    task = Classification(detailed=True)
+    found = []
+    values = score(
+        model, data, task, watch=lambda output, batch: found.append(task.sample_values(output, batch))
+    ).values
+    for name in task.averaged:
+        assert torch.cat([each[name] for each in found]).double().mean().item() == pytest.approx(values[name], rel=1e-5)
+
+
+class Words:
+    """A tokenizer of letters."""
+
+    pad_token_id, model_max_length = 0, 100
+
+    def __call__(self, texts, **_):
+        return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
+
+
+def batches_of_every_kind():
+    number = torch.arange(9)
+    pixels = number.to(torch.uint8)[:, None, None, None].expand(9, 1, 2, 2)
+    images = ImageSet(images=pixels, labels=number, num_classes=9, name="n")
+    tensors = TensorSet(name="n", inputs=number[:, None].float(), targets=number)
+    texts = TextSet(name="n", texts=["ab" * (1 + n % 3) for n in range(9)], targets=number)
+    layout = {"batch_size": 4, "device": "cpu"}
+    yield Batches(images, parse_normalization("unit"), **layout)
+    yield TensorBatches(tensors, **layout)
+    yield TextBatches(texts, Words(), **layout)
+    yield SampleBatches(tensors, TensorBatches(tensors, **layout))
+    plain = [{"x": number[:5].float(), "labels": number[:5]}, {"x": number[5:].float(), "labels": number[5:]}]
+    yield BatchSet(name="n", batches=plain).on(torch.device("cpu"))
+    yield [(part.float(), part, [str(one) for one in part.tolist()]) for part in number.split(2)]
+
+
+@pytest.mark.parametrize("batches", list(batches_of_every_kind()), ids=lambda batches: type(batches).__name__)
+def test_samples_are_picked_from_batches_of_any_kind_in_their_order(batches):
+    def labels(given):
+        targets = (batch["labels"] if isinstance(batch, dict) else batch[1] for batch in given)
+        return torch.cat(list(targets)).tolist()
+
+    order, places = labels(batches), torch.tensor([0, 1, 4, 8])
+    picked = pick_samples(batches, places)
+    for _ in range(2):
+        assert labels(picked) == [order[place] for place in places.tolist()]
+    assert labels(batches) == order
 
 
 @pytest.mark.parametrize(

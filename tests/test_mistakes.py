@@ -100,6 +100,14 @@ SIMULATE = ["simulate", "--checkpoint", "net.safetensors", "--model", SMALL["mod
             [*SIMULATE, "--data", "npz:data.npz", "--target-halfwidth", "1e-200"],
             "target-halfwidth: expected a finite number of 0.0001 or more, in percentage points, got '1e-200'",
         ),
+        (
+            [*SIMULATE, "--data", "npz:data.npz", "--images", "adaptive"],
+            "images adaptive: expected 200 test samples or more, got 30; leave it out",
+        ),
+        (
+            [*SIMULATE, "--data", "npz:data.npz", "--images", "some"],
+            "--images: expected one of all, adaptive, got 'some'",
+        ),
         (["report", "a" * 300], "File name too long"),
         (["simulate", "--checkpoint", "a" * 300, "--data", "npz:data.npz"], "File name too long"),
         (["report", "run", "--format", "csv", "--threshold", "50"], "--threshold: raw values as csv have none"),

@@ -156,6 +156,7 @@ def test_speech_enhancement_is_the_scale_invariant_ratio():
     expected = 10 * (target.square().sum(1) / (heard - target).square().sum(1)).log10().mean()
     assert value == pytest.approx(float(expected), abs=1e-3)
     assert task.loss(noisy, (None, clean)).item() == pytest.approx(-float(expected), abs=1e-3)
+    assert task.sample_values(noisy, (None, clean))["si_sdr_db"].shape == (6,)
 
 
 def test_speech_recognition_decodes_and_counts_words():
