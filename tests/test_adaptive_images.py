@@ -28,13 +28,15 @@ from analog_samson.results.store import open_run
 from analog_samson.simulation.result import SimulationResult
 from analog_samson.simulation.run import run_simulation
 from analog_samson.simulation.stored_options import read_config
+from analog_samson.simulation.verify import verify_run
 from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.regression import Regression
 from analog_samson.tasks.scoring import score
 from analog_samson.tasks.task import Task
 
 PCM = load_preset("pcm_nandakumar_2019")
-HOUR, DAY = (Condition(stage="drift", time_seconds=seconds) for seconds in (3600.0, 86400.0))
+DIGITAL = Condition(stage="digital")
+HOUR, DAY, YEAR = (Condition(stage="drift", time_seconds=seconds) for seconds in (3600.0, 86400.0, 31536000.0))
 SAMPLES = 400
 
 
@@ -73,8 +75,7 @@ def test_estimates_are_weighted_means_over_samples_of_the_same_chips(model, data
             assert np.array_equal(result.outcomes(chip, condition), right)
             assert values[chip, condition] == pytest.approx(100 * (weights * right).sum() / SAMPLES)
     assert len({tuple(result.drawn(chip)[0]) for chip in range(3)}) == 3, "chips draw apart"
-    digital = Condition(stage="digital")
-    assert values[0, digital] == 100 * whole.outcomes(0, digital).mean(), "the digital network is measured on all"
+    assert values[0, DIGITAL] == 100 * whole.outcomes(0, DIGITAL).mean(), "the digital network is measured on all"
 
 
 def test_the_loss_is_estimated_too(model, data, result):
@@ -303,5 +304,7 @@ def test_run_goes_on_with_its_images_and_refuses_to_go_on_with_all(run):
         records = again.records()
     with run_simulation(options, folder.with_name("again")) as fresh:
         assert fresh.records() == records
+    verified = verify_run(folder, [(2, YEAR), (0, DIGITAL)], trusted=["small:Small"])
+    assert (verified.differences, verified.conditions, verified.equal) == ((), 2, verified.values)
     with pytest.raises(RunError, match="images"):
         run_simulation(options.replace(images="all"), folder)

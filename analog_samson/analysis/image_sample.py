@@ -34,8 +34,8 @@ class ImageSample:
 
     >>> sample = ImageSample(np.array([0, 0, 1, 1, 1, 1]), (2, 1))
     >>> places = sample.places(np.array([0.9, 0.1, 0.5, 0.3, 0.7, 0.8]))
-    >>> places.tolist(), sample.estimate(places, np.array([0.0, 1.0, 1.0]))
-    ([0, 1, 3], 0.8333333333333333)
+    >>> places.tolist(), sample.estimate(places, np.array([0.5, 0.0, 1.0]))
+    ([0, 1, 3], 0.75)
     """
 
     strata: NDArray[np.int64]

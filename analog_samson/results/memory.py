@@ -8,7 +8,16 @@ import numpy as np
 from analog_samson.errors import OptionError
 from analog_samson.results.condition import Condition
 from analog_samson.results.outcomes import Outcomes, unpack
+from analog_samson.results.protocol import Store
 from analog_samson.results.records import Record
+
+
+def kept_in(store: Store | None, checkpoint: str, preset: str, stages: Iterable[str]) -> Store:
+    """The store of a simulation, one in memory for None. OptionError where one in memory has cells of another."""
+    kept: Store = MemoryStore() if store is None else store
+    if isinstance(kept, MemoryStore):
+        kept.expect(checkpoint, preset, stages)
+    return kept
 
 
 class MemoryStore:

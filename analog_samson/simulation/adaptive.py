@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from analog_samson import rng
 from analog_samson.analysis.image_sample import LEAST, ImageSample, even_sample, neyman_sample
-from analog_samson.data.picked import pick_samples
 from analog_samson.errors import DataError, OptionError
 from analog_samson.results.condition import DIGITAL, Condition
 from analog_samson.tasks.scoring import Scores, Watch, score
@@ -73,6 +72,16 @@ class SampleScores:
         return torch.cat(self._found).double().cpu().numpy()
 
 
+def sample_scores(images: str, task: Task) -> SampleScores | None:
+    """What collects the scores of the digital network; None where all samples are measured.
+
+    Raises:
+        OptionError: As `check_images`.
+    """
+    check_images(images, task)
+    return SampleScores(task) if images == ADAPTIVE else None
+
+
 @dataclass(frozen=True)
 class ChipImages:
     """The samples of every chip of a run.
@@ -101,6 +110,8 @@ class ChipImages:
             Estimates of the metrics on all samples, with the outcomes of those that were drawn; and the values of the
             headline metric, one for each of these.
         """
+        from analog_samson.data.picked import pick_samples  # data loads models, which simulations need not
+
         places, found = self.places(instance), _Values(task, watch)
         scores = score(network, pick_samples(data, torch.from_numpy(places)), task, bf16=bf16, watch=found)
         if scores.count != len(places):

@@ -20,12 +20,12 @@ from analog_samson.errors import InputRangeWarning, OptionError, list_faults
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import Hardware, as_preset
 from analog_samson.results.condition import ADABS, DIGITAL, DRIFT, Condition
-from analog_samson.results.memory import MemoryStore
+from analog_samson.results.memory import kept_in
 from analog_samson.results.metric import Metric
 from analog_samson.results.protocol import Store
 from analog_samson.results.records import Record
 from analog_samson.runtime.renamed import renamed_keyword
-from analog_samson.simulation.adaptive import ADAPTIVE, Images, SampleScores, check_images
+from analog_samson.simulation.adaptive import Images, sample_scores
 from analog_samson.simulation.cells import Cell, Cells, calibrations
 from analog_samson.simulation.device import SimulatedDevice
 from analog_samson.simulation.options import pilot_problems
@@ -141,16 +141,12 @@ def simulate_drift(
         raise OptionError(list_faults("simulate_drift", faults))
     check_calibrations(model, calibrate)
     task = classification_of(data) if task is None else task
-    check_images(images, task)
-    kept: Store = MemoryStore() if store is None else store
-    if isinstance(kept, MemoryStore):
-        kept.expect(label, preset.name, _STAGES)
+    scores, kept = sample_scores(images, task), kept_in(store, label, preset.name, _STAGES)
     if plan is None:
         plan = plan_conversion(model, preset, keep_digital=keep_digital, example=first_example(model, data, task))
     plan.check()
     cells = Cells(store=kept, data=data, task=task, checkpoint=label, preset=preset.name, bf16=bf16)
     # Stored with the first chip: a simulation that cannot run at all leaves nothing behind.
-    scores = SampleScores(task) if images == ADAPTIVE else None
     first = [cells.measure(model, 0, one, watch=scores) for one in cells.missing(0, [Condition(stage=DIGITAL)])]
     for category, text in plan.warnings():
         warnings.warn(f"{label}: {text}", category, stacklevel=3)

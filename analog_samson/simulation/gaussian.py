@@ -14,10 +14,10 @@ from analog_samson.crossbar.plan import Placement, crossbar_placements
 from analog_samson.crossbar.watch import Slot, exchanged
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.results.condition import ADABS, GAUSSIAN, Condition
-from analog_samson.results.memory import MemoryStore
+from analog_samson.results.memory import kept_in
 from analog_samson.results.protocol import Store
 from analog_samson.runtime.renamed import renamed_keyword
-from analog_samson.simulation.adaptive import ADAPTIVE, Images, SampleScores, check_images
+from analog_samson.simulation.adaptive import Images, sample_scores
 from analog_samson.simulation.cells import Cells, calibrations
 from analog_samson.simulation.drift import Progress, calibration_faults, check_calibrations, first_example
 from analog_samson.simulation.result import SimulationResult
@@ -93,10 +93,7 @@ def sweep_conductance_noise(
         raise OptionError(list_faults("sweep_conductance_noise", faults))
     check_calibrations(model, calibrate)
     task = classification_of(data) if task is None else task
-    check_images(images, task)
-    kept: Store = MemoryStore() if store is None else store
-    if isinstance(kept, MemoryStore):
-        kept.expect(label, GENERIC, (GAUSSIAN,))
+    scores, kept = sample_scores(images, task), kept_in(store, label, GENERIC, (GAUSSIAN,))
     placements = crossbar_placements(model, keep_digital, on_chip=on_chip, example=first_example(model, data, task))
     model = with_plain_weights(model, [module for one in placements for module, _ in one.slots(model)])
     cells = Cells(store=kept, data=data, task=task, checkpoint=label, preset=GENERIC, bf16=bf16)
@@ -110,7 +107,6 @@ def sweep_conductance_noise(
             yield model
 
     pilot = [Condition(stage=GAUSSIAN, sigma_c=float(s), calibration=each) for s in sigmas for each in calibrate]
-    scores = SampleScores(task) if images == ADAPTIVE else None
     cells.choose_images(model, scores, map(noisy, pilot), seed, instances)
     for instance in range(instances):
         # Without noise all instances are the same one.
