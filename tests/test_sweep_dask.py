@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,12 @@ GRID = ["net.safetensors", "--data", "npz:data.npz", "--preset", "mine.toml", "-
 GRID += ["--no-html"]
 
 
+def start_worker(address: str, folder: Path) -> subprocess.Popen:
+    start = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny"]
+    start += ["--nthreads", "1", "--no-dashboard"]
+    return subprocess.Popen(start, cwd=folder, stderr=subprocess.DEVNULL)
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """The address of a scheduler, and the process ids of its workers."""
@@ -36,9 +43,7 @@ def cluster(tmp_path_factory):
     with distributed.LocalCluster(
         n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as local:
-        start = [sys.executable, "-m", "distributed.cli.dask_worker", local.scheduler_address, "--no-nanny"]
-        start += ["--nthreads", "1", "--no-dashboard"]
-        processes = [subprocess.Popen(start, cwd=folder, stderr=subprocess.DEVNULL) for folder in folders]
+        processes = [start_worker(local.scheduler_address, folder) for folder in folders]
         try:
             end = time.monotonic() + PATIENCE
             while len(local.scheduler.workers) < len(processes):
@@ -94,6 +99,52 @@ def test_worker_that_does_not_see_a_file_says_which_and_where(cluster, folder):
         assert f"the worker on {socket.gethostname()} does not see {path}; " in message
     assert Path("out/summary.csv").read_text().splitlines()[1:] == ["net,mine,failed,,,,,,,,,,,,0"]
     assert not Path("out/net").exists()
+
+
+def test_runs_that_are_sent_need_no_folder_that_workers_see_and_are_continued(cluster, folder):
+    """The output folder is /proc/self/cwd/far, another one for every process."""
+    call(*GRID, "--seeds", "0-1", "--threads", 1, "--out", "here")
+    sent = [*GRID, "--backend", "dask", "--address", cluster[0], "--send-runs", "--out", "/proc/self/cwd/far"]
+    call(*sent, "--seeds", "0")
+    before = (folder / "far/net/mine/seed0/run.toml").stat().st_mtime_ns
+    call(*sent, "--seeds", "0-1")
+    assert exported("far") == exported("here")
+    assert Path("far/sweep.sqlite").read_bytes() == Path("here/sweep.sqlite").read_bytes()
+    assert (folder / "far/net/mine/seed0/run.toml").stat().st_mtime_ns > before  # it came back
+    other = error(*[word if word != "2" else "3" for word in sent], "--seeds", "0")
+    assert "holds another run: 1 problem" in other
+    assert "instances: the run there has 2, this one 3" in other
+    assert exported("far") == exported("here")
+
+
+def test_simulation_of_a_worker_that_is_killed_midway_is_done_by_another(cluster, folder):
+    long = [word if word != "2" else "12" for word in GRID]
+    call(*long, "--seeds", "0-5", "--threads", 1, "--out", "here")
+    doomed = start_worker(cluster[0], folder)
+    with distributed.Client(cluster[0]) as client:
+        client.wait_for_workers(3, timeout=PATIENCE)
+    began = []
+
+    def kill_when_it_writes() -> None:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end and doomed.poll() is None:
+            locks = [lock.read_text().strip() for lock in Path("there").glob(f"*/*/*/{LOCK_NAME}")]
+            if str(doomed.pid) in locks:
+                began.append(doomed.pid)
+                doomed.kill()
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_when_it_writes)
+    killer.start()
+    try:
+        call(*long, "--seeds", "0-5", "--backend", "dask", "--address", cluster[0], "--out", "there")
+    finally:
+        doomed.kill()
+        doomed.wait()
+        killer.join()
+    assert began
+    assert exported("there") == exported("here")
+    assert Path("there/sweep.sqlite").read_bytes() == Path("here/sweep.sqlite").read_bytes()
 
 
 @pytest.mark.parametrize("listens", [False, True], ids=["nothing", "something else"])

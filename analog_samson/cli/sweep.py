@@ -53,6 +53,14 @@ class SweepCommand(PoolOptions, PresetFolders, SweepOptions):
     merge: Annotated[bool, option("Simulate nothing: put together what the shards below --out finished.", MACHINE)] = (
         False
     )
+    send_runs: Annotated[
+        bool,
+        option(
+            "Send run folders to the workers and back: they need to see the inputs, but not --out.",
+            MACHINE,
+            needs="address",
+        ),
+    ] = False
     html: Annotated[bool, option("Write report.html into --out.", OUTPUT)] = True
     out: Annotated[
         Path, option("Folder for the run folders and tables; rerun the same command to resume.", OUTPUT, "DIR")
@@ -84,7 +92,7 @@ def sweep(given: Given) -> None:
     elif jobs:
         _say(f"{len(jobs)} simulations, {pool}")
         with cell_progress(len(jobs)) as progress:
-            run_sweep(jobs, pool, done=lambda place: progress(str(jobs[place])))
+            run_sweep(jobs, pool, send=options.send_runs, done=lambda place: progress(str(jobs[place])))
     else:
         _say(f"--shard {number}/{count}: there are fewer simulations than shards; nothing to do")
         return

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-Outcomes = Iterator[tuple[int, str | None]]
+Product = dict[str, bytes]  # what a task may send back
+Outcome = tuple[int, str | Product | None]
+Outcomes = Iterator[Outcome]  # the place of a cell, and why it failed, or what it gave
 
 TRIES = 3  # of a cell whose worker is killed
 PAUSE_SECONDS = 1.0  # before the second try; four times as long before the third
@@ -33,13 +35,11 @@ class _Attempt:
     kills: int = 0
 
 
-def run_local(
-    task: Callable[[int, T], tuple[int, str | None]], cells: Iterable[T], *, workers: int, threads: int
-) -> Outcomes:
+def run_local(task: Callable[[int, T], Outcome], cells: Iterable[T], *, workers: int, threads: int) -> Outcomes:
     """Run `task` on the place and the value of every cell, each in one of `workers` processes.
 
     Args:
-        task: Gives the place and None, or the place and the user's mistake; any other exception ends everything.
+        task: Gives the place and what came of the cell; an exception ends everything.
         cells: Taken one by one, as workers become free.
         workers: Most processes at a time.
         threads: Of the libraries in each process.
@@ -65,7 +65,7 @@ def run_local(
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 attempt = running[future]
                 try:
-                    outcome = future.result()
+                    outcome: Outcome = future.result()
                     _idle[threads].append(attempt.worker)
                     del running[future]
                 except BrokenProcessPool as error:

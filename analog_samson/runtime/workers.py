@@ -24,9 +24,10 @@ from typing import Any, Generic, TypeVar
 
 from analog_samson.errors import AnalogSamsonError, InstallationError, OptionError, RunError, did_you_mean, list_faults
 from analog_samson.runtime.allocation import keep_freed_memory
-from analog_samson.runtime.local_workers import TRIES, Outcomes, killed_message, run_local
+from analog_samson.runtime.local_workers import TRIES, Outcome, Outcomes, Product, killed_message, run_local
 
 T = TypeVar("T")
+Task = Callable[[T], Product | None]
 Done = Callable[[int], None]
 
 CONNECT_SECONDS = 3.0
@@ -98,11 +99,11 @@ class _Guarded(Generic[T]):
     parent: process id of the driver if the worker is its child, which must not outlive it; else None.
     """
 
-    task: Callable[[T], None]
+    task: Callable[[T], Product | None]
     threads: int
     parent: int | None = None
 
-    def __call__(self, place: int, cell: T) -> tuple[int, str | None]:
+    def __call__(self, place: int, cell: T) -> Outcome:
         if self.parent is not None:
             end_with_parent(self.parent)
         import torch
@@ -111,10 +112,9 @@ class _Guarded(Generic[T]):
         with _ONE_CELL:
             torch.set_num_threads(self.threads)
             try:
-                self.task(cell)
+                return place, self.task(cell)
             except AnalogSamsonError as error:
                 return place, str(error)
-        return place, None
 
 
 @functools.cache
@@ -129,7 +129,7 @@ def end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True, name="parent watch").start()
 
 
-def run_cells(task: Callable[[T], None], cells: Sequence[T], pool: Pool, *, done: Done = lambda place: None) -> None:
+def run_cells(task: Task[T], cells: Sequence[T], pool: Pool, *, done: Done = lambda place: None) -> None:
     """Run `task` on every cell, and raise for those that failed.
 
     Args:
@@ -146,10 +146,10 @@ def run_cells(task: Callable[[T], None], cells: Sequence[T], pool: Pool, *, done
     """
     failures: dict[int, str] = {}
     for place, failure in outcomes(task, cells, pool):
-        if failure is None:
-            done(place)
-        else:
+        if isinstance(failure, str):
             failures[place] = failure
+        else:
+            done(place)
     if failures:
         raise RunError(failures_text(cells, failures))
 
@@ -159,8 +159,8 @@ def failures_text(cells: Sequence[object], failures: dict[int, str]) -> str:
     return list_faults(f"{len(cells)} cells", [f"{cells[place]}: {failures[place]}" for place in sorted(failures)])
 
 
-def outcomes(task: Callable[[T], None], cells: Iterable[T], pool: Pool) -> Outcomes:
-    """Run `task` on every cell; yields the place of each finished one and None, or why it failed.
+def outcomes(task: Task[T], cells: Iterable[T], pool: Pool) -> Outcomes:
+    """Run `task` on every cell; yields the place of each finished one and what `task` gave, or why it failed as text.
 
     Cells are taken one by one as there is room for them, so there may be a million.
     """
@@ -170,12 +170,12 @@ def outcomes(task: Callable[[T], None], cells: Iterable[T], pool: Pool) -> Outco
         yield from BACKENDS[pool.backend](task, cells, pool)
 
 
-def _loky(task: Callable[[T], None], cells: Iterable[T], pool: Pool) -> Outcomes:
+def _loky(task: Task[T], cells: Iterable[T], pool: Pool) -> Outcomes:
     guarded = _Guarded(task, pool.threads, parent=os.getpid())
     yield from run_local(guarded, cells, workers=pool.workers or 1, threads=pool.threads)
 
 
-def _dask(task: Callable[[T], None], cells: Iterable[T], pool: Pool) -> Outcomes:
+def _dask(task: Task[T], cells: Iterable[T], pool: Pool) -> Outcomes:
     """Dask itself runs a cell again whose worker was killed, as often as its scheduler allows."""
     distributed = _import("dask.distributed", "dask")
     guarded, waiting = _Guarded(task, pool.threads), iter(enumerate(cells))
@@ -224,7 +224,7 @@ def _dask_client(distributed: ModuleType, pool: Pool) -> Iterator[Any]:
         yield stack.enter_context(client)
 
 
-def _ray(task: Callable[[T], None], cells: Iterable[T], pool: Pool) -> Outcomes:
+def _ray(task: Task[T], cells: Iterable[T], pool: Pool) -> Outcomes:
     ray = _import("ray", "ray")
     with _reached(pool):
         ray.init(address=pool.address, num_cpus=None if pool.address else pool.workers or 1, include_dashboard=False)
@@ -250,7 +250,7 @@ def _ray(task: Callable[[T], None], cells: Iterable[T], pool: Pool) -> Outcomes:
         ray.shutdown()
 
 
-def _call(guarded: _Guarded[T], place: int, cell: T) -> tuple[int, str | None]:
+def _call(guarded: _Guarded[T], place: int, cell: T) -> Outcome:
     """What Ray runs: it takes functions alone."""
     return guarded(place, cell)
 

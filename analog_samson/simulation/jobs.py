@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -10,7 +9,7 @@ from analog_samson.errors import OptionError, PresetError, list_faults
 from analog_samson.models.huggingface import HUGGING_FACE, parse_huggingface
 from analog_samson.models.weight_sources import split_copy
 from analog_samson.models.zoo.search import checkpoint_path
-from analog_samson.presets.changes import join_changes
+from analog_samson.presets.changes import join_changes, split_changes, with_changes
 from analog_samson.presets.search import load_preset
 from analog_samson.results.links import refuse_links
 from analog_samson.simulation.many_options import ManyOptions
@@ -64,7 +63,7 @@ class Jobs(Sequence[SweepJob]):
         self.out, self.series = out, series
         self._options, self._seeds = options, list(options.seed_folders.items())
         self._places = range(len(series) * len(self._seeds)) if places is None else places
-        self._latest: tuple[int, SimulateOptions] | None = None
+        self._latest: tuple[int, SimulateOptions, Path] | None = None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -77,12 +76,13 @@ class Jobs(Sequence[SweepJob]):
         if isinstance(place, slice):
             return Jobs(self._options, self.out, self.series, self._places[place])
         number, seed_place = divmod(self._places[place], len(self._seeds))
-        if self._latest is None or self._latest[0] != number:  # seeds of one series follow each other
-            self._latest = number, self.series[number].options(self._options)
         one, (seed, seed_folder) = self.series[number], self._seeds[seed_place]
+        if self._latest is None or self._latest[0] != number:  # seeds of one series follow each other
+            self._latest = number, one.options(self._options), self.out / one.label / one.preset_name
+        _, options, folder = self._latest
         return SweepJob(
-            options=self._latest[1].model_copy(update={"seed": seed}),
-            folder=self.out / one.label / one.preset_name / seed_folder,
+            options=options.model_copy(update={"seed": seed}),
+            folder=folder / seed_folder,
             budget=self._options.budget,
             point=one.point,
         )
@@ -170,12 +170,16 @@ def plan_jobs(options: ManyOptions, out: Path) -> Jobs:
 def _varied_presets(options: ManyOptions) -> list[tuple[str, str, Point]]:
     """Text and name of the preset at every point; OptionError with every value that no preset can have."""
     found, faults = [], []
-    for preset, point in product(options.preset, options.points):
-        text = join_changes(preset, split_point(point)[0])
-        try:
-            found.append((text, load_preset(text).name, point))
-        except (OptionError, PresetError) as error:
-            faults += [line.strip() for line in str(error).splitlines()[-1:]]
+    for text in options.preset:
+        name, own = split_changes(text)
+        preset = load_preset(name)
+        for point in options.points:
+            changes = {**own, **split_point(point)[0]}
+            try:
+                changed = with_changes(preset, changes) if changes else preset
+                found.append((join_changes(name, changes), changed.name, point))
+            except (OptionError, PresetError) as error:
+                faults += [line.strip() for line in str(error).splitlines()[-1:]]
     if faults:
         raise OptionError(list_faults(f"{options.NAME}: values that no preset can have", list(dict.fromkeys(faults))))
     return found

@@ -18,7 +18,8 @@ from analog_samson.results.gathered import gather
 from analog_samson.results.loaded import LoadedRun
 from analog_samson.results.runfile import RUN_FILE
 from analog_samson.results.store import open_run
-from analog_samson.runtime.workers import Outcomes, Pool, check_address, failures_text, outcomes
+from analog_samson.runtime.workers import Pool, check_address, failures_text, outcomes
+from analog_samson.simulation.away import Files, JobAway, receive
 from analog_samson.simulation.jobs import Jobs, SweepJob
 
 SUMMARY_FILE, FAILED_FILE, SHARDS = "summary.csv", "failed.csv", "shards"
@@ -26,12 +27,13 @@ _MISSING = "not finished"
 Failures = Mapping[int, str]
 
 
-def run_sweep(jobs: Jobs, pool: Pool, *, done: Callable[[int], None] = lambda place: None) -> None:
+def run_sweep(jobs: Jobs, pool: Pool, *, send: bool = False, done: Callable[[int], None] = lambda place: None) -> None:
     """Run the simulations that are missing and write the tables, also where some of them failed.
 
     Args:
         jobs: As `plan_jobs` gives them.
         pool: Who runs them.
+        send: As for `job_outcomes`.
         done: Called with the place of each job that succeeded, in the order in which they finish.
 
     Raises:
@@ -39,7 +41,7 @@ def run_sweep(jobs: Jobs, pool: Pool, *, done: Callable[[int], None] = lambda pl
     """
     ended, failures, stopped = bytearray(len(jobs)), dict[int, str](), None
     try:
-        for place, failure in job_outcomes(jobs, jobs.out, pool, "analog-samson sweep"):
+        for place, failure in job_outcomes(jobs, jobs.out, pool, "analog-samson sweep", send=send):
             ended[place] = 1
             if failure is None:
                 done(place)
@@ -96,7 +98,9 @@ def _merge(job: SweepJob, out: Path, shards: list[Path]) -> str | None:
     return found
 
 
-def job_outcomes(jobs: "Jobs | list[SweepJob]", out: Path, pool: Pool, command: str) -> Outcomes:
+def job_outcomes(
+    jobs: "Jobs | list[SweepJob]", out: Path, pool: Pool, command: str, *, send: bool = False
+) -> Iterator[tuple[int, str | None]]:
     """Simulate or resume each job; yields the place of each finished one and None, or why it did not finish.
 
     Args:
@@ -104,15 +108,24 @@ def job_outcomes(jobs: "Jobs | list[SweepJob]", out: Path, pool: Pool, command: 
         out: The folder that all workers have to see.
         pool: Who runs them.
         command: What the run folders say that made them.
+        send: Send run folders to the workers and back, which then need not see `out`.
     """
     there = (replace(job, folder=job.folder.absolute()) for job in jobs)
-    task: Callable[[SweepJob], None] = partial(run_job, command=command)
     if pool.address is not None:
         check_address(pool)
         make_folder(out)  # workers that do not see it say so
-        task = partial(run_job_elsewhere, command=command, out=out.absolute())
-    for place, failure in outcomes(task, there, pool):
-        yield place, failure or _absence(jobs[place])
+    if send:
+        away: Callable[[JobAway], Files] = partial(run_job_away, command=command)
+        found = outcomes(away, map(JobAway.of, there), pool)
+    elif pool.address is not None:
+        found = outcomes(partial(run_job_elsewhere, command=command, out=out.absolute()), there, pool)
+    else:
+        found = outcomes(partial(run_job, command=command), there, pool)
+    for place, outcome in found:
+        if isinstance(outcome, dict):
+            make_folder(jobs[place].folder, below=out)
+            receive(jobs[place].folder, outcome)
+        yield place, outcome if isinstance(outcome, str) else _absence(jobs[place])
 
 
 def run_job(job: SweepJob, *, command: str) -> None:
@@ -122,15 +135,25 @@ def run_job(job: SweepJob, *, command: str) -> None:
 
 def run_job_elsewhere(job: SweepJob, *, command: str, out: Path) -> None:
     """`run_job` on a worker of a cluster; RunError names the machine where it lacks a file."""
+    _refuse_missing(job, out)
+    run_job(job, command=command)
+
+
+def run_job_away(away: JobAway, *, command: str) -> Files:
+    """`run_job` on a worker that does not see the output folder; returns the files of the run."""
+    _refuse_missing(away.job)
+    return away.run(command=command)
+
+
+def _refuse_missing(job: SweepJob, *folders: Path) -> None:
     from analog_samson.simulation.paths import files_of
 
-    missing = [str(path) for path in (*files_of(dict(job.options)), out) if not path.exists()]
-    if missing:
+    absent = [str(path) for path in (*files_of(dict(job.options)), *folders) if not path.exists()]
+    if absent:
         raise RunError(
-            f"the worker on {socket.gethostname()} does not see {', '.join(missing)}; "
+            f"the worker on {socket.gethostname()} does not see {', '.join(absent)}; "
             "put it in a folder that this machine and all workers share"
         )
-    run_job(job, command=command)
 
 
 def _absence(job: SweepJob) -> str | None:
