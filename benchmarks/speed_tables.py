@@ -137,6 +137,27 @@ def simulate_memory(results: Results) -> list[Block]:
     return blocks
 
 
+def sweep_driver(results: Results) -> list[Block]:
+    blocks: list[Block] = []
+    for result in results:
+        rows = tuple(
+            (
+                f"{row['simulations']:,}",
+                str(row["workers"]) if row["workers"] > 1 else "the driver itself",
+                f"{row['plan_seconds']:.1f}",
+                f"{row['microseconds_each']:.0f}",
+                f"{row['mib_more']:.1f}",
+            )
+            for row in result["rows"]
+        )
+        headers = ("simulations", "workers", "plan, s", "time for each, us", "memory of the driver, MiB more")
+        title = "Simulations that do nothing, of one network at 100 points"
+        blocks.append(text_table(title=title, headers=headers, rows=rows, align="rlrrr"))
+        tables = result["tables"]
+        blocks.append(f"Tables of finished runs: {tables['milliseconds_each']:.0f} ms a run.")
+    return blocks
+
+
 def chip_share(results: Results) -> list[Block]:
     headers = ("network", "images a forward", "programming, s", "drift, s", "forward, s", "programming, %", "drift, %")
     return [

@@ -23,6 +23,7 @@ from speed_tables import (
     simulate_memory,
     simulate_speed,
     simulate_total,
+    sweep_driver,
     training_step,
 )
 
@@ -35,6 +36,7 @@ PAGES = (
     HERE.parent / "docs" / "zoo.md",
     HERE.parent / "docs" / "simulation.md",
     HERE.parent / "docs" / "measurements.md",
+    HERE.parent / "docs" / "scaling.md",
 )
 Results = Sequence[dict[str, Any]]
 _MARKED = re.compile(r"(<!-- (?P<name>\w+) -->\n).*?(<!-- end (?P=name) -->)", re.DOTALL)
@@ -50,12 +52,14 @@ RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "compiled_passes": compiled_passes,
     "zoo_on_hardware": zoo_on_hardware,
     "explore": explore,
+    "sweep_driver": sweep_driver,
     "fit_coverage": fit_coverage,
     "adaptive_images": adaptive_images,
 }
 
 # Tables that say less of a benchmark, for other pages: its name, and what makes the table.
 SUMMARIES: dict[str, tuple[str, Callable[[Results], list[Block]]]] = {
+    "sweep_driver_sizes": ("sweep_driver", sweep_driver),
     "zoo_after_a_year": ("zoo_on_hardware", zoo_after_a_year),
     "adaptive_images_by_network": ("adaptive_images", adaptive_images),
     "fit_coverage_by_preset": ("fit_coverage", fit_coverage_by_preset),

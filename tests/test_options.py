@@ -100,7 +100,7 @@ def test_part_of_a_larger_class_is_taken():
 # What several networks, presets and seeds are called beside one, and what is done with one finished run alone.
 PLURAL = {"checkpoint", "label", "model", "preset", "seed"}
 OF_ONE_RUN = {"config"}
-PRINTED = {"threshold", "digital_pj_per_mac"}  # sweep prints no report
+PRINTED = {"threshold", "digital_pj_per_mac", "quiet", "verbose"}  # sweep prints no report
 
 
 @pytest.mark.parametrize(("several", "lacking"), [(CompareCommand, OF_ONE_RUN), (SweepCommand, OF_ONE_RUN | PRINTED)])
