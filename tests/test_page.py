@@ -102,13 +102,11 @@ def test_page_is_byte_identical_when_written_twice_and_from_shuffled_records(tmp
     assert (tmp_path / "a" / "page.html").read_bytes() == (tmp_path / "b" / "page.html").read_bytes()
     files = [sorted((tmp_path / name / "figures").iterdir()) for name in ("a", "b")]
     assert [file.name for file in files[0]] == [
-        "gaussian.png",
-        "gaussian.svg",
-        "over_time.png",
-        "over_time.svg",
-        "yield.png",
-        "yield.svg",
+        f"{figure}.{kind}" for figure in ("gaussian", "over_time", "yield") for kind in ("pdf", "png", "svg")
     ]
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ", files[0][0].read_bytes())
+    assert box is not None
+    assert float(box[1]) == pytest.approx(3.3 * 72, abs=1)  # a column's width, in points
     assert [file.read_bytes() for file in files[0]] == [file.read_bytes() for file in files[1]]
 
 

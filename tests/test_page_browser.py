@@ -81,6 +81,25 @@ def test_page_shows_the_figures_for_its_width(chromium: Browser, pages: dict[str
         assert chromium.ask(shown.replace("KIND", other)) == 0
 
 
+def test_wide_tables_on_a_phone_keep_their_first_column_and_show_that_they_go_on(
+    chromium: Browser, pages: dict[str, Path]
+) -> None:
+    chromium.open(pages["study"], width=390)
+    chromium.ask("window.wide = [...document.querySelectorAll('.scroll')].find(e => e.scrollWidth > e.clientWidth), 0")
+    chromium.ask("wide.scrollLeft = 1000, 0")
+    assert chromium.ask("wide.scrollLeft") > 0
+    places = "['tbody th', 'tbody td'].map(e => wide.querySelector(e).getBoundingClientRect().left - "
+    first, second = chromium.ask(f"{places}wide.getBoundingClientRect().left)")
+    assert abs(first) < 1
+    assert second < 0 or chromium.ask("wide.scrollWidth - wide.clientWidth") < 60
+    assert "gradient" in chromium.ask("getComputedStyle(wide).backgroundImage")
+
+
+def test_settings_are_folded(chromium: Browser, pages: dict[str, Path]) -> None:
+    chromium.open(pages["study"], width=1280)
+    assert chromium.ask("document.querySelector('table.settings').closest('details').open") is False
+
+
 def test_page_follows_the_scheme_of_the_reader(chromium: Browser, pages: dict[str, Path]) -> None:
     colours = set()
     for dark in (False, True):

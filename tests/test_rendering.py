@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 
 import pytest
 
@@ -53,7 +54,14 @@ def test_table_in_latex_uses_booktabs():
     assert r"network & mean $\pm$ std \\" in text
     assert r"sgd & 26.7$^\dagger$ \\" in text
     assert text.count(r"\toprule") == text.count(r"\midrule") == text.count(r"\bottomrule") == 1
-    assert r"\caption{Accuracy \%. $^\dagger$ extrapolated" in text
+    assert text.startswith("% ")
+    assert r"\usepackage{booktabs}" in text.splitlines()[0]
+    opening = r"\begin{table}", r"\centering", r"\caption{Accuracy \%}", r"\label{tab:accuracy}"
+    assert "\n".join(opening) in text
+    assert "$^\\dagger$ extrapolated" in text.partition(r"\end{tabular}")[2].partition(r"\end{table}")[0]
+    labels = re.findall(r"\\label\{(.+)\}", render_latex([TABLE, "words", TABLE]))
+    assert labels == ["tab:accuracy", "tab:accuracy-2"]
+    assert "booktabs" not in render_latex(["words"])
 
 
 def test_numbers_read_back_exactly_from_csv_and_json():

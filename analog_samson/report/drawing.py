@@ -28,6 +28,7 @@ class Layout:
 
 WIDE = Layout(width=7.6, height=4.1, narrow=False)
 NARROW = Layout(width=3.7, height=3.6, narrow=True)
+COLUMN = Layout(width=3.3, height=3.2, narrow=True)  # of a paper in two columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,12 @@ def svg(drawing: Drawing, layout: Layout, *, text: bool) -> bytes:
 def png(drawing: Drawing, layout: Layout, *, dots_per_inch: int = 200) -> bytes:
     """The drawing as PNG on a white ground."""
     return _render(drawing, layout, {}, format="png", dpi=dots_per_inch, facecolor="white", metadata={"Software": None})
+
+
+def pdf(drawing: Drawing) -> bytes:
+    """The drawing as PDF in the width of a paper's column, with embedded TrueType fonts."""
+    metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+    return _render(drawing, COLUMN, {"pdf.fonttype": 42}, format="pdf", metadata=metadata)
 
 
 def make_figure(drawing: Drawing, layout: Layout) -> Figure:

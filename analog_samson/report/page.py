@@ -1,4 +1,4 @@
-"""report.html: one self-contained file, and the same figures as SVG and PNG beside it."""
+"""report.html: one self-contained file, and the same figures as SVG, PNG and PDF beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from analog_samson import __version__
 from analog_samson.analysis.completeness import missing
 from analog_samson.report.cards import cards
 from analog_samson.report.contents import Contents
-from analog_samson.report.drawing import NARROW, WIDE, png, svg
+from analog_samson.report.drawing import NARROW, WIDE, pdf, png, svg
 from analog_samson.report.headline import headline
 from analog_samson.report.palette import SERIES
 from analog_samson.report.rendering import frame_csv
@@ -54,6 +54,7 @@ def write_page(report: Contents, out: str | Path) -> Path:
     for name, drawing in drawings(groups).items():
         write_atomically(folder / f"{name}.svg", svg(drawing, WIDE, text=False))
         write_atomically(folder / f"{name}.png", png(drawing, WIDE))
+        write_atomically(folder / f"{name}.pdf", pdf(drawing))
     write_atomically(page, render_page(report, groups).encode(errors="backslashreplace"))
     return page
 

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Block = Table | str  # a table or a paragraph
+_BOOKTABS = r"% These tables need \usepackage{booktabs} in the preamble."
 _ASCII = str.maketrans({"±": "+-", "†": "*", "‡": "**", "§": "***", "²": "^2"})
 _TEX = str.maketrans(
     {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -33,8 +35,11 @@ def render_markdown(blocks: Sequence[Block]) -> str:
 
 
 def render_latex(blocks: Sequence[Block]) -> str:
-    """LaTeX tables that need the booktabs package; paragraphs become text."""
-    return _joined(_tex(block) if isinstance(block, str) else _latex_table(block) for block in blocks)
+    """LaTeX tables that need the booktabs package, as a comment says; paragraphs become text."""
+    labels = _latex_labels([block.title for block in blocks if not isinstance(block, str)])
+    note = [_BOOKTABS] if any(not isinstance(block, str) for block in blocks) else []
+    shown = (_tex(block) if isinstance(block, str) else _latex_table(block, next(labels)) for block in blocks)
+    return _joined([*note, *shown])
 
 
 def frame_csv(frame: "pd.DataFrame") -> str:
@@ -96,12 +101,26 @@ def _markdown(text: str) -> str:
     return " ".join(shown.splitlines())
 
 
-def _latex_table(table: Table) -> str:
+def _latex_labels(titles: Sequence[str]) -> Iterator[str]:
+    """A label from each title; the second table of a title has a number.
+
+    >>> list(_latex_labels(["Accuracy %", "Accuracy %", "Ranks at the last time"]))
+    ['tab:accuracy', 'tab:accuracy-2', 'tab:ranks-at-the-last-time']
+    """
+    used: Counter[str] = Counter()
+    for title in titles:
+        name = "-".join(re.findall("[a-z0-9]+", title.lower())) or "table"
+        used[name] += 1
+        yield f"tab:{name}" + (f"-{used[name]}" if used[name] > 1 else "")
+
+
+def _latex_table(table: Table, label: str) -> str:
     rows = [" & ".join(map(_tex, row)) + r" \\" for row in (table.headers, *table.rows)]
     body = [r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
-    caption = _tex(f"{table.title}. {table.note}" if table.note else table.title)
-    opening = [r"\begin{table}", rf"\caption{{{caption}}}", rf"\begin{{tabular}}{{{''.join(table.sides)}}}"]
-    return "\n".join([*opening, *body, r"\end{tabular}", r"\end{table}"])
+    opening = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(table.title)}}}", rf"\label{{{label}}}"]
+    opening.append(rf"\begin{{tabular}}{{{''.join(table.sides)}}}")
+    note = [rf"\par\smallskip\footnotesize {_tex(table.note)}"] if table.note else []
+    return "\n".join([*opening, *body, r"\end{tabular}", *note, r"\end{table}"])
 
 
 def _tex(text: str) -> str:
