@@ -92,6 +92,9 @@ def test_wide_tables_on_a_phone_keep_their_first_column_and_show_that_they_go_on
     first, second = chromium.ask(f"{places}wide.getBoundingClientRect().left)")
     assert abs(first) < 1
     assert second < 0 or chromium.ask("wide.scrollWidth - wide.clientWidth") < 60
+    header = "document.querySelector('.scroll thead th').getBoundingClientRect()"
+    assert chromium.ask(f"{header}.height") < 60  # a heading is not broken into letters
+    assert chromium.ask(f"{header}.width") <= 0.42 * 390 + 1
     assert "gradient" in chromium.ask("getComputedStyle(wide).backgroundImage")
 
 
