@@ -34,7 +34,8 @@ def _adaptive_row(case: dict[str, Any]) -> tuple[str, ...]:
         *(case["network"], f"{case['samples']:,}", f"{case['spread_points']:.2f}"),
         *(f"{whole['halfwidth']:.2f}", f"{whole['coverage']:.1f}", str(part["chips"]), f"{part['samples']:,}"),
         *(f"{part['halfwidth']:.2f}", f"{part['coverage']:.1f}"),
-        *(f"{case['forwards_ratio']:.2f}", f"{case['seconds_ratio']:.2f}"),
+        f"{case['forwards_ratio']:.2f}",
+        f"{case['seconds_ratio']:.2f}" if "seconds_ratio" in case else "not measured",
     )
 
 
