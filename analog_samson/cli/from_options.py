@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
+from analog_samson.cli.completion import completions
 from analog_samson.options import Options, choices, plain_type, shown, written
 
 Given = dict[str, Any]
@@ -50,16 +51,17 @@ def fields_of(kind: type[Options]) -> list[tuple[str, FieldInfo]]:
 def _parameter(name: str, field: FieldInfo, kind: type[Options]) -> inspect.Parameter:
     """A field as a parameter that typer reads: text, and None where it is not given."""
     look, flag = shown(field), plain_type(field) is bool
-    value = metavar(field)
+    value, offered = metavar(field), completions(name, choices(plain_type(field)))
     if look.is_argument:
         required = "required" if field.is_required() else False
-        known: Any = typer.Argument(help=meaning(field), metavar=value, show_default=required)
+        known: Any = typer.Argument(help=meaning(field), metavar=value, show_default=required, autocompletion=offered)
     else:
         names = (f"{kind.typed(name)}/{kind.typed(name, False)}",) if flag else look.flags or (kind.typed(name),)
         known = typer.Option(
             *names,
             help=meaning(field),
             metavar=value or None,
+            autocompletion=offered,
             rich_help_panel=look.panel,
             show_default=default_text(field) or ("required" if field.is_required() else False),
         )

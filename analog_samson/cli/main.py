@@ -68,7 +68,6 @@ app = typer.Typer(
     cls=_Commands,
     help="Train with SAMSON, put the network on simulated analog hardware, read its accuracy after a year.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
