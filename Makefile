@@ -10,7 +10,7 @@ LARGEST := 4000000
 PYTEST := python -m pytest -n auto --dist loadgroup -m 'not slow and not gpu' --durations=25
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-latest lint docs study-page bench wheel release-check
+.PHONY: demo test test-latest test-faults fuzz lint docs study-page bench wheel release-check
 
 # Reinstalls only when the dependencies or the packaging change. Here with the versions that the compiled tile needs.
 $(STAMP): setup.cfg pyproject.toml zoo/pyproject.toml constraints.txt
@@ -35,6 +35,14 @@ test-latest: $(LATEST)/.installed
 	$(LATEST)/bin/analog-samson doctor
 	$(LATEST)/bin/analog-samson demo --out runs/demo-latest
 	$(LATEST)/bin/$(PYTEST)
+
+# Kills, SIGTERM, full and read-only disks, two drivers: no result may be lost or differ.
+test-faults: $(STAMP)
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m faults
+
+# Over 100,000 hostile files and options: each is read or refused.
+fuzz: $(STAMP)
+	cd tests && OMP_NUM_THREADS=1 ../$(BIN)/python -m fuzz
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

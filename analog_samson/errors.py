@@ -1,6 +1,7 @@
 """One exception tree for the user's mistakes: where, what was got, what was expected, what to do."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -58,6 +59,15 @@ def list_faults(where: str, faults: Sequence[str]) -> str:
     """
     count = f"{len(faults)} problem{'' if len(faults) == 1 else 's'}"
     return "\n".join([f"{where}: {count}", *(f"  {fault}" for fault in faults)])
+
+
+def shortened(text: str) -> str:
+    """The text without the middle of words of more than 200 characters, which no message needs.
+
+    >>> shortened("got " + "x" * 300)
+    'got xxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxx (300 characters)'
+    """
+    return re.sub(r"\S{201,}", lambda word: f"{word[0][:20]}...{word[0][-20:]} ({len(word[0])} characters)", text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -34,14 +34,16 @@ def explore(given: Given) -> None:
     from analog_samson.errors import RunError
     from analog_samson.report.exploration import best_found, holds
     from analog_samson.report.exploration_page import exploration_text, write_exploration
+    from analog_samson.results.lock import locked
     from analog_samson.simulation.explore import explore as explore_map
     from analog_samson.simulation.explore_layers import explore_layers
 
     options, command = ExploreCommand.from_text(given), command_line()
     search = explore_layers if options.layers else explore_map
-    found = search(options, options.out, options.pool, command=command, say=lambda text: typer.echo(text, err=True))
-    typer.echo(exploration_text(found), nl=False)
-    for file in write_exploration(found, options.out, command, html=options.html):
-        typer.echo(f"wrote {file}", err=True)
+    with locked(options.out):
+        found = search(options, options.out, options.pool, command=command, say=lambda text: typer.echo(text, err=True))
+        typer.echo(exploration_text(found), nl=False)
+        for file in write_exploration(found, options.out, command, html=options.html):
+            typer.echo(f"wrote {file}", err=True)
     if not holds(found):
         raise RunError(f"--keep {found.keep!r}: nothing holds it. {best_found(found)}")

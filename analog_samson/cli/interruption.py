@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from analog_samson.cli.processes import tell
+from analog_samson.cli.processes import tell, under_torchrun
 
 INTERRUPTED, TERMINATED = 130, 143
 _PYTHONS: dict[signal.Signals, Any] = {
@@ -22,11 +22,11 @@ _PYTHONS: dict[signal.Signals, Any] = {
 def told_when_interrupted(command: Callable[..., Any], *, continues: bool) -> Callable[..., Any]:
     """The command, which says when it was interrupted.
 
-    continues: whether the same command goes on from there; then SIGTERM interrupts it like Ctrl-C. Elsewhere SIGTERM
-    keeps its meaning: torchrun ends trainings with it, which may be stuck in a collective operation.
+    continues: whether the same command goes on from there; then SIGTERM interrupts it like Ctrl-C, except in the
+    processes of torchrun, which ends trainings with it that may be stuck in a collective operation.
     An exception that ends the command after a signal counts as its consequence, except a typer.Exit: that has told why.
     """
-    signals = (signal.SIGINT, signal.SIGTERM) if continues else (signal.SIGINT,)
+    signals = (signal.SIGINT, signal.SIGTERM) if continues and not under_torchrun() else (signal.SIGINT,)
 
     @wraps(command)
     def interruptible(*arguments: Any, **options: Any) -> Any:

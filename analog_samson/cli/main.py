@@ -30,7 +30,7 @@ _PLACES = (errno.ENAMETOOLONG, *NO_ROOM)  # paths and disks that no code of ours
 # The function of each command is in the module of its name: what it is for, and whether it resumes when it is rerun.
 COMMANDS = {
     "demo": ("See in a minute what this is for: three trainings, a year on simulated PCM, one page.", True),
-    "train": ("Train a network from scratch, or fine-tune a checkpoint.", False),  # says itself how far it came
+    "train": ("Train a network from scratch, or fine-tune a checkpoint.", True),
     "average": ("Average the weights of networks that were trained from one start.", False),
     "convert": ("Show which layers go on analog tiles, and the hardware they need.", False),
     "cost": ("Tiles, area, energy and latency of an inference, from published figures of a chip.", False),
@@ -88,7 +88,7 @@ def _main(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns 0 ok, 1 the user's fault, 2 usage, 3 a bug, 130 interrupted."""
+    """Run the command line; returns 0 ok, 1 the user's fault, 2 usage, 3 a bug, 130 or 143 interrupted."""
     keep_freed_memory()
     try:
         with notices_as_lines():

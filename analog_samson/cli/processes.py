@@ -13,9 +13,14 @@ from analog_samson.errors import AnalogSamsonError
 _LET_THE_FIRST_SPEAK = 0.5  # seconds; torchrun ends all processes as soon as one has failed
 
 
+def under_torchrun() -> bool:
+    """Whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def is_first_process() -> bool:
     """Whether this is the first of the processes that torchrun started, or not started by it."""
-    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
+    return not under_torchrun() or os.environ.get("RANK", "0") == "0"
 
 
 def tell(message: str) -> None:

@@ -75,6 +75,7 @@ class SweepCommand(PoolOptions, PresetFolders, SweepOptions):
 @takes(SweepCommand, EXAMPLE)
 def sweep(given: Given) -> None:
     from analog_samson.cli.progress import cell_progress
+    from analog_samson.results.lock import locked
     from analog_samson.simulation.jobs import plan_jobs
     from analog_samson.simulation.sweep import merge_shards, run_sweep, shard_folder
 
@@ -87,18 +88,19 @@ def sweep(given: Given) -> None:
     if options.plan:
         _print_plan(jobs, pool)
         return
-    if options.merge:
-        merge_shards(jobs)
-    elif jobs:
-        _say(f"{len(jobs)} simulations, {pool}")
-        with cell_progress(len(jobs)) as progress:
-            run_sweep(jobs, pool, send=options.send_runs, done=lambda place: progress(str(jobs[place])))
-    else:
+    if not jobs and not options.merge:
         _say(f"--shard {number}/{count}: there are fewer simulations than shards; nothing to do")
         return
-    for job in jobs:
-        print(job)
-    _report(jobs, html=options.html and options.shard is None)
+    with locked(jobs.out):
+        if options.merge:
+            merge_shards(jobs)
+        else:
+            _say(f"{len(jobs)} simulations, {pool}")
+            with cell_progress(len(jobs)) as progress:
+                run_sweep(jobs, pool, send=options.send_runs, done=lambda place: progress(str(jobs[place])))
+        for job in jobs:
+            print(job)
+        _report(jobs, html=options.html and options.shard is None)
 
 
 def _report(jobs: "Jobs", *, html: bool) -> None:

@@ -4,10 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from analog_samson.cli.from_options import Given, takes
-from analog_samson.cli.interruption import INTERRUPTED
 from analog_samson.cli.processes import told_once
 from analog_samson.cli.train_progress import training_progress
 from analog_samson.options import option
@@ -61,5 +58,5 @@ def _run(prepared: PreparedTraining, out: Path, *, quiet: bool) -> None:
             f"\nstopped after epoch {done} of {epochs}, which is kept in {out}; the same command resumes",
             file=sys.stderr,
         )
-        raise typer.Exit(INTERRUPTED) from None
+        raise
     print(describe_result(result, prepared.unit))

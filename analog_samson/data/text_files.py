@@ -1,6 +1,6 @@
 """Texts from files: tables as CSV, TSV, JSON lines or Parquet, and plain text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,13 @@ import torch
 
 from analog_samson.data.text_set import TextSet
 from analog_samson.errors import DataError, did_you_mean
+from analog_samson.runtime.size_limit import refuse_size
 
 _TEXT = ("text", "sentence", "sentence1", "review", "content", "question", "premise")
 _SECOND = ("second", "sentence2", "text2", "text_pair", "hypothesis")
 _LABEL = ("label", "labels", "class", "category", "target")
 _SCORE = ("score", "similarity_score", "similarity", "label", "labels")
+_SHOWN = 20  # columns in a message
 _KINDS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
 
 
@@ -51,7 +53,7 @@ def read_texts(path: Path, options: Mapping[str, str], *, pairs: bool = False) -
         column = _column(path, frame, options.get("score"), _SCORE, "score")
         targets = torch.tensor(_numbers(path, frame, column), dtype=torch.float32)
     elif (label := _optional(path, frame, options.get("label"), _LABEL)) is not None:
-        targets, classes = _labels(frame[label].tolist())
+        targets, classes = _labels(path, frame[label].tolist())
     return _checked(
         path,
         TextSet(
@@ -77,11 +79,11 @@ def _table(path: Path, *, header: bool) -> pd.DataFrame:
         if kind == ".parquet":
             return pd.read_parquet(path)
         if kind in (".jsonl", ".json"):
-            return pd.read_json(path, lines=kind == ".jsonl")
+            return pd.read_json(path, lines=kind == ".jsonl").rename(columns=str)
         separator = "\t" if kind == ".tsv" else ","
         names: dict[str, Any] = {} if header else {"header": None}
         frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, **names)
-    except (ValueError, OSError, ImportError, pd.errors.ParserError) as error:
+    except Exception as error:  # a parser on damaged bytes may raise anything; nothing of ours runs in there
         raise DataError(f"{path}: not a readable {kind[1:]} table: {error}") from error
     return frame if header else frame.rename(columns=str)
 
@@ -89,17 +91,21 @@ def _table(path: Path, *, header: bool) -> pd.DataFrame:
 def _column(path: Path, frame: pd.DataFrame, asked: str | None, usual: Sequence[str], what: str) -> str:
     found = _optional(path, frame, asked, usual)
     if found is None:
-        raise DataError(
-            f"{path}: no column for {what}; it has {', '.join(map(str, frame.columns))}; name one with ,{what}=COLUMN"
-        )
+        raise DataError(f"{path}: no column for {what}; it has {_listed(frame.columns)}; name one with ,{what}=COLUMN")
     return found
+
+
+def _listed(columns: Iterable[str]) -> str:
+    """The first names of columns."""
+    names = [str(name)[:60] for name in columns]
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _optional(path: Path, frame: pd.DataFrame, asked: str | None, usual: Sequence[str]) -> str | None:
     columns = [str(column) for column in frame.columns]
     if asked is not None:
         if asked not in columns:
-            raise DataError(f"{path}: no column {asked!r}{did_you_mean(asked, columns)}; it has {', '.join(columns)}")
+            raise DataError(f"{path}: no column {asked!r}{did_you_mean(asked, columns)}; it has {_listed(columns)}")
         return asked
     return next((name for name in usual if name in columns), None)
 
@@ -120,12 +126,14 @@ def _numbers(path: Path, frame: pd.DataFrame, column: str) -> list[float]:
     return [float(number) for number in numbers]
 
 
-def _labels(values: Sequence[Any]) -> tuple[torch.Tensor, tuple[str, ...]]:
+def _labels(path: Path, values: Sequence[Any]) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Whole numbers as they are; names by their place in the alphabet."""
     texts = [str(value) for value in values]
     if all(text.isdecimal() for text in texts):
         numbers = [int(text) for text in texts]
-        return torch.tensor(numbers), tuple(map(str, range(max(numbers, default=-1) + 1)))
+        largest = max(numbers, default=-1)
+        refuse_size(100 * largest, f"{path}: label {largest} with all below it", "number the classes from 0", DataError)
+        return torch.tensor(numbers), tuple(map(str, range(largest + 1)))
     classes = sorted(set(texts))
     places = {name: place for place, name in enumerate(classes)}
     return torch.tensor([places[text] for text in texts]), tuple(classes)

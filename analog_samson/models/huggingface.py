@@ -146,7 +146,7 @@ def load_tokenizer(spec: HuggingFaceSpec) -> Any:
         return load_tokenizer(HuggingFaceSpec(adapter.base))
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(spec.source, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, ImportError, TypeError) as error:  # TypeError: without a vocabulary
+    except Exception as error:  # a parser on damaged files may raise anything; nothing of ours runs in there
         raise ModelError(
             f"hf:{spec.source}: no tokenizer that can be read; put tokenizer.json and tokenizer_config.json there"
         ) from error

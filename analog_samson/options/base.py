@@ -1,6 +1,7 @@
 """The base class of options, and its messages."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, TypeVar
 from unicodedata import category
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, mod
 from pydantic_core import ErrorDetails
 from typing_extensions import Self
 
-from analog_samson.errors import OptionError, did_you_mean, list_faults
+from analog_samson.errors import OptionError, did_you_mean, list_faults, shortened
 from analog_samson.options.expectation import choices, expectation, item_type
 from analog_samson.options.fields import shown
 
@@ -100,10 +101,16 @@ class Options(BaseModel):
             values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         try:
             options = handler(values)
+            problems = list(_unwritable(options)) or list(options.problems())
         except ValidationError as error:
-            raise OptionError(list_faults(cls.NAME, list(_sentences(error, cls, typed=bool(info.context))))) from None
-        if problems := [*_unwritable(options), *options.problems()]:
-            raise OptionError(list_faults(cls.NAME, problems))
+            try:
+                problems = list(_sentences(error, cls, typed=bool(info.context)))
+            except UnicodeEncodeError as broken:  # pydantic cannot name a value that is no text
+                problems = [f"expected text, got {broken.object!r}"]
+        except UnicodeEncodeError as broken:
+            problems = [f"expected text, got {broken.object!r}"]
+        if problems:
+            raise OptionError(list_faults(cls.NAME, list(map(shortened, problems)))) from None
         return options
 
 
@@ -111,8 +118,8 @@ def _unwritable(options: Options) -> Iterator[str]:
     """One sentence for each text that a file or a table cannot show on one line."""
     for name, value in options:
         for text in value if isinstance(value, tuple) else (value,):
-            if isinstance(text, str) and any(category(letter) in _NO_TEXT for letter in text):
-                yield f"{name}: expected one line of text, got {text!r}"
+            if isinstance(text, str | Path) and any(category(letter) in _NO_TEXT for letter in str(text)):
+                yield f"{name}: expected one line of text, got {str(text)!r}"
 
 
 def _sentences(error: ValidationError, kind: type[Options], *, typed: bool) -> Iterator[str]:

@@ -10,7 +10,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from analog_samson.errors import OptionError, PresetError, did_you_mean
+from analog_samson.errors import OptionError, PresetError, did_you_mean, shortened
 from analog_samson.presets.base import Resolved, resolve
 from analog_samson.presets.changes import split_changes, with_changes
 from analog_samson.presets.schema import Preset, parse_preset
@@ -145,13 +145,13 @@ def _folders(preset_dirs: Sequence[Path | str]) -> Iterator[Traversable]:
 
 
 def _existing(folder: Path, what: str) -> Path:
-    if not folder.is_dir():
-        raise PresetError(f"{what} {str(folder)!r}: expected a folder, found {_found(folder)}")
-    return folder
-
-
-def _found(path: Path) -> str:
-    return "a file" if path.exists() else "nothing there"
+    try:
+        if folder.is_dir():
+            return folder
+        found = "a file" if folder.exists() else "nothing there"
+    except (OSError, ValueError) as error:  # a name that no folder can have
+        found = str(error.strerror if isinstance(error, OSError) else error)
+    raise PresetError(shortened(f"{what} {str(folder)!r}: expected a folder, found {found}"))
 
 
 def _package_folder(point: metadata.EntryPoint) -> Traversable:

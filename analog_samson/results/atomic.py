@@ -23,8 +23,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     try:
         refuse_link(path)
-        _replace(path, path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.part"), data)
-        _remove_leftovers(path)
+        _replace(path, part_of(path), data)
+        remove_leftovers(path)
     except OSError as error:
         remedy = "free some space or raise the limit (ulimit -f)" if error.errno in NO_ROOM else "choose another place"
         raise RunError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
@@ -54,7 +54,12 @@ def is_leftover(name: str, of: str) -> bool:
     return name.startswith(f".{of}.") and name.endswith(".part")
 
 
-def _remove_leftovers(path: Path) -> None:
+def part_of(path: Path) -> Path:
+    """Where this process writes `path` before it replaces it."""
+    return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.part")
+
+
+def remove_leftovers(path: Path) -> None:
     """Remove the parts of writers of this machine that no longer run; those of others may be at work."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.{_HOST}.*.part"):
         process = part.name.removesuffix(".part").rpartition(".")[2]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from analog_samson.results.atomic import part_of, remove_leftovers
 from analog_samson.results.database import DATABASE, open_readable, reported
 from analog_samson.results.links import refuse_link
 from analog_samson.results.records import COLUMNS
@@ -37,8 +38,9 @@ def gather(out: Path, runs: Iterable[tuple[Path, Mapping[str, str]]]) -> Path:
     Raises:
         RunError: A run folder cannot be read, or the file cannot be written.
     """
-    file, part = out / GATHERED, out / f".{GATHERED}.{os.getpid()}.part"
+    file, part = out / GATHERED, part_of(out / GATHERED)
     refuse_link(file)
+    remove_leftovers(file)
     part.unlink(missing_ok=True)
     try:
         with reported(out), closing(sqlite3.connect(part, isolation_level=None)) as connection:

@@ -4,9 +4,12 @@ import fcntl
 import os
 import stat
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from analog_samson.errors import RunError
+from analog_samson.results.atomic import make_folder
 from analog_samson.results.links import refuse_link
 
 LOCK_NAME = ".lock"
@@ -44,6 +47,25 @@ class FolderLock:
     def release(self) -> None:
         """Let other processes write; safe to call twice."""
         self._close()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """For the driver of many runs below `folder`: make the folder, lock it, and leave none that stayed empty.
+
+    Raises:
+        RunError: The folder cannot be made or written, or another process holds it.
+    """
+    made = not folder.exists()
+    make_folder(folder)
+    lock = FolderLock(folder)
+    try:
+        yield
+    finally:
+        if made and [child.name for child in folder.iterdir()] == [LOCK_NAME]:
+            (folder / LOCK_NAME).unlink()
+            folder.rmdir()
+        lock.release()
 
 
 def _locked_message(folder: Path, owner: str) -> str:

@@ -3,21 +3,15 @@
 import copy
 import math
 import random
-import traceback
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-
-from analog_samson.errors import AnalogSamsonError
 
 ODD = (
     *(None, True, False, -1, 0, 1, 2**70, -(2**70), 1e308, 5e-324, -0.5, math.nan, math.inf, "", "x", "\0", "\ud800"),
     *("1e3", [], {}, [[]], [None], {"a": 1}, {"": None}, [1, "x"], "9" * 5000),
 )
-LONGEST = 6000  # characters of a message
 
 
 def damaged_bytes(content: bytes, draw: random.Random) -> bytes:
@@ -75,24 +69,3 @@ def odd_tensors() -> list[Any]:
         *(torch.ones(4, dtype=torch.int64), torch.ones(4, 1, 3, 3, dtype=torch.complex64), torch.ones(4).bool()),
         *(torch.ones(4, 4).to_sparse(), quantized, torch.empty(4, device="meta")),
     ]
-
-
-def failures(attempts: Iterable[tuple[str, Callable[[], object]]]) -> Counter[str]:
-    """How often each kind of failure occurred: an attempt has to succeed or to raise an AnalogSamsonError.
-
-    attempts: what was damaged, and what reads it.
-    """
-    found: Counter[str] = Counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of numpy and torch, of damaged and of odd values
-        for what, attempt in attempts:
-            try:
-                attempt()
-            except AnalogSamsonError as error:
-                if not str(error).strip() or len(str(error)) > LONGEST:
-                    found[f"{what}: a message of {len(str(error))} characters: {str(error)[:200]}"] += 1
-            except Exception as error:
-                own = [f for f in traceback.extract_tb(error.__traceback__) if "analog_samson/" in f.filename]
-                place = f"{own[-1].filename.split('analog_samson/')[-1]}:{own[-1].lineno}" if own else "?"
-                found[f"{what}: {type(error).__name__} at {place}: {str(error)[:100]}"] += 1
-    return found

@@ -1,0 +1,1 @@
+"""Commands that are killed, terminated, starved of disk space or run twice must end with the undisturbed tables."""
