@@ -10,7 +10,7 @@ all other positions. So the corrections of all weights are applied with one comm
 how close the outputs of the whole network come to the digital ones.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ from analog_samson.chip.column_fit import ColumnFit
 from analog_samson.chip.execute import by_channel
 from analog_samson.chip.matrix import TileMatrix
 from analog_samson.chip.network import CrossbarNetwork, crossbar_of
+from analog_samson.chip.output_error import output_errors
 from analog_samson.chip.scaling import Affine, fold_bias
 from analog_samson.crossbar.layout import Layout
 from analog_samson.crossbar.tiled import OnTiles
@@ -92,25 +93,13 @@ def _best_strength(
             digital = tensors_of(run(network, batch))
         for strength, found in errors.items():
             with _computing(crossbar, {path: fit.corrected(strength) for path, fit in fits.items()}):
-                found += _relative_errors(tensors_of(run(network, batch)), digital)
+                found += output_errors(tensors_of(run(network, batch)), digital)
     every = {strength: torch.cat(found) for strength, found in errors.items() if found}
     if not every:
         return 1.0
     best = min(every.values(), key=lambda one: float(one.mean()))
     most = float(best.mean() + best.std(correction=0) / len(best) ** 0.5)
     return next(strength for strength in STRENGTHS if float(every[strength].mean()) <= most)
-
-
-def _relative_errors(outputs: Sequence[Tensor], digital: Sequence[Tensor]) -> list[Tensor]:
-    """For each real tensor of an output the squared errors of its samples (n,), over their mean squared size."""
-    found = []
-    for one, other in zip(outputs, digital, strict=False):
-        if other.is_floating_point() and one.shape == other.shape and other.ndim and other.numel():
-            finite = other.isfinite()
-            error, size = (torch.where(finite, part, 0).double().square() for part in (one - other, other))
-            found.append(error.flatten(1).sum(1) if error.ndim > 1 else error)
-            found[-1] /= (size.sum() / len(size)).clamp_min(1e-30)
-    return found
 
 
 Product = Callable[[Use, "tuple[int, int] | None"], Tensor]  # with the range of columns, None for all

@@ -1,6 +1,6 @@
 """Input ranges of the digital-to-analog converters, chosen once from data."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +11,11 @@ from analog_samson.chip.input_range import InputRange
 from analog_samson.chip.input_sample import InputSample, watch_inputs
 from analog_samson.chip.input_scaling import rescaled
 from analog_samson.chip.matrix import matrices_of
+from analog_samson.chip.range_contest import best_ranges
 from analog_samson.chip.range_search import search_range
 from analog_samson.crossbar.foreign import unwrapped
 from analog_samson.crossbar.materialize import with_plain_weights
-from analog_samson.crossbar.plan import ConversionPlan, crossbar_placements
+from analog_samson.crossbar.plan import ConversionPlan, plan_conversion
 from analog_samson.crossbar.use import Use
 from analog_samson.errors import DataError, OptionError
 from analog_samson.presets.schema import Converters, Preset
@@ -43,9 +44,12 @@ def choose_input_ranges(
 ) -> dict[str, InputRange]:
     """Choose the input range of every layer that goes on tiles under `preset`. `model` is not changed.
 
-    "output_error" takes, for each layer by itself, the candidate with the smallest error of the layer's output, each
-    vector relative to its own size (`range_search.relative_error`).
-    Candidates are quantiles of its absolute inputs, 0.8 to 1, with each of several ADC ranges where the preset lets
+    "output_error" takes, for each layer by itself, the candidate with the smallest error of the layer's output: once
+    that of the vectors one by one, relative to their size, and once that of all vectors together. Transformers, whose
+    outputs are huge at a few tokens, need the first; some convolutional networks keep more with the second. Of the two
+    sets of ranges that one is taken with which the outputs of the network are closer to the digital ones.
+
+    Candidates are quantiles of the absolute inputs, 0.8 to 1, with each of several ADC ranges where the preset lets
     them be chosen. The output is that of the fast forward with everything the preset has (DAC, ADC, noise, IR drop),
     on one programmed draw of the layer's weights that drifted for a day, or to the end of the preset's validity if that
     is earlier. Every candidate meets the same draws. Where noise management scales each vector by its own maximum, the
@@ -58,7 +62,7 @@ def choose_input_ranges(
     Memory does not grow with the number of batches: of each layer, at most 4096 input vectors are kept.
 
     Args:
-        model: The digital network, with its layers on one device; it runs on all batches once, in eval mode.
+        model: The digital network, with its layers on one device; it runs on all batches, in eval mode.
         preset: A preset with converters.
         batches: Calibration batches: inputs alone, or with targets, which are not used.
         seed: Names the draws, which come from streams of their own: (seed, path of the layer).
@@ -81,10 +85,10 @@ def choose_input_ranges(
     alpha = alpha_of(scaling_method(scaling))
     method = range_method(method) if isinstance(method, str) else method
     model = unwrapped(model)
-    if plan is not None:
-        plan.check()
-    placements = crossbar_placements(model, keep_digital, preset=preset) if plan is None else plan.placements
-    placements = tuple(one for one in placements if needs_calibration(one.preset or preset))
+    plan = plan_conversion(model, preset, keep_digital=keep_digital) if plan is None else plan
+    plan.check()
+    batches = list(batches or ()) if isinstance(batches, Iterator | None) else batches
+    placements = tuple(one for one in plan.placements if needs_calibration(one.preset or preset))
     plain = with_plain_weights(model, [module for placement in placements for module, _ in placement.slots(model)])
     samples = {
         one.path: InputSample(one.layout.rows, one.parameter(plain).device, seed=seed, path=one.path)
@@ -100,11 +104,12 @@ def choose_input_ranges(
         return add
 
     watches = [(placement, adding(placement.path)) for placement in placements]
-    count = watch_inputs(plain, watches, batches or (), run)
+    count = watch_inputs(plain, watches, batches, run)
     if not any(len(sample.vectors) for sample in samples.values()):
         raise DataError("calibration: no images reached the layers; give at least one batch")
     divisions = {} if alpha is None else rescaled(plain, placements, samples, alpha)
-    ranges = {}
+    by_vector: dict[str, InputRange] = {}
+    together: dict[str, InputRange] = {}
     for placement in placements:
         path = placement.path
         exponents, norm = divisions.get(path, ((), ""))
@@ -114,8 +119,11 @@ def choose_input_ranges(
         chosen = search_range(placement.parameter(plain), placement, samples.pop(path), hardware, own, seed)
         if chosen is not None:
             digital = -(-numbers[path] // count) if exponents and not norm else 0
-            ranges[path] = replace(chosen, folded_into=norm, multiplications=digital)
-    return ranges
+            for ranges, one in zip((by_vector, together), chosen, strict=True):
+                ranges[path] = replace(one, folded_into=norm, multiplications=digital)
+    if by_vector == together:
+        return by_vector
+    return dict(best_ranges(model, plan, (by_vector, together), batches, seed=seed, run=run))
 
 
 def input_range_faults(

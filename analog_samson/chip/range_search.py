@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,9 +29,10 @@ _MOST_SORTED = 2**18  # numbers that quantiles are computed of; torch.quantile t
 @torch.no_grad()
 def search_range(
     weight: Tensor, placement: Placement, sample: InputSample, preset: Preset, method: str | float, seed: int
-) -> InputRange | None:
-    """The candidate of a method with the smallest error of the product with the weight, the largest one of several.
+) -> tuple[InputRange, InputRange] | None:
+    """The candidates of a method with the smallest error of the product with the weight, the largest one of several.
 
+    The first has the smallest error of the vectors one by one (`relative_error`), the second that of all together.
     Every candidate meets the same programmed draw, a day old, and the same noise. Where the preset's ADC is adjustable,
     candidates are pairs of an input range and an ADC range. None for a weight that met no input but 0.
 
@@ -56,17 +58,33 @@ def search_range(
         for value, quantile in candidates.items():
             matrix.set_input_range(value)
             with rng.stream(seed, "input range noise", placement.path):
-                error = relative_error(matrix.multiply(sample.vectors, operator, None), exact)
-            found.append((error, value, quantile, bound))
-    error, value, quantile, bound = min(found, key=lambda each: each[0])  # NaN of all where the exact output is 0
-    clipped, codes_used = code_statistics(vectors, value, preset.periphery)
+                output = matrix.multiply(sample.vectors, operator, None)
+            found.append(_Tried(relative_error(output, exact), _rms(output - exact), value, quantile, bound))
+    # The relative error is NaN for every candidate where the exact output is 0.
+    by_vector, together = min(found, key=lambda one: one.by_vector), min(found, key=lambda one: one.together)
+    return _range(by_vector, vectors, placement, preset), _range(together, vectors, placement, preset)
+
+
+class _Tried(NamedTuple):
+    """A candidate and its errors: of the vectors one by one, relative, and of all together, absolute."""
+
+    by_vector: float
+    together: float
+    value: float
+    quantile: float | None
+    bound: float | None
+
+
+def _range(tried: _Tried, vectors: Tensor, placement: Placement, preset: Preset) -> InputRange:
+    assert isinstance(preset.periphery, Converters)
+    clipped, codes_used = code_statistics(vectors, tried.value, preset.periphery)
     return InputRange(
-        value,
-        quantile,
-        None if math.isnan(error) else float(f"{error:.6g}"),
+        tried.value,
+        tried.quantile,
+        None if math.isnan(tried.by_vector) else float(f"{tried.by_vector:.6g}"),
         clipped=clipped,
         codes_used=codes_used,
-        adc_bound=bound,
+        adc_bound=tried.bound,
         exponents=placement.input_exponents,
     )
 
@@ -152,11 +170,16 @@ def _adc_bounds(preset: Preset) -> Sequence[float | None]:
 
 def _programmed(weight: Tensor, placement: Placement, preset: Preset, seed: int) -> TileMatrix:
     matrix = TileMatrix(weight, placement.layout, crossbar_config(rpu_config(preset)), placement.input_exponents)
-    with rng.stream(seed, "input range", placement.path):
+    program_for_ranges(matrix, preset, placement.path, seed)
+    return matrix
+
+
+def program_for_ranges(matrix: TileMatrix, preset: Preset, path: str, seed: int) -> None:
+    """Program the draw that every candidate for the range of a weight meets, and let it drift for a day."""
+    with rng.stream(seed, "input range", path):
         matrix.program()
         covered = preset.validity.max_seconds
         matrix.drift(LATEST_SECONDS if isinstance(covered, str) else min(LATEST_SECONDS, covered))
-    return matrix
 
 
 def _moments(vectors: Tensor) -> tuple[float, float, float]:
@@ -192,6 +215,10 @@ def relative_error(output: Tensor, exact: Tensor) -> float:
     if not size.any():
         return math.nan
     return float((error / size.clamp_min(size[size > 0].median())).mean().sqrt())
+
+
+def _rms(values: Tensor) -> float:
+    return float(values.double().square().mean().sqrt())
 
 
 def _short(share: float) -> float:
