@@ -40,7 +40,8 @@ FEW_CASES = 40  # of each kind; `make fuzz` tries thousands
 def test_hostile_input_is_read_or_refused(kind, tmp_path):
     found = judge(KINDS[kind](tmp_path, FEW_CASES))
     assert not found.failures
-    assert found.refused
+    assert found.refused or kind == "pages"  # whose names are shown, whatever they are
+    assert found.cases
     assert not ran
 
 

@@ -18,6 +18,7 @@ from faults.steps import die_at, report_steps
 from faults.tables import Difference, Row, compare, rows_of
 
 GRACE = 10.0  # seconds from SIGTERM to the end, on a busy machine
+_PAGES_LEFT = 6  # of 4096 bytes at most, on a full disk
 _ATTEMPTS = 8  # in one folder, before the command is left to end
 
 
@@ -191,9 +192,8 @@ class Campaign:
         self._folders(outcome, count, disturb)
 
     def _full(self, outcome: Outcome, count: int) -> None:
-        total = self._largest * 3 // 4096 + 20  # pages: some runs get through, most do not
         for _ in range(count):
-            self._on_disk(outcome, lambda disk: disk.resize(self._draw.randint(1, total)))
+            self._on_disk(outcome, lambda disk: disk.resize(self._draw.randint(0, _PAGES_LEFT)))
 
     def _read_only(self, outcome: Outcome, count: int) -> None:
         for _ in range(count):
@@ -204,7 +204,7 @@ class Campaign:
         folder = self._new_folder()
         command = self._scenario.command(self._networks)
         disk = PrivateDisk(folder / "out")
-        ended = disk.run(command, folder, spoil, self._draw.uniform(0, self.seconds))
+        ended = disk.run(command, folder, spoil, self._draw.uniform(0, self.seconds / 2))
         if ended is None:
             return
         for one in ended[:-1]:
