@@ -175,7 +175,7 @@ def test_simulate_with_an_error_budget_says_the_cost_before(here: Path) -> None:
     page = (here / "run" / "report.html").read_text()
     for section in ("error_budget", "layer_sensitivity", "mitigations", "margins", "lifetime", "yield"):
         assert f'<section id="{section}">' in page
-    again = call(simulate, *arguments, "--error-budget", "--error-budget-limit", "60")
+    again = call(simulate, *arguments, "--error-budget", "--error-budget-limit", "60", "--verbose")
     assert "of them stored already" in again.stderr
     assert again.stdout == result.stdout
 
