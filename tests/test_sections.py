@@ -99,7 +99,16 @@ def printed(paths, form, **options):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("form", FORMATS)
+def test_short_formats_are_the_beginning_of_the_whole_report(cases, case):
+    whole, brief, sentence = (printed(cases[case], form) for form in ("text", "brief", "sentence"))
+    assert brief.startswith(sentence.strip())
+    assert whole.startswith(sentence.strip())
+    assert len(sentence) < len(brief) < len(whole) or case == "digital only"
+    assert not re.search(r"\bNone\b|\bnan\b|Undefined|\{\{|\{%", brief)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("brief", "sentence")])
 def test_every_section_comes_in_every_format(cases, case, form):
     paths = cases[case]
     text, report = printed(paths, form), contents(*paths)
