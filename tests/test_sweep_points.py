@@ -113,14 +113,14 @@ def test_points_of_a_file_are_taken_line_by_line(here):
     ]
 
 
-def test_million_simulations_are_made_one_by_one_and_divided_among_shards(here):
+def test_many_simulations_are_made_one_by_one_and_divided_among_shards(here):
     given = {"data": "npz:data.npz", "checkpoint": ("net.safetensors",), "model": (SMALL["model"],), "preset": (PCM,)}
     vary = ("programming.scale=1,2,3,4,5", "read_noise=per_condition,per_read")
-    jobs = plan_jobs(SweepOptions(**given, vary=vary, seed=tuple(range(100_000))), Path("out"))
-    assert len(jobs) == 10**6
-    last = jobs[10**6 - 1]
-    assert last.folder == Path(f"out/net-read_noise=per_read/{PCM}_programming_scale_5p0/seed99999")
-    assert (last.options.seed, last.options.read_noise, last.options.label) == (99999, "per_read", last.folder.parts[1])
+    jobs = plan_jobs(SweepOptions(**given, vary=vary, seed=tuple(range(10_000))), Path("out"))
+    assert len(jobs) == 10**5
+    last = jobs[10**5 - 1]
+    assert last.folder == Path(f"out/net-read_noise=per_read/{PCM}_programming_scale_5p0/seed9999")
+    assert (last.options.seed, last.options.read_noise, last.options.label) == (9999, "per_read", last.folder.parts[1])
     shards = [jobs[number::7] for number in range(7)]
     assert sum(map(len, shards)) == len(jobs)
     assert shards[3][100].folder == jobs[703].folder

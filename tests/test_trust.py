@@ -80,7 +80,8 @@ def test_code_that_a_checkpoint_names_is_not_imported(case, here, capsys):
     assert f"{'--distill-model' if case == 'teacher' else '--model'} evil:build" in said
     assert "Traceback" not in said
     assert not (here / "ran").exists()
-    assert not (here / "out").exists()
+    left = {path.name for path in (here / "out").rglob("*") if path.is_file()}
+    assert left <= ({"failed.csv", "summary.csv", "sweep.sqlite", ".lock"} if case == "sweep" else set())
 
 
 @pytest.mark.parametrize("name", ["os:abort", "http.server:test", "evil:build", " timm:resnet18", "zoo:x", "a:b:c"])
