@@ -267,7 +267,9 @@ standard deviation over chips of one network, which others trained. The sources 
 after one year (†) are extrapolated. "Scale" says whether each layer or each of its columns has a digital scale.
 "Calibration" says whether each output column was corrected by a factor and an offset, fitted on calibration data at the
 time of the test. `pcm_nandakumar_2019` has exact products. `pcm_rasch_2023` has 8-bit converters, with input ranges
-chosen on the calibration data, output noise, read noise and IR drop. The benchmark names the data."""
+chosen on the calibration data, output noise, read noise and IR drop. The ranges were chosen by the error of all vectors
+together; the present choice, which also looks at them one by one, was not measured here. The benchmark names the
+data."""
 
 
 def mean_and_spread(values: Sequence[float], decimals: int) -> str:
