@@ -26,8 +26,8 @@ def best_ranges(
 ) -> Ranges:
     """The set with the smallest error of the network's outputs, relative to their size; the first of equals.
 
-    All sets meet the same programmed draw, a day old, and the same noise. A network without outputs to compare gets the
-    first.
+    All sets meet the same programmed draw, a day old, and the same noise; they are tried one after the other, for two
+    networks on tiles may not fit into memory. A network without outputs to compare gets the first.
 
     Args:
         model: The digital network.
@@ -37,15 +37,16 @@ def best_ranges(
         seed: Names the draws, which come from streams of their own.
         run: How the network is run on a batch.
     """
-    networks = [_programmed(model, plan, ranges, seed) for ranges in sets]
-    errors: list[list[torch.Tensor]] = [[] for _ in sets]
     with full_precision(), eval_mode(model):
-        for batch in batches:
-            digital = tensors_of(run(model, batch))
-            for network, found in zip(networks, errors, strict=True):
-                found += output_errors(tensors_of(run(network, batch)), digital)
-    means = [float(torch.cat(found).mean()) if found else 0.0 for found in errors]
-    return sets[means.index(min(means))]
+        return min(sets, key=lambda ranges: _error(model, _programmed(model, plan, ranges, seed), batches, run))
+
+
+def _error(model: nn.Module, network: nn.Module, batches: Iterable[Any], run: Run) -> float:
+    """The mean over samples of the error of a network's outputs."""
+    found: list[torch.Tensor] = []
+    for batch in batches:
+        found += output_errors(tensors_of(run(network, batch)), tensors_of(run(model, batch)))
+    return float(torch.cat(found).mean()) if found else 0.0
 
 
 def _programmed(model: nn.Module, plan: ConversionPlan, ranges: Ranges, seed: int) -> nn.Module:

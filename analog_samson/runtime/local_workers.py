@@ -83,7 +83,7 @@ def run_local(task: Callable[[int, T], Outcome], cells: Iterable[T], *, workers:
 
 
 def killed_message(how: str = "", times: int = 0) -> str:
-    """What a cell is told to have failed from when its worker was killed; `how` names the signal, where known."""
+    """The reason recorded for a cell whose worker was killed; `how` names the signal, where known."""
     each = f" in each of {times} tries" if times else ""
     return (
         f"a worker was killed{how}{each}, perhaps for memory; run the same command again to try it once more, "

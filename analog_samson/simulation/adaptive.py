@@ -22,7 +22,7 @@ KEY = "images"  # of what a run stores
 
 
 def check_images(images: str, task: Task, count: int | None = None) -> None:
-    """Raise OptionError where part of the samples is asked for and cannot stand for all of them.
+    """Raise OptionError for adaptive images whose values would be no estimates of those on all samples.
 
     Args:
         images: "all" or "adaptive".

@@ -110,7 +110,7 @@ class SimulatedDevice:
     def moments(
         self, seed: int, instance: int, conditions: Iterable[Condition]
     ) -> Iterator[AbstractContextManager[Any]]:
-        """Program a chip when the first is asked for, and give its context `Chip.at` for each condition."""
+        """Yield the context `Chip.at` of each condition, for a chip that is programmed at the first."""
         yield from map(self.program(seed, instance).at, conditions)
 
     def _program(self, chip: "Chip", path: str, matrix: TileMatrix) -> None:

@@ -1,18 +1,18 @@
 """About how long a sweep takes, from a few batches of each of its networks on each of its presets."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
 
 from analog_samson.presets.changes import split_changes
+from analog_samson.results.memory import MemoryStore
 from analog_samson.runtime.threads import limited_threads
 from analog_samson.runtime.workers import Pool
-from analog_samson.simulation.drift import simulate_drift
 from analog_samson.simulation.inputs import fits_channels_last, load_inputs
 from analog_samson.simulation.jobs import Jobs, count_cells
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.ranges import run_input_ranges, run_plan
+from analog_samson.simulation.run import calibration_batches, simulate_cells
 
 _BATCHES = 4  # of the larger of two measurements
 
@@ -63,29 +63,21 @@ def evaluation_seconds(options: SimulateOptions) -> float:
     inputs = load_inputs(options)
     plan = run_plan(inputs, options)
     channels_last = fits_channels_last(inputs, options)
-    calibration: Any = inputs.calibration
-    if calibration is not None:
-        calibration = inputs.batches(calibration, options, channels_last=channels_last)
+    calibration = calibration_batches(inputs, options, channels_last=channels_last)
     ranges = run_input_ranges(inputs, plan, options, calibration)
-    count = len(inputs.images)
+    count, given = len(inputs.images), {"instances": 1, "calibrate": (), "calibrate_at": None, "sigmas": ()}
+    one_chip = options.replace(**given, target_halfwidth=None, images="all")
 
     def seconds(images: int) -> float:
-        data = inputs.batches(inputs.images.take(images), options, channels_last=channels_last)
         begun = perf_counter()
-        simulate_drift(
-            inputs.model,
-            inputs.preset,
-            data,
-            times=options.times,
-            instances=1,
-            seed=options.seed,
-            task=inputs.task,
-            plan=plan,
-            engine=options.engine,
-            bf16=options.bf16,
-            read_noise=options.read_noise,
-            input_range=ranges,
+        simulate_cells(
+            replace(inputs, images=inputs.images.take(images)),
+            plan,
+            one_chip,
+            MemoryStore(),
             calibration=calibration,
+            input_ranges=ranges,
+            channels_last=channels_last,
         )
         return (perf_counter() - begun) / (1 + len({*options.times}))
 

@@ -52,7 +52,7 @@ class SweepJob:
 
 
 class Jobs(Sequence[SweepJob]):
-    """The simulations of a sweep, each made when it is asked for: there may be a million.
+    """The simulations of a sweep. Each is made on access, because there may be a million.
 
     Networks come first, then presets and points, then seeds.
     """

@@ -15,7 +15,7 @@ part of the work, so that several processes can share it; they may write to one 
 
     values/STAGE.csv   a line for each chip and condition: how many images it read, how many were right
     values/sizes.csv   the size of each perturbation, and the rise that it was found for
-    RUNS/outcomes      the outcome of every image: right, with the positions of the images read, as .npz
+    RUNS/outcomes      whether each image was right, as packed bits; `Chips.share` says which images a chip reads
 """
 
 import argparse

@@ -200,7 +200,7 @@ class Campaign:
             self._on_disk(outcome, lambda disk: disk.remount("ro"))
 
     def _on_disk(self, outcome: Outcome, spoil: Callable[[PrivateDisk], None]) -> None:
-        """The output folder is a disk of its own that is spoilt, and mended before the command is run again."""
+        """The output folder is a disk of its own: it fails, and works again before the command is repeated."""
         folder = self._new_folder()
         command = self._scenario.command(self._networks)
         disk = PrivateDisk(folder / "out")
