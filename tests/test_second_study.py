@@ -29,9 +29,9 @@ def test_every_arm_is_a_training_that_the_options_accept(study):
         for clip in (None, 0.2):
             rise = None if arm.size is None else 0.79
             options = study.Candidate(name, clip, rise, seed=7).options(None if rise is None else 0.1)
-            assert (options.clip, options.seed, options.epochs) == (clip, 7, 2)
+            assert (options.clip, options.seed, options.epochs) == (clip, 7, 1)
             assert arm.size is None or getattr(options, arm.size) == 0.1
-    assert study.start_options(1).epochs == 40
+    assert study.start_options(1).epochs == 24
     assert [study.Candidate("sgd", seed=seed).start for seed in (0, 4, 5, 9)] == [0, 0, 1, 1]
     ratios = np.divide(study.RISES[1:], study.RISES[:-1])
     assert np.allclose(ratios, study.WIDER, rtol=0.01)

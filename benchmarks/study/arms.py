@@ -68,7 +68,7 @@ class Candidate:
         sized = {} if arm.size is None else {arm.size: size}
         return TrainOptions(
             seed=self.seed,
-            epochs=2,
+            epochs=1,
             batch_size=128,
             learning_rate=0.02,
             schedule="onecycle",
@@ -82,5 +82,5 @@ class Candidate:
 def start_options(seed: int) -> TrainOptions:
     """Those of a start network."""
     return TrainOptions(
-        seed=seed, epochs=40, batch_size=128, learning_rate=0.1, schedule="onecycle", channels_last=True
+        seed=seed, epochs=24, batch_size=128, learning_rate=0.1, schedule="onecycle", channels_last=True
     )
