@@ -201,6 +201,28 @@ def compiled_passes(results: Results) -> list[Block]:
     ]
 
 
+def hardware_aware_step(results: Results) -> list[Block]:
+    headers = ("step", "s", "ratio", "lowest to highest")
+    return [
+        text_table(
+            title=f"{result['network']}, batch {result['batch']}: {result['threads']} thread, {result['cpu']}, "
+            f"{result['rounds']} rounds, medians of processor time",
+            headers=headers,
+            rows=tuple(
+                (
+                    row["step"],
+                    f"{row['median_seconds']:.3f}",
+                    f"{row['median_ratio']:.2f}",
+                    f"{row['lowest_ratio']:.2f} to {row['highest_ratio']:.2f}",
+                )
+                for row in result["rows"]
+            ),
+            align="lrrr",
+        )
+        for result in results
+    ]
+
+
 def training_step(results: Results) -> list[Block]:
     headers = ("method", "gradients a step", "s", "ratio", "lowest to highest")
     return [

@@ -19,6 +19,7 @@ from fit_tables import fit_coverage, fit_coverage_by_preset
 from speed_tables import (
     chip_share,
     compiled_passes,
+    hardware_aware_step,
     optimizer_step,
     simulate_memory,
     simulate_speed,
@@ -45,6 +46,7 @@ _MARKED = re.compile(r"(<!-- (?P<name>\w+) -->\n).*?(<!-- end (?P=name) -->)", r
 RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "optimizer_step": optimizer_step,
     "training_step": training_step,
+    "hardware_aware_step": hardware_aware_step,
     "simulate_speed": simulate_speed,
     "simulate_total": simulate_total,
     "simulate_memory": simulate_memory,

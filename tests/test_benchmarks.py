@@ -90,6 +90,17 @@ def test_training_step_measures_the_priced_methods_beside_sgd(monkeypatch, tmp_p
     assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in case["rows"])
 
 
+def test_hardware_aware_step_measures_every_step_beside_the_digital_one(monkeypatch, tmp_path):
+    out = tmp_path / "results" / "step.json"
+    arguments = ["--network", "digits_cnn", "--batch", "4", "--pixels", "8", "--rounds", "2", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["hardware_aware_step.py", *arguments])
+    runpy.run_path(str(BENCHMARKS / "hardware_aware_step.py"), run_name="__main__")
+    first, *others = json.loads(out.read_text())["rows"]
+    assert (first["step"], first["median_ratio"]) == ("digital", 1.0)
+    assert {"converters", "aihwkit: converters"} < {row["step"] for row in others}
+    assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in [first, *others])
+
+
 @pytest.fixture
 def zoo_script(monkeypatch, tmp_path):
     """Runs zoo_on_hardware.py on a few made-up images, with one chip; returns (exit code, rows)."""

@@ -25,6 +25,7 @@ class Operator:
     Attributes:
         multiply: (x, weight (out, rows), bias or None, groups) -> y, channels in dimension 1 of x and y.
         fixed: (weight, groups) -> the function from x to y, for many x.
+        gradients: (x, weight, gradient of y, groups) -> the gradients of x and weight, without y.
         windows: x -> (N, positions..., groups, rows), rows in the order channel, kernel position.
         count: x -> how many vectors it has, over all samples and positions.
         pick: (x, places) -> (places, groups * rows), the vectors at these places of all.
@@ -34,6 +35,7 @@ class Operator:
 
     multiply: Callable[..., Tensor]
     fixed: Callable[[Tensor, int], Callable[[Tensor], Tensor]]
+    gradients: Callable[[Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]]
     windows: Callable[[Tensor], Tensor]
     count: Callable[[Tensor], int]
     pick: Callable[[Tensor, Tensor], Tensor]
@@ -56,9 +58,15 @@ def matrix_product(groups: int = 1) -> Operator:
     def fixed(weight: Tensor, groups: int) -> Callable[[Tensor], Tensor]:
         return packed_linear(weight) if groups == 1 else lambda x: multiply(x, weight, None, groups)
 
+    def gradients(x: Tensor, weight: Tensor, upstream: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+        blocks, upstreams = (part.unflatten(1, (groups, -1)).transpose(0, 1) for part in (x, upstream))
+        of_x = torch.bmm(upstreams, weight.unflatten(0, (groups, -1))).transpose(0, 1).flatten(1)
+        return of_x, torch.bmm(upstreams.transpose(1, 2), blocks).flatten(0, 1)
+
     return Operator(
         multiply=multiply,
         fixed=fixed,
+        gradients=gradients,
         windows=lambda x: x.unflatten(1, (groups, -1)),
         count=len,
         pick=lambda x, places: x[places],
@@ -91,9 +99,31 @@ def convolution(
     def multiply(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
         return convolve(x, weight.view(len(weight), -1, *kernel), bias, stride, padding, dilation, groups)
 
+    def gradients(x: Tensor, weight: Tensor, upstream: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+        kernels = weight.view(len(weight), -1, *kernel)
+        both, odd = [before for before, _ in sides], [after - before for before, after in sides]
+        padded = functional.pad(x, [zeros for end in reversed(odd) for zeros in (0, end)]) if any(odd) else x
+        of_x, of_kernels, _ = torch.ops.aten.convolution_backward(
+            upstream,
+            padded,
+            kernels,
+            None,
+            stride,
+            both,
+            dilation,
+            False,
+            [0] * len(kernel),
+            groups,
+            [True, True, False],
+        )
+        for dimension, size in enumerate(x.shape):
+            of_x = of_x.narrow(dimension, 0, size)
+        return of_x, of_kernels.view_as(weight)
+
     return Operator(
         multiply=multiply,
         fixed=lambda weight, groups: lambda x: multiply(x, weight, None, groups),
+        gradients=gradients,
         windows=lambda x: split_windows(x, kernel, stride, sides, dilation, groups),
         count=lambda x: len(x) * prod(count_positions(x.shape, kernel, stride, sides, dilation)),
         pick=lambda x, places: pick_windows(x, places, kernel, stride, sides, dilation),

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from analog_samson.chip.execute import by_channel
 from analog_samson.chip.input_ranges import choose_input_ranges
@@ -13,6 +14,7 @@ from analog_samson.chip.matrix import TileMatrix
 from analog_samson.chip.rpu import rpu_config
 from analog_samson.chip.tile import crossbar_config
 from analog_samson.crossbar.layout import Layout
+from analog_samson.crossbar.operator import Operator
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.crossbar.tiled import OnTiles
 from analog_samson.crossbar.use import Use
@@ -122,11 +124,12 @@ class _TrainedOnTiles(OnTiles):
         columns, operator = self.columns_of(layout, func), use.operator
         weight = self.matrix.layout.to_matrix(self.parameter)
         weight = weight if columns is None else weight[columns[0] : columns[1]]
-        inputs = _LearnedClip.apply(use.input, self.limit)
-        exact = operator.multiply(inputs, weight, None, operator.groups)
-        with torch.no_grad():
-            values = self.matrix.multiply(use.input.detach(), operator, None, columns)
-        output = _Straight.apply(exact, values)
+        output = _OnConverters.apply(
+            _LearnedClip.apply(use.input, self.limit),
+            weight,
+            operator,
+            lambda: self.matrix.multiply(use.input.detach(), operator, None, columns),
+        )
         return use.restore(output if use.bias is None else output + by_channel(use.bias, output))
 
     def repeated(self, weight: CrossbarWeight, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
@@ -134,16 +137,23 @@ class _TrainedOnTiles(OnTiles):
         return one_by_one(weight, bias)
 
 
-class _Straight(torch.autograd.Function):
-    """The second argument, with the gradient of the first."""
+class _OnConverters(torch.autograd.Function):
+    """The values that the tiles give, with the gradient of the exact product of clipped inputs."""
 
     @staticmethod
-    def forward(ctx: Any, exact: Tensor, values: Tensor) -> Tensor:
-        return values.to(exact.dtype)
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, operator: Operator, on_tiles: Callable[[], Tensor]) -> Tensor:
+        ctx.save_for_backward(inputs, weight)
+        ctx.operator = operator
+        return on_tiles().to(inputs.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        inputs, weight = ctx.saved_tensors
+        of_inputs, of_weight = ctx.operator.gradients(
+            inputs.to(weight.dtype), weight, gradient.to(weight.dtype), ctx.operator.groups
+        )
+        return of_inputs.to(inputs.dtype), of_weight, None, None
 
 
 class _LearnedClip(torch.autograd.Function):
@@ -163,5 +173,6 @@ class _LearnedClip(torch.autograd.Function):
         x, limit = ctx.saved_tensors
         clipped = x.abs() >= limit
         is_wide = clipped.count_nonzero() < (1 - INSIDE) * clipped.numel()
-        outward = torch.where(clipped, gradient * x.sign(), 0.0).clamp_(max=0).sum().to(limit.dtype)
-        return gradient.masked_fill(clipped, 0.0), limit * (outward + DECAY * is_wide)
+        passed = gradient.masked_fill(clipped, 0.0)
+        outward = (gradient - passed).mul_(x.sign()).clamp_(max=0).sum().to(limit.dtype)
+        return passed, limit * (outward + DECAY * is_wide)
