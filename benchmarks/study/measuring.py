@@ -65,6 +65,11 @@ class Reading:
     index: np.ndarray
     right: np.ndarray
 
+    @staticmethod
+    def key_of(condition: str, chip: int | None) -> str:
+        """The name under which the outcomes are stored."""
+        return f"{condition}, chip {chip}"
+
 
 @dataclass(frozen=True)
 class Chips:
@@ -82,8 +87,12 @@ class Chips:
 
     def share(self, images: ImageSet, chip: int) -> tuple[np.ndarray, ImageSet]:
         """The positions that this chip reads, and those images."""
-        index = np.flatnonzero((np.arange(len(images)) + chip) % self.parts == 0)
+        index = self.places(len(images), chip)
         return index, images.pick(torch.from_numpy(index))
+
+    def places(self, images: int, chip: int) -> np.ndarray:
+        """The positions that this chip reads of so many images."""
+        return np.flatnonzero((np.arange(images) + chip) % self.parts == 0)
 
 
 def read_digital(model: nn.Module, images: ImageSet) -> Reading:
@@ -101,7 +110,7 @@ def read_generic(
         index, part = chips.share(images, chip)
         adapted: AbstractContextManager[None] = calibrated(calibration, model, calibrating, TASK.run)
         with noisy_weights(model, placements, sigma, chips.seed, chip), adapted:
-            yield Reading(f"sigma_c {sigma:g}, {calibration}", chip, index, _right(model, part))
+            yield Reading(generic(sigma, calibration), chip, index, _right(model, part))
 
 
 def read_preset(
@@ -130,6 +139,11 @@ def read_preset(
         for name, condition in conditions.items():
             with chip.at(condition) as network:
                 yield Reading(name, number, index, _right(network, part))
+
+
+def generic(sigma: float, calibration: str) -> str:
+    """The name of a condition of the generic Gaussian model."""
+    return f"sigma_c {sigma:g}, {calibration}"
 
 
 def aged(preset: Preset, time: float, calibration: str) -> tuple[str, Condition]:

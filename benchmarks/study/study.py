@@ -15,7 +15,7 @@ part of the work, so that several processes can share it; they may write to one 
 
     values/STAGE.csv   a line for each chip and condition: how many images it read, how many were right
     values/sizes.csv   the size of each perturbation, and the rise that it was found for
-    RUNS/outcomes      whether each image was right, as packed bits; `Chips.share` says which images a chip reads
+    values/outcomes    of primary: whether each image was right, as packed bits; `Chips.places` says which a chip reads
 """
 
 import argparse
@@ -34,6 +34,7 @@ import tomli_w
 import torch
 from arms import ARMS, CLIPS, DAY, PRESET, RISES, SAME_WHEN_CLIPPED, WIDER, Candidate, start_options
 from axis import FIRST, loss_rise, size_for
+from contrasts import chosen_aware
 from measuring import Chips, Images, Reading, aged, read_digital, read_generic, read_preset
 from torch import nn
 
@@ -146,9 +147,9 @@ class Study:
         return of_candidate(read(path), candidate)
 
     def _store_outcomes(self, candidate: Candidate, readings: Sequence[Reading]) -> None:
-        folder = self.runs / "outcomes" / self.stage
+        folder = VALUES / "outcomes" if self.stage == "primary" else self.runs / "outcomes"
         folder.mkdir(parents=True, exist_ok=True)
-        kept = {f"{one.condition}, chip {one.chip}": np.packbits(one.right) for one in readings}
+        kept = {one.key_of(one.condition, one.chip): np.packbits(one.right) for one in readings}
         np.savez_compressed(folder / f"{candidate.name}.npz", **kept)
 
     def score(self, candidate: Candidate) -> float:
@@ -228,10 +229,9 @@ def primary(study: Study, test: ImageSet, arms: Sequence[str], seeds: Sequence[i
         found = chosen[arm][which]
         return Candidate(arm, found.get("clip"), found.get("rise"), seed)
 
-    aware = max(chosen["hardware_aware"], key=lambda which: chosen["hardware_aware"][which]["score"])
     wanted = [("sgd", "clipped"), ("asam", "clipped"), ("asam", "unclipped"), ("samson_inf", "unclipped")]
     for seed in seeds:
-        for arm, which in (*wanted, ("hardware_aware", aware)):
+        for arm, which in (*wanted, ("hardware_aware", chosen_aware(chosen))):
             if arm in arms:
                 one = candidate(arm, which, seed)
                 study.lines(one, test, Chips(seed=seed, instances=range(10), parts=4))
