@@ -251,6 +251,14 @@ def test_progress_comes_after_each_step_with_the_record_at_the_end():
     assert all(now.epochs == 2 and math.isfinite(now.loss) and 0 <= now.value <= 100 for now in seen)
 
 
+def test_progress_has_numbers_for_a_logger_by_the_names_of_the_history():
+    seen: list[TrainProgress] = []
+    _, result = train(epochs=2, progress=seen.append)
+    assert [now.update for now in seen] == [1, 2, 3, 4, 5, 6]
+    assert seen[3].values() == {"train_loss": seen[3].loss, "train_accuracy_percent": seen[3].value}
+    assert {"epoch": 2, **seen[5].values()} == result.history[1].row()
+
+
 def test_last_batch_of_one_image_is_left_out():
     seen: list[TrainProgress] = []
     train(data=made_set(33), epochs=1, progress=seen.append)

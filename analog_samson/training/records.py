@@ -92,6 +92,17 @@ class TrainProgress:
     metric: Metric = ACCURACY
     record: EpochRecord | None = None
 
+    @property
+    def update(self) -> int:
+        """Steps since the training began, counted from 1, also where it was resumed."""
+        return (self.epoch - 1) * self.steps + self.step
+
+    def values(self) -> dict[str, float]:
+        """Numbers for a logger: with the last step of an epoch those of its line in history.csv, else what is known."""
+        if self.record is None:
+            return {"train_loss": self.loss, f"train_{self.metric.name}": self.value}
+        return {name: value for name, value in self.record.row().items() if name != "epoch"}
+
 
 Progress = Callable[[TrainProgress], None]
 
