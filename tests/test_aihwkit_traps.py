@@ -3,7 +3,6 @@
 A test that fails after an update of aihwkit means that the page has to be changed.
 """
 
-import io
 import pickle
 
 import pytest
@@ -22,9 +21,10 @@ from aihwkit.simulator.parameters.enums import BoundManagementType, NoiseManagem
 from aihwkit.simulator.presets import StandardHWATrainingPreset
 from torch import nn
 
-from analog_samson import convert, load_preset, plan_conversion, rng
+from analog_samson import convert, load_checkpoint, load_preset, plan_conversion, rng
 from analog_samson.chip.input_ranges import choose_input_ranges
 from analog_samson.chip.matrix import matrices_of
+from analog_samson.errors import CheckpointError
 from analog_samson.presets import parse_preset
 
 YEAR = 31536000.0
@@ -175,12 +175,13 @@ def test_state_after_drift_does_not_load_into_a_fresh_model():
 
 
 @pytest.mark.compiled_tile
-def test_state_of_an_analog_model_is_pickled_code():
-    file = io.BytesIO()
+def test_state_of_an_analog_model_is_pickled_code(tmp_path):
+    file = tmp_path / "analog.pt"
     torch.save(convert_to_analog(nn.Sequential(nn.Linear(4, 3)), perfect()).state_dict(), file)
-    file.seek(0)
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
         torch.load(file, weights_only=True)
+    with pytest.raises(CheckpointError, match=r"InferenceRPUConfig.*\n.*\n.*convert_to_digital\(model\)"):
+        load_checkpoint(file)
 
 
 class Tied(nn.Module):

@@ -238,6 +238,7 @@ def test_missing_file_and_folder_are_explained(tmp_path):
         ({"epoch": 3, "loss": 0.1}, "no weights found (keys: epoch, loss)"),
         ({}, "no weights found (keys: none)"),
         ({"a": torch.zeros(2), "rate": 0.1}, "entries that are no tensors: rate (float)"),
+        ({"a": torch.zeros(2), "b._packed_params.dtype": torch.qint8}, "quantised by torch.ao; load the float"),
         ({"state_dict": {"a": torch.zeros(2), "b": "x"}}, "entries under 'state_dict' that are no tensors: b (str)"),
     ],
 )

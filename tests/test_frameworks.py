@@ -1,8 +1,9 @@
-"""The optimizers in loops of others: Hugging Face's Trainer, Accelerate, PyTorch Lightning; each equals a plain loop.
+"""Other frameworks: loops of others, each equal to a plain loop; Optuna; networks of torchao.
 
 The scripts of the docs are the code under test; tests/test_docs.py runs each of them whole.
 """
 
+import copy
 import logging
 import runpy
 import warnings
@@ -13,8 +14,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from analog_samson import SAMSON
-from analog_samson.errors import OptionError
+from analog_samson import SAMSON, convert, plan_conversion
+from analog_samson.data import open_data
+from analog_samson.errors import CheckpointError, OptionError, PlanError
 from analog_samson.models.checkpoint import load_checkpoint, load_into
 from analog_samson.training.huggingface import SharpnessAwareTrainer
 from analog_samson.training.weight_noise import clip_to_std
@@ -247,3 +249,66 @@ def test_lightning_in_bfloat16_moves_the_weights(tmp_path, quiet):
     moved = [not torch.equal(weight, before[name]) for name, weight in module.named_parameters()]
     assert all(moved)
     assert all(weight.isfinite().all() for weight in module.parameters())
+
+
+# Optuna
+
+
+def test_optuna_chooses_by_held_out_images_and_the_same_chips(monkeypatch):
+    optuna = pytest.importorskip("optuna", reason="optuna is not installed")
+    script = example("optuna_search")
+    search, scope = script["search"], script["search"].__globals__
+    opened = []
+
+    def few(data: str, part: str):
+        opened.append(part)
+        return open_data(data, part, limit=200)
+
+    monkeypatch.setitem(scope, "EPOCHS", 1)
+    monkeypatch.setitem(scope, "open_data", few)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = search(2)
+    assert opened == ["train"]
+    assert {trial.state for trial in study.trials} == {optuna.trial.TrialState.COMPLETE}
+    held_out, images = open_data("digits", "train", limit=200).split(0.1, 0)
+    again = script["trained"](images, held_out, **study.best_params)
+    assert script["after_a_year"](again, held_out, seed=1) == study.best_value == max(t.value for t in study.trials)
+
+
+# torchao
+
+
+@pytest.fixture
+def torchao_network():
+    torchao = pytest.importorskip("torchao.quantization", reason="torchao is not installed")
+    plain = example("quantised_start")["network"]()
+    model = copy.deepcopy(plain)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torchao.quantize_(model, torchao.Int8WeightOnlyConfig())
+    return plain, model
+
+
+@torch.no_grad()
+def test_network_of_torchao_is_refused_until_its_weights_are_plain(torchao_network):
+    plain, model = torchao_network
+    with pytest.raises(PlanError, match=r"1 \(Linear\): .*Int8Tensor.*layer\.weight\.dequantize") as caught:
+        plan_conversion(model, "ideal").check()
+    assert str(caught.value).count("Int8Tensor") == 2, "once for each layer"
+    x = torch.randn(5, 64)
+    wanted = model(x)
+    analog = convert(example("quantised_start")["dequantise"](model), "ideal")
+    assert torch.allclose(analog(x), wanted, atol=1e-5)
+    assert not torch.equal(model[1].weight, plain[1].weight), "codes, not the weights before"
+
+
+def test_file_of_torchao_is_refused_with_what_to_save_there(torchao_network, tmp_path):
+    _, model = torchao_network
+    torch.save(model.state_dict(), tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match=r"quantised by torchao.*\n.*value\.dequantize\(\)"):
+        load_checkpoint(tmp_path / "net.pt")
+    torch.save({name: value.dequantize() for name, value in model.state_dict().items()}, tmp_path / "plain.pt")
+    network = example("quantised_start")["network"]()
+    load_into(network, load_checkpoint(tmp_path / "plain.pt"))
+    assert torch.equal(network[1].weight, model[1].weight.dequantize())

@@ -208,6 +208,9 @@ def subclassed() -> nn.Module:
     class Packed(Tensor):
         """As torchao keeps its weights."""
 
+        def dequantize(self) -> Tensor:
+            return self.as_subclass(Tensor)
+
     layer = nn.Linear(4, 3)
     layer.weight = nn.Parameter(torch.zeros(3, 4).as_subclass(Packed), requires_grad=False)
     return layer
@@ -225,12 +228,12 @@ def dynamically_quantised_lstm() -> nn.Module:
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (dynamically_quantised, "`_packed_params`"),
+        (dynamically_quantised, "layer.weight().dequantize()"),
         (dynamically_quantised_lstm, "`_all_weight_values`"),
         (quantised, "int8 codes"),
         (packed, "`qweight`"),
         (sparse, "to_dense"),
-        (subclassed, "Packed, whose values are packed"),
+        (subclassed, "Packed, whose values are packed; put nn.Parameter(layer.weight.dequantize())"),
     ],
 )
 def test_weights_that_are_no_plain_numbers_are_refused_with_the_remedy_unless_kept_digital(build, words):
@@ -239,6 +242,7 @@ def test_weights_that_are_no_plain_numbers_are_refused_with_the_remedy_unless_ke
         plan_conversion(model, IDEAL).check()
     assert "1 (" in str(caught.value)
     assert words in str(caught.value)
+    assert "problems" not in str(caught.value), "once for the layer, not for what it consists of"
     plan_conversion(model, IDEAL, keep_digital=["1"]).check()
 
 

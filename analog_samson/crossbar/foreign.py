@@ -15,6 +15,8 @@ _PACKED = (
     "_all_weight_values",
 )  # buffers and attributes of GPTQ, AWQ, torch.ao and others
 _DEQUANTISE = "load the float checkpoint, or dequantise the network first (Hugging Face: model.dequantize())"
+_BY_TENSOR = "put nn.Parameter(layer.{name}.dequantize()) in its place, as torchao's tensors allow"
+_BY_LAYER = "load the float checkpoint, or put a float layer with layer.weight().dequantize() in its place"
 
 
 def obstacle(slot: Slot) -> str | None:
@@ -29,7 +31,9 @@ def obstacle(slot: Slot) -> str | None:
     if value.is_quantized or not value.is_floating_point():
         return f"its weight holds {str(value.dtype).removeprefix('torch.')} codes of a quantised layer; {_DEQUANTISE}"
     if type(value.data) is not Tensor:
-        return f"its weight is a {type(value.data).__name__}, whose values are packed; {_DEQUANTISE}"
+        has_own = type(value.data).dequantize is not Tensor.dequantize
+        remedy = _BY_TENSOR.format(name=slot.name) if has_own else _DEQUANTISE
+        return f"its weight is a {type(value.data).__name__}, whose values are packed; {remedy}"
     if slot.name not in slot.module._parameters and computed_by(slot.module, slot.name) is None:
         return "its weight is computed by unknown means in every forward"
     return None
@@ -38,7 +42,10 @@ def obstacle(slot: Slot) -> str | None:
 def packed_weights(module: nn.Module) -> str | None:
     """Why a module without parameters holds weights all the same; None if it does not."""
     found = [name for name in _PACKED if getattr(module, name, None) is not None]
-    return f"its weights are packed in `{found[0]}`, as quantised layers have them; {_DEQUANTISE}" if found else None
+    if not found or type(module).__name__ == "LinearPackedParams":  # part of a layer that says so itself
+        return None
+    remedy = _BY_LAYER if callable(getattr(module, "weight", None)) else _DEQUANTISE
+    return f"its weights are packed in `{found[0]}`, as quantised layers have them; {remedy}"
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -28,6 +28,20 @@ EXPECTED = (
 )
 # Where training scripts put the weights inside a checkpoint, most specific first.
 _NESTINGS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
+# What to do where a file belongs to a library, by the first part of the name of what it asks for.
+_REMEDIES = {
+    "torchao": (
+        "It holds weights quantised by torchao. Open it there and keep plain weights:\n"
+        "  torch.save({name: value.dequantize() for name, value in model.state_dict().items()}, 'weights.pt')"
+    ),
+    "aihwkit": (
+        "It holds layers of aihwkit. Open it there and keep the digital network:\n"
+        "  torch.save(aihwkit.nn.conversion.convert_to_digital(model).state_dict(), 'weights.pt')"
+    ),
+}
+_REMEDY = (
+    "If you trust its source, open it there and keep the weights alone:\n  torch.save(model.state_dict(), 'weights.pt')"
+)
 _COUNTER = "n_averaged"  # what torch's AveragedModel stores beside the weights
 
 
@@ -131,8 +145,7 @@ def _asked_for(reason: str, content: bytes) -> str | None:
 def _refusal(path: Path, asked: str) -> str:
     return (
         f"{path}: refused, nothing in it was executed: beside weights it asks for {asked}, and running what a file "
-        "asks for can do anything\n  If you trust its source, open it there and keep the weights alone:\n"
-        "  torch.save(model.state_dict(), 'weights.pt')"
+        f"asks for can do anything\n  {_REMEDIES.get(asked.partition('.')[0], _REMEDY)}"
     )
 
 
@@ -196,6 +209,10 @@ def _holds_tensors(mapping: Mapping) -> bool:
 
 def _only_tensors(path: Path, mapping: Mapping, where: str) -> dict[str, Tensor]:
     others = [f"{name} ({type(value).__name__})" for name, value in mapping.items() if not isinstance(value, Tensor)]
+    if any(type(value).__module__.startswith("torchao.") for value in mapping.values()):
+        raise CheckpointError(f"{path}: {_REMEDIES['torchao']}")
+    if any("_packed_params" in name for name in map(str, mapping)):
+        raise CheckpointError(f"{path}: holds layers quantised by torch.ao; load the float checkpoint")
     if others:
         inside = f" under {where!r}" if where else ""
         raise CheckpointError(f"{path}: entries{inside} that are no tensors: {', '.join(others[:10])}; {EXPECTED}")
