@@ -35,7 +35,7 @@ _REMEDIES = {
         "  torch.save({name: value.dequantize() for name, value in model.state_dict().items()}, 'weights.pt')"
     ),
     "aihwkit": (
-        "It holds layers of aihwkit. Open it there and keep the digital network:\n"
+        "It holds layers of aihwkit. Open it there and keep the digital network, as it was before programming:\n"
         "  torch.save(aihwkit.nn.conversion.convert_to_digital(model).state_dict(), 'weights.pt')"
     ),
 }
