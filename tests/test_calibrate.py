@@ -164,6 +164,7 @@ def test_range_serves_what_the_network_makes_of_the_outputs(after, clips):
     model = seeded(lambda: nn.Sequential(nn.Linear(8, 8), after))
     one = choose_input_ranges(model, DAC_ONLY, [(x, x)], seed=0)["0"]
     assert (one.value < 10) == clips
+    assert one.criterion == ("of each vector" if clips else "of all vectors together")
 
 
 @pytest.mark.parametrize("kind", ["one-sided", "negative", "heavy"])

@@ -29,13 +29,15 @@ def plan_with_a_first_layer():
 
 
 def test_report_shows_what_each_range_does_and_names_the_remedy_of_the_first_layer(tmp_path):
-    meta = {"input_ranges": [FIRST, OLD], "plan": plan_with_a_first_layer()}
+    first = {**FIRST, "criterion": "of each vector"}
+    meta = {"input_ranges": [first, OLD], "plan": plan_with_a_first_layer()}
     report = contents(synthetic_run(tmp_path / "run", "net", meta=meta))
     table = input_ranges(report, report.runs[0])
     assert table.headers == (
         "layer", "range", "inputs clipped %", "DAC codes used %", "output error %", "inputs rescaled",
     )  # fmt: skip
     assert table.rows[0] == ("stem", "7.25", "10.00", "4.0", "67.0", "392 multiplications a sample")
+    assert table.title.endswith("of each vector)")
     assert table.rows[1][:5] == ("head", "1.5", "-", "-", "-")
     text = " ".join(render_text(report_blocks(report)).split())
     assert "first layer, stem, clips 10.00 % of its inputs and effectively uses 4.0 % of the DAC's codes" in text

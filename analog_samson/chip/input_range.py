@@ -24,6 +24,7 @@ class InputRange:
         folded_into: The norm layer that divides at no cost, with its own factors.
         multiplications: Digital multiplications of a sample for the division; 0 where it is folded.
         exact: Inputs are neither clipped nor rounded, and everything else stays in units of the range.
+        criterion: Which output error the ranges of the network were chosen by; empty where there was no choice.
     """
 
     value: float
@@ -36,6 +37,7 @@ class InputRange:
     folded_into: str = ""
     multiplications: int = 0
     exact: bool = False
+    criterion: str = ""
 
     @classmethod
     def of(cls, setting: "float | InputRange | Mapping[str, Any]") -> "InputRange":

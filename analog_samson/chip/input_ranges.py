@@ -22,6 +22,11 @@ from analog_samson.presets.schema import Converters, Preset
 from analog_samson.runtime.renamed import renamed_keyword
 from analog_samson.tasks.batch import Run, feed
 
+EACH_VECTOR, ALL_VECTORS = (
+    "of each vector",
+    "of all vectors together",
+)
+
 
 def needs_calibration(hardware: Preset | ConversionPlan) -> bool:
     """Whether a preset, or one of the presets of a plan, has converters, whose input ranges data must set."""
@@ -123,7 +128,9 @@ def choose_input_ranges(
                 ranges[path] = replace(one, folded_into=norm, multiplications=digital)
     if by_vector == together:
         return by_vector
-    return dict(best_ranges(model, plan, (by_vector, together), batches, seed=seed, run=run))
+    best = best_ranges(model, plan, (by_vector, together), batches, seed=seed, run=run)
+    criterion = EACH_VECTOR if best is by_vector else ALL_VECTORS
+    return {path: replace(one, criterion=criterion) for path, one in best.items()}
 
 
 def input_range_faults(

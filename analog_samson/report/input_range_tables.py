@@ -25,7 +25,7 @@ def input_ranges(report: Contents, run: Run) -> Table:
         row["rescaled"] = _rescaled(one)
     bounds = [Column("adc_bound", "ADC range", lambda bound: ABSENT if bound is None else f"{bound:.3g}")]
     return Table(
-        title=f"Input ranges of converters ({run.options.get('input_range', 'std')})",
+        title=f"Input ranges of converters ({_method(run)})",
         frame=frame_of(rows),
         columns=[
             Column("path", "layer"),
@@ -46,6 +46,11 @@ def range_facts(report: Contents, run: Run) -> Mapping[str, Any]:
     found = next((one for one in run.meta["input_ranges"] if one["path"] == path), None)
     known = found is not None and all(found.get(name) is not None for name in _SHARES)
     return {"first": found if known else None, "limit": LIMIT}
+
+
+def _method(run: Run) -> str:
+    method, criterion = run.options.get("input_range", "std"), run.meta["input_ranges"][0].get("criterion")
+    return f"{method} {criterion}" if criterion else str(method)
 
 
 def _percent(share: float | None, digits: int = 1) -> str:

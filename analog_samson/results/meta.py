@@ -94,6 +94,7 @@ class _PlanRow(_Part):
 class _InputRange(_Part):
     path: str
     value: Annotated[float, _FINITE, Field(gt=0)]
+    criterion: str = ""
     quantile: Number | None = None
     relative_error: Number | None = None
     clipped: Number | None = None
