@@ -12,7 +12,7 @@ from torch import nn
 
 from analog_samson import rng
 from analog_samson.runtime.eval_mode import eval_mode
-from analog_samson.sharpness.measure import measure_sharpness
+from analog_samson.sharpness.measure import Loss, measure_sharpness
 from analog_samson.sharpness.perturbations import RandomPerturbation
 from analog_samson.training.options import TrainOptions
 from analog_samson.training.weight_noise import additive_noise, random_perturbation
@@ -20,17 +20,24 @@ from analog_samson.training.weight_noise import additive_noise, random_perturbat
 DRAWS = 8  # of noise, the same ones for every size
 TOLERANCE = 0.02  # of the rise, relative
 SEARCHED = 2e-3  # of the size, relative
+LONGEST = 14 * math.log(2)  # of the search upwards
 FIRST = {"rho": 0.1, "sigma": 0.01, "noise": 0.05}  # where the search begins
 Batches = Sequence[tuple[torch.Tensor, torch.Tensor]]
 
 
-def loss_rise(model: nn.Module, batches: Batches, arm: str, size: float) -> float:
+class NoSize(ValueError):
+    """No size of a perturbation raises the loss as wanted."""
+
+
+def loss_rise(
+    model: nn.Module, batches: Batches, arm: str, size: float, loss: Loss = nn.functional.cross_entropy
+) -> float:
     """The mean loss [nats] after one ascent step, or under noise, of this size, minus the loss before, in eval mode."""
     method = ARMS[arm]
     if method.size == "rho":
-        return measure_sharpness(model, batches, rho=size, **method.given).value
+        return measure_sharpness(model, batches, rho=size, loss=loss, **method.given).value
     with eval_mode(model), torch.no_grad():
-        clean = _loss(model, batches)
+        clean = _mean(model, batches, loss)
         noisy = []
         for draw in range(DRAWS):
             generator = rng.generator(0, "axis", draw)
@@ -41,12 +48,12 @@ def loss_rise(model: nn.Module, batches: Batches, arm: str, size: float) -> floa
                 assert isinstance(perturbation, RandomPerturbation)
                 noise = random_perturbation(model, perturbation, generator=generator, selection="weights_only")
             with noise:
-                noisy.append(_loss(model, batches))
+                noisy.append(_mean(model, batches, loss))
     return sum(noisy) / DRAWS - clean
 
 
-def _loss(model: nn.Module, batches: Batches) -> float:
-    return sum(nn.functional.cross_entropy(model(x), y).item() for x, y in batches) / len(batches)
+def _mean(model: nn.Module, batches: Batches, loss: Loss) -> float:
+    return sum(loss(model(x), y).item() for x, y in batches) / len(batches)
 
 
 def size_for(rise: Callable[[float], float], wanted: float, first: float) -> float:
@@ -66,7 +73,9 @@ def size_for(rise: Callable[[float], float], wanted: float, first: float) -> flo
         low -= math.log(2)
     while above(high) < 0:
         high += math.log(2)
+        if high > low + LONGEST:
+            raise NoSize(f"no size raises the loss by {wanted}: it rises by {rise(math.exp(high)):g} at most")
     found = first if low == high else math.exp(brentq(above, low, high, xtol=SEARCHED))
     if abs(rise(found) / wanted - 1) > TOLERANCE:
-        raise ValueError(f"no size raises the loss by {wanted}: it jumps at {found:g}")
+        raise NoSize(f"no size raises the loss by {wanted}: it jumps at {found:g}")
     return found

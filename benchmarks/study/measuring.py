@@ -1,6 +1,6 @@
 """Measures a trained network of the study on chips, each on its own part of the images."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +85,7 @@ class Chips:
     instances: Sequence[int]
     parts: int
 
-    def share(self, images: ImageSet, chip: int) -> tuple[np.ndarray, ImageSet]:
+    def share(self, images: Any, chip: int) -> tuple[np.ndarray, Any]:
         """The positions that this chip reads, and those images."""
         index = self.places(len(images), chip)
         return index, images.pick(torch.from_numpy(index))
@@ -95,13 +95,29 @@ class Chips:
         return np.flatnonzero((np.arange(images) + chip) % self.parts == 0)
 
 
-def read_digital(model: nn.Module, images: ImageSet) -> Reading:
+def which_are_right(model: nn.Module, images: ImageSet) -> np.ndarray:
+    """Whether the network is right about each image."""
+    found = score(model, batches(images, next(model.parameters()).device), TASK).outcomes
+    assert found is not None
+    return found.numpy()
+
+
+Outcome = Callable[[nn.Module, Any], np.ndarray]  # what a network makes of a part of the data
+
+
+def read_digital(model: nn.Module, images: Any, outcome: Outcome = which_are_right) -> Reading:
     """The network without any hardware."""
-    return Reading("digital", None, np.arange(len(images)), _right(model, images))
+    return Reading("digital", None, np.arange(len(images)), outcome(model, images))
 
 
 def read_generic(
-    model: nn.Module, images: ImageSet, chips: Chips, sigma: float, calibration: str, calibrating: Batches
+    model: nn.Module,
+    images: Any,
+    chips: Chips,
+    sigma: float,
+    calibration: str,
+    calibrating: Any,
+    outcome: Outcome = which_are_right,
 ) -> Iterator[Reading]:
     """Under the generic Gaussian model."""
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -110,17 +126,18 @@ def read_generic(
         index, part = chips.share(images, chip)
         adapted: AbstractContextManager[None] = calibrated(calibration, model, calibrating, TASK.run)
         with noisy_weights(model, placements, sigma, chips.seed, chip), adapted:
-            yield Reading(generic(sigma, calibration), chip, index, _right(model, part))
+            yield Reading(generic(sigma, calibration), chip, index, outcome(model, part))
 
 
 def read_preset(
     model: nn.Module,
-    images: ImageSet,
+    images: Any,
     chips: Chips,
     preset: Preset,
     conditions: Mapping[str, Condition],
-    calibrating: Batches,
+    calibrating: Any,
     ranges: Mapping[str, float] | None = None,
+    outcome: Outcome = which_are_right,
 ) -> Iterator[Reading]:
     """On chips of a preset under each of the conditions, by name; ranges: learned ones, else by output error."""
     plan = plan_conversion(model, preset)
@@ -138,7 +155,7 @@ def read_preset(
         chip = device.program(chips.seed, number)
         for name, condition in conditions.items():
             with chip.at(condition) as network:
-                yield Reading(name, number, index, _right(network, part))
+                yield Reading(name, number, index, outcome(network, part))
 
 
 def generic(sigma: float, calibration: str) -> str:
@@ -151,9 +168,3 @@ def aged(preset: Preset, time: float, calibration: str) -> tuple[str, Condition]
     return f"{preset.name}, {time:g} s, {calibration}", Condition(
         stage=DRIFT, time_seconds=time, calibration=calibration
     )
-
-
-def _right(model: nn.Module, images: ImageSet) -> np.ndarray:
-    found = score(model, batches(images, next(model.parameters()).device), TASK).outcomes
-    assert found is not None
-    return found.numpy()

@@ -19,21 +19,19 @@ part of the work, so that several processes can share it; they may write to one 
 """
 
 import argparse
-import csv
-import fcntl
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import tomli_w
 import torch
-from arms import ARMS, CLIPS, DAY, PRESET, RISES, SAME_WHEN_CLIPPED, WIDER, Candidate, start_options
+from arms import ARMS, CLIPS, DAY, PRESET, SAME_WHEN_CLIPPED, Candidate, start_options
 from axis import FIRST, loss_rise, size_for
+from choosing import IDENTITY, append, best, best_rise, chosen_of, of_candidate, read
 from contrasts import chosen_aware
 from measuring import Chips, Images, Reading, aged, read_digital, read_generic, read_preset
 from torch import nn
@@ -53,12 +51,10 @@ HERE = Path(__file__).parent
 VALUES, CHOSEN = HERE / "values", HERE / "chosen.toml"
 MODEL, SIGMA = "resnet20", 0.4
 CHECKPOINT = "checkpoint.safetensors"
-IDENTITY = ["arm", "clip", "rise", "seed"]
 COLUMNS = [*IDENTITY, "condition", "chip", "images", "right", "training_seconds"]
 SELECTION = Chips(seed=0, instances=range(100, 105), parts=5)
 GENERIC_PARTS = {"select": 1, "primary": 4}
 PRIMARY = ("sgd", "asam", "samson_inf", "hardware_aware")
-WIDENED = 2  # times at most that the best rise may lie at an end
 
 
 class Study:
@@ -176,48 +172,17 @@ def select(study: Study, arms: Iterable[str]) -> None:
         for clipped in (False, True):
             if clipped and arm in SAME_WHEN_CLIPPED:
                 continue
-            rise = best_rise(study, arm, clip if clipped else None)
+            rise = best_rise(study.score, arm, clip if clipped else None)
             if clipped:
                 for other in CLIPS:
                     study.score(Candidate(arm, other, rise))
 
 
-def best_rise(study: Study, arm: str, clip: float | None) -> float | None:
-    """The rise with the best score, of a grid that is widened where the best lies at its end."""
-    if ARMS[arm].size is None:
-        study.score(Candidate(arm, clip))
-        return None
-    rises = list(RISES)
-    for _ in range(WIDENED + 1):
-        found = best([(study.score(Candidate(arm, clip, rise)), rise) for rise in rises])
-        if found == rises[0]:
-            rises.insert(0, float(f"{rises[0] / WIDER:.3g}"))
-        elif found == rises[-1]:
-            rises.append(float(f"{rises[-1] * WIDER:.3g}"))
-        else:
-            break
-    return found
-
-
-def best(scored: Sequence[tuple[float, Any]]) -> Any:
-    """What has the highest score; the first of equals."""
-    return max(scored, key=lambda one: one[0])[1]
-
-
 def choose() -> None:
     """Write chosen.toml: of each arm, without and with clipping, the candidate with the best score."""
-    values = read(VALUES / "select.csv")
-    groups = values.assign(rise=values.rise.fillna(0), clip=values["clip"].fillna(0)).groupby(["arm", "clip", "rise"])
-    scores = pd.DataFrame([(*key, mean_accuracy(group)) for key, group in groups], columns=[*IDENTITY[:3], "score"])
-    scores = scores.sort_values(["score", "rise", "clip"], ascending=[False, True, False])
-    chosen: dict[str, Any] = {}
-    for (arm, clipped), group in scores.groupby(["arm", scores["clip"] > 0], sort=False):
-        first = group.iloc[0]
-        option = {"clip": first["clip"], "rise": first["rise"]}
-        found = {name: float(value) for name, value in option.items() if value > 0}
-        chosen.setdefault(arm, {})["clipped" if clipped else "unclipped"] = {**found, "score": round(first.score, 3)}
     CHOSEN.write_text(
-        "# Made by `python benchmarks/study/study.py choose` from values/select.csv.\n" + tomli_w.dumps(chosen)
+        "# Made by `python benchmarks/study/study.py choose` from values/select.csv.\n"
+        + tomli_w.dumps(chosen_of(read(VALUES / "select.csv"), mean_accuracy))
     )
 
 
@@ -236,30 +201,6 @@ def primary(study: Study, test: ImageSet, arms: Sequence[str], seeds: Sequence[i
                 one = candidate(arm, which, seed)
                 study.lines(one, test, Chips(seed=seed, instances=range(10), parts=4))
                 say(f"{one.name}: read")
-
-
-def read(path: Path) -> pd.DataFrame:
-    """The lines of a file of values, none where it does not exist."""
-    return pd.read_csv(path) if path.exists() else pd.DataFrame()
-
-
-def of_candidate(values: pd.DataFrame, candidate: Candidate) -> pd.DataFrame:
-    """The lines of one training."""
-    if values.empty:
-        return values
-    clip, rise = values["clip"].fillna(0) == (candidate.clip or 0), values.rise.fillna(0) == (candidate.rise or 0)
-    return values[(values.arm == candidate.arm) & clip & rise & (values.seed == candidate.seed)]
-
-
-def append(path: Path, lines: Sequence[dict[str, Any]]) -> None:
-    """Add lines to a file of values, all at once, also where another process writes to it."""
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a", newline="") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerows(lines)
 
 
 def _guess(known: pd.DataFrame, candidate: Candidate) -> float:
