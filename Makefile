@@ -55,6 +55,7 @@ docs: $(STAMP)
 
 study-page: $(STAMP)
 	$(BIN)/python benchmarks/study/page.py
+	$(BIN)/python benchmarks/study/beyond_page.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/simulate_speed.py

@@ -33,8 +33,9 @@ def test_every_arm_is_a_training_that_the_options_accept(study):
             assert arm.size is None or getattr(options, arm.size) == 0.1
     assert study.start_options(1).epochs == 24
     assert [study.Candidate("sgd", seed=seed).start for seed in (0, 4, 5, 9)] == [0, 0, 1, 1]
-    ratios = np.divide(study.RISES[1:], study.RISES[:-1])
-    assert np.allclose(ratios, study.WIDER, rtol=0.01)
+    arms = importlib.import_module("arms")
+    ratios = np.divide(arms.RISES[1:], arms.RISES[:-1])
+    assert np.allclose(ratios, arms.WIDER, rtol=0.01)
 
 
 @pytest.mark.parametrize("arm", ["sam", "asam", "samson_2", "samson_inf", "rwp", "noise"])
@@ -50,8 +51,10 @@ def test_size_raises_the_loss_as_wanted(study, arm):
 
 def test_rise_that_no_size_gives_is_refused(study):
     axis = importlib.import_module("axis")
-    with pytest.raises(ValueError, match="jumps at"):
+    with pytest.raises(axis.NoSize, match="jumps at"):
         axis.size_for(lambda size: 1.0 if size > 0.5 else 0.1, 0.3, 2.0)
+    with pytest.raises(axis.NoSize, match="rises by"):
+        axis.size_for(lambda size: min(size, 0.2), 0.3, 0.1)
 
 
 def test_chips_of_a_quarter_read_every_image_two_or_three_times(study):
