@@ -64,7 +64,7 @@ class BatchShares(Chips):
 
     def share(self, images: Any, chip: int) -> tuple[np.ndarray, Any]:
         """The positions of the batches that this chip reads, and those batches."""
-        index = np.flatnonzero((np.arange(len(images)) + chip) % self.parts == 0)
+        index = self.places(len(images), chip)
         return index, [images[place] for place in index]
 
 
