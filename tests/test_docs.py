@@ -88,7 +88,7 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     listed = re.search(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)
     assert listed is not None
     names = {line for line in listed[1].splitlines() if line and not line.startswith(":")}
-    pages = {str(page.relative_to(DOCS).with_suffix("")) for page in [*DOCS.glob("*.md"), *DOCS.glob("*/index.md")]}
+    pages = {str(page.relative_to(DOCS).with_suffix("")) for page in [*DOCS.glob("*.md"), *DOCS.glob("*/*.md")]}
     assert names == pages - {"index"}
 
 
