@@ -14,7 +14,6 @@ from synthetic_runs import OPTIONS, synthetic_records, synthetic_run
 from analog_samson.analysis.runs import read_runs
 from analog_samson.cli.main import main
 from analog_samson.errors import RunError
-from analog_samson.experiments.parts import write_part
 from analog_samson.models.checkpoint import save_checkpoint
 from analog_samson.report.contents import Contents
 from analog_samson.report.page import write_page
@@ -22,6 +21,7 @@ from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.database import DATABASE
 from analog_samson.results.links import refuse_links
 from analog_samson.results.lock import FolderLock
+from analog_samson.results.parts import write_part
 from analog_samson.results.store import RunFolder, open_run
 from analog_samson.training.folder import TrainingFolder
 

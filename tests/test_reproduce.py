@@ -25,13 +25,14 @@ from analog_samson.errors import RunError
 from analog_samson.experiments import cells, score
 from analog_samson.experiments.catalogue import experiment_names, load_experiment, networks_of
 from analog_samson.experiments.jobs import CHECKPOINT
-from analog_samson.experiments.parts import load_part, read_values, write_part
 from analog_samson.experiments.schema import NoNetworks
 from analog_samson.experiments.shown import WorstCase
 from analog_samson.experiments.tune import write_choices
+from analog_samson.experiments.values import read_values
 from analog_samson.experiments.worst_case import closed_form, largest_deviation, worst_case_curves
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import load_checkpoint
+from analog_samson.results.parts import load_part, write_part
 from analog_samson.results.store import open_run
 from analog_samson.runtime.older_python import tomllib
 

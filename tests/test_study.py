@@ -25,10 +25,11 @@ from analog_samson.experiments.jobs import (
     asked_of_sharpness,
     asked_of_training,
 )
-from analog_samson.experiments.parts import write_part, write_values
 from analog_samson.experiments.plan import Overrides, plan_cells
 from analog_samson.experiments.shown import measures_of
 from analog_samson.experiments.sources import Sources
+from analog_samson.experiments.values import write_values
+from analog_samson.results.parts import write_part
 from analog_samson.results.records import Record
 
 ROOT = Path(__file__).parents[1]

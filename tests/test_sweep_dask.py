@@ -88,6 +88,20 @@ def test_two_workers_in_other_folders_do_the_work_and_give_the_files_of_loky(clu
     assert {int(lock.read_text()) for lock in Path("there").glob(f"*/*/*/{LOCK_NAME}")} <= pids
 
 
+def test_trainings_on_workers_in_other_folders_give_the_networks_of_this_process(cluster, folder):
+    Path("own.toml").write_text('model = "digits_cnn"\nepochs = 1\nbatch_size = 10\naugment = false\n')
+    grid = [word.replace("net.safetensors", "own.toml") for word in GRID] + ["--vary", "training.rho=0.1,0.2"]
+    call(*grid, "--threads", 1, "--out", "here")
+    call(*grid, "--backend", "dask", "--address", cluster[0], "--out", "there")
+    names = [f"own-training.rho={rho}" for rho in (0.1, 0.2)]
+    for name in names:
+        here, there = (Path(out, "trainings", name, "checkpoint.safetensors") for out in ("here", "there"))
+        assert here.read_bytes() == there.read_bytes()
+        assert int(there.with_name(LOCK_NAME).read_text()) in cluster[1]
+        with open_run(f"here/{name}/mine/seed0") as first, open_run(f"there/{name}/mine/seed0") as second:
+            assert render_csv(first.records()) == render_csv(second.records())
+
+
 def test_worker_that_does_not_see_a_file_says_which_and_where(cluster, folder):
     """/proc/self/cwd is another folder for every process."""
     command = [*GRID, "--backend", "dask", "--address", cluster[0], "--workers", 1]

@@ -608,9 +608,9 @@ def test_warmup_rises_to_the_schedule(kind):
 
 def test_recipe_follows_the_data_and_the_start():
     digits, other = open_data("digits", "test", limit=5), made_set()
-    assert recipe_for(digits, fine_tuning=True) is recipe_for(digits, fine_tuning=False) is DIGITS
-    assert recipe_for(other, fine_tuning=True) is FINE_TUNING
-    assert recipe_for(other, fine_tuning=False) is FROM_SCRATCH
+    assert recipe_for(digits.name, fine_tuning=True) is recipe_for(digits.name, fine_tuning=False) is DIGITS
+    assert recipe_for(other.name, fine_tuning=True) is FINE_TUNING
+    assert recipe_for(other.name, fine_tuning=False) is FROM_SCRATCH
     for recipe in (DIGITS, FINE_TUNING, FROM_SCRATCH):
         assert TrainOptions(seed=0, **recipe.options).epochs == recipe.options["epochs"]
 

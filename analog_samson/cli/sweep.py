@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from analog_samson.cli.from_options import Given, takes
 from analog_samson.cli.shared import PoolOptions, PresetFolders
-from analog_samson.errors import RunError
+from analog_samson.errors import OptionError, RunError
 from analog_samson.options import MACHINE, OUTPUT, Written, option
 from analog_samson.simulation.many_options import SweepOptions
 
 if TYPE_CHECKING:
     from analog_samson.runtime.workers import Pool
     from analog_samson.simulation.jobs import Jobs
+    from analog_samson.simulation.training_files import Training
 
 EXAMPLE = """analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_rasch_2023 --seeds 0-4
 --vary periphery.adc_bits=4,6,8 --data cifar10:DIR --workers 2 --out runs/sweep"""
@@ -77,7 +78,7 @@ def sweep(given: Given) -> None:
     from analog_samson.cli.progress import cell_progress
     from analog_samson.results.lock import locked
     from analog_samson.simulation.jobs import plan_jobs
-    from analog_samson.simulation.sweep import merge_shards, run_sweep, shard_folder
+    from analog_samson.simulation.sweep import merge_shards, run_sweep, run_trainings, shard_folder
 
     options = SweepCommand.from_text(given)
     pool = options.pool
@@ -85,6 +86,8 @@ def sweep(given: Given) -> None:
     if options.shard is not None:
         number, count = options.shard
         jobs = jobs[number::count].below(shard_folder(options.out, number, count))
+    if options.send_runs and jobs.trainings:
+        raise OptionError("--send-runs: workers that do not see --out cannot read what is trained there; leave it out")
     if options.plan:
         _print_plan(jobs, pool)
         return
@@ -95,12 +98,32 @@ def sweep(given: Given) -> None:
         if options.merge:
             merge_shards(jobs)
         else:
+            untrained: dict[str, str] = {}
+            if trainings := _in_turn(jobs.trainings, options.shard):
+                _say(f"{len(trainings)} trainings, {pool}")
+                with cell_progress(len(trainings)) as progress:
+                    untrained = run_trainings(
+                        trainings, pool, out=options.out, done=lambda training: progress(str(training))
+                    )
             _say(f"{len(jobs)} simulations, {pool}")
             with cell_progress(len(jobs)) as progress:
-                run_sweep(jobs, pool, send=options.send_runs, done=lambda place: progress(str(jobs[place])))
+                run_sweep(
+                    jobs,
+                    pool,
+                    untrained=untrained,
+                    send=options.send_runs,
+                    done=lambda place: progress(str(jobs[place])),
+                )
         for job in jobs:
             print(job)
         _report(jobs, html=options.html and options.shard is None)
+
+
+def _in_turn(trainings: "list[Training]", shard: tuple[int, int] | None) -> "list[Training]":
+    """The trainings in an order of the shard's own, so that shards which run at a time begin with different ones."""
+    number, count = shard or (0, 1)
+    first = number * len(trainings) // count
+    return trainings[first:] + trainings[:first]
 
 
 def _report(jobs: "Jobs", *, html: bool) -> None:
@@ -127,6 +150,11 @@ def _print_plan(jobs: "Jobs", pool: "Pool") -> None:
     from analog_samson.simulation.estimate import estimate
 
     found = estimate(jobs, pool)
+    if jobs.trainings:
+        print(
+            f"{len(jobs.trainings)} trainings, {found.trainings} of them not finished: about "
+            f"{rough_duration(found.training_seconds)} of one worker here, from a few batches of one of each file"
+        )
     print(f"{found.simulations} simulations, {found.evaluations} evaluations of a network on the data")
     print(f"about {rough_duration(found.seconds)} of one worker here, from one chip of each network on each preset")
     if found.workers is not None and found.workers > 1:

@@ -29,16 +29,17 @@ from analog_samson.experiments.jobs import (
     fewest,
     is_complete,
 )
-from analog_samson.experiments.parts import read_part, write_part, write_values
 from analog_samson.experiments.plan import PRETRAINING, Cell
 from analog_samson.experiments.schema import Criterion, Evaluation
 from analog_samson.experiments.score import score_network
 from analog_samson.experiments.shown import Measure
 from analog_samson.experiments.tune import SCORE_FILE
+from analog_samson.experiments.values import write_values
 from analog_samson.models.build import stated_normalization
 from analog_samson.models.checkpoint import load_checkpoint
 from analog_samson.models.restore import restore_model
 from analog_samson.results.metric import ACCURACY
+from analog_samson.results.parts import read_part, write_part
 from analog_samson.results.store import RunFolder
 from analog_samson.runtime.devices import find_device
 from analog_samson.sharpness.measure import measure_sharpness

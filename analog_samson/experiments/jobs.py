@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from analog_samson.errors import CheckpointError
-from analog_samson.experiments.parts import read_part
 from analog_samson.experiments.plan import PRETRAINING, Cell
 from analog_samson.experiments.schema import Criterion, Evaluation
 from analog_samson.experiments.shown import Measure
 from analog_samson.experiments.sources import DataSpecs, Sources, start_of
 from analog_samson.experiments.tune import SCORE_FILE
+from analog_samson.results.parts import read_part
 
 TRAINING_FILE, CLEAN_FILE, RUN_FILE = "training.json", "clean.json", "run.json"
 VALUES_FILE = "run.csv"  # every value of the simulation

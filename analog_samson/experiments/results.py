@@ -10,7 +10,6 @@ from typing import Any
 from analog_samson.analysis.statistics import Summary, summarize
 from analog_samson.experiments.catalogue import Networks
 from analog_samson.experiments.jobs import CLEAN_FILE, RUN_FILE, VALUES_FILE
-from analog_samson.experiments.parts import load_part, read_values
 from analog_samson.experiments.plan import Cell, Overrides
 from analog_samson.experiments.schema import (
     BorrowedChoice,
@@ -23,8 +22,10 @@ from analog_samson.experiments.schema import (
 )
 from analog_samson.experiments.shown import Measure
 from analog_samson.experiments.tune import Choice
+from analog_samson.experiments.values import read_values
 from analog_samson.presets.search import load_preset
 from analog_samson.presets.validity import EXTRAPOLATED, validity_of
+from analog_samson.results.parts import load_part
 from analog_samson.results.records import Record
 from analog_samson.units import parse_duration
 

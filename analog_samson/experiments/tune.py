@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analog_samson.experiments.parts import load_part
 from analog_samson.experiments.plan import Cell, Choices
 from analog_samson.results.atomic import make_folder, write_atomically
+from analog_samson.results.parts import load_part
 
 SCORE_FILE = "score.json"
 

@@ -17,7 +17,8 @@ GATHERED = "sweep.sqlite"
 _OUTCOME = (*COLUMNS[:7], "count", "bits")
 _ORDER = "checkpoint, preset, stage, calibration, time_seconds, sigma_c, instance"
 _TABLES = (
-    "CREATE TABLE run (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, options TEXT NOT NULL, point TEXT NOT NULL)",
+    "CREATE TABLE run (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, options TEXT NOT NULL, point TEXT NOT NULL, "
+    "training TEXT)",
     "CREATE TABLE meta (run INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (run, key))",
     f"CREATE TABLE record (run INTEGER NOT NULL, {', '.join(COLUMNS)})",
     f"CREATE TABLE outcome (run INTEGER NOT NULL, {', '.join(_OUTCOME)})",
@@ -26,14 +27,15 @@ _TABLES = (
 )
 
 
-def gather(out: Path, runs: Iterable[tuple[Path, Mapping[str, str]]]) -> Path:
+def gather(out: Path, runs: Iterable[tuple[Path, Mapping[str, str], str | None]]) -> Path:
     """Write every value of run folders below `out`, and of error budgets in them, into `out`/sweep.sqlite.
 
     Equal runs give an equal file. It replaces an earlier one whole or not at all.
 
     Args:
         out: The output folder.
-        runs: Run folders in order, each with what was varied there; taken one by one.
+        runs: Run folders in order, each with what was varied there and the folder of its training, None where the
+            checkpoint was given; taken one by one.
 
     Raises:
         RunError: A run folder cannot be read, or the file cannot be written.
@@ -47,10 +49,10 @@ def gather(out: Path, runs: Iterable[tuple[Path, Mapping[str, str]]]) -> Path:
             connection.execute("PRAGMA journal_mode = OFF")
             for statement in ("BEGIN", *_TABLES):
                 connection.execute(statement)
-            for run, point in runs:
+            for run, point, training in runs:
                 for folder in (run, run / BUDGET_FOLDER):
                     if folder == run or (folder / DATABASE).is_file():
-                        _add(connection, out, folder, point)
+                        _add(connection, out, folder, point, training)
             connection.execute("COMMIT")
         with part.open("rb") as written:
             os.fsync(written.fileno())
@@ -60,9 +62,13 @@ def gather(out: Path, runs: Iterable[tuple[Path, Mapping[str, str]]]) -> Path:
     return file
 
 
-def _add(connection: sqlite3.Connection, out: Path, folder: Path, point: Mapping[str, str]) -> None:
-    row = (folder.relative_to(out).as_posix(), json.dumps(read_options(folder / RUN_FILE)), json.dumps(dict(point)))
-    number = connection.execute("INSERT INTO run (folder, options, point) VALUES (?, ?, ?)", row).lastrowid
+def _add(
+    connection: sqlite3.Connection, out: Path, folder: Path, point: Mapping[str, str], training: str | None
+) -> None:
+    options = json.dumps(read_options(folder / RUN_FILE))
+    row = (folder.relative_to(out).as_posix(), options, json.dumps(dict(point)), training)
+    insert = "INSERT INTO run (folder, options, point, training) VALUES (?, ?, ?, ?)"
+    number = connection.execute(insert, row).lastrowid
     with closing(open_readable(folder)) as own:
         for table, columns, order in (
             ("meta", ("key", "value"), "key"),

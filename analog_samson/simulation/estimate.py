@@ -1,7 +1,10 @@
 """About how long a sweep takes, from a few batches of each of its networks on each of its presets."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from analog_samson.presets.changes import split_changes
@@ -13,6 +16,7 @@ from analog_samson.simulation.jobs import Jobs, count_cells
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.ranges import run_input_ranges, run_plan
 from analog_samson.simulation.run import calibration_batches, simulate_cells
+from analog_samson.simulation.training_files import Training, measure_training
 
 _BATCHES = 4  # of the larger of two measurements
 
@@ -26,18 +30,23 @@ class Estimate:
         evaluations: Passes of a network over the data; at least so many where a half-width is aimed at.
         seconds: Of one worker for all of them.
         workers: How many there are; None where a cluster decides.
+        trainings: That are not finished.
+        training_seconds: Of one worker for all of them.
     """
 
     simulations: int
     evaluations: int
     seconds: float
     workers: int | None
+    trainings: int = 0
+    training_seconds: float = 0.0
 
 
 def estimate(jobs: Jobs, pool: Pool) -> Estimate:
     """Count the evaluations of a sweep, and time one chip of each network on each preset on up to four batches.
 
-    Calibration, error budgets and loading are not timed. Nothing is written.
+    Calibration, error budgets and loading are not timed. A few batches of one training of each training file stand for
+    all of its trainings. Nothing is written in the output folder.
 
     Args:
         jobs: As `plan_jobs` gives them.
@@ -46,16 +55,40 @@ def estimate(jobs: Jobs, pool: Pool) -> Estimate:
     Raises:
         AnalogSamsonError: A file, an option or a combination is wrong.
     """
-    evaluations: Counter[tuple[str, str]] = Counter()
-    options: dict[tuple[str, str], SimulateOptions] = {}
-    for job in jobs:
-        key = job.options.checkpoint, split_changes(job.options.preset)[0]
-        evaluations[key] += count_cells(job.options)
-        options.setdefault(key, job.options)
-    with limited_threads(pool.threads):
+    trainings = [training for training in jobs.trainings if not training.is_finished()]
+    with limited_threads(pool.threads), TemporaryDirectory(prefix="analog-samson-") as temporary:
+        networks, training_seconds = _measure_trainings(trainings, Path(temporary))
+        evaluations: Counter[tuple[str, str]] = Counter()
+        options: dict[tuple[str, str], SimulateOptions] = {}
+        for job in jobs:
+            checkpoint = networks.get(job.options.checkpoint, job.options.checkpoint)
+            key = checkpoint, split_changes(job.options.preset)[0]
+            evaluations[key] += count_cells(job.options)
+            options.setdefault(key, job.options.model_copy(update={"checkpoint": checkpoint}))
         seconds = sum(count * evaluation_seconds(options[key]) for key, count in evaluations.items())
-    workers = pool.workers or (None if pool.address else 1)
-    return Estimate(simulations=len(jobs), evaluations=evaluations.total(), seconds=seconds, workers=workers)
+    return Estimate(
+        simulations=len(jobs),
+        evaluations=evaluations.total(),
+        seconds=seconds,
+        workers=pool.workers or (None if pool.address else 1),
+        trainings=len(trainings),
+        training_seconds=training_seconds,
+    )
+
+
+def _measure_trainings(trainings: Sequence[Training], folder: Path) -> tuple[dict[str, str], float]:
+    """A network in place of each checkpoint that is not trained yet, by its path, and the time of all trainings [s]."""
+    networks: dict[str, str] = {}
+    seconds = 0.0
+    by_file: dict[Path, list[Training]] = {}
+    for training in trainings:
+        by_file.setdefault(training.source, []).append(training)
+    for number, ones in enumerate(by_file.values()):
+        one_seconds, network = measure_training(ones[0], folder / str(number))
+        epochs = [float(one.asked.get("epochs", 1)) for one in ones]
+        seconds += one_seconds * sum(epochs) / epochs[0]
+        networks |= {str(one.checkpoint): str(network) for one in ones}
+    return networks, seconds
 
 
 def evaluation_seconds(options: SimulateOptions) -> float:

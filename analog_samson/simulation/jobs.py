@@ -16,6 +16,14 @@ from analog_samson.simulation.many_options import ManyOptions
 from analog_samson.simulation.options import ErrorBudgetOptions, SimulateOptions
 from analog_samson.simulation.paths import absolute_paths
 from analog_samson.simulation.points import Point, split_point
+from analog_samson.simulation.training_files import (
+    Training,
+    check_variation,
+    folder_name,
+    is_training_file,
+    plan_trainings,
+    training_name,
+)
 
 if TYPE_CHECKING:
     from analog_samson.simulation.drift import Progress
@@ -30,12 +38,14 @@ class SweepJob:
         folder: Its run folder.
         budget: What its error budget is evaluated on; None for no error budget.
         point: What is varied there, see `points.plan_points`.
+        training: That makes its checkpoint; None where that is given.
     """
 
     options: SimulateOptions
     folder: Path
     budget: ErrorBudgetOptions | None = None
     point: Point = field(default_factory=dict)
+    training: Training | None = None
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -58,7 +68,7 @@ class Jobs(Sequence[SweepJob]):
     """
 
     def __init__(
-        self, options: ManyOptions, out: Path, series: Sequence["Series"], places: range | None = None
+        self, options: ManyOptions, out: Path, series: Sequence["Series"], places: Sequence[int] | None = None
     ) -> None:
         self.out, self.series = out, series
         self._options, self._seeds = options, list(options.seed_folders.items())
@@ -85,7 +95,21 @@ class Jobs(Sequence[SweepJob]):
             folder=folder / seed_folder,
             budget=self._options.budget,
             point=one.point,
+            training=one.training,
         )
+
+    @property
+    def trainings(self) -> list[Training]:
+        """The trainings that make their checkpoints, each once."""
+        if not any(one.training for one in self.series):
+            return []
+        used = dict.fromkeys(place // len(self._seeds) for place in self._places)
+        found = {one.training.name: one.training for one in map(self.series.__getitem__, used) if one.training}
+        return list(found.values())
+
+    def at(self, places: Sequence[int]) -> "Jobs":
+        """Some of them, by their places."""
+        return Jobs(self._options, self.out, self.series, [self._places[place] for place in places])
 
     def below(self, out: Path) -> "Jobs":
         """The same simulations in a folder inside the output folder. Raises RunError for a symbolic link there."""
@@ -111,6 +135,7 @@ class Series:
         preset: Text of the preset, with what the point changes.
         preset_name: Its name.
         point: What is varied, as `points.plan_points` gives it.
+        training: As in `SweepJob`.
     """
 
     label: str
@@ -119,6 +144,7 @@ class Series:
     preset: str
     preset_name: str
     point: Point
+    training: Training | None = None
 
     def options(self, options: ManyOptions) -> SimulateOptions:
         """The options of its simulations, with the first seed and absolute paths. Raises OptionError."""
@@ -148,18 +174,26 @@ def plan_jobs(options: ManyOptions, out: Path) -> Jobs:
         raise OptionError(list_faults(options.NAME, faults))
     models = options.model * len(named) if len(options.model) == 1 else options.model or (None,) * len(named)
     hardware = _varied_presets(options)
-    series = [
-        Series(
-            label=_varied_label(label, point),
-            checkpoint=str(path),
-            model=model,
-            preset=text,
-            preset_name=name,
-            point=point,
-        )
-        for (label, path), model in zip(named.items(), models, strict=True)
-        for text, name, point in hardware
-    ]
+    files = {label: path for label, path in named.items() if options.TRAINS and is_training_file(path)}
+    points = [point for _, _, point in hardware]
+    check_variation(named, files, points)
+    trusted = [*options.model, options.data, options.calibration_data or "", options.task or ""]
+    trained = plan_trainings(files, points, out, trusted=trusted, data=options.data, device=options.device)
+    series = []
+    for (label, path), model in zip(named.items(), models, strict=True):
+        for text, name, point in hardware:
+            training = trained.get(training_name(label, point))
+            series.append(
+                Series(
+                    label=_varied_label(label, point),
+                    checkpoint=str(path if training is None else training.checkpoint),
+                    model=model,
+                    preset=text,
+                    preset_name=name,
+                    point=point,
+                    training=training,
+                )
+            )
     jobs = Jobs(options, out, series)
     for one in series[: len(hardware)]:  # what is wrong at a point is wrong for every network
         one.options(options)
@@ -187,8 +221,8 @@ def _varied_presets(options: ManyOptions) -> list[tuple[str, str, Point]]:
 
 def _varied_label(label: str, point: Point) -> str:
     """The label of a network with its own options; it names a folder too."""
-    changed = [f"{name}={value}" for name, value in point.items() if "." not in name]
-    return "-".join([label, *changed]).replace("/", "_")
+    options = {name: value for name, value in point.items() if "." not in name}
+    return folder_name(training_name(label, point), options)
 
 
 def _is_there(path: Path) -> bool:

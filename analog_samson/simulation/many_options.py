@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from analog_samson.options import HARDWARE, NETWORK, STATISTICS, Seed, Written, option
 from analog_samson.options.seeds import parse_seeds
@@ -19,6 +19,8 @@ from analog_samson.simulation.points import Point, plan_points
 
 class ManyOptions(SimulationOptions, WithErrorBudget):
     """What commands take that simulate several networks on several presets."""
+
+    TRAINS: ClassVar[bool] = False  # whether a checkpoint may be a training file
 
     model: Annotated[
         tuple[str, ...],
@@ -103,10 +105,16 @@ class SweepOptions(ManyOptions):
     """Checkpoints on presets at several points, with several seeds, whose chips are pooled."""
 
     NAME = "sweep"
+    TRAINS = True
 
     checkpoint: Annotated[
         tuple[str, ...],
-        option("Checkpoints: FILE, zoo:NAME or NAME=FILE.", metavar="CHECKPOINT", is_argument=True, min_length=1),
+        option(
+            "Checkpoints or training files (.toml): FILE, zoo:NAME or NAME=FILE.",
+            metavar="CHECKPOINT",
+            is_argument=True,
+            min_length=1,
+        ),
     ]
     seed: Annotated[
         tuple[Seed, ...],
@@ -117,8 +125,9 @@ class SweepOptions(ManyOptions):
     vary: Annotated[
         tuple[str, ...],
         option(
-            "A number of the preset or an option of simulate, and its values, such as periphery.adc_bits=4,6,8 or "
-            "input_range=max,output_error; may be repeated for a grid.",
+            "A number of the preset, an option of simulate or of a training, and its values, such as "
+            "periphery.adc_bits=4,6,8, input_range=max,output_error or training.rho=0.1,0.2; may be repeated for a "
+            "grid.",
             HARDWARE,
             "NAME=VALUES",
         ),

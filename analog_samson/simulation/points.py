@@ -1,4 +1,4 @@
-"""What a sweep varies: numbers of the preset and options of the simulation, as a grid, a list or random draws."""
+"""What a sweep varies: numbers of the preset, options of simulation and training; a grid, a list or random draws."""
 
 import csv
 import math
@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import get_origin
 
 from analog_samson.errors import OptionError, did_you_mean, list_faults
+from analog_samson.models.own_code import code_fault, is_code
 from analog_samson.options import plain_type, written
 from analog_samson.presets.changes import parse_number
 from analog_samson.presets.leaves import check_leaf, leaves
 from analog_samson.presets.search import load_preset
 from analog_samson.rng import derive_seed
 from analog_samson.simulation.options import VOLATILE, SimulationOptions
+from analog_samson.simulation.stored_options import CODE
+from analog_samson.simulation.training_files import VARIED, variable_options
 
-Point = Mapping[str, str]  # text by path of a number of the preset or name of an option
+Point = Mapping[
+    str, str
+]  # text by path of a number of the preset, name of an option, or VARIED and the name of one of `train`
 EXAMPLE = "expected NAME=VALUE,VALUE,..., such as periphery.adc_bits=4,6,8 or input_range=max,output_error"
 _VARIABLE = sorted(set(SimulationOptions.model_fields) - {*VOLATILE, "data"})
 _GEOMETRIC = 4  # from this ratio of the ends on, the logarithm is drawn uniformly
@@ -54,10 +59,10 @@ def plan_points(
 
 def split_point(point: Point) -> tuple[dict[str, str], dict[str, object]]:
     """The changes of the preset, and the options as `Options.from_text` takes them."""
-    changes = {name: value for name, value in point.items() if "." in name}
+    changes = {name: value for name, value in point.items() if "." in name and not name.startswith(VARIED)}
     options: dict[str, object] = {}
     for name, value in point.items():
-        if name not in changes:
+        if "." not in name:
             field = SimulationOptions.model_fields[name]
             is_repeated = get_origin(plain_type(field)) is tuple and written(field) is None
             options[name] = [value] if is_repeated else value
@@ -72,7 +77,7 @@ def _axis(text: str, *, ranges: bool) -> tuple[str, list[str]]:
         raise OptionError(f"--vary {text!r}: {EXAMPLE}")
     if any(".." in value for value in found) and not (ranges and len(found) == 1 and "." in name):
         raise OptionError(
-            f"--vary {text!r}: a range LOW..HIGH of a preset's number needs --random N; without it list the values"
+            f"--vary {text!r}: a range LOW..HIGH of a number needs --random N; without it list the values"
         )
     if len({*found}) < len(found):
         raise OptionError(f"--vary {text!r}: a value is given twice")
@@ -88,17 +93,25 @@ def _listed(file: Path) -> list[Point]:
     names, points = [name.strip() for name in rows[0]] if rows else [], [row for row in rows[1:] if row]
     if not names or not points or any(len(row) != len(names) for row in points) or len({*names}) < len(names):
         raise OptionError(f"--vary-list {file}: expected a line of distinct names, then as many values on each line")
-    return [{name: value.strip() for name, value in zip(names, row, strict=True)} for row in points]
+    found: list[Point] = [{name: value.strip() for name, value in zip(names, row, strict=True)} for row in points]
+    code = [(name, one[name]) for one in found for name in CODE if name in one and is_code(one[name], CODE[name])]
+    if code:
+        raise OptionError(list_faults(f"--vary-list {file}", [code_fault(*each) for each in dict.fromkeys(code)]))
+    return found
 
 
 def _check_names(names: Sequence[str], presets: Sequence[str]) -> None:
     faults = []
     for name in names:
-        if "." not in name and name not in _VARIABLE:
+        if name.startswith(VARIED):
+            known = [f"{VARIED}{option}" for option in variable_options()]
+            if name not in known:
+                faults.append(f"{name}: no option of `train` that can vary{did_you_mean(name, known)}")
+        elif "." not in name and name not in _VARIABLE:
             hint = did_you_mean(name, _VARIABLE) or f"; expected one of {', '.join(_VARIABLE)}"
             faults.append(f"{name}: neither a number of a preset (section.key) nor an option that can vary{hint}")
     for preset in map(load_preset, presets):
-        for name in (name for name in names if "." in name):
+        for name in (name for name in names if "." in name and not name.startswith(VARIED)):
             try:
                 check_leaf(preset, name)
             except OptionError as error:
@@ -124,7 +137,7 @@ def _sampler(name: str, values: list[str], preset: str, draw: random.Random) -> 
     if not dots:
         while True:
             yield draw.choice(values)
-    own = leaves(load_preset(preset))[name]
+    own = _kind(name) if name.startswith(VARIED) else leaves(load_preset(preset))[name]
     low, high = parse_number(low_text, name, own), parse_number(high_text, name, own)
     if low >= high:
         raise OptionError(f"--vary {name}: expected LOW below HIGH, got {values[0]!r}")
@@ -135,3 +148,11 @@ def _sampler(name: str, values: list[str], preset: str, draw: random.Random) -> 
             yield f"{math.exp(draw.uniform(math.log(low), math.log(high))):.{_DIGITS}g}"
         else:
             yield f"{draw.uniform(low, high):.{_DIGITS}g}"
+
+
+def _kind(name: str) -> float:
+    """A number of the type of an option of `train`. Raises OptionError for an option that is no number."""
+    kind = plain_type(variable_options()[name.removeprefix(VARIED)])
+    if kind not in (int, float):
+        raise OptionError(f"--vary {name}: a range LOW..HIGH is for numbers; list the values")
+    return float(kind()) if kind is float else 0

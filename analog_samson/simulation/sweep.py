@@ -1,14 +1,15 @@
-"""A sweep: many simulations by several processes, or by shards that are merged, and the tables of all."""
+"""A sweep: trainings, then many simulations by several processes or shards that are merged, and the tables of all."""
 
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
-from analog_samson.analysis.completeness import missing
+from analog_samson.analysis.completeness import missing as missing_conditions
 from analog_samson.analysis.runs import META_KEYS, read_runs
 from analog_samson.analysis.sweep_summary import SUMMARY_COLUMNS, summary_rows
 from analog_samson.errors import RunError
@@ -21,18 +22,58 @@ from analog_samson.results.store import open_run
 from analog_samson.runtime.workers import Pool, check_address, failures_text, outcomes
 from analog_samson.simulation.away import Files, JobAway, receive
 from analog_samson.simulation.jobs import Jobs, SweepJob
+from analog_samson.simulation.paths import files_of
+from analog_samson.simulation.training_files import TRAININGS, Training
 
 SUMMARY_FILE, FAILED_FILE, SHARDS = "summary.csv", "failed.csv", "shards"
 _MISSING = "not finished"
 Failures = Mapping[int, str]
 
 
-def run_sweep(jobs: Jobs, pool: Pool, *, send: bool = False, done: Callable[[int], None] = lambda place: None) -> None:
+def run_trainings(
+    trainings: Sequence[Training], pool: Pool, *, out: Path, done: Callable[[Training], None] = lambda training: None
+) -> dict[str, str]:
+    """Run or resume the trainings that are not finished, each once; returns why others failed, by name.
+
+    Args:
+        trainings: In the order in which they begin. One that another process runs is waited for.
+        pool: Who runs them.
+        out: The output folder, which all workers have to see.
+        done: Called with each training that succeeded, in the order in which they finish.
+    """
+    if pool.address is not None:
+        check_address(pool)
+        make_folder(out)
+    failures, task = {}, partial(run_training, out=out.absolute() if pool.address else None)
+    for place, failure in outcomes(task, trainings, pool):
+        if isinstance(failure, str):
+            failures[trainings[place].name] = failure
+        else:
+            done(trainings[place])
+    return failures
+
+
+def run_training(training: Training, *, out: Path | None) -> None:
+    """Run or resume one training; `out` is a folder that a worker of a cluster has to see, else None."""
+    if out is not None:
+        _refuse_missing([*training.files(), out])
+    training.run()
+
+
+def run_sweep(
+    jobs: Jobs,
+    pool: Pool,
+    *,
+    untrained: Mapping[str, str] = MappingProxyType({}),
+    send: bool = False,
+    done: Callable[[int], None] = lambda place: None,
+) -> None:
     """Run the simulations that are missing and write the tables, also where some of them failed.
 
     Args:
         jobs: As `plan_jobs` gives them.
         pool: Who runs them.
+        untrained: Why trainings failed, by name, as `run_trainings` returns it.
         send: As for `job_outcomes`.
         done: Called with the place of each job that succeeded, in the order in which they finish.
 
@@ -40,8 +81,17 @@ def run_sweep(jobs: Jobs, pool: Pool, *, send: bool = False, done: Callable[[int
         RunError: With the mistakes in all jobs, after every job was tried; or where the cluster is lost.
     """
     ended, failures, stopped = bytearray(len(jobs)), dict[int, str](), None
+    places: Sequence[int] = range(len(jobs))
+    if untrained:
+        failures = {
+            place: f"{job.training}: {untrained[job.training.name]}"
+            for place, job in enumerate(jobs)
+            if job.training is not None and job.training.name in untrained
+        }
+        places = [place for place in places if place not in failures]
     try:
-        for place, failure in job_outcomes(jobs, jobs.out, pool, "analog-samson sweep", send=send):
+        for number, failure in job_outcomes(jobs.at(places), jobs.out, pool, "analog-samson sweep", send=send):
+            place = places[number]
             ended[place] = 1
             if failure is None:
                 done(place)
@@ -50,7 +100,8 @@ def run_sweep(jobs: Jobs, pool: Pool, *, send: bool = False, done: Callable[[int
     except RunError as error:
         stopped = error
     if jobs.out.is_dir():
-        write_tables(jobs, failures | {place: _MISSING for place, has_ended in enumerate(ended) if not has_ended})
+        missing = {place: _MISSING for place, has_ended in enumerate(ended) if not has_ended}
+        write_tables(jobs, missing | failures)
     if stopped is not None:
         raise stopped
     if failures:
@@ -86,7 +137,7 @@ def _merge(job: SweepJob, out: Path, shards: list[Path]) -> str | None:
         if not (source / RUN_FILE).is_file():
             continue
         with open_run(source) as run:
-            unfinished = missing(read_runs([run])[0]) if not run.is_empty() else _MISSING
+            unfinished = missing_conditions(read_runs([run])[0]) if not run.is_empty() else _MISSING
         if unfinished is None:
             part = job.folder.with_name(f".{job.folder.name}.part")
             make_folder(job.folder.parent, below=out)
@@ -135,20 +186,18 @@ def run_job(job: SweepJob, *, command: str) -> None:
 
 def run_job_elsewhere(job: SweepJob, *, command: str, out: Path) -> None:
     """`run_job` on a worker of a cluster; RunError names the machine where it lacks a file."""
-    _refuse_missing(job, out)
+    _refuse_missing([*files_of(dict(job.options)), out])
     run_job(job, command=command)
 
 
 def run_job_away(away: JobAway, *, command: str) -> Files:
     """`run_job` on a worker that does not see the output folder; returns the files of the run."""
-    _refuse_missing(away.job)
+    _refuse_missing(files_of(dict(away.job.options)))
     return away.run(command=command)
 
 
-def _refuse_missing(job: SweepJob, *folders: Path) -> None:
-    from analog_samson.simulation.paths import files_of
-
-    absent = [str(path) for path in (*files_of(dict(job.options)), *folders) if not path.exists()]
+def _refuse_missing(paths: Iterable[Path]) -> None:
+    absent = [str(path) for path in paths if not path.exists()]
     if absent:
         raise RunError(
             f"the worker on {socket.gethostname()} does not see {', '.join(absent)}; "
@@ -173,7 +222,14 @@ def write_tables(jobs: Jobs, failures: Failures) -> None:
     names = list(dict.fromkeys(name for one in jobs.series for name in one.point))
     rows = [row for group in _groups(jobs) for row in _summary_rows(group, failures, names)]
     write_atomically(jobs.out / SUMMARY_FILE, csv_text((*SUMMARY_COLUMNS, *names), rows).encode())
-    gather(jobs.out, ((job.folder, job.point) for place, job in enumerate(jobs) if place not in failures))
+    gather(
+        jobs.out,
+        (
+            (job.folder, job.point, None if job.training is None else f"{TRAININGS}/{job.training.name}")
+            for place, job in enumerate(jobs)
+            if place not in failures
+        ),
+    )
     told = [(str(jobs[place].folder.relative_to(jobs.out)), failures[place]) for place in sorted(failures)]
     if told:
         write_atomically(jobs.out / FAILED_FILE, csv_text(("run", "reason"), told).encode())

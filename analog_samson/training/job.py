@@ -180,7 +180,7 @@ def prepare_training(job: TrainJob, context: DistributedContext = SINGLE_PROCESS
         data_spec=job.data,
         channels=train_set.channels,
     )
-    recipe = recipe_for(train_set, fine_tuning=start is not None)
+    recipe = recipe_for(train_set.name, fine_tuning=start is not None)
     options = TrainOptions(seed=job.seed, normalization=normalization, **with_recipe(recipe, job.training()))
     teacher, taught = _teacher(job, name, train_set)
     notes = (

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analog_samson.data import ImageSet
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -59,8 +57,8 @@ def with_recipe(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def recipe_for(train_set: ImageSet, *, fine_tuning: bool) -> Recipe:
-    """The recipe of a dataset; with `fine_tuning` the training begins at a checkpoint."""
-    if train_set.name == "digits":
+def recipe_for(data: str, *, fine_tuning: bool) -> Recipe:
+    """The recipe of a dataset by its name; with `fine_tuning` the training begins at a checkpoint."""
+    if data == "digits":
         return DIGITS
     return FINE_TUNING if fine_tuning else FROM_SCRATCH

@@ -33,13 +33,14 @@ import pandas as pd
 from analog_samson.errors import AnalogSamsonError, RunError
 from analog_samson.experiments.catalogue import load_experiment, networks_of
 from analog_samson.experiments.jobs import CLEAN_FILE, RUN_FILE, TRAINING_FILE, VALUES_FILE, CellJob, is_finished
-from analog_samson.experiments.parts import load_part, read_values
 from analog_samson.experiments.plan import PRETRAINING, Cell, Overrides, plan_candidates, plan_cells
 from analog_samson.experiments.results import options_text
 from analog_samson.experiments.shown import measures_of
 from analog_samson.experiments.sources import Sources
 from analog_samson.experiments.tune import SCORE_FILE, choose, chosen_options
+from analog_samson.experiments.values import read_values
 from analog_samson.results.atomic import write_atomically
+from analog_samson.results.parts import load_part
 from analog_samson.units import format_duration
 
 HERE = Path(__file__).parent

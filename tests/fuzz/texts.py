@@ -14,11 +14,12 @@ from analog_samson.cli.explore import ExploreCommand
 from analog_samson.cli.simulate import SimulateCommand
 from analog_samson.cli.sweep import SweepCommand
 from analog_samson.cli.train import TrainCommand
-from analog_samson.experiments.parts import load_part, read_values
+from analog_samson.experiments.values import read_values
 from analog_samson.models.zoo.search import parse_card
 from analog_samson.presets.axis import parse_axis
 from analog_samson.presets.layers import read_layer_presets
 from analog_samson.report.command import make_report
+from analog_samson.results.parts import load_part
 from fuzz.judge import Attempts
 from fuzz.mutations import damaged_bytes, damaged_tree
 
