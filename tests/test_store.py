@@ -271,8 +271,8 @@ def test_folder_is_refused_when_the_disk_is_full(tmp_path: Path, monkeypatch: py
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr("os.pwrite", full)
-        with pytest.raises(RunError, match=r"cannot be written \(No space left on device\); choose another output"):
+        patched.setattr("os.write", full)
+        with pytest.raises(RunError, match=r"cannot be written \(No space left on device\); free some space"):
             FolderLock(tmp_path)
     FolderLock(tmp_path).release()
 

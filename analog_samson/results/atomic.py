@@ -26,8 +26,9 @@ def write_atomically(path: Path, data: bytes) -> None:
         _replace(path, part_of(path), data)
         remove_leftovers(path)
     except OSError as error:
-        remedy = "free some space or raise the limit (ulimit -f)" if error.errno in NO_ROOM else "choose another place"
-        raise RunError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror}); {remedy(error, 'choose another place')}"
+        ) from error
     except ValueError as error:
         raise RunError(f"{path}: cannot be written ({error}); expected the name of a file") from error
 
@@ -46,7 +47,12 @@ def make_folder(folder: Path, *, below: Path | None = None) -> None:
             refuse_links(below, [folder])
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"{folder}: cannot be made ({error.strerror}); choose another output folder") from error
+        raise RunError(f"{folder}: cannot be made ({error.strerror}); {remedy(error)}") from error
+
+
+def remedy(error: OSError, otherwise: str = "choose another output folder") -> str:
+    """What to do about a file or folder that cannot be written."""
+    return "free some space or raise the limit (ulimit -f)" if error.errno in NO_ROOM else otherwise
 
 
 def is_leftover(name: str, of: str) -> bool:

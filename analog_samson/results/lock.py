@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from analog_samson.errors import RunError
-from analog_samson.results.atomic import make_folder
+from analog_samson.results.atomic import make_folder, remedy
 from analog_samson.results.links import refuse_link
 
 try:
@@ -109,4 +109,4 @@ def _locked_message(folder: Path, owner: str) -> str:
 
 
 def _unwritable_message(folder: Path, error: OSError) -> str:
-    return f"{folder}: cannot be written ({error.strerror}); choose another output folder"
+    return f"{folder}: cannot be written ({error.strerror}); {remedy(error)}"

@@ -192,8 +192,11 @@ class Campaign:
         self._folders(outcome, count, disturb)
 
     def _full(self, outcome: Outcome, count: int) -> None:
-        for _ in range(count):
-            self._on_disk(outcome, lambda disk: disk.resize(self._draw.randint(0, _PAGES_LEFT)))
+        for _ in range(_ATTEMPTS * count):  # what is missing may find room
+            if outcome.disturbed < count:
+                self._on_disk(outcome, lambda disk: disk.resize(self._draw.randint(0, _PAGES_LEFT)))
+        if outcome.disturbed < count:
+            outcome.wrong.append("the disk was never full")
 
     def _read_only(self, outcome: Outcome, count: int) -> None:
         for _ in range(count):
@@ -204,12 +207,14 @@ class Campaign:
         folder = self._new_folder()
         command = self._scenario.command(self._networks)
         disk = PrivateDisk(folder / "out")
-        ended = disk.run(command, folder, spoil, self._draw.uniform(0, self.seconds / 2))
+        ended = disk.run(command, folder, spoil, die_at(self._draw.randint(1, self._steps // 2)))
         if ended is None:
             return
         for one in ended[:-1]:
             self._note(outcome, one, 1, -signal.SIGKILL)
             outcome.disturbed += one.status == 1
+            if one.status == 1 and one.said.count("error: ") != 1:
+                outcome.wrong.append(f"not one message: {one.said[-600:]}")
         if ended[-1].status != 0:
             outcome.wrong.append(f"the last run ended with {ended[-1].status}: {ended[-1].said[-600:]}")
         self._compare(outcome, folder)

@@ -22,9 +22,9 @@ class PrivateDisk:
         self._folder = folder
 
     def run(
-        self, command: Sequence[str], folder: Path, spoil: Callable[["PrivateDisk"], None], kill_after: float
+        self, command: Sequence[str], folder: Path, spoil: Callable[["PrivateDisk"], None], die: Callable[[], None]
     ) -> list[Ended] | None:
-        """Kill the command after that time, run it on the spoilt disk, then on a good one; None without the rights.
+        """Let the command die where `die` says, run it on the spoilt disk, then on a good one; None without the rights.
 
         Afterwards the contents are in `self._folder` as on any disk.
         """
@@ -34,11 +34,7 @@ class PrivateDisk:
         def work() -> int:
             if not self._mount():
                 return UNAVAILABLE
-            first = Process.command(command, folder, logs[0])
-            if (ended := first.ended(kill_after)) is None:
-                first.kill_group()
-                ended = first.finish()
-            found = [ended.status]
+            found = [Process.command(command, folder, logs[0], die).finish().status]
             spoil(self)
             found.append(Process.command(command, folder, logs[1]).finish().status)
             self.remount("rw")
@@ -60,7 +56,8 @@ class PrivateDisk:
     def resize(self, pages: int) -> None:
         """Leave so many pages of 4096 bytes beyond those in use."""
         used = os.statvfs(self._folder)
-        self._remount(0, f"size={(used.f_blocks - used.f_bfree + pages) * used.f_bsize}")
+        left = max(1, used.f_blocks - used.f_bfree + pages)  # a size of 0 would be no limit
+        self._remount(0, f"size={left * used.f_bsize}")
 
     def remount(self, mode: str) -> None:
         """Make it read-only ("ro") or writable with room ("rw")."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_CALLS = ("fsync", "replace", "rename", "mkdir", "unlink", "ftruncate", "pwrite")
+_CALLS = ("fsync", "replace", "rename", "mkdir", "unlink", "ftruncate")
 
 
 def die_at(step: int) -> Callable[[], None]:
