@@ -1,5 +1,7 @@
 """Affine calibration: least squares column by column, layer after layer, for any use of a weight."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -244,3 +246,25 @@ def test_run_with_affine_correction_is_complete_without_generic_noise_of_it(tmp_
         assert "sigma_c 0.1 has none" in missing(*read_runs([run]))
         sweep_conductance_noise(model, data, sigmas=[0.1], store=run, **options)
         assert missing(*read_runs([run])) is None
+
+
+class FreshBatches:
+    """Makes each batch anew, and counts how many are alive at once."""
+
+    def __init__(self):
+        self.alive, self.most = weakref.WeakSet(), 0
+
+    def __iter__(self):
+        for number in range(6):
+            x = randn(4, 8, seed=number)
+            self.alive.add(x)
+            self.most = max(self.most, len(self.alive))
+            yield x, torch.zeros(4, dtype=torch.long)
+            del x
+
+
+def test_batches_are_gone_through_again_and_not_kept():
+    data = FreshBatches()
+    with device_of(seeded(lambda: nn.Linear(8, 3))).program(0, 0).at(YEAR) as network, affine_corrected(network, data):
+        pass
+    assert data.most <= 3, "of six"

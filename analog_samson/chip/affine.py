@@ -57,7 +57,7 @@ def affine_corrected(network: nn.Module, batches: Iterable[Any], run: Run = feed
     if crossbar is None:
         raise OptionError("calibrate: affine works on engine fast only")
     fits = {path: _Fit(path, matrix) for path, matrix in crossbar.matrices.items()}
-    batches, samples = list(batches), 0
+    batches, samples = list(batches) if isinstance(batches, Iterator) else batches, 0
     with torch.no_grad(), full_precision():
         for batch in batches:
             first = first_tensor(batch)
