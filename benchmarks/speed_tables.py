@@ -137,6 +137,32 @@ def simulate_memory(results: Results) -> list[Block]:
     return blocks
 
 
+def streaming_memory(results: Results) -> list[Block]:
+    blocks: list[Block] = []
+    for result in results:
+        rows = tuple(
+            (
+                f"{row['images']:,}",
+                f"{row['decoded_gib']:.2f}",
+                row["place"],
+                f"{row['peak_gib']:.2f}",
+                str(row["seconds"]),
+            )
+            for row in result["rows"]
+        )
+        blocks.append(
+            text_table(
+                title=f"Peak memory of simulate, files of {result['file_bytes'] / 1000:.0f} kB, 224 x 224 pixels",
+                headers=("images", "decoded, GiB", "they are in", "peak of the process, GiB", "s"),
+                rows=rows,
+                align="rrlrr",
+            )
+        )
+        for count, same in result["same_values"].items():
+            blocks.append(f"Values of the runs on {count} JPEG files: {'equal to the bit' if same else 'DIFFERENT'}.")
+    return blocks
+
+
 def sweep_driver(results: Results) -> list[Block]:
     blocks: list[Block] = []
     for result in results:

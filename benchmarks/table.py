@@ -24,6 +24,7 @@ from speed_tables import (
     simulate_memory,
     simulate_speed,
     simulate_total,
+    streaming_memory,
     sweep_driver,
     training_step,
 )
@@ -50,6 +51,7 @@ RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
     "simulate_speed": simulate_speed,
     "simulate_total": simulate_total,
     "simulate_memory": simulate_memory,
+    "streaming_memory": streaming_memory,
     "chip_share": chip_share,
     "compiled_passes": compiled_passes,
     "zoo_on_hardware": zoo_on_hardware,
@@ -61,6 +63,7 @@ RENDERERS: dict[str, Callable[[Results], list[Block]]] = {
 
 # Tables that say less of a benchmark, for other pages: its name, and what makes the table.
 SUMMARIES: dict[str, tuple[str, Callable[[Results], list[Block]]]] = {
+    "streaming_memory_sizes": ("streaming_memory", streaming_memory),
     "sweep_driver_sizes": ("sweep_driver", sweep_driver),
     "zoo_after_a_year": ("zoo_on_hardware", zoo_after_a_year),
     "adaptive_images_by_network": ("adaptive_images", adaptive_images),

@@ -19,6 +19,12 @@ settings.load_profile("repeatable")
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+@pytest.fixture(autouse=True)
+def decoded_images(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded images go to a folder of the tests."""
+    monkeypatch.setenv("ANALOG_SAMSON_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder of real checkpoints and data beside the repository."""

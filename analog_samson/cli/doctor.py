@@ -36,7 +36,7 @@ def doctor(
     _say("engine aihwkit", f"does not work: {failure}" if failure else "works")
     _say_hardware()
     _say("data without files", "digits (comes with scikit-learn)")
-    _say("data from files", "cifar10:DIR, cifar100:DIR, imagenet:DIR, folder:DIR, npz:FILE")
+    _say("data from files", "cifar10:DIR, cifar100:DIR, imagenet:DIR, folder:DIR, shards:DIR, npz:FILE")
     for spec in data or ():
         _say_data(spec)
     typer.echo("everything that engine fast needs is there" if failure else "everything needed is there")

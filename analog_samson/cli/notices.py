@@ -12,12 +12,12 @@ from analog_samson.crossbar.outliers import OutlierWarning
 from analog_samson.errors import InputRangeWarning
 
 _OWN = (CoverageWarning, OutlierWarning, InputRangeWarning)
-_NOTED = logging.getLogger("analog_samson.models.checkpoint")
+_NOTED = [logging.getLogger(f"analog_samson.{name}") for name in ("models.checkpoint", "data.cache")]
 
 
 @contextmanager
 def notices_as_lines() -> Iterator[None]:
-    """Print each warning of this package and each note about a checkpoint once, on standard error.
+    """Print each warning of this package and each note about a checkpoint or data once, on standard error.
 
     Other warnings appear as Python prints them.
     """
@@ -34,19 +34,21 @@ def notices_as_lines() -> Iterator[None]:
         else:
             show_others(message, category, *place, **named)
 
-    handler, level = _Lines(once), _NOTED.level
+    handler, levels = _Lines(once), [noted.level for noted in _NOTED]
     with warnings.catch_warnings():
         show_others = warnings.showwarning
         warnings.showwarning = show
         for category in _OWN:
             warnings.simplefilter("always", category)
-        _NOTED.addHandler(handler)
-        _NOTED.setLevel(logging.INFO)
+        for noted in _NOTED:
+            noted.addHandler(handler)
+            noted.setLevel(logging.INFO)
         try:
             yield
         finally:
-            _NOTED.removeHandler(handler)
-            _NOTED.setLevel(level)
+            for noted, level in zip(_NOTED, levels, strict=True):
+                noted.removeHandler(handler)
+                noted.setLevel(level)
 
 
 class _Lines(logging.Handler):

@@ -1,4 +1,4 @@
-"""Image sets for classification: 8-bit pixels in memory, labels, and what is known about them."""
+"""Image sets for classification: 8-bit pixels in memory or in a file, labels, and what is known about them."""
 
 from analog_samson.data.augment import augment
 from analog_samson.data.image_set import ImageSet, image_set

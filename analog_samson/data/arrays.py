@@ -1,19 +1,23 @@
-"""Arrays from an npz file or from a function of the user's."""
+"""Arrays from an npz file, from a folder of npy files, or from a function of the user's."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import prod
 from operator import index
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.lib.format import MAGIC_PREFIX
 
 from analog_samson.data.batch_set import BatchSet, batch_set
-from analog_samson.data.image_set import ImageSet, image_set
+from analog_samson.data.image_set import ImageSet, image_set, shape_faults
 from analog_samson.data.npz import NpzFile
+from analog_samson.data.stored import StoredImages
 from analog_samson.errors import AnalogSamsonError, DataError
 from analog_samson.models.imported import call_with_known, import_callable
+from analog_samson.runtime.size_limit import fits_in_memory
 
 _LAYOUT = (
     "expected arrays `images` (uint8, (N, H, W) or (N, H, W, C)) and `labels` (integers, (N,)), or the pairs "
@@ -24,7 +28,8 @@ _LAYOUT = (
 def load_npz(path: Path, split: str, options: Mapping[str, int | None], limit: int | None) -> ImageSet:
     """`images` and `labels` of a file, or its pair for the split; options: classes (else the highest label + 1).
 
-    Of the images the first `limit` are read, of the labels all, for the number of classes.
+    path: An npz file, or a folder with a npy file for each array. Of the images the first `limit` are read, of the
+    labels all, for the number of classes. 8-bit images that are too large for memory stay in the file.
     """
     with _open(path) as arrays:
         prefix = f"{split}_" if f"{split}_images" in arrays.names else ""
@@ -33,7 +38,9 @@ def load_npz(path: Path, split: str, options: Mapping[str, int | None], limit: i
             found = ", ".join(arrays.names) or "none"
             raise DataError(f"{path}: no array {' or '.join(missing)} (it has {found}); {_LAYOUT}")
         try:
-            images, labels = arrays.read(f"{prefix}images", limit), arrays.read(f"{prefix}labels")
+            stored = _in_file(arrays, f"{prefix}images", limit)
+            images = arrays.read(f"{prefix}images", limit) if stored is None else stored
+            labels = arrays.read(f"{prefix}labels")
             count = arrays.header(f"{prefix}images").shape[:1]
             stated = _stated_classes(arrays)
         except DataError:
@@ -46,6 +53,18 @@ def load_npz(path: Path, split: str, options: Mapping[str, int | None], limit: i
         labels = labels[:limit]
     loaded = image_set(images, labels, name=f"npz:{path.name}", where=str(path), num_classes=classes)
     return replace(loaded, divided=bool(prefix))
+
+
+def _in_file(arrays: NpzFile, name: str, limit: int | None) -> StoredImages | None:
+    """Images that are read when they are due; None where they are to be loaded."""
+    header = arrays.header(name)
+    if header.dtype != np.uint8 or header.columns_first or shape_faults(header.shape):
+        return None
+    count, *sides = header.first(limit)
+    pixels = (sides[0], sides[1], sides[2] if len(sides) == 3 else 1)
+    if fits_in_memory(count * prod(pixels)) or (place := arrays.place(name)) is None:
+        return None
+    return StoredImages(*place, pixels, torch.arange(count))
 
 
 def _stated_classes(arrays: NpzFile) -> int | None:
@@ -88,6 +107,8 @@ def load_callable(spec: str, split: str, limit: int | None) -> ImageSet | BatchS
 
 def _open(path: Path) -> NpzFile:
     try:
+        if path.is_dir():
+            return NpzFile(path)
         with path.open("rb") as file:
             single = file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
         if not single:

@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from analog_samson import rng
+from analog_samson.data.cache import cached_images
 from analog_samson.data.image_set import ImageSet
+from analog_samson.data.stored import StoredImages, parts_of
 
 
 def suits_augmentation(data: ImageSet) -> bool:
@@ -66,4 +68,13 @@ def as_in_training(images: ImageSet, *, seed: int) -> ImageSet:
     """Calibration images as a training sees them: colour images cropped and flipped, others as they are."""
     if not suits_augmentation(images):
         return images
-    return replace(images, images=augment(images.images, generator=rng.generator(seed, "calibration")))
+    found, whole = images.images, len(images)
+    if not isinstance(found, StoredImages):
+        return replace(images, images=augment(found, generator=rng.generator(seed, "calibration")))
+    changed = (
+        augment(found[part], generator=rng.generator(seed, "calibration"), whole=whole, part=part)
+        for part in parts_of(found)
+    )
+    shown = (image.permute(1, 2, 0).numpy() for part in changed for image in part)
+    key = ("augmented", seed, images.fingerprint)
+    return replace(images, images=cached_images(f"{images.name} augmented", key, (whole, *found.pixels), shown))

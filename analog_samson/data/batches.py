@@ -8,6 +8,7 @@ from torch import Tensor
 
 from analog_samson.data.image_set import ImageSet
 from analog_samson.data.normalization import Normalization
+from analog_samson.data.stored import Images, pick_images
 from analog_samson.errors import DataError, OptionError
 
 _KEPT_ON_DEVICE = 2**31  # bytes of 8-bit images that are moved to the device once instead of batch by batch
@@ -46,7 +47,7 @@ class Batches:
         """Batches of the samples at these places, in their order."""
         picked = copy(self)
         picked.image_set = self.image_set.pick(places)
-        picked._images = self._images[places.to(self._images.device)]
+        picked._images = pick_images(self._images, places)
         picked._labels = self._labels[places.to(self.device)]
         return picked
 
@@ -59,9 +60,11 @@ class Batches:
             yield self.normalize(self._images[part]), self._labels[part]
 
 
-def on_device_if_small(images: Tensor, device: torch.device) -> Tensor:
+def on_device_if_small(images: Images, device: torch.device) -> Images:
     """8-bit images moved to the device once; large sets stay where they are and go batch by batch."""
-    return images.to(device) if images.nbytes <= _KEPT_ON_DEVICE else images
+    if device == images.device or images.nbytes > _KEPT_ON_DEVICE:
+        return images
+    return images[:].to(device)
 
 
 class Normalizer:

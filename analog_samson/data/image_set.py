@@ -1,4 +1,4 @@
-"""Labelled images in memory, checked when they are made."""
+"""Labelled images in memory or in a file, checked when they are made."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from analog_samson import rng
+from analog_samson.data.stored import Images, StoredImages, in_parts, pick_images
 from analog_samson.errors import DataError, OptionError, list_faults
 
 
@@ -17,11 +18,12 @@ from analog_samson.errors import DataError, OptionError, list_faults
 class ImageSet:
     """N labelled images. Make one with `image_set`, which checks the arrays.
 
-    images: uint8 (N, C, H, W). labels: int64 (N,), in 0..num_classes-1. name: where they come from, without folders.
+    images: uint8 (N, C, H, W), a tensor; of sets that are too large for memory `StoredImages`, which indexing reads.
+    labels: int64 (N,), in 0..num_classes-1. name: where they come from, without folders.
     divided: whether their source has parts for training and for testing, of which this is one.
     """
 
-    images: Tensor
+    images: Images
     labels: Tensor
     num_classes: int
     name: str
@@ -42,7 +44,8 @@ class ImageSet:
     def fingerprint(self) -> str:
         """sha256 over shape, pixels and labels: equal sets have equal fingerprints anywhere."""
         digest = hashlib.sha256(repr((tuple(self.images.shape), self.num_classes)).encode())
-        digest.update(self.images.contiguous().numpy().data)
+        for part in in_parts(self.images):
+            digest.update(part.numpy().data)
         digest.update(self.labels.contiguous().numpy().data)
         return digest.hexdigest()
 
@@ -66,9 +69,9 @@ class ImageSet:
         rest[first] = False
         return self.pick(first), self.pick(rest.nonzero().flatten())
 
-    def pick(self, index: Tensor) -> "ImageSet":
+    def pick(self, index: Tensor | slice) -> "ImageSet":
         """The images at these positions, in this order."""
-        return replace(self, images=self.images[index], labels=self.labels[index])
+        return replace(self, images=pick_images(self.images, index), labels=self.labels[index])
 
 
 def stratified(labels: Tensor, fraction: float, seed: int) -> Tensor:
@@ -89,24 +92,29 @@ def stratified(labels: Tensor, fraction: float, seed: int) -> Tensor:
 
 
 def image_set(
-    images: np.ndarray, labels: np.ndarray, *, name: str, where: str, num_classes: int | None = None
+    images: np.ndarray | StoredImages, labels: np.ndarray, *, name: str, where: str, num_classes: int | None = None
 ) -> ImageSet:
     """Check arrays and make an ImageSet of them; raises DataError with every fault.
 
     images: (N, H, W) or (N, H, W, C) with 1 or 3 channels; 8-bit integers, or floats in [0, 1], which are stored in
-    8 bits. labels: integers, (N,) or (N, 1). num_classes: None takes the highest label + 1. where: for messages.
+    8 bits; or images in a file, which are 8-bit. labels: integers, (N,) or (N, 1). num_classes: None takes the highest
+    label + 1. where: for messages.
     """
     try:
-        images, labels = np.asarray(images), np.asarray(labels)
+        labels = np.asarray(labels)
+        images = images if isinstance(images, StoredImages) else np.asarray(images)
         num_classes = None if num_classes is None else index(num_classes)
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: expected arrays of numbers and a whole number of classes ({error})") from error
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    faults = [*_image_faults(images), *_label_faults(labels, len(images) if images.ndim else 0, num_classes)]
+    if isinstance(images, StoredImages):
+        faults = _label_faults(labels, len(images), num_classes)
+    else:
+        faults = [*_image_faults(images), *_label_faults(labels, len(images) if images.ndim else 0, num_classes)]
     if faults:
         raise DataError(list_faults(where, faults))
     return ImageSet(
-        images=_pixels(images),
+        images=images if isinstance(images, StoredImages) else _pixels(images),
         labels=torch.from_numpy(labels.astype(np.int64)),
         num_classes=int(labels.max()) + 1 if num_classes is None else num_classes,
         name=name,
@@ -122,16 +130,21 @@ def _pixels(images: np.ndarray) -> Tensor:
 
 
 def _image_faults(images: np.ndarray) -> list[str]:
+    faults = shape_faults(images.shape)
+    return faults if images.ndim not in (3, 4) or 0 in images.shape else [*faults, *_value_faults(images)]
+
+
+def shape_faults(shape: tuple[int, ...]) -> list[str]:
+    """What is wrong with the shape of an array of images."""
     expected = "expected (N, H, W) or (N, H, W, C) with 1 or 3 channels"
-    if images.ndim not in (3, 4):
-        return [f"images: {expected}, got shape {images.shape}"]
-    if 0 in images.shape:
-        return [f"images: empty (shape {images.shape}); expected at least one image"]
-    faults = []
-    if images.ndim == 4 and images.shape[3] not in (1, 3):
-        hint = "; the channels seem to come second: transpose to (0, 2, 3, 1)" if images.shape[1] in (1, 3) else ""
-        faults.append(f"images: {expected}, got shape {images.shape}{hint}")
-    return [*faults, *_value_faults(images)]
+    if len(shape) not in (3, 4):
+        return [f"images: {expected}, got shape {shape}"]
+    if 0 in shape:
+        return [f"images: empty (shape {shape}); expected at least one image"]
+    if len(shape) == 4 and shape[3] not in (1, 3):
+        hint = "; the channels seem to come second: transpose to (0, 2, 3, 1)" if shape[1] in (1, 3) else ""
+        return [f"images: {expected}, got shape {shape}{hint}"]
+    return []
 
 
 def _value_faults(images: np.ndarray) -> list[str]:

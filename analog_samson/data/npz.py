@@ -1,10 +1,12 @@
-"""Arrays of an npz file: sizes are known from its headers, and no more is read than is asked for."""
+"""Arrays of an npz file, or of the folder that it unpacks to: sizes are known from headers, and little more is read."""
 
 import io
+import struct
 import zipfile
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -15,6 +17,8 @@ from analog_samson.runtime.size_limit import refuse_size
 
 _LONGEST_HEADER = 2**14  # bytes; numpy writes under 200 for plain arrays
 _SUFFIX = ".npy"
+_BEFORE_LENGTHS = 26  # bytes of the header before each member of a zip archive
+_AT_ONCE = 2**20  # bytes
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -33,16 +37,20 @@ class Header:
 
 
 class NpzFile:
-    """An open npz file; a context manager. Damaged files raise ValueError or what zipfile and zlib raise."""
+    """An open npz file, or a folder of npy files; a context manager.
+
+    Damaged files raise ValueError or what zipfile and zlib raise.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._archive = zipfile.ZipFile(path)
-        self.names = [name.removesuffix(_SUFFIX) for name in self._archive.namelist() if name.endswith(_SUFFIX)]
+        self._archive = None if path.is_dir() else zipfile.ZipFile(path)
+        files = self._archive.namelist() if self._archive else sorted(file.name for file in path.iterdir())
+        self.names = [name.removesuffix(_SUFFIX) for name in files if name.endswith(_SUFFIX)]
 
     def header(self, name: str) -> Header:
         """The header of an array, compared with the bytes that are there."""
-        with self._archive.open(f"{name}{_SUFFIX}") as file:
+        with self._open(name) as file:
             beginning = io.BytesIO(file.read(_LONGEST_HEADER))
         version = npy.read_magic(beginning)
         if version not in _READERS:
@@ -51,7 +59,7 @@ class NpzFile:
         if dtype.hasobject:
             raise ValueError(f"{name}: holds Python objects, which are not read")
         found = Header(shape=shape, dtype=dtype, columns_first=columns_first, start=beginning.tell())
-        held = self._archive.getinfo(f"{name}{_SUFFIX}").file_size - found.start
+        held = self._size(name) - found.start
         if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != held:
             raise ValueError(f"{name}: its header states {dtype} of shape {shape}, the file holds {held} bytes")
         return found
@@ -66,8 +74,9 @@ class NpzFile:
         # Only rows that are stored one after the other can be read alone.
         shape = header.shape if header.columns_first or not header.shape else header.first(rows)
         size = prod(shape) * header.dtype.itemsize
-        refuse_size(size, f"{self.path}: {name} of shape {shape}", "take fewer (--limit N)", DataError)
-        with self._archive.open(f"{name}{_SUFFIX}") as file:
+        remedy = "take fewer (--limit N), or 8-bit images that are not compressed, which are read from the file"
+        refuse_size(size, f"{self.path}: {name} of shape {shape}", remedy, DataError)
+        with self._open(name) as file:
             file.read(header.start)
             values = read_values(file, size)  # at its end the checksum is compared
         if len(values) < size:
@@ -75,9 +84,40 @@ class NpzFile:
         found = values.view(header.dtype).reshape(shape, order="F" if header.columns_first else "C")
         return found[:rows] if header.shape else found
 
+    def place(self, name: str) -> tuple[Path, int] | None:
+        """The file in which the values of an array lie as they are, and the bytes before them; None if compressed.
+
+        All of it is read once, so that an archive compares its checksum.
+        """
+        start = self.header(name).start
+        if self._archive is None:
+            return self._file(name), start
+        entry = self._archive.getinfo(f"{name}{_SUFFIX}")
+        if entry.compress_type != zipfile.ZIP_STORED:
+            return None
+        with self._open(name) as file:
+            while file.read(_AT_ONCE):
+                pass
+        with self.path.open("rb") as file:
+            file.seek(entry.header_offset + _BEFORE_LENGTHS)
+            lengths = struct.unpack("<HH", file.read(4))  # of the name and of what follows it
+        return self.path, entry.header_offset + _BEFORE_LENGTHS + 4 + sum(lengths) + start
+
     def close(self) -> None:
         """Close the file."""
-        self._archive.close()
+        if self._archive is not None:
+            self._archive.close()
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}{_SUFFIX}"
+
+    def _open(self, name: str) -> IO[bytes]:
+        return self._file(name).open("rb") if self._archive is None else self._archive.open(f"{name}{_SUFFIX}")
+
+    def _size(self, name: str) -> int:
+        if self._archive is None:
+            return self._file(name).stat().st_size
+        return self._archive.getinfo(f"{name}{_SUFFIX}").file_size
 
     def __enter__(self) -> "NpzFile":
         return self

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 
 from analog_samson.data.image_set import ImageSet
+from analog_samson.data.stored import in_parts
 from analog_samson.errors import DataError
 
 
@@ -33,5 +34,6 @@ def refuse_overlap(calibration: ImageSet, test: ImageSet, *, chosen: bool) -> No
 
 def _digests(images: ImageSet) -> Iterator[bytes]:
     """A 16-byte digest of each image's pixels; two different images share one with a chance of 2**-128."""
-    for image in images.images.contiguous().numpy():
-        yield hashlib.blake2b(image.data, digest_size=16).digest()
+    for part in in_parts(images.images):
+        for image in part.numpy():
+            yield hashlib.blake2b(image.data, digest_size=16).digest()

@@ -13,6 +13,7 @@ from analog_samson.data.folder import load_folder
 from analog_samson.data.idx import load_fashion_mnist, load_idx
 from analog_samson.data.image_set import ImageSet
 from analog_samson.data.samples import SAMPLES, is_samples, samples_path
+from analog_samson.data.shards import load_shards
 from analog_samson.errors import DataError, OptionError, did_you_mean
 from analog_samson.models.own_code import is_code
 
@@ -36,11 +37,12 @@ SOURCES: dict[str, _Source] = {
     "idx": _Source(load_idx, {"classes": None}),
     "folder": _Source(load_folder, {"resize": None, "crop": None}),
     "imagenet": _Source(load_folder, {"resize": 256, "crop": 224}),
+    "shards": _Source(load_shards, {"resize": None, "crop": None, "classes": None}),
 }
 
 
 def open_data(spec: str, split: Split, *, limit: int | None = None) -> ImageSet:
-    """Load one split of a dataset into memory.
+    """One split of a dataset: in memory, or what of it is too large in files that are read batch by batch.
 
     spec: `digits`; a kind and a path such as `cifar10:DIR`, with options after commas such as
     `folder:DIR,resize=256,crop=224` or `npz:FILE,classes=10`; or package.module:callable, called with split.
@@ -80,13 +82,18 @@ def is_own_data(spec: str) -> bool:
 def data_path(spec: str) -> Path | None:
     """The file or folder that `spec` names, as it is written there; None for data without one.
 
+    Of a pattern of names it is their folder.
+
     >>> data_path("folder:photos,resize=256,crop=224"), data_path("digits")
     (PosixPath('photos'), None)
     """
     scheme, _, rest = spec.partition(":")
     if is_samples(spec):
         return samples_path(spec)
-    return Path(_options(spec, rest, SOURCES[scheme].options)[0]) if scheme in SOURCES and rest else None
+    if scheme not in SOURCES or not rest:
+        return None
+    path = Path(_options(spec, rest, SOURCES[scheme].options)[0])
+    return path.parent if "*" in path.name else path
 
 
 def absolute_data(spec: str) -> str:

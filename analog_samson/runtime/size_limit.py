@@ -10,6 +10,7 @@ from analog_samson.errors import AnalogSamsonError, OptionError
 
 VARIABLE = "ANALOG_SAMSON_MAX_GIB"
 _GIB = 2**30
+KEPT_IN_MEMORY = _GIB  # unless the variable states otherwise; more is read from disk, where data can be
 _CGROUP = Path("/sys/fs/cgroup/memory.max")  # of a container
 
 
@@ -20,6 +21,19 @@ def size_limit() -> int:
     """
     stated = os.environ.get(VARIABLE)
     return _available() // 2 if stated is None else _parse(stated)
+
+
+def fits_in_memory(needed: int) -> bool:
+    """Whether data that can be read from disk part by part is to be loaded whole.
+
+    Args:
+        needed: Its bytes.
+
+    Returns:
+        Whether it takes at most 1 GiB, or `size_limit` where that is less or stated by the environment variable.
+    """
+    limit = size_limit()
+    return needed <= (limit if VARIABLE in os.environ else min(limit, KEPT_IN_MEMORY))
 
 
 def refuse_size(needed: int, where: str, remedy: str, error: type[AnalogSamsonError]) -> None:

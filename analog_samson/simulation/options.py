@@ -74,8 +74,8 @@ class SimulationOptions(Options):
     data: Annotated[
         str,
         option(
-            "Test data: digits, cifar10:DIR, imagenet:DIR, folder:DIR, npz:FILE, text:FILE, pairs:FILE, audio:DIR, "
-            "segmentation:DIR.",
+            "Test data: digits, cifar10:DIR, imagenet:DIR, folder:DIR, shards:DIR, npz:FILE, text:FILE, pairs:FILE, "
+            "audio:DIR, segmentation:DIR.",
             DATA,
             "DATA",
         ),

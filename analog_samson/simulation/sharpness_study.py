@@ -58,7 +58,9 @@ class StudyOptions(Options):
             min_length=1,
         ),
     ]
-    data: Annotated[str, option("digits, cifar10:DIR, cifar100:DIR, npz:FILE or folder:DIR.", MEASURED, "DATA")]
+    data: Annotated[
+        str, option("digits, cifar10:DIR, cifar100:DIR, npz:FILE, folder:DIR or shards:DIR.", MEASURED, "DATA")
+    ]
     split: Annotated[
         Literal["train", "test"], option("Which part of --data; sharpness is of the training loss.", MEASURED)
     ] = "train"

@@ -8,7 +8,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -66,8 +66,7 @@ class DistributedContext:
         """The images that this process evaluates; possibly none of a very small set."""
         if self.size == 1:
             return image_set
-        own = Shard(len(image_set), self.rank, self.size).index
-        return replace(image_set, images=image_set.images[own], labels=image_set.labels[own])
+        return image_set.pick(Shard(len(image_set), self.rank, self.size).index)
 
     def threads(self) -> int | None:
         """CPU threads of each process on this machine; None leaves torch's own choice to a single process."""

@@ -48,8 +48,8 @@ class TrainJob(TrainOptions):
     data: Annotated[
         str,
         Field(
-            description="digits, cifar10:DIR, cifar100:DIR, folder:DIR, npz:FILE, text:FILE, pairs:FILE, audio:DIR, "
-            "segmentation:DIR or module:callable."
+            description="digits, cifar10:DIR, cifar100:DIR, folder:DIR, shards:DIR, npz:FILE, text:FILE, pairs:FILE, "
+            "audio:DIR, segmentation:DIR or module:callable."
         ),
         Shown(panel=DATA),
     ] = "digits"

@@ -77,9 +77,15 @@ def archive_attempts(folder: Path, count: int) -> Attempts:
     """Archives of tar and zip with paths out of their folder, links and damaged members, as checkpoints and data."""
     draw = random.Random(9)
     names = ("archive/data.pkl", "../../escaped", "/tmp/escaped", "archive/data/0", "a\0b", "images.npy", "labels.npy")
+    names += ("0.png", "0.cls")
+    image = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(image, "png")
+    contents = (b"", b"0", image.getvalue())
     for turn in range(count):
         buffer, packed = io.BytesIO(), draw.random() < 0.5
-        members = [(draw.choice(names), draw.randbytes(draw.choice((0, 10, 300)))) for _ in range(draw.randint(0, 4))]
+        members = [
+            (draw.choice(names), draw.choice((*contents, draw.randbytes(300)))) for _ in range(draw.randint(0, 4))
+        ]
         if packed:
             with zipfile.ZipFile(buffer, "w", draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as made:
                 for name, content in dict(members).items():
@@ -92,14 +98,13 @@ def archive_attempts(folder: Path, count: int) -> Attempts:
                     entry.size = len(content) if entry.isreg() else 0
                     made.addfile(entry, io.BytesIO(content))
         content = buffer.getvalue()
-        file = folder / draw.choice(("net.pt", "net.tar", "data.npz", "net.safetensors"))
+        file = folder / draw.choice(("net.pt", "net.tar", "data.npz", "data.tar", "net.safetensors"))
         file.write_bytes(damaged_bytes(content, draw) if turn % 2 else content)
-        read = (
-            (lambda file=file: open_data(f"npz:{file}", "test"))
-            if file.suffix == ".npz"
-            else (lambda file=file: load_checkpoint(file))
-        )
-        yield "archive", read
+        kind = {"data.npz": "npz", "data.tar": "shards"}.get(file.name)
+        if kind is None:
+            yield "archive", lambda file=file: load_checkpoint(file)
+        else:
+            yield "archive", lambda file=file, kind=kind: open_data(f"{kind}:{file}", "test")
 
 
 def array_attempts(folder: Path, count: int) -> Attempts:
