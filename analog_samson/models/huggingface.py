@@ -202,7 +202,7 @@ def _config(spec: HuggingFaceSpec) -> Any:
         there = ", ".join(sorted(path.name for path in folder.glob("*"))[:8]) if folder.is_dir() else "no such folder"
         raise ModelError(f"hf:{spec.source}: no config.json ({there or 'an empty folder'})")
     try:
-        if looks_local and json.loads((folder / "config.json").read_text()).get("auto_map"):
+        if looks_local and json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auto_map"):
             return type("Config", (), {"auto_map": True})()
         return transformers.AutoConfig.from_pretrained(spec.source, trust_remote_code=False)
     except Exception as error:  # a parser on damaged files may raise anything; nothing of ours runs in there

@@ -12,6 +12,7 @@ from analog_samson.errors import RunError
 from analog_samson.results.links import refuse_link, refuse_links
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no code of ours can make room
+_WINDOWS = os.name == "nt"
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
 
 
@@ -75,6 +76,8 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _runs(process: int) -> bool:
+    if _WINDOWS:  # where this signal would interrupt the process
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -101,6 +104,8 @@ def _replace(path: Path, part: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    if _WINDOWS:  # which opens no folders
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

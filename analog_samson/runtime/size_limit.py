@@ -2,7 +2,6 @@
 
 import math
 import os
-import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +11,7 @@ VARIABLE = "ANALOG_SAMSON_MAX_GIB"
 _GIB = 2**30
 KEPT_IN_MEMORY = _GIB  # unless the variable states otherwise; more is read from disk, where data can be
 _CGROUP = Path("/sys/fs/cgroup/memory.max")  # of a container
+_UNKNOWN = 16 * _GIB  # where the system does not say how much memory it has
 
 
 def size_limit() -> int:
@@ -60,13 +60,18 @@ def _parse(text: str) -> int:
 
 def _available() -> int:
     """The machine's memory, or less where the container or `ulimit -v` allows less."""
-    known = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY:
-        known.append(soft)
+    known = []
+    with suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf
+        known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with suppress(ImportError):  # Windows has no such limits
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            known.append(soft)
     with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
-        known.append(int(_CGROUP.read_text()))
-    return min(known)
+        known.append(int(_CGROUP.read_text(encoding="ascii")))
+    return min(known, default=_UNKNOWN)
 
 
 def _text(size: int) -> str:

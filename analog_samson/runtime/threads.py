@@ -1,5 +1,6 @@
 """How many CPU threads torch uses."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,3 +16,11 @@ def limited_threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def usable_cores() -> int:
+    """How many cores this process may use; all of the machine on macOS and Windows, which say no more."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1

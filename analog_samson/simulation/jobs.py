@@ -261,7 +261,7 @@ def named_checkpoints(texts: Sequence[str], labels: Sequence[str] = ()) -> dict[
         name = name if equals else _label(path)
         if name in found:
             raise OptionError(f"checkpoints {found[name]} and {path}: both are called {name}; give NAME=FILE for one")
-        if not name or "/" in name or name in (".", ".."):
+        if not name or {*"/\\"} & {*name} or name in (".", ".."):
             raise OptionError(f"checkpoint {text!r}: {name!r} cannot be the name of a folder; give NAME=FILE")
         found[name] = path
     return found
@@ -269,9 +269,9 @@ def named_checkpoints(texts: Sequence[str], labels: Sequence[str] = ()) -> dict[
 
 def _label(named: Path) -> str:
     """The folder's name for a file called checkpoint, or also for its folder called training, else the file's."""
-    text, copy = split_copy(str(named))
+    text, copy = split_copy(str(named).removeprefix(HUGGING_FACE))
     path, end = checkpoint_path(text), "" if copy is None else f"-{copy}"
     if path.stem != "checkpoint":
         return path.stem + end
-    parents = [parent for parent in path.parent.parts if parent not in ("training", "..", ".", "/")]
+    parents = [parent for parent in path.parent.parts if parent not in ("training", "..", ".", path.anchor)]
     return (parents[-1] if parents else path.stem) + end

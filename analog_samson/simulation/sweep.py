@@ -230,7 +230,7 @@ def write_tables(jobs: Jobs, failures: Failures) -> None:
             if place not in failures
         ),
     )
-    told = [(str(jobs[place].folder.relative_to(jobs.out)), failures[place]) for place in sorted(failures)]
+    told = [(jobs[place].folder.relative_to(jobs.out).as_posix(), failures[place]) for place in sorted(failures)]
     if told:
         write_atomically(jobs.out / FAILED_FILE, csv_text(("run", "reason"), told).encode())
     else:

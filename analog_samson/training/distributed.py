@@ -23,6 +23,7 @@ from analog_samson.data import ImageSet
 from analog_samson.errors import AnalogSamsonError, OptionError, list_faults
 from analog_samson.results.metric import ACCURACY
 from analog_samson.runtime.devices import find_device
+from analog_samson.runtime.threads import usable_cores
 from analog_samson.tasks.scoring import Scores
 from analog_samson.training.batch import Shard
 from analog_samson.training.records import TrainingError
@@ -70,7 +71,7 @@ class DistributedContext:
 
     def threads(self) -> int | None:
         """CPU threads of each process on this machine; None leaves torch's own choice to a single process."""
-        return None if self.local_size == 1 else max(1, len(os.sched_getaffinity(0)) // self.local_size)
+        return None if self.local_size == 1 else max(1, usable_cores() // self.local_size)
 
     def device(self, name: str) -> torch.device:
         """The named device; of several GPUs, each process takes one of its own. Raises OptionError."""

@@ -100,7 +100,7 @@ class TrainingFolder:
 def finished_epochs(path: Path | str) -> int:
     """Epochs that a training folder holds; 0 where there is none."""
     history = Path(path) / HISTORY_FILE
-    return max(len(history.read_text().splitlines()) - 1, 0) if history.is_file() else 0
+    return max(len(history.read_text(encoding="utf-8").splitlines()) - 1, 0) if history.is_file() else 0
 
 
 def _check_free(folder: Path, asked: Mapping[str, Any]) -> bool:
