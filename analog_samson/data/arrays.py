@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.lib.format import MAGIC_PREFIX
 
-from analog_samson.data.batch_set import BatchSet, batch_set
+from analog_samson.data.batch_set import BatchSet
 from analog_samson.data.image_set import ImageSet, image_set, shape_faults
 from analog_samson.data.npz import NpzFile
+from analog_samson.data.own_batches import batch_set
 from analog_samson.data.stored import StoredImages
 from analog_samson.errors import AnalogSamsonError, DataError
 from analog_samson.models.imported import call_with_known, import_callable

@@ -3,17 +3,16 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from analog_samson.errors import DataError
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BatchSet:
-    """Batches in memory, in their order.
+    """Batches in their order, in memory or from a loader that is iterated again and again.
 
     Attributes:
         name: What reports call the data.
@@ -21,21 +20,21 @@ class BatchSet:
     """
 
     name: str
-    batches: Sequence[Any]
+    batches: Iterable[Any]
 
     def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
         return sum(map(batch_size, self.batches))
 
     def take(self, limit: int | None) -> "BatchSet":
         """The first `limit` samples; all for None."""
         if limit is None:
             return self
-        kept: list[Any] = []
-        for batch in self.batches:
-            size = batch_size(batch)
-            kept += [first_samples(batch, limit, size)] if limit else []
-            limit -= min(limit, size)
-        return replace(self, batches=kept)
+        first = FirstBatches(self.batches, limit)
+        return replace(self, batches=list(first) if isinstance(self.batches, Sequence) else first)
 
     def samples(self) -> set[bytes]:
         """What tells one sample from another: a digest of its part of each tensor."""
@@ -47,14 +46,10 @@ class BatchSet:
             found |= {hashlib.sha256(b"".join(row.tobytes() for row in one)).digest() for one in rows}
         return found
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything in the batches."""
-        digest = hashlib.sha256()
-        for part in (part for batch in self.batches for part in parts_of(batch)):
-            is_tensor = isinstance(part, Tensor)
-            digest.update(part.detach().cpu().numpy().tobytes() if is_tensor else repr(part).encode())
-        return digest.hexdigest()
+        return digest_of(self.batches)
 
     def on(self, device: torch.device) -> "MovedBatches":
         """The batches on a device; can be iterated again and again."""
@@ -65,39 +60,29 @@ class BatchSet:
 class MovedBatches:
     """Batches that are moved to a device one by one."""
 
-    batches: Sequence[Any]
+    batches: Iterable[Any]
     device: torch.device
-
-    def __len__(self) -> int:
-        return len(self.batches)
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.batches:
             yield _changed(batch, lambda part: part.to(self.device) if isinstance(part, Tensor) else part)
 
 
-def batch_set(loaded: Iterable[Any], name: str, limit: int | None) -> BatchSet:
-    """Take batches from an iterable until it ends, or until there are `limit` samples.
+@dataclass(frozen=True)
+class FirstBatches:
+    """The first `limit` samples of batches, at least one."""
 
-    Raises:
-        DataError: There are none, or a batch holds no list of samples.
-    """
-    batches: list[Any] = []
-    count = 0
-    for batch in loaded:
-        size = batch_size(batch)
-        if size == 0:
-            raise DataError(
-                f"{name}: batch {len(batches)} is a {type(batch).__name__} without a tensor of samples; expected "
-                "(x, targets), or a mapping or named tuple such as {'input_ids': ..., 'labels': ...}"
-            )
-        batches.append(batch)
-        count += size
-        if limit is not None and count >= limit:
-            break
-    if not batches:
-        raise DataError(f"{name}: gives no batches; expected at least one")
-    return BatchSet(name=name, batches=batches).take(limit)
+    batches: Iterable[Any]
+    limit: int
+
+    def __iter__(self) -> Iterator[Any]:
+        left = self.limit
+        for batch in self.batches:
+            size = batch_size(batch)
+            yield first_samples(batch, left, size)
+            left -= size
+            if left <= 0:
+                return
 
 
 def batch_size(batch: Any) -> int:
@@ -107,6 +92,20 @@ def batch_size(batch: Any) -> int:
     3
     """
     return next((len(part) for part in parts_of(batch) if isinstance(part, Tensor) and part.ndim), 0)
+
+
+def bytes_of(batch: Any) -> int:
+    """The memory that the tensors of a batch take."""
+    return sum(part.nbytes for part in parts_of(batch) if isinstance(part, Tensor))
+
+
+def digest_of(batches: Iterable[Any]) -> str:
+    """SHA-256 of everything in the batches."""
+    digest = hashlib.sha256()
+    for part in (part for batch in batches for part in parts_of(batch)):
+        is_tensor = isinstance(part, Tensor)
+        digest.update(part.detach().cpu().numpy().tobytes() if is_tensor else repr(part).encode())
+    return digest.hexdigest()
 
 
 def parts_of(batch: Any) -> Iterator[Any]:
