@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from helpers.words import Words
 from torch import nn
 
 from analog_samson import load_preset, simulate_drift
@@ -28,17 +29,6 @@ from analog_samson.tasks.scoring import score
 from analog_samson.tasks.text import LanguageModeling
 
 ROWS = [("a cat sat", "pos"), ("a dog ran far away", "neg"), ("the cat ran", "pos"), ("dog", "neg")]
-
-
-class Words:
-    """A tokenizer that numbers words."""
-
-    pad_token_id, model_max_length = 0, 512
-
-    def __call__(self, texts, seconds=None, *, truncation=True, max_length=512, verbose=True):
-        joined = texts if seconds is None else [f"{a} {b}" for a, b in zip(texts, seconds, strict=True)]
-        ids = [[1 + sum(map(ord, word)) % 97 for word in text.split()][:max_length] for text in joined]
-        return {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A network and its data as the options name them: any network of a folder, any samples, and how they are fed."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from analog_samson.data.image_set import ImageSet
 from analog_samson.data.picked import pick_samples
 from analog_samson.data.samples import Samples
 from analog_samson.data.tensor_set import TensorBatches
+from analog_samson.data.text_lines import LineTexts
 from analog_samson.data.text_set import TextBatches, TextSet, TokenBlocks
 from analog_samson.errors import DataError, OptionError
 from analog_samson.models.checkpoint import Checkpoint
@@ -23,6 +25,7 @@ from analog_samson.models.huggingface import (
     load_tokenizer,
     weights_fingerprint,
 )
+from analog_samson.runtime.size_limit import refuse_size
 from analog_samson.tasks.classification import Classification
 from analog_samson.tasks.dense import MultiLabel
 from analog_samson.tasks.pairs import EmbeddingPairs
@@ -31,6 +34,7 @@ from analog_samson.tasks.task import Task
 from analog_samson.tasks.text import LanguageModeling
 
 Data = ImageSet | Samples
+_TOKENIZED = 10  # bytes a character: four of them are a token, which is a Python number of 28 bytes and 8 in a list
 _LABELLED = (Classification, EmbeddingPairs, MultiLabel, Regression)  # what nothing but labels can be compared with
 
 
@@ -64,6 +68,9 @@ class Feeding:
             raise DataError(f"{samples.name}: texts need a tokenizer; name a network with one, --model hf:DIR")
         if isinstance(self.task, LanguageModeling) and samples.targets is None:
             length = min(self.tokenizer.model_max_length, 512)
+            if isinstance(samples.texts, LineTexts):
+                needed = _TOKENIZED * int(samples.texts.spans[:, 1].sum())
+                refuse_size(needed, f"{samples.name}: tokenizing it in one piece", "take fewer (--limit N)", DataError)
             return TokenBlocks(
                 "\n".join(samples.texts),
                 self.tokenizer,
@@ -182,7 +189,8 @@ def _parts(samples: Samples | BatchSet) -> set[Any]:
     if isinstance(samples, BatchSet):
         return samples.samples()
     if isinstance(samples, TextSet):
-        return set(zip(samples.texts, samples.second or samples.texts, strict=True))
+        pairs = zip(samples.texts, samples.second or samples.texts, strict=True)
+        return {hashlib.blake2b(repr(pair).encode(), digest_size=16).digest() for pair in pairs}
     first = samples.inputs[0] if isinstance(samples.inputs, tuple) else samples.inputs
     return {part.numpy().tobytes() for part in first}
 

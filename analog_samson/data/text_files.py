@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 import torch
 
+from analog_samson.data.text_lines import JsonLines, plain_texts
 from analog_samson.data.text_set import TextSet
 from analog_samson.errors import DataError, did_you_mean
-from analog_samson.runtime.size_limit import refuse_size
+from analog_samson.runtime.size_limit import fits_in_memory, refuse_size
 
 _TEXT = ("text", "sentence", "sentence1", "review", "content", "question", "premise")
 _SECOND = ("second", "sentence2", "text2", "text_pair", "hypothesis")
@@ -21,6 +22,9 @@ _KINDS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
 
 def read_texts(path: Path, options: Mapping[str, str], *, pairs: bool = False) -> TextSet:
     """Read texts with their labels, or pairs of texts with their scores.
+
+    Of plain text and JSON lines that take more than memory should hold, only labels or scores are kept; the texts are
+    read from the file when they are due.
 
     Args:
         path: A .csv, .tsv, .jsonl, .json or .parquet table, or any other file as plain text, one text a line.
@@ -37,13 +41,19 @@ def read_texts(path: Path, options: Mapping[str, str], *, pairs: bool = False) -
         raise DataError(f"{path}: unknown option {unknown[0]!r}{hint}; known: {', '.join(known)}")
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a table ({', '.join(_KINDS[:-1])}) or plain text")
-    name = path.name
+    name, is_large = path.name, not fits_in_memory(path.stat().st_size)
     if path.suffix.lower() not in _KINDS[:-1]:
         if pairs:
             raise DataError(f"{path}: plain text holds no pairs; expected a table ({', '.join(_KINDS[:-1])})")
+        if is_large:
+            return _checked(path, TextSet(name=name, texts=plain_texts(path)))
         lines = [line for line in _plain(path).splitlines() if line.strip()]
         return _checked(path, TextSet(name=name, texts=tuple(lines)))
-    frame = _table(path, header=options.get("header", "yes") != "no")
+    if is_large and path.suffix.lower() == ".jsonl":
+        frame: pd.DataFrame | JsonLines = JsonLines(path)
+    else:
+        refuse_size(path.stat().st_size, f"{path}: reading it", "write it as JSON lines (.jsonl)", DataError)
+        frame = _table(path, header=options.get("header", "yes") != "no")
     texts = _texts(path, frame, _column(path, frame, options.get("text"), _TEXT, "text"))
     wants_second = pairs or "second" in options
     second = _column(path, frame, options.get("second"), _SECOND, "second") if wants_second else None
@@ -53,7 +63,8 @@ def read_texts(path: Path, options: Mapping[str, str], *, pairs: bool = False) -
         column = _column(path, frame, options.get("score"), _SCORE, "score")
         targets = torch.tensor(_numbers(path, frame, column), dtype=torch.float32)
     elif (label := _optional(path, frame, options.get("label"), _LABEL)) is not None:
-        targets, classes = _labels(path, frame[label].tolist())
+        values = frame.labels(label) if isinstance(frame, JsonLines) else frame[label].tolist()
+        targets, classes = _labels(path, values)
     return _checked(
         path,
         TextSet(
@@ -88,7 +99,7 @@ def _table(path: Path, *, header: bool) -> pd.DataFrame:
     return frame if header else frame.rename(columns=str)
 
 
-def _column(path: Path, frame: pd.DataFrame, asked: str | None, usual: Sequence[str], what: str) -> str:
+def _column(path: Path, frame: pd.DataFrame | JsonLines, asked: str | None, usual: Sequence[str], what: str) -> str:
     found = _optional(path, frame, asked, usual)
     if found is None:
         raise DataError(f"{path}: no column for {what}; it has {_listed(frame.columns)}; name one with ,{what}=COLUMN")
@@ -101,7 +112,7 @@ def _listed(columns: Iterable[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
-def _optional(path: Path, frame: pd.DataFrame, asked: str | None, usual: Sequence[str]) -> str | None:
+def _optional(path: Path, frame: pd.DataFrame | JsonLines, asked: str | None, usual: Sequence[str]) -> str | None:
     columns = [str(column) for column in frame.columns]
     if asked is not None:
         if asked not in columns:
@@ -110,7 +121,9 @@ def _optional(path: Path, frame: pd.DataFrame, asked: str | None, usual: Sequenc
     return next((name for name in usual if name in columns), None)
 
 
-def _texts(path: Path, frame: pd.DataFrame, column: str) -> tuple[str, ...]:
+def _texts(path: Path, frame: pd.DataFrame | JsonLines, column: str) -> Sequence[str]:
+    if isinstance(frame, JsonLines):
+        return frame.texts(column)
     values = frame[column].tolist()
     for row, value in enumerate(values):
         if not isinstance(value, str):
@@ -118,7 +131,9 @@ def _texts(path: Path, frame: pd.DataFrame, column: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _numbers(path: Path, frame: pd.DataFrame, column: str) -> list[float]:
+def _numbers(path: Path, frame: pd.DataFrame | JsonLines, column: str) -> Sequence[float]:
+    if isinstance(frame, JsonLines):
+        return frame.numbers(column)
     numbers = pd.to_numeric(frame[column], errors="coerce")
     if numbers.isna().any():
         row = int(numbers.isna().to_numpy().argmax())

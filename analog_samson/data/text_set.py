@@ -1,6 +1,7 @@
 """Texts in memory, with labels or scores, and the batches of token ids that networks take."""
 
 import hashlib
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -10,7 +11,10 @@ import torch
 from torch import Tensor
 
 from analog_samson.data.tensor_set import count_batches, shuffled_places
+from analog_samson.data.text_lines import LineTexts
 from analog_samson.errors import DataError
+
+_AT_ONCE = 4096  # texts of a file that are tokenized at a time, for their lengths
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -55,8 +59,8 @@ class TextSet:
         listed = places.tolist()
         return replace(
             self,
-            texts=[self.texts[place] for place in listed],
-            second=None if self.second is None else [self.second[place] for place in listed],
+            texts=_pick(self.texts, listed),
+            second=None if self.second is None else _pick(self.second, listed),
             targets=None if self.targets is None else self.targets[places],
         )
 
@@ -70,6 +74,11 @@ class TextSet:
         if self.targets is not None:
             digest.update(self.targets.numpy().tobytes())
         return digest.hexdigest()
+
+
+def _pick(texts: Sequence[str], places: Sequence[int]) -> Sequence[str]:
+    """The texts at these places; those of a file stay there."""
+    return texts.pick(places) if isinstance(texts, LineTexts) else [texts[place] for place in places]
 
 
 class Tokenizer(Protocol):
@@ -103,7 +112,7 @@ class TextBatches:
         ids: str = "input_ids",
         shuffled: bool = False,
     ) -> None:
-        """Tokenize all texts once.
+        """Tokenize all texts once; those in a file again for each batch, and their tokens are not kept.
 
         Args:
             text_set: The texts.
@@ -121,17 +130,22 @@ class TextBatches:
         self.text_set, self.device, self._batch_size = text_set, torch.device(device), batch_size
         self._shuffled = shuffled
         limit = longest or (tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else 512)
-        options = {"truncation": True, "max_length": limit}
+        options: dict[str, Any] = {"truncation": True, "max_length": limit}
         self._pair = text_set.second is not None and not joined
-        if joined and text_set.second is not None:
-            encoded = [tokenizer(list(text_set.texts), list(text_set.second), **options)]  # type: ignore[call-arg]
+        self._tokenizer, self._options, self._ids = tokenizer, options, ids
+        self._encoded: list[dict[str, Any]] | None = None
+        lengths: Sequence[int]
+        if isinstance(text_set.texts, LineTexts):
+            lengths = array("q")
+            for start in range(0, len(text_set), _AT_ONCE):
+                some = range(start, min(start + _AT_ONCE, len(text_set)))
+                lengths.extend(map(len, self._tokens(list(some))[0][ids]))
         else:
-            encoded = [tokenizer(list(part), **options) for part in self._parts()]
-        self._encoded = [{key: values for key, values in part.items()} for part in encoded]
-        lengths = [len(ids) for ids in self._encoded[0][ids]]
+            self._encoded = self._tokens(None)
+            lengths = [len(row) for row in self._encoded[0][ids]]
         if lengths and min(lengths) == 0:
             raise DataError(f"{text_set.name}: text {lengths.index(0)} has no token; remove empty texts")
-        self._ids, self._padding = ids, tokenizer.pad_token_id
+        self._padding = tokenizer.pad_token_id
         if self._padding is None and len(set(lengths)) > 1 and batch_size > 1:
             raise DataError(
                 f"{text_set.name}: texts of several lengths and a tokenizer without a padding token; use --batch-size 1"
@@ -159,14 +173,25 @@ class TextBatches:
         for places in shuffled or parts:
             targets = self.text_set.targets
             chosen = None if targets is None else targets[torch.tensor(places)].to(self.device)
-            inputs = [self._padded(part, places) for part in self._encoded]
+            if self._encoded is None:
+                inputs = [self._padded(part, range(len(places))) for part in self._tokens(places)]
+            else:
+                inputs = [self._padded(part, places) for part in self._encoded]
             if self._pair:
                 yield tuple(inputs), chosen
             else:
                 yield inputs[0] if chosen is None else inputs[0] | {"labels": chosen}
 
-    def _parts(self) -> tuple[Sequence[str], ...]:
-        return (self.text_set.texts,) if self.text_set.second is None else (self.text_set.texts, self.text_set.second)
+    def _tokens(self, places: Sequence[int] | None) -> list[dict[str, Any]]:
+        """What the tokenizer gives for the texts at some places, or for all."""
+        given = self.text_set
+        parts = [given.texts] if given.second is None else [given.texts, given.second]
+        chosen = [list(part if places is None else _pick(part, places)) for part in parts]
+        if self._pair or len(chosen) == 1:
+            found = [self._tokenizer(part, **self._options) for part in chosen]
+        else:
+            found = [self._tokenizer(*chosen, **self._options)]
+        return [dict(one.items()) for one in found]
 
     def _padded(self, encoded: Mapping[str, Any], places: Sequence[int]) -> dict[str, Tensor]:
         longest = max(len(encoded[self._ids][place]) for place in places)
