@@ -146,16 +146,15 @@ def streaming_memory(results: Results) -> list[Block]:
                 f"{row['decoded_gib']:.2f}",
                 row["place"],
                 f"{row['peak_gib']:.2f}",
-                str(row["seconds"]),
             )
             for row in result["rows"]
         )
         blocks.append(
             text_table(
                 title=f"Peak memory of simulate, files of {result['file_bytes'] / 1000:.0f} kB, 224 x 224 pixels",
-                headers=("images", "decoded, GiB", "they are in", "peak of the process, GiB", "s"),
+                headers=("images", "decoded, GiB", "they are in", "peak of the process, GiB"),
                 rows=rows,
-                align="rrlrr",
+                align="rrlr",
             )
         )
         for count, same in result["same_values"].items():

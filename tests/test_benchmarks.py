@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from synthetic_runs import synthetic_records, synthetic_run
 
+from analog_samson.data import open_data
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # as for a script of that folder
 table = runpy.run_path(str(BENCHMARKS / "table.py"))
@@ -187,3 +189,14 @@ def test_tolerance_to_stuck_devices_is_where_a_point_is_lost_first():
     assert tolerance([0.01, 0.02], [2.0, 5.0]) == pytest.approx(0.005)
     assert tolerance([0.01, 0.02], [0.5, 2.5]) == pytest.approx(0.0125)
     assert tolerance([0.01, 0.02], [-0.5, 0.9]) is None
+
+
+def test_streaming_memory_makes_images_that_simulate_can_read(tmp_path):
+    script = runpy.run_path(str(BENCHMARKS / "streaming_memory.py"))
+    size = script["write_images"](tmp_path / "data" / "val", 3, first=0)
+    assert 100_000 < size < 120_000
+    script["write_array"](tmp_path / "arrays", "test", 2)
+    for spec, count in ((f"imagenet:{tmp_path / 'data'}", 3), (f"npz:{tmp_path / 'arrays'}", 2)):
+        found = open_data(spec, "test")
+        assert found.images.shape == (count, 3, 224, 224)
+        assert script["Tiny"]()(found.images.float()).shape == (count, script["CLASSES"])
