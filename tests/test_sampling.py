@@ -98,7 +98,7 @@ def test_states_and_differences_have_intervals_over_chips_and_samples_in_the_uni
     assert state.sampled == (pytest.approx(100 * share.low), pytest.approx(min(100 * share.high, 100.0)))
     (comparison,) = compare([one, two])
     expected = sampled_difference(right, worse)
-    found = comparison.steps[0].sampled
+    found = comparison.sampled(comparison.steps[0])
     points = (100 * expected.mean, 100 * expected.low, 100 * expected.high)
     assert (found.mean, found.low, found.high) == pytest.approx(points)
     assert found.mean == pytest.approx(comparison.steps[0].difference.mean)

@@ -16,7 +16,6 @@ from analog_samson.analysis.statistics import Difference, paired_difference
 from analog_samson.analysis.summary import Result, State
 from analog_samson.errors import RunError, list_faults
 from analog_samson.presets.validity import EXTRAPOLATED
-from analog_samson.results.metric import Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +23,7 @@ class Step:
     """The difference of the metric, second minus first, at one moment that both runs have.
 
     Attributes:
-        sampled: The same with its interval over chips and test samples, where the outcomes of the samples are known.
+        states: The two states.
     """
 
     label: str
@@ -32,7 +31,7 @@ class Step:
     time_seconds: float | None
     coverage: str
     difference: Difference
-    sampled: Difference | None = None
+    states: tuple[State, State]
 
     @property
     def extrapolated(self) -> bool:
@@ -61,6 +60,19 @@ class Comparison:
     def hardware_steps(self) -> tuple[Step, ...]:
         """The steps on simulated chips, without the digital one."""
         return tuple(step for step in self.steps if step.stage != "digital")
+
+    def sampled(self, step: Step) -> Difference | None:
+        """The difference with its interval over chips and test samples; None where their outcomes are not known."""
+        first, second = (state.outcomes for state in step.states)
+        if first is None or second is None or first.samples != second.samples:
+            return None
+        shared = sorted(first.packed.keys() & second.packed.keys())
+        if not shared:
+            return None
+        metric = self.first.metric
+        found, span = sampled_difference(first.table(shared), second.table(shared)), metric.upper - metric.lower
+        low, high = (None if end is None else span * end for end in (found.low, found.high))
+        return replace(found, mean=span * found.mean, low=low, high=high)
 
     def better(self, step: Step) -> Result | None:
         """The result with the better mean at a step; None where they are equal or not known."""
@@ -141,6 +153,7 @@ def _pairs(runs: Sequence[Run]) -> Iterator[_Pair]:
     """Every pair on one preset, in the order in which networks come first: signs are the same on every preset."""
     groups: dict[str, list[tuple[Run, Result]]] = {}
     order = list(dict.fromkeys((r.checkpoint, r.calibration) for run in runs for r in run.results if r.states))
+    layers = {id(run): tiles(run) for run in runs}
     for run in runs:
         for result in run.results:
             if result.states:
@@ -149,12 +162,12 @@ def _pairs(runs: Sequence[Run]) -> Iterator[_Pair]:
         group.sort(key=lambda pair: order.index((pair[1].checkpoint, pair[1].calibration)))
         last = last_shared([result for _, result in group])
         for (place, (one_run, one)), (_, (other_run, other)) in combinations(enumerate(group), 2):
-            obstacles = tuple(_obstacles(one_run, other_run))
+            found = obstacles(one_run, other_run)
             moments = [(a, b) for a in one.states for b in other.states if same_moment(a, b)]
             if place and last:
                 moments = [pair for pair in moments if same_moment(pair[0], last[0])]
-            same = one_run is other_run or _tiles(one_run) == _tiles(other_run)
-            yield _Pair(one, other, place == 0, same, obstacles, () if obstacles else tuple(moments))
+            same = layers[id(one_run)] == layers[id(other_run)]
+            yield _Pair(one, other, place == 0, same, found, () if found else tuple(moments))
 
 
 def last_shared(group: Sequence[Result]) -> list[State]:
@@ -167,9 +180,16 @@ def last_shared(group: Sequence[Result]) -> list[State]:
     return []
 
 
-def _obstacles(first: Run, second: Run) -> list[str]:
-    """Why instance i is not the same chip measured on the same samples in both runs."""
-    return [] if first is second else [text for _, text in _differences(first, second)]
+def obstacles(first: Run, second: Run, *, of_one_preset: bool = True) -> tuple[str, ...]:
+    """Why instance i is not the same chip measured on the same samples in both runs.
+
+    Args:
+        first: A run.
+        second: Another one.
+        of_one_preset: Whether the two are to be on one preset, with the same seeds; else samples alone have to agree.
+    """
+    found = () if first is second else _differences(first, second)
+    return tuple(text for name, text in found if of_one_preset or name not in ("preset", "seed"))
 
 
 def _differences(first: Run, second: Run) -> Iterator[tuple[str, str]]:
@@ -184,7 +204,7 @@ def _differences(first: Run, second: Run) -> Iterator[tuple[str, str]]:
             yield name, _obstacle(name, shown(first), shown(second), differ=keys[0] != keys[1])
 
 
-def _tiles(run: Run) -> list[tuple[Any, Any]]:
+def tiles(run: Run) -> list[tuple[Any, Any]]:
     """The layers on tiles, whose order and size decide what is drawn for each."""
     return [(row["layer_type"], row["parameters"]) for row in run.meta["plan"] or () if row["action"] == "analog"]
 
@@ -259,21 +279,8 @@ def _steps(pairs: Sequence[tuple[State | None, State | None]], result: Result) -
                 time_seconds=first.time_seconds,
                 coverage=first.coverage or second.coverage,
                 difference=difference,
-                sampled=_sampled(first, second, result.metric),
+                states=(first, second),
             )
-
-
-def _sampled(first: State, second: State, metric: Metric) -> Difference | None:
-    """The difference over chips and samples, in the metric's unit; None where the outcomes are not known."""
-    if first.outcomes is None or second.outcomes is None or first.outcomes.samples != second.outcomes.samples:
-        return None
-    shared = sorted(first.outcomes.packed.keys() & second.outcomes.packed.keys())
-    if not shared:
-        return None
-    found = sampled_difference(first.outcomes.table(shared), second.outcomes.table(shared))
-    span = metric.upper - metric.lower
-    low, high = (None if end is None else span * end for end in (found.low, found.high))
-    return replace(found, mean=span * found.mean, low=low, high=high)
 
 
 def same_moment(first: State | Step, second: State | Step) -> bool:

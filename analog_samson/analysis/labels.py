@@ -84,6 +84,15 @@ def relabelled(records: Sequence[Record], labels: set[str], name: str) -> list[R
     return [replace(r, checkpoint=f"{r.checkpoint} ({name})") if r.checkpoint in labels else r for r in records]
 
 
+def few(names: Sequence[str], most: int = 3) -> list[str]:
+    """The first names, and how many others there are where that says it in fewer words.
+
+    >>> few(["a", "b", "c", "d"]), few(["a", "b", "c", "d", "e"])
+    (['a', 'b', 'c', 'd'], ['a', 'b', 'c', '2 others'])
+    """
+    return list(names) if len(names) <= most + 1 else [*names[:most], f"{len(names) - most:,} others"]
+
+
 def listed_seeds(seeds: Sequence[int]) -> str:
     """Seeds as --seeds takes them.
 

@@ -3,8 +3,8 @@
 Values may be of any metric. `step` is the metric's resolution on the samples that were used, see `Metric.step`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf, isclose, isfinite
 
 import numpy as np
@@ -35,9 +35,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Mean of paired differences over chips with its interval, for the test samples that were used.
+    """Mean difference over chips with its interval, for the test samples that were used.
 
     Attributes:
+        n: How many pairs of chips; of chips drawn apart, how many the smaller sample has.
         significant: Whether the interval excludes zero. None where n = 1 allows no interval; False where equal
             differences allow none, see `paired_difference`. The level of 95 % is that of each interval by itself.
     """
@@ -122,12 +123,50 @@ def paired_difference(
     return Difference(mean=summary.mean, low=summary.low, high=summary.high, n=n, significant=significant)
 
 
+def unpaired_difference(first: Collection[float], second: Collection[float], step: float | None = None) -> Difference:
+    """Mean of the second minus mean of the first, for chips that were drawn apart.
+
+    Args:
+        first: One value a chip.
+        second: The same of other chips; their number may differ.
+        step: As for `summarize`, with the same meaning as for `paired_difference`.
+
+    Returns:
+        The difference with Welch's 95 % interval (Biometrika 34, 1947), which allows unequal spreads. It also holds
+        where chips of equal numbers have values that go up and down together; it is then wider than it has to be.
+
+    >>> found = unpaired_difference([80.0, 81.0, 82.0], [84.0, 86.0, 85.0])
+    >>> found.mean, round(found.low, 2), round(found.high, 2), found.significant
+    (4.0, 1.73, 6.27, True)
+    """
+    samples, n = [np.array(list(values)) for values in (first, second)], min(len(first), len(second))
+    if not all(np.isfinite(values).all() for values in samples):
+        return Difference(mean=float("nan"), low=None, high=None, n=n, significant=False)
+    mean = float(samples[1].mean() - samples[0].mean())
+    if n < 2:
+        return Difference(mean=mean, low=None, high=None, n=n, significant=None)
+    errors = np.array([max(values.std(ddof=1), rounding_std(step)) ** 2 / len(values) for values in samples])
+    tolerance = _ROUNDING * max(float(np.abs(values).max()) for values in samples)
+    if np.sqrt(errors.sum()) <= tolerance:
+        return Difference(mean=mean, low=None, high=None, n=n, significant=False)
+    freedom = errors.sum() ** 2 / sum(error**2 / (len(v) - 1) for error, v in zip(errors, samples, strict=True))
+    reach = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(errors.sum()))
+    significant = abs(mean) > reach + tolerance
+    return Difference(mean=mean, low=mean - reach, high=mean + reach, n=n, significant=significant)
+
+
 def improvement(
     before: Mapping[int, float], after: Mapping[int, float], metric: Metric, step: float | None = None
 ) -> Difference | None:
     """How much better the instances are after than before, by the metric: positive is better."""
     pair = (before, after) if metric.higher_is_better else (after, before)
     return paired_difference(*pair, step=step)
+
+
+def turned(difference: Difference) -> Difference:
+    """The difference with the two sides exchanged."""
+    low, high = (None if end is None else -end for end in (difference.high, difference.low))
+    return replace(difference, mean=-difference.mean, low=low, high=high)
 
 
 def rounding_std(step: float | None) -> float:

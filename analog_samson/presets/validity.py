@@ -3,7 +3,7 @@
 A source may not say how long it has looked; then nobody knows whether a time is covered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,16 @@ class Validity:
 
 
 UNKNOWN = Validity()
+
+
+def least_covered(coverages: Iterable[str]) -> str:
+    """The coverage that says least for a number made from several.
+
+    >>> least_covered(["", "interpolated", "extrapolated"])
+    'extrapolated'
+    """
+    found = {*coverages}
+    return next((one for one in (EXTRAPOLATED, UNSTATED, INTERPOLATED) if one in found), "")
 
 
 def validity_of(preset: Mapping[str, Any] | None) -> Validity:

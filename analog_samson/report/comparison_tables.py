@@ -35,7 +35,7 @@ def comparison(report: Contents, pair: Comparison) -> Table | None:
     return Table(
         title=f"{second} minus {first}{place}{f', {unit}' if unit else ''}, same instances",
         frame=frame_of(_step_row(pair, step) | {"says": step_verdict(report, pair, step)} for step in pair.steps),
-        columns=[Column("label", "state", coverage="coverage"), *_difference_columns(report)],
+        columns=[Column("label", "state", coverage="coverage"), *difference_columns(report)],
         data=frame_of(step_numbers(pair, step) for step in pair.steps),
         plain=not pair.leading,
         folded=report.has_ranks,
@@ -59,7 +59,7 @@ def differences(report: Contents) -> Table | None:
             Column("label", "state", coverage="coverage"),
             Column("network"),
             Column("minus"),
-            *_difference_columns(report),
+            *difference_columns(report),
         ],
         data=difference_numbers(report),
         plain=not report.has_ranks,
@@ -189,6 +189,17 @@ def step_numbers(pair: Comparison, step: Step) -> dict[str, Any]:
     }
 
 
+def difference_columns(report: Contents) -> list[Column]:
+    """The columns of a difference: its mean, its interval, how many chips, and what it says."""
+    metric = report.metric
+    return [
+        Column("difference", format=lambda difference: signed(difference.mean, metric.decimals)),
+        Column("difference", "95 % interval", lambda difference: shown_difference_interval(difference, metric)),
+        Column("difference", "n", lambda difference: str(difference.n)),
+        Column("says", "result"),
+    ]
+
+
 def _ordered(report: Contents) -> list[tuple[Comparison, Step]]:
     presets = report.ranking.presets
     return sorted(
@@ -206,16 +217,6 @@ def _step_row(pair: Comparison, step: Step) -> dict[str, Any]:
         "difference": step.difference,
         "coverage": step.coverage,
     }
-
-
-def _difference_columns(report: Contents) -> list[Column]:
-    metric = report.metric
-    return [
-        Column("difference", format=lambda difference: signed(difference.mean, metric.decimals)),
-        Column("difference", "95 % interval", lambda difference: shown_difference_interval(difference, metric)),
-        Column("difference", "n", lambda difference: str(difference.n)),
-        Column("says", "result"),
-    ]
 
 
 def _rank_cell(entry: RankedNetwork | None) -> str:

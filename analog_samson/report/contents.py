@@ -9,6 +9,7 @@ from analog_samson.analysis.cost import Cost
 from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.labels import calibrated_name
 from analog_samson.analysis.lifetime import Lifetime, lifetimes
+from analog_samson.analysis.preset_comparison import PresetVerdict, compare_presets, preset_verdicts
 from analog_samson.analysis.ranking import Ranking, network_name, rank_networks
 from analog_samson.analysis.run_cost import CostPoint, cost_points, run_cost
 from analog_samson.analysis.runs import Run
@@ -17,6 +18,7 @@ from analog_samson.presets.search import is_built_in
 from analog_samson.results.metric import Metric
 
 FEW = 2  # results; of more, tables say it better than sentences
+MOST_CURVES = 8  # results that a figure can tell apart; more are shown as a heat map
 
 
 def series_labels(results: Sequence[Result]) -> list[str]:
@@ -60,6 +62,11 @@ class Contents:
         return tuple(result for result in self.results if result.sweep)
 
     @cached_property
+    def crowded(self) -> bool:
+        """Whether there are more results than curves can show: the report then begins with a heat map."""
+        return len(self.simulated) > MOST_CURVES
+
+    @cached_property
     def metric(self) -> Metric:
         """What all results measure."""
         return self.results[0].metric
@@ -73,6 +80,16 @@ class Contents:
     def leading(self) -> tuple[Comparison, ...]:
         """The comparisons with the first result of each preset."""
         return tuple(comparison for comparison in self.comparisons if comparison.leading)
+
+    @cached_property
+    def preset_comparisons(self) -> tuple[Comparison, ...]:
+        """Every network on its first and on its best preset against the others."""
+        return compare_presets(self.runs)
+
+    @cached_property
+    def preset_verdicts(self) -> tuple[PresetVerdict, ...]:
+        """Which preset is best for each network."""
+        return preset_verdicts(self.preset_comparisons)
 
     @cached_property
     def ranking(self) -> Ranking:

@@ -1,10 +1,11 @@
 """How numbers, durations and coverages are written: the formats of table columns and the filters of sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
 from analog_samson.analysis.equivalent_sigma import EquivalentSigma, Verdict
+from analog_samson.analysis.labels import few
 from analog_samson.analysis.lifetime import Crossing, Fate
 from analog_samson.analysis.statistics import Difference, Summary, difference_interval, value_interval
 from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED, UNSTATED
@@ -284,6 +285,15 @@ def and_list(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def few_names(names: Iterable[str]) -> str:
+    """The same of the first few of many names.
+
+    >>> few_names("abcdefgh")
+    'a, b, c and 5 others'
+    """
+    return and_list(few([*names]))
+
+
 def upper_first(shown: str) -> str:
     """The text with a capital at its beginning and no other change."""
     return f"{shown[:1].upper()}{shown[1:]}"
@@ -294,6 +304,6 @@ FILTERS = {
     for function in (
         *(fixed, signed, interval, mean_and_std, value, amount, change, size, between, in_unit, titled),
         *(difference_unit, verdict, sigma_value, sigma_interval, duration, about, moment, crossing_time),
-        *(daggered, tagged, and_list, upper_first, shown_interval, short),
+        *(daggered, tagged, and_list, few_names, upper_first, shown_interval, short),
     )
 }

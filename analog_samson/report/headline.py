@@ -10,14 +10,14 @@ from analog_samson.analysis.error_budget import costly_first_layer
 from analog_samson.analysis.input_ranges import run_sentences
 from analog_samson.analysis.labels import calibrated_name
 from analog_samson.analysis.runs import Run
-from analog_samson.analysis.statistics import Difference, goodness
+from analog_samson.analysis.statistics import Difference, goodness, turned
 from analog_samson.analysis.summary import Result, State
 from analog_samson.crossbar.coverage import plan_coverage, tiles_warning
 from analog_samson.crossbar.outliers import outlier_warning
-from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED, UNSTATED
+from analog_samson.presets.validity import least_covered
 from analog_samson.report.contents import Contents
 from analog_samson.report.formats import moment, size
-from analog_samson.report.standing import standing, turned, winners
+from analog_samson.report.standing import standing, winners
 from analog_samson.report.templates import paragraphs
 
 FEW_PRESETS = 3
@@ -53,6 +53,7 @@ def headline(report: Contents, *, name: Callable[[str], str] = str, score: Calla
         "ordered": sorted(report.simulated, key=lambda r: -goodness(r.states[-1].value.mean, r.metric)),
         "coverage": _joint_coverage(kinds),
         "when": _joint_moment(report),
+        "verdicts": report.preset_verdicts if len(report.ranking.networks) == 1 else (),
         "winners": winners(report.ranking),
         "standings": [(preset, standing(report.ranking, preset)) for preset in _spoken_of(report)],
         "against": [] if state is None else list(_against(report, best, state)),
@@ -136,7 +137,7 @@ def _joint_coverage(coverages: set[str]) -> str:
     """What numbers with these coverages have to be called together."""
     if len(coverages) < 2:
         return next(iter(coverages), "")
-    return f"partly {next(one for one in (EXTRAPOLATED, UNSTATED, INTERPOLATED) if one in coverages)}"
+    return f"partly {least_covered(coverages)}"
 
 
 def _joint_moment(report: Contents) -> str:

@@ -9,6 +9,7 @@ from analog_samson.report import (
     error_budget_tables,
     input_range_tables,
     lifetime_tables,
+    preset_tables,
     section_facts,
     value_tables,
 )
@@ -52,6 +53,14 @@ OWN_SECTIONS = (
     ),
     Section(name="overview", title=_TIME, table=value_tables.overview),
     Section(name="details", title=_TIME, table=value_tables.details, items=lambda report: report.results),
+    Section(
+        name="preset_differences",
+        title="Presets",
+        table=preset_tables.preset_differences,
+        sentence="preset_differences.j2",
+        remark="preset_differences_remark.j2",
+        facts=preset_tables.preset_facts,
+    ),
     Section(name="pairing", title="Comparison", note="comparison_note.j2"),
     Section(
         name="difference_over_time",

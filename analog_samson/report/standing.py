@@ -1,12 +1,12 @@
 """How the best network on a preset compares with the others there: what headline, cards and sentences are made from."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from analog_samson.analysis.comparison import Comparison, Step
 from analog_samson.analysis.ranking import RankedNetwork, Ranking
-from analog_samson.analysis.statistics import Difference
-from analog_samson.report.formats import and_list
+from analog_samson.analysis.statistics import Difference, turned
+from analog_samson.report.formats import few_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Standing:
     def verdict(self) -> str:
         """Whether it is better than the others, in words."""
         if self.best.state.value.n == 1:
-            return f"{f'level with {and_list(self.level)}' if self.level else 'best'}; one chip: no interval"
+            return f"{f'level with {few_names(self.level)}' if self.level else 'best'}; one chip: no interval"
         if not self.paired:
             return "best; not compared on the same chips"
         if self.ahead:
@@ -42,7 +42,7 @@ class Standing:
             whom = "both others" if count == 2 else f"all {count} others"
             return f"significantly better than {self.others[0].network if count == 1 else whom}"
         if self.equal:
-            return f"not significantly different from {and_list(self.equal)}"
+            return f"not significantly different from {few_names(self.equal)}"
         return "not compared with every other network"
 
 
@@ -91,12 +91,6 @@ def winners(ranking: Ranking) -> Winners:
         won = Counter(entry.network for preset in ranking.presets if (entry := ranking.winner(preset)) is not None)
     count = len(ranking.presets)
     return Winners(count=count, single=single, wins=tuple(won.most_common()), undecided=count - sum(won.values()))
-
-
-def turned(difference: Difference) -> Difference:
-    """The difference with the two networks exchanged."""
-    low, high = (None if end is None else -end for end in (difference.high, difference.low))
-    return replace(difference, mean=-difference.mean, low=low, high=high)
 
 
 def _other(comparison: Comparison, best: RankedNetwork) -> object:
