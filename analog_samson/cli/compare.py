@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from analog_samson.cli.from_options import Given, takes
+from analog_samson.cli.globs import expanded
 from analog_samson.cli.shared import PresetFolders, command_line
 from analog_samson.errors import OptionError
 from analog_samson.options import OUTPUT, option
@@ -41,6 +42,7 @@ class CompareCommand(CompareReport, PresetFolders, CompareOptions):
 def compare(given: Given) -> None:
     from analog_samson.report.command import check_early
 
+    given = expanded(given)
     if "runs" not in given:
         options = CompareCommand.from_text(given)
         check_early(options.threshold, options.task)

@@ -19,7 +19,12 @@ class Format(StrEnum):
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders made by `analog-samson simulate`.", metavar="RUN...")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Run folders made by `analog-samson simulate`, or a pattern such as 'runs/**'.", metavar="RUN..."
+        ),
+    ],
     format: Annotated[
         Format,
         typer.Option(help="text, md and tex print tables, csv the raw rows (one value each), json everything."),
@@ -59,13 +64,14 @@ def report(
 
     Example: analog-samson report runs/sgd runs/samson --out compare.html
     """
+    from analog_samson.cli.globs import run_folders
     from analog_samson.errors import OptionError
     from analog_samson.report.command import make_report
 
     if no_html and out is not None:
         raise OptionError(f"report: --out {out} names the page that --no-html leaves out; give one of them")
     text = make_report(
-        runs,
+        run_folders(runs),
         format.value,
         out=out,
         html=not no_html,

@@ -5,7 +5,7 @@ import re
 from analog_samson.errors import OptionError
 
 MOST_SEEDS = 100_000
-_PART = re.compile(r"\s*(-?\d{1,18})(?:\s*-\s*(\d{1,18}))?\s*")
+_PART = re.compile(r"\s*(-?\d{1,18})(?:\s*(?:-|\.\.)\s*(\d{1,18}))?\s*")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -19,6 +19,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
     >>> parse_seeds("0-4,7")
     (0, 1, 2, 3, 4, 7)
+    >>> parse_seeds("0..4") == parse_seeds("0-4")
+    True
     """
     seeds: list[int] = []
     for part in text.split(","):

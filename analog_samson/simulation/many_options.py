@@ -42,7 +42,12 @@ class ManyOptions(SimulationOptions, WithErrorBudget):
     ] = ()
     preset: Annotated[
         tuple[str, ...],
-        option("Hardware preset: a name or a TOML file; may be repeated.", HARDWARE, "PRESET", min_length=1),
+        option(
+            "Hardware preset: a name, a TOML file or a pattern such as 'pcm_*'; may be repeated.",
+            HARDWARE,
+            "PRESET",
+            min_length=1,
+        ),
     ] = (PRESET,)
 
     @property
@@ -83,7 +88,12 @@ class CompareOptions(ManyOptions):
     NAME = "compare"
 
     checkpoint: Annotated[
-        tuple[str, ...], option("Checkpoint: FILE, zoo:NAME or NAME=FILE; repeat it for more.", NETWORK, "FILE")
+        tuple[str, ...],
+        option(
+            "Checkpoint: FILE, zoo:NAME or NAME=FILE; repeat it, or give a pattern such as 'runs/*.safetensors'.",
+            NETWORK,
+            "FILE",
+        ),
     ]
     seed: SeedOption = 0
 
@@ -110,7 +120,7 @@ class SweepOptions(ManyOptions):
     checkpoint: Annotated[
         tuple[str, ...],
         option(
-            "Checkpoints or training files (.toml): FILE, zoo:NAME or NAME=FILE.",
+            "Checkpoints or training files (.toml): FILE, zoo:NAME, NAME=FILE or a pattern such as 'runs/*.safetensors'.",
             metavar="CHECKPOINT",
             is_argument=True,
             min_length=1,
