@@ -20,7 +20,8 @@ from aihwkit.simulator.tiles.inference import InferenceTile
 from analog_samson.chip.compensation import compensation
 from analog_samson.chip.noise import noise_model
 from analog_samson.chip.tile import AveragedReadoutTile
-from analog_samson.presets.schema import Converters, PerfectPeriphery, Periphery, Preset, Tile
+from analog_samson.presets.schema import Converters, PerfectPeriphery, Periphery, Tile
+from analog_samson.presets.search import Hardware, as_preset
 
 _READ_NOISE = {
     "none": WeightNoiseType.NONE,
@@ -35,13 +36,13 @@ _NOISE_MANAGEMENT = {
 _BOUND_MANAGEMENT = {"none": BoundManagementType.NONE, "iterative": BoundManagementType.ITERATIVE}
 
 
-def rpu_config(preset: Preset) -> InferenceRPUConfig:
+def rpu_config(preset: Hardware) -> InferenceRPUConfig:
     """The configuration of every tile of a model on this hardware; a new object at each call.
 
-    >>> from analog_samson.presets import load_preset
-    >>> rpu_config(load_preset("pcm_rasch_2023")).mapping.max_input_size
+    >>> rpu_config("pcm_rasch_2023").mapping.max_input_size
     512
     """
+    preset = as_preset(preset)
     is_averaged = preset.compensation.reads > 1 and isinstance(preset.periphery, Converters)
     return InferenceRPUConfig(
         tile_class=AveragedReadoutTile if is_averaged else InferenceTile,

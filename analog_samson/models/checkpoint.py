@@ -43,6 +43,12 @@ class Checkpoint:
     metadata: dict[str, Any]
     sha256: str
 
+    def __repr__(self) -> str:
+        """Which file it is and how large, in a line."""
+        model, values = self.metadata.get("model", "no model named"), sum(t.numel() for t in self.state.values())
+        told = f"{model}, {len(self.state)} tensors, {values:,} values, sha256 {self.sha256[:12]}"
+        return f"<Checkpoint {self.path}: {told}>"
+
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint of any known format; the format is told by the content, not by the file's name.

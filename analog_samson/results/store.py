@@ -64,6 +64,11 @@ class RunFolder:
         self._closer = weakref.finalize(self, connection.close)  # for a folder that was read and never closed
         self._lock = lock
 
+    def __repr__(self) -> str:
+        """Where it is and what was simulated, in a line."""
+        told = [str(self.options[key]) for key in ("checkpoint", "preset") if self.options.get(key)]
+        return f"<RunFolder {self.path}{': ' * bool(told)}{' on '.join(told)}>"
+
     @classmethod
     def create(
         cls,

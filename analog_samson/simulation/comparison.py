@@ -3,24 +3,25 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analog_samson.analysis.comparison import refuse_unequal
 from analog_samson.analysis.frames import cell_columns, cell_rows
+from analog_samson.analysis.labels import few
 from analog_samson.analysis.runs import META_KEYS, Run, read_runs, shared_metric
 from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.validity import validity_of
+from analog_samson.results.loaded import LoadedRun
 from analog_samson.results.metric import stored_task
-from analog_samson.results.store import open_run
 from analog_samson.simulation.drift import Progress
 from analog_samson.simulation.jobs import SweepJob
 from analog_samson.simulation.result import SimulationResult
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -34,8 +35,11 @@ class Comparison:
     runs: tuple[Run, ...] = field(repr=False)
 
     @classmethod
-    def of(cls, results: Mapping[str, SimulationResult]) -> "Comparison":
-        """A comparison of results of `simulate_drift` by name; they must come from equal data and an equal seed.
+    def of(cls, results: Mapping[str, SimulationResult | Sequence[SimulationResult]]) -> "Comparison":
+        """A comparison of results of `simulate_drift`; they must come from equal data and an equal seed.
+
+        Args:
+            results: By the name of the network: its result, or its results on several presets.
 
         >>> from torch import eye, nn, tensor
         >>> from analog_samson import load_preset, simulate_drift
@@ -49,8 +53,13 @@ class Comparison:
         >>> Comparison.of(results).differences()[["network", "minus", "mean", "significant"]].values.tolist()
         [['second', 'first', 0.0, False]]
         """
-        runs = tuple(_run_of(name, result) for name, result in results.items())
-        shared_metric([run.meta for run in runs], list(map(Path, results)), None)
+        listed = {name: [one] if isinstance(one, SimulationResult) else list(one) for name, one in results.items()}
+        runs = tuple(
+            _run_of(name, result, name if len(own) == 1 else f"{name}/{(result.preset or {}).get('name', place)}")
+            for name, own in listed.items()
+            for place, result in enumerate(own)
+        )
+        shared_metric([run.meta for run in runs], [Path(run.name) for run in runs], None)
         refuse_unequal(runs)
         return cls(runs)
 
@@ -76,15 +85,46 @@ class Comparison:
 
         return difference_numbers(Contents(self.runs))
 
-    def plot(self) -> "Figure":
-        """The metric over time, a part for each preset where there are several networks and presets."""
-        from analog_samson.report.drawing import WIDE, make_figure
-        from analog_samson.report.figures import over_time
+    def preset_differences(self) -> "pd.DataFrame":
+        """Every network on one preset minus itself on another, at every time, each with a 95 % interval."""
+        from analog_samson.report.contents import Contents
+        from analog_samson.report.preset_tables import preset_difference_numbers
 
-        drawing = over_time([result for run in self.runs for result in run.results])
+        return preset_difference_numbers(Contents(self.runs))
+
+    def summary(self) -> str:
+        """The answer in words and all tables, as `analog-samson report` prints them."""
+        from analog_samson.report.command import FORMATS
+        from analog_samson.report.contents import Contents
+
+        return FORMATS["text"](Contents(self.runs))
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write `frame()` as CSV, a row a cell."""
+        self.frame().to_csv(path, index=False, lineterminator="\n")
+
+    def plot(self, ax: "Axes | None" = None) -> "Figure":
+        """The metric over time, a part for each preset where there are several networks and presets.
+
+        Args:
+            ax: Axes of the caller's to draw all curves on; None makes a figure.
+
+        Returns:
+            The matplotlib figure.
+        """
+        from analog_samson.report.drawing import WIDE, make_figure
+        from analog_samson.report.figures import over_time, over_time_figure
+
+        results = [result for run in self.runs for result in run.results]
+        drawing = over_time(results)
         if drawing is None:
             raise OptionError("plot: nothing was simulated at two moments or more")
-        return make_figure(drawing, WIDE)
+        return make_figure(drawing, WIDE) if ax is None else over_time_figure(results, ax)
+
+    def __repr__(self) -> str:
+        """What is compared, in a line."""
+        names = [run.name for run in self.runs]
+        return f"<Comparison of {len(names)} runs: {', '.join(few(names))}>"
 
     def _repr_html_(self) -> str:
         """The answer, the table and the figure, for a notebook."""
@@ -93,6 +133,7 @@ class Comparison:
         return runs_html(self.runs)
 
     def __str__(self) -> str:
+        """The answer in a sentence."""
         from analog_samson.report.contents import Contents
         from analog_samson.report.headline import headline
 
@@ -112,13 +153,12 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
     """Compare run folders; raises RunError with every difference in data, limit, seed or preset content."""
     if len(folders) < 2:
         raise RunError("nothing to compare: give two run folders or more")
-    with ExitStack() as stack:
-        runs = read_runs([stack.enter_context(open_run(folder)) for folder in folders])
+    runs = read_runs([LoadedRun(folder, META_KEYS) for folder in folders])
     refuse_unequal(runs)
     return Comparison(runs)
 
 
-def _run_of(name: str, result: SimulationResult) -> Run:
+def _run_of(name: str, result: SimulationResult, run_name: str) -> Run:
     """A run that was never on disk. That results come from equal data and seeds is the caller's word."""
     records = tuple(replace(record, checkpoint=name) for record in result.records)
     meta = dict.fromkeys(META_KEYS) | {"preset": result.preset}
@@ -130,4 +170,4 @@ def _run_of(name: str, result: SimulationResult) -> Run:
         "task": stored_task("in memory", result.metrics),
     }
     results = tuple(replace(found, checkpoint=name) for found in result.results())
-    return Run(name=name, options={}, meta=meta, records=records, results=results)
+    return Run(name=run_name, options={}, meta=meta, records=records, results=results)

@@ -9,12 +9,13 @@ from analog_samson import rng
 from analog_samson.analysis.device_error import ErrorCurve
 from analog_samson.chip.device.drift import aged_conductance, drift_parameters
 from analog_samson.chip.device.programming import programmed_conductance
-from analog_samson.presets.schema import Preset
+from analog_samson.presets.search import Hardware, as_preset
+from analog_samson.units import as_seconds
 
 
 @torch.no_grad()
 def conductance_error(
-    preset: Preset, times: Sequence[float], *, seed: int, points: int = 9, draws: int = 2000
+    preset: Hardware, times: str | Sequence[float | str], *, seed: int, points: int = 9, draws: int = 2000
 ) -> list[ErrorCurve]:
     """Mean and spread of g - g_target over `draws` devices, at `points` targets from g_min to g_max.
 
@@ -26,6 +27,7 @@ def conductance_error(
     >>> programmed.targets, year.means[1] < -10
     ((0.0, 25.0), True)
     """
+    preset, times = as_preset(preset), as_seconds(times)
     device = preset.device
     grid = torch.linspace(device.g_min_microsiemens, device.g_max_microsiemens, points)
     targets = grid[:, None].expand(points, draws).contiguous()

@@ -8,12 +8,18 @@ import torch
 from analog_samson import rng
 from analog_samson.chip.device.drift import aged_conductance, drift_parameters
 from analog_samson.chip.device.programming import programmed_conductance
-from analog_samson.presets.schema import Preset
+from analog_samson.presets.search import Hardware, as_preset
+from analog_samson.units import as_seconds
 
 
 @torch.no_grad()
 def simulated_readings(
-    preset: Preset, targets: Sequence[float] | np.ndarray, times: Sequence[float], *, seed: int, reads: int = 1
+    preset: Hardware,
+    targets: Sequence[float] | np.ndarray,
+    times: str | Sequence[float | str],
+    *,
+    seed: int,
+    reads: int = 1,
 ) -> np.ndarray:
     """Conductances that readings of single devices find [uS], shape (devices, times, reads).
 
@@ -28,6 +34,7 @@ def simulated_readings(
     >>> simulated_readings(load_preset("ideal"), [5.0, 20.0], [1.0, 3600.0], seed=0)[:, :, 0].tolist()
     [[5.0, 5.0], [20.0, 20.0]]
     """
+    preset, times = as_preset(preset), as_seconds(times)
     generator = rng.generator(seed, "readings", preset.name)
     device = preset.device
     goal = torch.tensor(np.asarray(targets), dtype=torch.float32)
