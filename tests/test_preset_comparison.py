@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.runs import DAY, HOUR, contents, sentences, tables
+from helpers.runs import DAY, HOUR, RMSE, contents, in_rmse, regression, sentences, tables
 from helpers.runs import made as made_run
+from matplotlib.figure import Figure
 from scipy import stats
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
-from test_sections import RMSE, in_rmse, regression
 
 from analog_samson.analysis.statistics import paired_difference, unpaired_difference
 from analog_samson.report.headline import headline
 from analog_samson.results.metric import stored_task
+from analog_samson.simulation.comparison import Comparison
+from analog_samson.simulation.result import SimulationResult
 
 RANDOM = np.random.default_rng(7)
 OTHER_DEVICE = {"drift": {"model": "tabulated_deviation"}}
@@ -91,7 +93,7 @@ def test_report_says_which_preset_is_better_when_and_by_how_much(tmp_path):
         *((name, "weak", time) for name in ("strong", "middle") for time in (HOUR, DAY)),
         ("middle", "strong", DAY),
     }
-    assert table.rows[0][-2] == "strong is better"
+    assert table.rows[0][-2] == "better"
 
 
 def test_every_network_has_its_own_verdict(tmp_path):
@@ -123,6 +125,27 @@ def test_lower_values_are_better_where_the_metric_says_so(tmp_path):
     meta = {"task": stored_task("regression", [RMSE]), "preset": PRESET | {"name": "better"}, "preset_sha256": "b"}
     report = contents(first, synthetic_run(tmp_path / "two", "mlp", records=records, meta=meta))
     (table,) = tables(report, "preset_differences")
-    assert table.rows[-1][-2] == "better is better"
+    assert table.rows[-1][-2] == "better"
     assert table.rows[-1][3].startswith("-")
     assert report.preset_verdicts[0].best.preset == "better"
+
+
+def test_results_in_memory_are_compared_on_several_presets(tmp_path):
+    def result(network, preset, fall):
+        records = [replace(record, preset=preset) for record in synthetic_records(network, fall=fall)]
+        return SimulationResult(
+            records=tuple(records), preset=PRESET | {"name": preset, "title": ""}, seed=0, samples=2000
+        )
+
+    compared = Comparison.of(
+        {"net": [result("x", "one", 12.0), result("y", "two", 4.0)], "other": result("z", "one", 9.0)}
+    )
+    last = compared.preset_differences().iloc[-1]
+    assert (last.network, last.preset, last.minus, last.significant) == ("net", "two", "one", True)
+    assert repr(compared) == "<Comparison of 3 runs: net/one, net/two and other>"
+    assert "two is better than one" in compared.summary()
+    compared.to_csv(tmp_path / "cells.csv")
+    assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + len(compared.frame())
+    axes = Figure().add_subplot()
+    assert compared.plot(ax=axes) is axes.get_figure()
+    assert len(axes.lines) > 3

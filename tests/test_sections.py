@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from golden_files import assert_golden
-from helpers.runs import contents, sentences, tables
+from helpers.runs import contents, regression, sentences, tables
 from synthetic_error_budgets import synthetic_error_budget
 from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
@@ -24,24 +24,6 @@ from analog_samson.report.page import page_groups, render_page
 from analog_samson.report.rendering import render_markdown, render_text
 from analog_samson.report.section import Section, find_section, register_section, sections, table_names
 from analog_samson.report.table import Column, Table, frame_of
-from analog_samson.results.metric import Metric, stored_task
-
-RMSE = Metric(name="rmse", title="RMSE", unit="mg/dl", lower=0.0, higher_is_better=False, decimals=1)
-
-
-def in_rmse(records):
-    """The records of a classifier as those of a regression: what it loses in points is its error."""
-    kept = [record for record in records if record.metric != "loss"]
-    return [
-        replace(record, metric="rmse", value=150.0 - record.value) if record.metric == "accuracy_percent" else record
-        for record in kept
-    ]
-
-
-def regression(folder, name="mlp", **numbers):
-    """A run of a regression task."""
-    records = in_rmse(synthetic_records(name, **numbers))
-    return synthetic_run(folder / name, name, records=records, meta={"task": stored_task("regression", [RMSE])})
 
 
 def study(folder):
@@ -299,7 +281,7 @@ def test_section_of_an_installed_package_is_found(cases, registry, monkeypatch):
 def test_section_that_would_hide_another_is_refused(registry):
     with pytest.raises(OptionError, match="'lifetime': registered twice"):
         register_section(replace(SPREAD, name="lifetime"))
-    with pytest.raises(OptionError, match="no section 'nowhere' to precede; known: over_time"):
+    with pytest.raises(OptionError, match="no section 'nowhere' to precede; known: heat_map, over_time"):
         register_section(SPREAD, before="nowhere")
 
 

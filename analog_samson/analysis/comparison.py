@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from analog_samson.analysis.labels import listed_seeds
+from analog_samson.analysis.labels import few_names, listed_seeds
 from analog_samson.analysis.runs import Run
 from analog_samson.analysis.sampling import sampled_difference
 from analog_samson.analysis.statistics import Difference, paired_difference
@@ -115,14 +115,22 @@ def unequal_options(runs: Sequence[Run]) -> list[str]:
     """Differences in what may well be the thing that is compared: layers kept digital, engine, input ranges."""
     notes = []
     for name in _NOTED:
-        values = {run.name: run.options[name] for run in runs if name in run.options}
-        if len({repr(value) for value in values.values()}) > 1:
-            shown = ", ".join(f"{_shown(value)} ({run})" for run, value in values.items())
-            notes.append(f"{name} differs: {shown}")
-    if len({str((run.meta["layer_presets"] or {}).get("sha256")) for run in runs}) > 1:
-        shown = ", ".join(f"{run.options.get('layer_presets', 'none')} ({run.name})" for run in runs)
-        notes.append(f"layer_presets differs: {shown}")
-    return notes
+        values = [(run.name, repr(run.options[name]), _shown(run.options[name])) for run in runs if name in run.options]
+        notes += _unequal(name, values)
+    layers = [
+        (run.name, str((run.meta["layer_presets"] or {}).get("sha256")), str(run.options.get("layer_presets", "none")))
+        for run in runs
+    ]
+    return [*notes, *_unequal("layer_presets", layers)]
+
+
+def _unequal(name: str, values: Sequence[tuple[str, str, str]]) -> list[str]:
+    """A note on (run, content, content as shown) where not all contents are equal."""
+    owners: dict[str, tuple[str, list[str]]] = {}
+    for run, content, shown in values:
+        owners.setdefault(content, (shown, []))[1].append(run)
+    found = ", ".join(f"{shown} ({few_names(names)})" for shown, names in owners.values())
+    return [f"{name} differs: {found}"] if len(owners) > 1 else []
 
 
 @dataclass(frozen=True, slots=True)

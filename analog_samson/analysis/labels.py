@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,13 +84,23 @@ def relabelled(records: Sequence[Record], labels: set[str], name: str) -> list[R
     return [replace(r, checkpoint=f"{r.checkpoint} ({name})") if r.checkpoint in labels else r for r in records]
 
 
-def few(names: Sequence[str], most: int = 3) -> list[str]:
-    """The first names, and how many others there are where that says it in fewer words.
+def and_list(names: Sequence[str]) -> str:
+    """Names with commas and a last "and".
 
-    >>> few(["a", "b", "c", "d"]), few(["a", "b", "c", "d", "e"])
-    (['a', 'b', 'c', 'd'], ['a', 'b', 'c', '2 others'])
+    >>> and_list(["a", "b", "c"])
+    'a, b and c'
     """
-    return list(names) if len(names) <= most + 1 else [*names[:most], f"{len(names) - most:,} others"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def few_names(names: Iterable[str], most: int = 3) -> str:
+    """The same of the first few of many names, and how many others there are.
+
+    >>> few_names("abcd"), few_names("abcdefgh")
+    ('a, b, c and d', 'a, b, c and 5 others')
+    """
+    listed = list(names)
+    return and_list(listed if len(listed) <= most + 1 else [*listed[:most], f"{len(listed) - most:,} others"])
 
 
 def listed_seeds(seeds: Sequence[int]) -> str:

@@ -3,8 +3,9 @@
 Everything is compared at one moment of each preset: the last one that all networks on it were simulated at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from analog_samson.analysis.comparison import Comparison, Step, compare, last_shared, same_moment
 from analog_samson.analysis.labels import calibrated_name
@@ -37,7 +38,7 @@ class RankedNetwork:
     on_frontier: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Ranking:
     """All networks and presets in the order given, an entry for each pair that was simulated.
 
@@ -56,6 +57,15 @@ class Ranking:
     def entry(self, network: str, preset: str) -> RankedNetwork | None:
         """The entry of a network on a preset, if it was simulated."""
         return next((e for e in self.entries if (e.network, e.preset) == (network, preset)), None)
+
+    @cached_property
+    def mean_ranks(self) -> Mapping[str, float]:
+        """The mean of each network's ranks over the presets that it is on, the best first."""
+        ranks: dict[str, list[int]] = {}
+        for entry in self.entries:
+            ranks.setdefault(entry.network, []).append(entry.rank)
+        means = {network: sum(found) / len(found) for network, found in ranks.items()}
+        return dict(sorted(means.items(), key=lambda each: each[1]))
 
     def winner(self, preset: str) -> RankedNetwork | None:
         """The network that is significantly better than every other one on the preset, if there is one."""

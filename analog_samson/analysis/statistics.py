@@ -5,6 +5,7 @@ Values may be of any metric. `step` is the metric's resolution on the samples th
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import inf, isclose, isfinite
 
 import numpy as np
@@ -219,6 +220,7 @@ def _within(low: float | None, high: float | None, bottom: float, top: float) ->
     return min(max(low, bottom), top), max(min(high, top), bottom)
 
 
+@cache
 def share_interval(passed: int, n: int) -> tuple[float, float]:
     """Clopper and Pearson's 95 % interval of a share (0 to 1) of which `passed` of `n` were observed."""
     interval = stats.binomtest(passed, n).proportion_ci(CONFIDENCE, "exact")

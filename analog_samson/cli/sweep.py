@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from analog_samson.cli.from_options import Given, takes
+from analog_samson.cli.globs import expanded
 from analog_samson.cli.shared import PoolOptions, PresetFolders
 from analog_samson.errors import OptionError, RunError
 from analog_samson.options import MACHINE, OUTPUT, Written, option
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """analog-samson sweep sgd=a.safetensors samson=b.safetensors --preset pcm_rasch_2023 --seeds 0-4
 --vary periphery.adc_bits=4,6,8 --data cifar10:DIR --workers 2 --out runs/sweep"""
-MOST_ON_A_PAGE = 200  # runs
+MOST_ON_A_PAGE = 1000  # runs
 
 
 def _parse_shard(text: str) -> tuple[int, int]:
@@ -80,7 +81,7 @@ def sweep(given: Given) -> None:
     from analog_samson.simulation.jobs import plan_jobs
     from analog_samson.simulation.sweep import merge_shards, run_sweep, run_trainings, shard_folder
 
-    options = SweepCommand.from_text(given)
+    options = SweepCommand.from_text(expanded(given))
     pool = options.pool
     jobs = plan_jobs(options.replace(threads=None), options.out)  # a worker has the threads that its pool gives it
     if options.shard is not None:

@@ -21,6 +21,7 @@ from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
 from analog_samson.results.metric import Metric
 
 DOTTED = (0, (2, 2))
+_LETTERS, _HANDLE = 104, 7  # that a wide figure has room for beside each other, and a handle takes
 _BAR: dict[str, Any] = {"linewidth": 2.2, "alpha": 0.55, "capstyle": "butt"}
 
 
@@ -163,4 +164,10 @@ def legend(axes: Axes, looks: Sequence[Look], layout: Layout, *, lines: bool = T
         )
         for one in looks
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=1 if layout.narrow else min(len(handles), 3))
+    figure.legend(handles=handles, loc="outside upper left", ncols=legend_columns(looks, layout))
+
+
+def legend_columns(looks: Sequence[Look], layout: Layout) -> int:
+    """How many entries of a legend are beside each other: three at most, and as many as have room."""
+    longest = max((len(one.label) for one in looks), default=0)
+    return 1 if layout.narrow else max(1, min(len(looks), 3, _LETTERS // (longest + _HANDLE)))

@@ -7,7 +7,7 @@ from analog_samson.analysis.ranking import has_networks_and_presets, series_plac
 from analog_samson.analysis.runs import Run
 from analog_samson.analysis.statistics import value_interval
 from analog_samson.analysis.summary import Result, State
-from analog_samson.report.contents import Contents
+from analog_samson.report.contents import MOST_CURVES, Contents
 from analog_samson.report.formats import (
     ABSENT,
     daggered,
@@ -44,8 +44,13 @@ class Card:
 
 
 def cards(report: Contents) -> list[Card]:
-    """For one result its stages and hardware, for several networks and presets the best on each, else each result."""
+    """For one result its stages and hardware, for several networks and presets the best on each, else each result.
+
+    None of more results than curves can show.
+    """
     results = report.results
+    if len(results) > MOST_CURVES:
+        return []
     if has_networks_and_presets(results):
         places = dict(zip(map(id, results), series_places(results), strict=True))
         best = [found for preset in report.ranking.presets if (found := standing(report.ranking, preset))]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analog_samson import __version__
+from analog_samson.analysis.labels import few_names
 
 _DOI = re.compile(r"10\.\d{4,9}/\S+")
 
@@ -22,9 +23,12 @@ class Reference:
 
 def references(presets: Sequence[Mapping[str, Any]]) -> list[Reference]:
     """This tool, the method, the simulator, and the source of each preset that names one."""
-    sources = [(preset["name"], preset["source"]) for preset in presets if preset.get("source")]
-    cited = [_preset_reference(name, source) for name, source in sources if source.get("citation")]
-    return [_tool(), *_PAPERS, *cited]
+    cited: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
+    for preset in presets:
+        source = preset.get("source") or {}
+        if source.get("citation"):
+            cited.setdefault(repr((source["citation"], source.get("doi"))), (source, []))[1].append(preset["name"])
+    return [_tool(), *_PAPERS, *(_preset_reference(names, source) for source, names in cited.values())]
 
 
 def doi_url(doi: object) -> str | None:
@@ -46,14 +50,14 @@ def _tool() -> Reference:
     return Reference(reason="this report", text=text, url=None, bibtex=_entry("software", "analog_samson", fields))
 
 
-def _preset_reference(name: str, source: Mapping[str, Any]) -> Reference:
+def _preset_reference(names: Sequence[str], source: Mapping[str, Any]) -> Reference:
     fields = {"note": str(source["citation"])}
     fields |= {key: str(source[key]) for key in ("doi", "year") if source.get(key)}
     return Reference(
-        reason=f"preset {name}",
+        reason=f"preset{'s' * (len(names) > 1)} {few_names(names)}",
         text=str(source["citation"]),
         url=doi_url(source.get("doi")),
-        bibtex=_entry("misc", name, fields),
+        bibtex=_entry("misc", names[0], fields),
     )
 
 

@@ -2,22 +2,21 @@
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from math import inf
 from pathlib import Path
 
 from analog_samson.analysis.comparison import unequal_options
-from analog_samson.analysis.runs import read_runs
+from analog_samson.analysis.runs import META_KEYS, read_runs
 from analog_samson.errors import OptionError
 from analog_samson.report.contents import Contents
 from analog_samson.report.exports import render_json, render_marked_csv
 from analog_samson.report.formats import in_unit
 from analog_samson.report.headline import headline
 from analog_samson.report.rendering import Block, frame_csv, frame_json, render_latex, render_markdown, render_text
-from analog_samson.report.section import find_section, sections
+from analog_samson.report.section import find_section, shown_parts
 from analog_samson.report.table import Table, join
+from analog_samson.results.loaded import LoadedRun
 from analog_samson.results.metric import ACCURACY, Metric
-from analog_samson.results.store import open_run
 
 FORMATS: dict[str, Callable[[Contents], str]] = {
     "text": lambda report: render_text(report_blocks(report)),
@@ -71,8 +70,7 @@ def make_report(
     if threshold is not None and format == "csv" and table is None and out is None:
         raise OptionError("--threshold: raw values as csv have none; add --table lifetime or yield, or --out FILE.html")
     section = None if table is None else find_section(table)
-    with ExitStack() as stack:
-        runs = read_runs([stack.enter_context(open_run(path)) for path in paths])
+    runs = read_runs([LoadedRun(path, META_KEYS) for path in paths])
     report = Contents(runs, threshold, digital_pj_per_mac)
     check_threshold(threshold, report.metric)
     if section is None:
@@ -84,17 +82,21 @@ def make_report(
             raise OptionError(f"--table {table}: these runs have no such table{remedy}")
         text = TABLE_FORMATS[format](tables)
     if html and (out is not None or (format in _FOR_READERS and table is None)):
-        from analog_samson.report.page import write_page  # matplotlib takes a second; csv needs none of it
+        from analog_samson.report.page import (
+            FIGURES_NAME,
+            write_page,
+        )  # matplotlib takes a second; csv needs none of it
 
         page = write_page(report, out if out is not None else default_page(paths))
-        say(f"wrote {page} and {page.parent / 'figures'}")
+        figures = page.parent / FIGURES_NAME
+        say(f"wrote {page}" + (f" and {figures}" if figures.is_dir() else ""))
     return text
 
 
 def report_blocks(report: Contents) -> list[Block]:
     """Everything that the text, Markdown and LaTeX reports say, in order."""
     said = headline(report)
-    blocks = [block for section in sections() for part in section.parts(report) for block in part.blocks]
+    blocks = [block for part in shown_parts(report) for block in part.blocks]
     return [said.sentence, *([said.second] if said.second else []), *blocks]
 
 
@@ -102,9 +104,8 @@ def brief_blocks(report: Contents) -> list[Block]:
     """The answer, the first table, that of the error budget of runs that have one, and options that differ."""
     said = headline(report)
     tables = [
-        (section.name, part.table)
-        for section in sections()
-        for part in section.parts(report)
+        (part.section.name, part.table)
+        for part in shown_parts(report)
         if part.table is not None and not part.table.plain
     ]
     shown = [table for place, (name, table) in enumerate(tables) if place == 0 or name == "error_budget"]

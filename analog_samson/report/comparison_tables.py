@@ -72,12 +72,15 @@ def ranks(report: Contents) -> Table | None:
     ranking = report.ranking
     if len(ranking.networks) < 2:
         return None
-    rows = []
-    for method in ranking.networks:
-        entries = {preset: ranking.entry(method, preset) for preset in ranking.presets}
-        found = [entry.rank for entry in entries.values() if entry is not None]
-        rows.append({"network": method, **entries, "mean rank": sum(found) / len(found) if found else None})
-    rows.sort(key=lambda row: (row["mean rank"] is None, row["mean rank"] or 0.0))
+    order = [*ranking.mean_ranks, *(name for name in ranking.networks if name not in ranking.mean_ranks)]
+    rows = [
+        {
+            "network": network,
+            **{preset: ranking.entry(network, preset) for preset in ranking.presets},
+            "mean rank": ranking.mean_ranks.get(network),
+        }
+        for network in order
+    ]
     numbers = (
         {
             "preset": entry.preset,

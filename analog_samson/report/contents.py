@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from analog_samson.analysis.comparison import Comparison, compare
+from analog_samson.analysis.comparison import Comparison, compare, same_moment
 from analog_samson.analysis.cost import Cost
 from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.labels import calibrated_name
@@ -13,11 +13,12 @@ from analog_samson.analysis.preset_comparison import PresetVerdict, compare_pres
 from analog_samson.analysis.ranking import Ranking, network_name, rank_networks
 from analog_samson.analysis.run_cost import CostPoint, cost_points, run_cost
 from analog_samson.analysis.runs import Run
-from analog_samson.analysis.summary import Result
+from analog_samson.analysis.summary import Result, State
 from analog_samson.presets.search import is_built_in
 from analog_samson.results.metric import Metric
 
 FEW = 2  # results; of more, tables say it better than sentences
+Cells = Sequence[tuple[Result, State]]  # of a heat map
 MOST_CURVES = 8  # results that a figure can tell apart; more are shown as a heat map
 
 
@@ -95,6 +96,21 @@ class Contents:
     def ranking(self) -> Ranking:
         """All networks on all presets at their last shared moments."""
         return rank_networks(self.runs, self.comparisons)
+
+    @cached_property
+    def heat_maps(self) -> tuple[Cells, ...]:
+        """The results at the last moment that all networks on a preset share, then at every other that all share.
+
+        None where curves can show all results.
+        """
+        found = [[(entry.result, entry.state) for entry in self.ranking.entries]]
+        if not self.crowded or not found[0]:
+            return ()
+        for state in reversed(self.simulated[0].states):
+            pairs = [(result, one) for result in self.simulated for one in result.states if same_moment(one, state)]
+            if len(pairs) == len(self.simulated) and {id(one) for _, one in pairs} != {id(one) for _, one in found[0]}:
+                found.append(pairs)
+        return tuple(found)
 
     @cached_property
     def has_ranks(self) -> bool:

@@ -7,10 +7,11 @@ from typing import Any
 
 from analog_samson.analysis.cost import Cost
 from analog_samson.analysis.cost_figures import cost_figures, three_digits
+from analog_samson.analysis.labels import and_list
 from analog_samson.analysis.ranking import network_name
 from analog_samson.analysis.run_cost import CostPoint
 from analog_samson.report.contents import Contents
-from analog_samson.report.formats import and_list, fixed, mean_and_std, titled
+from analog_samson.report.formats import fixed, mean_and_std, titled
 from analog_samson.report.table import Column, Table, frame_of
 
 

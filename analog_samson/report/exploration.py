@@ -6,10 +6,10 @@ import pandas as pd
 
 from analog_samson.analysis.exploration import Boundary, Cell, Margin, Verdict
 from analog_samson.analysis.explored import Exploration, Held, LayerChoice, LayerExploration
+from analog_samson.analysis.labels import and_list
 from analog_samson.presets.axis import Axis
 from analog_samson.report.formats import (
     ABSENT,
-    and_list,
     mean_and_std,
     moment,
     shown_interval,

@@ -1,11 +1,11 @@
 """How numbers, durations and coverages are written: the formats of table columns and the filters of sentences."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
 from analog_samson.analysis.equivalent_sigma import EquivalentSigma, Verdict
-from analog_samson.analysis.labels import few
+from analog_samson.analysis.labels import and_list, few_names
 from analog_samson.analysis.lifetime import Crossing, Fate
 from analog_samson.analysis.statistics import Difference, Summary, difference_interval, value_interval
 from analog_samson.presets.validity import EXTRAPOLATED, INTERPOLATED, UNSTATED
@@ -274,24 +274,6 @@ def daggered(shown: str, coverage: str) -> str:
 def tagged(shown: str, coverage: str) -> str:
     """Text of a sentence with its coverage in words."""
     return f"{shown} ({coverage})" if coverage else shown
-
-
-def and_list(names: Sequence[str]) -> str:
-    """Names with commas and a last "and".
-
-    >>> and_list(["a", "b", "c"])
-    'a, b and c'
-    """
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def few_names(names: Iterable[str]) -> str:
-    """The same of the first few of many names.
-
-    >>> few_names("abcdefgh")
-    'a, b, c and 5 others'
-    """
-    return and_list(few([*names]))
 
 
 def upper_first(shown: str) -> str:

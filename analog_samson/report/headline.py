@@ -1,5 +1,6 @@
 """The answer in one sentence, and the facts that belong right behind it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from analog_samson.report.standing import standing, winners
 from analog_samson.report.templates import paragraphs
 
 FEW_PRESETS = 3
+FEW_WINNERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,9 @@ def headline(report: Contents, *, name: Callable[[str], str] = str, score: Calla
         "ordered": sorted(report.simulated, key=lambda r: -goodness(r.states[-1].value.mean, r.metric)),
         "coverage": _joint_coverage(kinds),
         "when": _joint_moment(report),
+        "overall": _overall(report),
         "verdicts": report.preset_verdicts if len(report.ranking.networks) == 1 else (),
+        "most": FEW_WINNERS,
         "winners": winners(report.ranking),
         "standings": [(preset, standing(report.ranking, preset)) for preset in _spoken_of(report)],
         "against": [] if state is None else list(_against(report, best, state)),
@@ -151,6 +155,17 @@ def _spoken_of(report: Contents) -> Sequence[str]:
     if networks < 2 or (len(presets) == 1 and networks == 2):
         return ()
     return presets if len(presets) <= FEW_PRESETS else ()
+
+
+def _overall(report: Contents) -> dict[str, Any] | None:
+    """Of many networks on many presets: the best mean rank, and the preset that is best for most networks."""
+    verdicts, ranking = report.preset_verdicts, report.ranking
+    if not report.crowded or len(ranking.networks) < 2 or len(ranking.presets) < 2 or not verdicts:
+        return None
+    network, rank = next(iter(ranking.mean_ranks.items()))
+    preset, wins = Counter(verdict.best.preset for verdict in verdicts).most_common(1)[0]
+    ahead = sum(verdict.ahead for verdict in verdicts if verdict.best.preset == preset)
+    return {"network": network, "rank": rank, "preset": preset, "wins": wins, "ahead": ahead}
 
 
 def _against(report: Contents, best: Result, state: State) -> Iterator[tuple[Comparison, str, Difference]]:

@@ -1,13 +1,14 @@
 """A figure of rows: headings, and below each its values with intervals on one common axis."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from math import ceil
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analog_samson.report.artists import Look, interval_dots, legend, literal
+from analog_samson.report.artists import Look, interval_dots, legend, legend_columns, literal
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, Layout
 from analog_samson.report.palette import LIGHT
 
@@ -25,14 +26,14 @@ def interval_chart(frame: pd.DataFrame, looks: Mapping[str, Look], label: str, r
         reference: Where a line crosses all rows.
     """
     inches = _AXIS + frame["heading"].nunique() * (_HEADING + _GAP) + _VALUE * len(frame)
-    wide, narrow = (inches + _LEGEND * legend_lines(len(looks), layout) for layout in (WIDE, NARROW))
+    wide, narrow = (inches + _LEGEND * legend_lines(list(looks.values()), layout) for layout in (WIDE, NARROW))
     draw = partial(_draw, frame, looks, label, reference)
     return Drawing(draw=draw, height=wide / WIDE.height, narrow_height=narrow / NARROW.height)
 
 
-def legend_lines(entries: int, layout: Layout) -> int:
-    """Lines that the legend of so many entries takes; a single one has none."""
-    return 0 if entries < 2 else entries if layout.narrow else -(-entries // 3)
+def legend_lines(looks: Sequence[Look], layout: Layout) -> int:
+    """Lines that a legend takes; one of a single entry is left out."""
+    return 0 if len(looks) < 2 else ceil(len(looks) / legend_columns(looks, layout))
 
 
 def _draw(

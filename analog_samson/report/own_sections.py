@@ -1,12 +1,14 @@
 """The sections that every report has, in its order."""
 
 from analog_samson.analysis.error_budget import ErrorBudget
+from analog_samson.analysis.labels import few_names
 from analog_samson.analysis.ranking import Ranking
 from analog_samson.analysis.summary import Result
 from analog_samson.report import (
     comparison_tables,
     cost_tables,
     error_budget_tables,
+    heat_map_tables,
     input_range_tables,
     lifetime_tables,
     preset_tables,
@@ -14,8 +16,8 @@ from analog_samson.report import (
     value_tables,
 )
 from analog_samson.report.citations import references
-from analog_samson.report.contents import FEW, Contents
-from analog_samson.report.provenance import hardware, preset_views, presets, settings
+from analog_samson.report.contents import FEW, MOST_CURVES, Contents
+from analog_samson.report.provenance import hardware, preset_values, preset_views, presets, settings
 from analog_samson.report.section import Figure, Section
 from analog_samson.report.section_figures import drawn_by
 
@@ -42,6 +44,15 @@ def _budget(report: Contents, budget: error_budget_tables.RunBudget) -> tuple[Er
 _TIME = "{{ metric.title | upper_first }} over time"
 OWN_SECTIONS = (
     Section(
+        name="heat_map",
+        title="Every network on every preset",
+        table=heat_map_tables.heat_map,
+        remark="heat_map.j2",
+        facts=heat_map_tables.heat_map_facts,
+        items=lambda report: report.heat_maps,
+        crowded="shown",
+    ),
+    Section(
         name="over_time",
         title=_TIME,
         figure=Figure(
@@ -52,7 +63,9 @@ OWN_SECTIONS = (
         facts=section_facts.state_facts,
     ),
     Section(name="overview", title=_TIME, table=value_tables.overview),
-    Section(name="details", title=_TIME, table=value_tables.details, items=lambda report: report.results),
+    Section(
+        name="details", title=_TIME, table=value_tables.details, items=lambda report: report.results, crowded="exported"
+    ),
     Section(
         name="preset_differences",
         title="Presets",
@@ -76,6 +89,7 @@ OWN_SECTIONS = (
         name="differences",
         title="Comparison",
         table=comparison_tables.differences,
+        crowded="exported",
         figure=Figure(draw=drawn_by("ranking_figures.differences", _ranking), caption="differences_caption.j2"),
         facts=section_facts.ranking_facts,
     ),
@@ -94,6 +108,7 @@ OWN_SECTIONS = (
         name="comparison",
         title="Comparison",
         table=comparison_tables.comparison,
+        crowded="exported",
         sentence="comparison.j2",
         items=lambda report: report.comparisons,
         facts=section_facts.pair_facts,
@@ -102,6 +117,7 @@ OWN_SECTIONS = (
         name="frontier",
         title="Frontier",
         table=comparison_tables.frontier,
+        crowded="exported",
         figure=Figure(draw=drawn_by("ranking_figures.frontier", _ranking), caption="frontier_caption.j2"),
         facts=section_facts.ranking_facts,
     ),
@@ -109,6 +125,7 @@ OWN_SECTIONS = (
         name="cost_frontier",
         title="Frontier",
         table=cost_tables.cost_frontier,
+        crowded="shown",
         figure=Figure(
             draw=drawn_by("ranking_figures.cost_frontier", lambda report: (report.ranking, report.cost_points)),
             caption="cost_frontier_caption.j2",
@@ -221,14 +238,20 @@ OWN_SECTIONS = (
         title="Hardware",
         page="hardware.html",
         items=lambda report: hardware(report.runs),
-        label=lambda item: ", ".join(item.runs),
+        label=lambda item: few_names(item.runs),
     ),
-    Section(name="preset", title="Device preset", page="preset.html", items=lambda report: preset_views(report.runs)),
+    Section(
+        name="preset",
+        title="Device preset",
+        page="preset.html",
+        items=lambda report: preset_views(report.runs)[: None if preset_values(report) is None else 1],
+    ),
+    Section(name="preset_values", title="Device preset", table=preset_values),
     Section(
         name="settings",
         title="Settings",
         page="settings.html",
-        facts=lambda report: {"settings": settings(report.runs)},
+        facts=lambda report: {"settings": settings(report.runs), "most": MOST_CURVES},
     ),
     Section(name="reproduce", title="Reproduce", page="reproduce.html", facts=section_facts.command_facts),
     Section(

@@ -10,13 +10,14 @@ from markupsafe import Markup
 
 from analog_samson import __version__
 from analog_samson.analysis.completeness import missing
+from analog_samson.analysis.labels import few_names
 from analog_samson.report.cards import cards
-from analog_samson.report.contents import Contents
+from analog_samson.report.contents import MOST_CURVES, Contents
 from analog_samson.report.drawing import NARROW, WIDE, pdf, png, svg
 from analog_samson.report.headline import headline
 from analog_samson.report.palette import SERIES
 from analog_samson.report.rendering import frame_csv
-from analog_samson.report.section import Part, sections
+from analog_samson.report.section import Part, shown_parts
 from analog_samson.report.svg import colour_css, inline_svg
 from analog_samson.report.table import mark_note
 from analog_samson.report.templates import pages, words
@@ -49,9 +50,9 @@ def write_page(report: Contents, out: str | Path) -> Path:
         The path of the page.
     """
     page, groups = Path(out), page_groups(report)
-    folder = page.parent / FIGURES_NAME
-    make_folder(folder, below=page.parent)
-    for name, drawing in drawings(groups).items():
+    folder, found = page.parent / FIGURES_NAME, drawings(groups)
+    make_folder(folder if found else page.parent, below=page.parent)
+    for name, drawing in found.items():
         write_atomically(folder / f"{name}.svg", svg(drawing, WIDE, text=False))
         write_atomically(folder / f"{name}.png", png(drawing, WIDE))
         write_atomically(folder / f"{name}.pdf", pdf(drawing))
@@ -61,7 +62,7 @@ def write_page(report: Contents, out: str | Path) -> Path:
 
 def page_groups(report: Contents) -> list[Group]:
     """The parts that have something to show, under their headings."""
-    parts = [part for section in sections() for part in section.parts(report) if _is_shown(part)]
+    parts = [part for part in shown_parts(report) if _is_shown(part)]
     grouped = [(title, list(found)) for title, found in groupby(parts, key=lambda part: part.title)]
     return [Group(name=found[0].section.name, title=title, parts=found) for title, found in grouped]
 
@@ -85,7 +86,7 @@ def render_page(report: Contents, groups: Sequence[Group]) -> str:
             headline=said,
             title=headline(report).sentence,
             headed=_headed(said.sentence),
-            unfinished=[(run.name, text) for run in report.runs if (text := missing(run)) is not None],
+            unfinished=_unfinished(report),
             cards=shown,
             cards_note=mark_note("".join(card.value for card in shown)),
             groups=groups,
@@ -97,6 +98,14 @@ def render_page(report: Contents, groups: Sequence[Group]) -> str:
             version=__version__,
         )
     )
+
+
+def _unfinished(report: Contents) -> list[str]:
+    """What runs lack, run by run; of many unfinished runs, which ones."""
+    found = [(run.name, text) for run in report.runs if (text := missing(run)) is not None]
+    if len(found) > MOST_CURVES:
+        return [f"{len(found)} of {len(report.runs)} runs are not finished: {few_names(name for name, _ in found)}."]
+    return [f"{name}: {text}" if len(report.runs) > 1 else text for name, text in found]
 
 
 def _is_shown(part: Part) -> bool:

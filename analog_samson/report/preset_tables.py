@@ -1,23 +1,40 @@
 """Presets set side by side for one network: differences with intervals, and the values in which presets differ."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analog_samson.analysis.comparison import Comparison, Step
 from analog_samson.analysis.ranking import network_name
-from analog_samson.report.comparison_tables import MANY_ROWS, STEP_NUMBERS, difference_columns
+from analog_samson.report.comparison_tables import MANY_ROWS, difference_columns
 from analog_samson.report.contents import MOST_CURVES, Contents
 from analog_samson.report.formats import difference_unit, verdict
 from analog_samson.report.table import Column, Table, frame_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NUMBERS = (
+    *("network", "preset", "minus", "stage", "time_seconds", "metric", "mean", "low", "high", "n"),
+    *("significant", "coverage", "paired"),
+)
 _PAIRED, _APART = "paired", "drawn apart"
 
 
 def preset_differences(report: Contents) -> Table | None:
-    """Every network on one preset minus itself on another, at every moment that both have."""
+    """Every network on one preset minus itself on another, at every moment that both have.
+
+    Of more results than curves can show: with its best preset alone, at the moment of the verdict.
+    """
     found = [(pair, step) for pair in report.preset_comparisons for step in pair.steps]
     if not found:
         return None
+    decisive = {(id(verdict.best), verdict.state.time_seconds) for verdict in report.preset_verdicts}
+    shown = [
+        (pair, step)
+        for pair, step in found
+        if not report.crowded
+        or any((id(result), step.time_seconds) in decisive for result in (pair.first, pair.second))
+    ]
     several, unit = len({network_name(pair.first) for pair, _ in found}) > 1, difference_unit(report.metric)
     columns = [
         Column("preset"),
@@ -28,11 +45,17 @@ def preset_differences(report: Contents) -> Table | None:
     ]
     return Table(
         title=f"One preset minus another{f', {unit}' if unit else ''}",
-        frame=frame_of(_row(report, pair, step) for pair, step in found),
+        frame=frame_of(_row(report, pair, step) for pair, step in shown),
         columns=[Column("network"), *columns] if several else columns,
-        data=frame_of((_numbers(pair, step) for pair, step in found), (*STEP_NUMBERS, "paired")),
-        folded=len(found) > MANY_ROWS,
+        data=preset_difference_numbers(report),
+        folded=len(shown) > MANY_ROWS,
     )
+
+
+def preset_difference_numbers(report: Contents) -> "pd.DataFrame":
+    """The numbers of `preset_differences`, all of them."""
+    pairs = [(pair, step) for pair in report.preset_comparisons for step in pair.steps]
+    return frame_of((_numbers(pair, step) for pair, step in pairs), _NUMBERS)
 
 
 def preset_facts(report: Contents) -> Mapping[str, Any]:
@@ -46,7 +69,7 @@ def preset_facts(report: Contents) -> Mapping[str, Any]:
 
 
 def _row(report: Contents, pair: Comparison, step: Step) -> dict[str, Any]:
-    better = [f"{result.preset} is better" for result in (pair.second, pair.first)]
+    better = ["better", "worse"]
     return {
         "network": network_name(pair.first),
         "preset": pair.second.preset,

@@ -6,6 +6,7 @@ from typing import Any
 
 from analog_samson.analysis.runs import Run
 from analog_samson.report.citations import doi_url
+from analog_samson.report.contents import MOST_CURVES, Contents
 from analog_samson.report.formats import ABSENT, duration
 from analog_samson.report.table import Column, Table, frame_of
 
@@ -94,6 +95,26 @@ def preset_views(runs: Sequence[Run]) -> list[PresetView]:
         )
         for fingerprint, preset in _by_fingerprint(runs).items()
     ]
+
+
+def preset_values(report: Contents) -> Table | None:
+    """The values in which presets differ, a row for each; None for presets that are few enough to show one by one."""
+    views = preset_views(report.runs)
+    if len(views) <= MOST_CURVES:
+        return None
+    flat = [{f"{section}.{key}": value for section, values in view.sections for key, value in values} for view in views]
+    names = list(dict.fromkeys(name for values in flat for name in values))
+    differing = [name for name in names if len({values.get(name) for values in flat}) > 1]
+    rows = [
+        {"preset": view.name} | {name: values.get(name, ABSENT) for name in differing}
+        for view, values in zip(views, flat, strict=True)
+    ]
+    return Table(
+        title=f"Values in which the {len(views)} presets differ",
+        frame=frame_of(rows),
+        columns=[Column("preset"), *(Column(name, name.replace("_", " ")) for name in differing)],
+        folded=True,
+    )
 
 
 def _by_fingerprint(runs: Sequence[Run]) -> dict[str, Mapping[str, Any]]:

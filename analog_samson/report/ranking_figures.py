@@ -65,7 +65,9 @@ def heat_map(ranking: Ranking) -> Drawing | None:
     if len(ranking.presets) < 2 or len(ranking.networks) < 2 or not ranking.entries:
         return None
     inches = 0.5 + 0.55 * len(presets)
-    wide, narrow = ((inches + 0.24 * legend_lines(len(looks), layout)) / layout.height for layout in (WIDE, NARROW))
+    wide, narrow = (
+        (inches + 0.24 * legend_lines(list(looks.values()), layout)) / layout.height for layout in (WIDE, NARROW)
+    )
     return Drawing(draw=partial(_draw_heat_map, ranking, presets, looks), height=wide, narrow_height=narrow)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from analog_samson.errors import OptionError, did_you_mean
 from analog_samson.report.contents import Contents
@@ -53,6 +53,8 @@ class Section:
         label: What tells an item from the others in words, where there are several.
         remedy: What to do to get such a table.
         page: A template of HTML instead of all this, for the page alone.
+        crowded: What becomes of it in a report of more results than curves can show, see `Contents.crowded`: "shown" as
+            always, "folded": its table folded and no figure, "exported": in CSV and JSON and by its name alone.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Section:
     label: Callable[[Any], str] | None = None
     remedy: str = ""
     page: str = ""
+    crowded: Literal["shown", "folded", "exported"] = "folded"
 
     def parts(self, contents: Contents) -> Iterator["Part"]:
         """The section, or one part for each of its items."""
@@ -92,12 +95,15 @@ class Part:
     @cached_property
     def table(self) -> Table | None:
         """The table; None where there is nothing to show."""
-        return self.section.table(*self._arguments) if self.section.table else None
+        table = self.section.table(*self._arguments) if self.section.table else None
+        return replace(table, folded=True) if table is not None and self._reduced else table
 
     @cached_property
     def drawing(self) -> "Drawing | None":
         """The figure; None where there is nothing to draw."""
-        return self.section.figure.draw(*self._arguments) if self.section.figure else None
+        if self.section.figure is None or self._reduced:
+            return None
+        return self.section.figure.draw(*self._arguments)
 
     @cached_property
     def data(self) -> "pd.DataFrame":
@@ -137,7 +143,8 @@ class Part:
     def blocks(self) -> list[Table | str]:
         """What reports in text say of it."""
         blocks: list[Table | str] = [self._labelled(text) for text in (*self.sentences, *self.remarks)]
-        if self.table is not None and not self.table.plain:
+        contents: Contents = self._arguments[0]
+        if self.table is not None and not (self.table.plain or (contents.crowded and self.table.folded)):
             blocks.append(replace(self.table, title=self._labelled(self.table.title)))
         return blocks
 
@@ -149,11 +156,23 @@ class Part:
         known = {"report": contents, "metric": contents.metric, "table": self.table}
         return {**known, **({"item": item[0]} if item else {}), **facts}
 
+    @property
+    def _reduced(self) -> bool:
+        contents: Contents = self._arguments[0]
+        return contents.crowded and self.section.crowded != "shown"
+
     def _filled(self, template: str) -> list[str]:
         return paragraphs(template, **self.context) if template else []
 
     def _labelled(self, text: str) -> str:
         return f"{self.label}: {text}" if self.label else text
+
+
+def shown_parts(contents: Contents) -> Iterator[Part]:
+    """The parts of every section that reports in words and pages show, in their order."""
+    for section in sections():
+        if not (contents.crowded and section.crowded == "exported"):
+            yield from section.parts(contents)
 
 
 SECTIONS: dict[str, Section] = {}  # by name, in the order of the report; filled when it is first read

@@ -7,11 +7,12 @@ from typing import Any
 from analog_samson.analysis.comparison import Comparison, interval_count, unequal_options
 from analog_samson.analysis.completeness import missing, sampling_widths, stopping
 from analog_samson.analysis.error_budget import LAYERS_SHOWN, drawn_remedies
-from analog_samson.analysis.labels import listed_seeds
+from analog_samson.analysis.labels import few_names, listed_seeds
 from analog_samson.report import cost_tables, error_budget_tables, lifetime_tables
 from analog_samson.report.comparison_tables import pair_names
-from analog_samson.report.contents import FEW, Contents
+from analog_samson.report.contents import FEW, MOST_CURVES, Contents
 from analog_samson.report.error_budget_tables import RunBudget
+from analog_samson.report.templates import paragraphs
 
 
 def state_facts(report: Contents) -> Mapping[str, Any]:
@@ -118,26 +119,44 @@ def mitigation_facts(report: Contents, budget: RunBudget) -> Mapping[str, Any]:
 def note_facts(report: Contents) -> Mapping[str, Any]:
     """Of the notes."""
     samples = {run.samples for run in report.runs}
+    apart = [pair for pair in report.comparisons if pair.steps and not pair.same_chips]
+    named = [f"{report.network(p.first)}, {report.network(p.second)} ({p.first.preset})" for p in apart[:MOST_CURVES]]
     return {
-        "intervals": interval_count(report.comparisons),
+        "intervals": interval_count([*report.comparisons, *report.preset_comparisons]),
         "samples": samples.pop() if len(samples) == 1 else None,
-        "apart": [pair for pair in report.comparisons if pair.steps and not pair.same_chips],
+        "apart": [*named, *([f"{len(apart) - len(named):,} other pairs"] if len(apart) > len(named) else [])],
         "unequal": unequal_options(report.runs),
         "equivalent": any(state.equivalent for result in report.results for state in result.states),
-        "missing": missing,
-        "stopping": stopping,
-        "listed_seeds": listed_seeds,
-        "chips": lambda run: sum(len({record.instance for record in part.records}) for part in run.parts),
-        "not_finite": lambda run: sum(r.metric == "loss" and not isfinite(r.value) for r in run.records),
+        "run_notes": run_notes(report),
         "widths": sampling_widths(report.runs),
     }
+
+
+def run_notes(report: Contents) -> list[str]:
+    """What must be known of single runs; runs of which the same has to be said share a note."""
+    owners: dict[str, list[str]] = {}
+    for run in report.runs:
+        facts = {
+            "run": run,
+            "metric": report.metric,
+            "missing": missing,
+            "stopping": stopping,
+            "listed_seeds": listed_seeds,
+            "chips": lambda run: sum(len({record.instance for record in part.records}) for part in run.parts),
+            "not_finite": lambda run: sum(r.metric == "loss" and not isfinite(r.value) for r in run.records),
+        }
+        for text in paragraphs("run_notes.j2", **facts):
+            owners.setdefault(text, []).append(run.name)
+    if len(report.runs) == 1:
+        return list(owners)
+    return [f"{few_names(names)}: {text}" for text, names in owners.items()]
 
 
 def command_facts(report: Contents) -> Mapping[str, Any]:
     """Of the commands that made the runs."""
     stored = [part for run in report.runs for part in run.stored]
     commands = dict.fromkeys(run.meta["command"] for run in stored if run.meta["command"])
-    return {"stored": stored, "commands": list(commands)}
+    return {"stored": stored, "commands": list(commands), "most": MOST_CURVES}
 
 
 def budget_name(budget: RunBudget) -> str:

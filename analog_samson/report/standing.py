@@ -4,9 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from analog_samson.analysis.comparison import Comparison, Step
+from analog_samson.analysis.labels import few_names
 from analog_samson.analysis.ranking import RankedNetwork, Ranking
 from analog_samson.analysis.statistics import Difference, turned
-from analog_samson.report.formats import few_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from analog_samson.analysis.labels import and_list
 from analog_samson.analysis.runs import read_runs
 from analog_samson.analysis.statistics import paired_difference
 from analog_samson.report.contents import Contents
-from analog_samson.report.formats import and_list, change, mean_and_std
+from analog_samson.report.formats import change, mean_and_std
 from analog_samson.report.rendering import render_text
 from analog_samson.report.value_tables import gaussian
 from analog_samson.results.store import open_run

@@ -21,6 +21,7 @@ class Column:
         align: "l" or "r"; empty: left where the text is the value itself, right where it is formatted.
         coverage: The column of the frame with what `Validity.coverage` says of the values; empty: there is none.
         wrap: Whether a page may break long text into lines.
+        shade: How strongly a page colours a cell, 0 to 1, from the values under `keys`; None: not at all.
     """
 
     keys: str | tuple[str, ...]
@@ -29,6 +30,7 @@ class Column:
     align: str = ""
     coverage: str = ""
     wrap: bool = False
+    shade: Callable[..., float | None] | None = None
 
     @property
     def title(self) -> str:
@@ -42,9 +44,16 @@ class Column:
 
     def cell(self, row: Mapping[str, Any]) -> str:
         """The text of the cell in a row of the frame."""
-        keys = (self.keys,) if isinstance(self.keys, str) else self.keys
-        shown = self.format(*(row[key] for key in keys))
+        shown = self.format(*self._values(row))
         return daggered(shown, row[self.coverage]) if self.coverage else shown
+
+    def strength(self, row: Mapping[str, Any]) -> int | None:
+        """How strongly a page colours the cell, in percent; None: not at all."""
+        share = None if self.shade is None else self.shade(*self._values(row))
+        return None if share is None else round(100 * share)
+
+    def _values(self, row: Mapping[str, Any]) -> list[Any]:
+        return [row[key] for key in ((self.keys,) if isinstance(self.keys, str) else self.keys)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +95,16 @@ class Table:
     def rows(self) -> list[tuple[str, ...]]:
         """The text of every cell."""
         return [tuple(column.cell(row) for column in self.columns) for row in frame_rows(self.frame)]
+
+    @property
+    def shaded(self) -> bool:
+        """Whether a page colours cells."""
+        return any(column.shade is not None for column in self.columns)
+
+    @property
+    def strengths(self) -> list[tuple[int | None, ...]]:
+        """How strongly a page colours every cell."""
+        return [tuple(column.strength(row) for column in self.columns) for row in frame_rows(self.frame)]
 
     @property
     def note(self) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from analog_samson.analysis.comparison import refuse_unequal
 from analog_samson.analysis.frames import cell_columns, cell_rows
-from analog_samson.analysis.labels import few
+from analog_samson.analysis.labels import few_names
 from analog_samson.analysis.runs import META_KEYS, Run, read_runs, shared_metric
 from analog_samson.errors import OptionError, RunError
 from analog_samson.presets.validity import validity_of
@@ -124,7 +124,7 @@ class Comparison:
     def __repr__(self) -> str:
         """What is compared, in a line."""
         names = [run.name for run in self.runs]
-        return f"<Comparison of {len(names)} runs: {', '.join(few(names))}>"
+        return f"<Comparison of {len(names)} runs: {few_names(names)}>"
 
     def _repr_html_(self) -> str:
         """The answer, the table and the figure, for a notebook."""

@@ -120,7 +120,7 @@ class SweepOptions(ManyOptions):
     checkpoint: Annotated[
         tuple[str, ...],
         option(
-            "Checkpoints or training files (.toml): FILE, zoo:NAME, NAME=FILE or a pattern such as 'runs/*.safetensors'.",
+            "Checkpoints or training files (.toml): FILE, zoo:NAME, NAME=FILE or a pattern, as 'runs/*.pt'.",
             metavar="CHECKPOINT",
             is_argument=True,
             min_length=1,
