@@ -158,10 +158,9 @@ def merge(rows: list[dict[str, Any]]) -> None:
 _INTRODUCTION = """\
 Made by `python benchmarks/input_ranges.py --table` from `benchmarks/results/input_ranges.csv`. Each entry is the mean
 and the standard deviation over chips of `pcm_rasch_2023`. Its source covers one day: values after one year (†) are
-extrapolated. `output_error` is the default of `--input-range`; `smooth` adds `--input-scaling smooth`. How the default
-chooses has changed, so its rows are missing until they are measured again. With `all / 4`, each chip reads a quarter of
-the test images, and ten chips together read each image two or three times. "Digital layers" are those of
-`--keep-digital`. The benchmark names networks and data."""
+extrapolated. `output_error` is the default of `--input-range`; `smooth` adds `--input-scaling smooth`. With `all / 4`,
+each chip reads a quarter of the test images, and ten chips together read each image two or three times. "Digital
+layers" are those of `--keep-digital`. The benchmark names networks and data."""
 
 
 def page() -> str:
