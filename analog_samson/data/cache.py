@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from io import BytesIO
 from math import prod
 from pathlib import Path
 
@@ -77,8 +78,6 @@ def _lock(folder: Path) -> FolderLock:
 
 def _header(shape: tuple[int, ...]) -> bytes:
     """Of an npy file, which other programs read too."""
-    from io import BytesIO
-
     buffer = BytesIO()
     npy.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return buffer.getvalue()

@@ -86,6 +86,8 @@ def data_path(spec: str) -> Path | None:
 
     >>> data_path("folder:photos,resize=256,crop=224"), data_path("digits")
     (PosixPath('photos'), None)
+    >>> data_path("shards:sets/val-*.tar,resize=256")
+    PosixPath('sets')
     """
     scheme, _, rest = spec.partition(":")
     if is_samples(spec):
