@@ -6,6 +6,7 @@ from analog_samson.errors import OptionError, did_you_mean
 
 Engine = Literal["fast", "aihwkit"]
 ReadNoise = Literal["per_condition", "per_read"]
+NoiseDevice = Literal["cpu", "cuda"]
 
 OUTPUT_ERROR, MAX, PERCENTILE, STD, LEARNED = RANGE_METHODS = ("output_error", "max", "percentile", "std", "learned")
 NO_SCALING, SMOOTH = SCALINGS = ("none", "smooth")

@@ -36,7 +36,10 @@ class TileMatrix:
         input_exponents: Of the powers of two that each channel of the inputs is divided by; empty: by nothing.
         after: A scale and a shift for each output that the digital scale of the tiles takes along, or None.
         converter_noise: The stream that products draw from; None is torch's global stream.
+        noise_device: Where device noise is drawn, from torch's global stream there.
     """
+
+    noise_device = torch.device("cpu")
 
     def __init__(
         self,
@@ -119,7 +122,7 @@ class TileMatrix:
             self._released = None
             self.load(self._digital)
         for tile in self.tiles:
-            with _drawing(tile, fault_stream=faults):
+            with _drawing(tile, stream=self._stream(), fault_stream=faults):
                 tile.program_weights()
             tile.alpha = torch.ones_like(tile.alpha)  # aihwkit keeps the compensation of the chip before
 
@@ -132,15 +135,19 @@ class TileMatrix:
             if self.shared:  # of no use beside the programmed weights
                 tile.reference_combined_weights = None
                 tile.tile.weight.data = tile.tile.weight.data.new_empty(0)
-            with _drawing(tile, read_stream=reads):
+            with _drawing(tile, stream=self._stream(), read_stream=reads):
                 tile.drift_weights(time_seconds)
 
     def read(self, time_seconds: float, reads: torch.Generator) -> None:
         """Read every tile again, as `drift` does, and leave drift compensation as it is."""
         for tile in self.tiles:
-            with _drawing(tile, read_stream=reads) as model:
+            with _drawing(tile, stream=self._stream(), read_stream=reads) as model:
                 kept = (tile.programmed_weights, tile.drift_noise_parameters)
                 tile.tile.set_weights(model.apply_drift_noise(*kept, time_seconds))
+
+    def _stream(self) -> torch.Generator | None:
+        """What device noise is drawn from; None is torch's CPU stream."""
+        return torch.cuda.default_generators[self.device.index or 0] if self.noise_device.type == "cuda" else None
 
     def rewind(self) -> None:
         """Back to the weights as programmed, unread and without drift compensation; draws nothing."""

@@ -3,7 +3,7 @@
 aihwkit keeps most of these numbers as literals in method bodies; here every one comes from the preset. The formulas
 are in `analog_samson.chip.device`; this is their connection to aihwkit's tiles. All is torch on the device of the
 weights, but for the draws: they come from torch's global stream of the CPU, where aihwkit draws on a GPU from the
-GPU's, so that a seed names the same chips everywhere.
+GPU's, so that a seed names the same chips everywhere. `stream` lets them come from elsewhere.
 """
 
 from typing import Any
@@ -28,7 +28,8 @@ class DeviceNoise(BaseNoiseModel):
     """Programming, drift, read noise and faults of the devices of each weight; draws from torch's CPU stream.
 
     Attributes:
-        fault_stream: What faults are drawn from when weights are programmed; None is torch's CPU stream as well.
+        stream: What is drawn from in its place, such as the GPU's stream; None is torch's CPU stream.
+        fault_stream: What faults are drawn from when weights are programmed; None is `stream` as well.
         read_stream: The same for read noise when weights are read.
 
     A stage whose model is "none" changes no bit and draws nothing. Note that aihwkit converts the programmed
@@ -42,6 +43,7 @@ class DeviceNoise(BaseNoiseModel):
         super().__init__(converter(device))
         self.device, self.programming, self.drift, self.read = device, programming, drift, read
         self.faults = faults
+        self.stream: torch.Generator | None = None
         self.fault_stream: torch.Generator | None = None
         self.read_stream: torch.Generator | None = None
 
@@ -56,7 +58,7 @@ class DeviceNoise(BaseNoiseModel):
         if isinstance(self.faults, NoFaults):
             return healthy, kept
         sections = (self.faults, self.programming, self.drift, self.device)
-        faulty = draw_faulty_weights(weights, *sections, generator=self.fault_stream)
+        faulty = draw_faulty_weights(weights, *sections, generator=self.fault_stream or self.stream)
         return faulty.programmed(healthy, self.device), [*kept, healthy, faulty]
 
     def _healthy(self, weights: Tensor) -> tuple[Tensor, list[Any]]:
@@ -105,12 +107,12 @@ class DeviceNoise(BaseNoiseModel):
     @torch.no_grad()
     def apply_programming_noise_to_conductance(self, g_target: Tensor) -> Tensor:
         """g after programming [uS], same shape."""
-        return programmed_conductance(g_target, self.programming, self.device)
+        return programmed_conductance(g_target, self.programming, self.device, generator=self.stream)
 
     @torch.no_grad()
     def generate_drift_coefficients(self, g_target: Tensor) -> Tensor | None:
         """What a device keeps of its programming, same shape: nu >= 0, or its target; None where it keeps nothing."""
-        return drift_parameters(g_target, self.drift, self.device)
+        return drift_parameters(g_target, self.drift, self.device, generator=self.stream)
 
     @torch.no_grad()
     def apply_drift_noise_to_conductance(
@@ -118,7 +120,9 @@ class DeviceNoise(BaseNoiseModel):
     ) -> Tensor:
         """g at `t_inference` [uS], same shape; each call draws a read noise of its own."""
         sections = (self.drift, self.read, self.device)
-        return aged_conductance(g_prog, drift_noise_param, *sections, t_inference, reads=self.read_stream)
+        return aged_conductance(
+            g_prog, drift_noise_param, *sections, t_inference, generator=self.stream, reads=self.read_stream
+        )
 
 
 def noise_model(preset: Preset) -> DeviceNoise:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analog_samson.data.ahead import moved
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BatchSet:
@@ -65,7 +67,7 @@ class MovedBatches:
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.batches:
-            yield _changed(batch, lambda part: part.to(self.device) if isinstance(part, Tensor) else part)
+            yield _changed(batch, lambda part: moved(part, self.device) if isinstance(part, Tensor) else part)
 
 
 @dataclass(frozen=True)

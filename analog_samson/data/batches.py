@@ -6,6 +6,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
+from analog_samson.data.ahead import moved_ahead
 from analog_samson.data.image_set import ImageSet
 from analog_samson.data.normalization import Normalization
 from analog_samson.data.stored import Images, pick_images
@@ -55,9 +56,12 @@ class Batches:
         return -(-len(self.image_set) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, len(self.image_set), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            yield self.normalize(self._images[part]), self._labels[part]
+        size = self.batch_size
+        parts = [slice(start, start + size) for start in range(0, len(self.image_set), size)]
+        images = (self._images[part] for part in parts)
+        on_device = images if self._images.device.type == self.device.type else moved_ahead(images, self.device)
+        for part, batch in zip(parts, on_device, strict=True):
+            yield self.normalize(batch), self._labels[part]
 
 
 def on_device_if_small(images: Images, device: torch.device) -> Images:

@@ -32,6 +32,15 @@ def find_device(text: str) -> torch.device:
     return device
 
 
+def check_noise_device(noise_device: str, device: torch.device) -> None:
+    """Raise OptionError where device noise is to be drawn on a GPU for a network that is on `device`, which is none."""
+    if noise_device == "cuda" and device.type != "cuda":
+        raise OptionError(
+            f"noise_device cuda: noise is drawn on the GPU that has the network, which is on {device}; "
+            "give --device cuda too, or leave --noise-device out"
+        )
+
+
 def bfloat16_is_emulated(device: torch.device) -> bool:
     """Whether bfloat16 costs more than float32 there: on x86 CPUs without instructions for it (AVX512-BF16 or AMX).
 

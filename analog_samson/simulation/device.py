@@ -9,7 +9,7 @@ from torch import nn
 
 from analog_samson import rng
 from analog_samson.chip.calibration import calibrated
-from analog_samson.chip.choices import ReadNoise
+from analog_samson.chip.choices import NoiseDevice, ReadNoise
 from analog_samson.chip.convert import mount
 from analog_samson.chip.fold import Pairs, foldable, folded
 from analog_samson.chip.input_range import InputRange, with_input_ranges
@@ -20,6 +20,7 @@ from analog_samson.chip.weight_error import weight_error
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.errors import OptionError
 from analog_samson.results.condition import AFFINE, DRIFT, Condition, calibration_parts
+from analog_samson.runtime.devices import check_noise_device
 from analog_samson.runtime.memory_format import call_in_channels_last, takes_channels_last
 from analog_samson.tasks.batch import Run, feed
 
@@ -57,6 +58,7 @@ class SimulatedDevice:
         sample: Any = None,
         run: Run = feed,
         read_noise: ReadNoise = "per_condition",
+        noise_device: NoiseDevice = "cpu",
     ) -> None:
         """Put the planned weights of `model` on tiles; `model` is not changed and nothing is drawn.
 
@@ -70,10 +72,13 @@ class SimulatedDevice:
             run: How the network is run on a batch of `calibration`.
             read_noise: When devices are read: once for each condition, or anew ("per_read") for drift compensation and
                 for each pass through the network, of calibration and of the test.
+            noise_device: Where device noise is drawn: "cpu", the same chips on every device, or "cuda", on the GPU of
+                the network, whose chips are others.
 
         Raises:
             PlanError: The plan has blocked rows.
-            OptionError: The preset has converters and no input range was given.
+            OptionError: The preset has converters and no input range was given, or noise is drawn on a GPU for a
+                network that is on none.
         """
         if needs_calibration(plan) and input_ranges is None:
             raise OptionError(f"input_ranges: preset {plan.preset.name} has converters, whose input ranges must be set")
@@ -82,6 +87,10 @@ class SimulatedDevice:
         self._read_noise = read_noise
         many = sum(placement.layout.weights for placement in plan.placements) > MANY_WEIGHTS
         self._mounted = mount(model, self.plan, engine, shared=many and read_noise == "per_condition")
+        for matrix in self._mounted.matrices.values():
+            if noise_device == "cuda":
+                check_noise_device(noise_device, matrix.device)
+                matrix.noise_device = matrix.device
         set_input_ranges(self.network, ranges)
         self._pairs: Pairs = {}
         if sample is not None and isinstance(self._mounted, CrossbarNetwork):
@@ -115,7 +124,7 @@ class SimulatedDevice:
 
     def _program(self, chip: "Chip", path: str, matrix: TileMatrix) -> None:
         with rng.stream(chip.seed, "program", chip.instance, path):
-            matrix.program(rng.generator(chip.seed, "faults", chip.instance, path))
+            matrix.program(rng.generator(chip.seed, "faults", chip.instance, path, device=matrix.noise_device))
 
     def weight_error(self) -> float:
         """How far the weights on the tiles are from the ones asked for, see `chip.weight_error`."""
@@ -153,7 +162,7 @@ class SimulatedDevice:
                 if time == 0:
                     matrix.rewind()
                 elif self._read_noise == "per_read":
-                    matrix.drift(time, rng.generator(*draw, path, "compensation"))
+                    matrix.drift(time, rng.generator(*draw, path, "compensation", device=matrix.noise_device))
                 else:
                     matrix.drift(time)
             if matrix.shared:
@@ -177,7 +186,8 @@ class SimulatedDevice:
             reading = next(number)
             for path, matrix in self._mounted.matrices.items():
                 with rng.stream(*draw, path):  # what else is drawn at this time stays
-                    matrix.read(time, rng.generator(*draw, path, purpose, reading))
+                    stream = rng.generator(*draw, path, purpose, reading, device=matrix.noise_device)
+                    matrix.read(time, stream)
                 self._mounted.refresh(path)
 
         hook = self.network.register_forward_pre_hook(read)

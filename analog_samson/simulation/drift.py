@@ -10,7 +10,7 @@ from torch import nn
 from analog_samson.analysis.input_ranges import inaccurate_layers, input_range_sentence
 from analog_samson.analysis.stopping import stein_total
 from analog_samson.chip.calibration import CALIBRATIONS, calibration_fault
-from analog_samson.chip.choices import NO_SCALING, OUTPUT_ERROR, ReadNoise
+from analog_samson.chip.choices import NO_SCALING, OUTPUT_ERROR, NoiseDevice, ReadNoise
 from analog_samson.chip.input_range import InputRange
 from analog_samson.chip.input_ranges import choose_input_ranges, input_range_faults, needs_calibration
 from analog_samson.crossbar.observe import Example
@@ -63,6 +63,7 @@ def simulate_drift(
     input_range: str | Mapping[str, float | InputRange] = OUTPUT_ERROR,
     input_scaling: str = NO_SCALING,
     read_noise: ReadNoise = "per_condition",
+    noise_device: NoiseDevice = "cpu",
     images: Images = "all",
     engine: str = "fast",
     bf16: bool = False,
@@ -100,6 +101,7 @@ def simulate_drift(
         input_scaling: "smooth:ALPHA" rescales the inputs of converters against the weights (see `chip.input_scaling`).
         read_noise: "per_condition": compensation, calibration and test of a cell see one reading of the devices.
             "per_read": compensation and each pass through the network read them anew.
+        noise_device: As in `SimulatedDevice`.
         images: "all", or "adaptive": each chip is measured on a stratified random part of the samples, from which its
             values on all are estimated without bias (`analysis.image_sample`).
         engine: "fast", or "aihwkit" for its own layers on the compiled tile.
@@ -132,11 +134,10 @@ def simulate_drift(
     preset, times = as_preset(preset), as_seconds(times)
     calibrate_at = None if calibrate_at is None else as_seconds(calibrate_at)[0]
     calibrate = calibrations((*((ADABS,) if adabs else ()), *calibrate))
-    faults = extent_faults(times, instances, target_halfwidth, max_instances)
+    faults = extent_faults(times, instances, target_halfwidth, max_instances) + read_noise_faults(read_noise)
     faults += data_faults(data=data, calibration=calibration) + calibration_faults(calibrate, calibration)
-    faults += age_faults(calibrate_at, times, calibrate) + read_noise_faults(read_noise)
     faults += input_range_faults(plan or preset, calibration, input_range, input_scaling)
-    faults += _plan_faults(preset, plan, keep_digital)
+    faults += age_faults(calibrate_at, times, calibrate) + _plan_faults(preset, plan, keep_digital)
     if faults:
         raise OptionError(list_faults("simulate_drift", faults))
     check_calibrations(model, calibrate)
@@ -162,6 +163,7 @@ def simulate_drift(
         sample=few_inputs(data, FEW),
         run=task.run,
         read_noise=read_noise,
+        noise_device=noise_device,
     )
     moments = sorted({float(time) for time in times})
     conditions = [Condition(stage=DRIFT, **each) for each in measured_conditions(moments, calibrate, calibrate_at)]

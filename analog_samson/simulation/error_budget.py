@@ -193,6 +193,7 @@ class ErrorBudgetRun:
             calibration=self.calibration,
             input_range=self._ranges_of(variant),
             read_noise=self.options.read_noise,
+            noise_device=self.options.noise_device,
             engine=self.options.engine,
             bf16=self.options.bf16,
             plan=self._plan_of(variant),
@@ -245,6 +246,7 @@ class ErrorBudgetRun:
             sample=few_inputs(self.data, FEW),
             run=self.task.run,
             read_noise=self.options.read_noise,
+            noise_device=self.options.noise_device,
         )
 
     @cached_property

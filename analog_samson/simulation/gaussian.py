@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from analog_samson import rng
 from analog_samson.chip.calibration import calibrated, for_generic_noise
+from analog_samson.chip.choices import NoiseDevice
 from analog_samson.crossbar.materialize import with_plain_weights
 from analog_samson.crossbar.plan import Placement, crossbar_placements
 from analog_samson.crossbar.watch import Slot, exchanged
@@ -16,6 +17,7 @@ from analog_samson.errors import OptionError, list_faults
 from analog_samson.results.condition import ADABS, GAUSSIAN, Condition
 from analog_samson.results.memory import kept_in
 from analog_samson.results.protocol import Store
+from analog_samson.runtime.devices import check_noise_device
 from analog_samson.runtime.renamed import renamed_keyword
 from analog_samson.simulation.adaptive import Images, sample_scores
 from analog_samson.simulation.cells import Cells, calibrations
@@ -42,6 +44,7 @@ def sweep_conductance_noise(
     bf16: bool = False,
     keep_digital: Sequence[str] = (),
     on_chip: Sequence[str] = (),
+    noise_device: NoiseDevice = "cpu",
     images: Images = "all",
     label: str = "model",
     store: Store | None = None,
@@ -62,6 +65,7 @@ def sweep_conductance_noise(
         seed: Names all draws.
         task, calibrate, adabs, calibration, bf16, keep_digital, label, store, progress: As in `simulate_drift`.
         on_chip: As in `plan_conversion`.
+        noise_device: As in `SimulatedDevice`.
         images: As in `simulate_drift`; what a drift study of the store chose holds here too.
 
     Returns:
@@ -101,7 +105,7 @@ def sweep_conductance_noise(
     @contextmanager
     def noisy(condition: Condition, instance: int = 0) -> Iterator[nn.Module]:
         with (
-            noisy_weights(model, placements, condition.sigma_c or 0.0, seed, instance),
+            noisy_weights(model, placements, condition.sigma_c or 0.0, seed, instance, noise_device),
             calibrated(condition.calibration, model, calibration, task.run),
         ):
             yield model
@@ -128,7 +132,12 @@ def sweep_conductance_noise(
 
 @contextmanager
 def noisy_weights(
-    model: nn.Module, placements: Sequence[Placement], sigma: float, seed: int, instance: int
+    model: nn.Module,
+    placements: Sequence[Placement],
+    sigma: float,
+    seed: int,
+    instance: int,
+    noise_device: NoiseDevice = "cpu",
 ) -> Iterator[None]:
     """Each weight times delta inside, the network's own after.
 
@@ -136,8 +145,11 @@ def noisy_weights(
     """
     exchanges: list[tuple[Slot, Tensor]] = []
     for placement in placements:
-        weight, draws = placement.parameter(model), rng.generator(seed, "gaussian", instance, placement.path)
-        normal = torch.randn(weight.shape, generator=draws, dtype=weight.dtype)
+        weight = placement.parameter(model)
+        check_noise_device(noise_device, weight.device)
+        place = weight.device if noise_device == "cuda" else "cpu"
+        draws = rng.generator(seed, "gaussian", instance, placement.path, device=place)
+        normal = torch.randn(weight.shape, generator=draws, dtype=weight.dtype, device=place)
         noisy = nn.Parameter(weight.detach() * (1 + sigma * normal.to(weight.device)), requires_grad=False)
         exchanges += [(slot, noisy) for slot in dict.fromkeys(placement.slots(model))]
     with exchanged(exchanges):

@@ -39,7 +39,7 @@ from analog_samson.models.zoo.search import checkpoint_path
 from analog_samson.presets.layers import read_layer_presets
 from analog_samson.presets.schema import Preset
 from analog_samson.presets.search import load_preset
-from analog_samson.runtime.devices import find_device
+from analog_samson.runtime.devices import check_noise_device, find_device
 from analog_samson.runtime.memory_format import takes_channels_last
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.tasks.batch import few_inputs
@@ -90,6 +90,7 @@ def load_inputs(options: SimulateOptions) -> Inputs:
     """
     device = find_device(options.device)
     check_engine(options.engine, device)
+    check_noise_device(options.noise_device, device)
     preset = load_preset(options.preset)
     layers = {} if options.layer_presets is None else read_layer_presets(options.layer_presets)
     calibrated = bool(options.calibrate) or any(map(needs_calibration, (preset, *layers.values())))

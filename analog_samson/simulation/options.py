@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from analog_samson.chip.choices import NO_SCALING, OUTPUT_ERROR, Engine
+from analog_samson.chip.choices import NO_SCALING, OUTPUT_ERROR, Engine, NoiseDevice
 from analog_samson.options import (
     BUDGET,
     CALIBRATION,
@@ -169,6 +169,13 @@ class SimulationOptions(Options):
         ),
     ] = True
     device: Device = "cpu"
+    noise_device: Annotated[
+        NoiseDevice,
+        option(
+            "Where device noise is drawn: cpu (equal chips on every --device) or cuda (on that GPU; other chips).",
+            MACHINE,
+        ),
+    ] = "cpu"
     threads: Threads = None
 
     @property

@@ -108,6 +108,7 @@ def simulate_cells(
         "calibrate": options.calibrate,
         "bf16": options.bf16,
         "images": options.images,
+        "noise_device": options.noise_device,
         "calibration": calibration,
         "label": options.label or checkpoint_label(options),
         "store": store,

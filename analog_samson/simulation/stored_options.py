@@ -36,6 +36,7 @@ def stored_options(options: SimulateOptions, presets: Iterable[Preset]) -> dict[
     """The options as a run folder stores them: without those that have no effect on these presets."""
     unused = [] if any(map(needs_calibration, presets)) else ["input_range", "input_scaling"]
     unused += ["images"] if options.images == "all" else []
+    unused += ["noise_device"] if options.noise_device == "cpu" else []
     return dict(options) | dict.fromkeys(unused)
 
 
