@@ -221,11 +221,6 @@ def _preset_name(run: Run) -> Any:
     return (run.meta["preset"] or {}).get("name", "not recorded")
 
 
-def _noise_device(run: Run) -> str:
-    """Where device noise was drawn: chips of the CPU and of a GPU are others."""
-    return str(run.options.get("noise_device", "cpu"))
-
-
 def _data(run: Run) -> Mapping[str, Any]:
     return run.meta["data"] or {}
 
@@ -251,7 +246,7 @@ def _calibration_words(run: Run) -> str:
 _FACTS: tuple[tuple[str, Any, Any], ...] = (
     ("preset", _preset_name, lambda run: run.meta["preset_sha256"]),
     ("data", _data_words, lambda run: _data(run).get("fingerprint")),
-    ("noise_device", _noise_device, _noise_device),
+    ("noise_device", *[lambda run: run.options.get("noise_device", "cpu")] * 2),  # a GPU's chips are others
 )
 
 
