@@ -242,11 +242,15 @@ def _calibration_words(run: Run) -> str:
     return "training part of the data" if chosen in (None, run.options.get("data")) else str(chosen)
 
 
+def _noise_device(run: Run) -> str:
+    return str(run.options.get("noise_device", "cpu"))  # a GPU's chips are others
+
+
 # What must be equal: its name, how it is shown, what is compared.
 _FACTS: tuple[tuple[str, Any, Any], ...] = (
     ("preset", _preset_name, lambda run: run.meta["preset_sha256"]),
     ("data", _data_words, lambda run: _data(run).get("fingerprint")),
-    ("noise_device", *[lambda run: run.options.get("noise_device", "cpu")] * 2),  # a GPU's chips are others
+    ("noise_device", _noise_device, _noise_device),
 )
 
 
