@@ -1,4 +1,4 @@
-"""Sphinx configuration: pages in MyST, the look of furo, and docstrings that are plain text with doctests."""
+"""Sphinx configuration: MyST pages, notebooks as they ran, the look of furo, docstrings as plain text with doctests."""
 
 import re
 from collections.abc import Iterator
@@ -8,8 +8,9 @@ import analog_samson
 project = "analog-samson"
 author = "The analog-samson authors"
 release = analog_samson.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
+nb_execution_mode = "off"  # notebooks hold their outputs; run_notebooks.py makes them
 html_theme = "furo"
 html_title = f"analog-samson {release}"
 html_copy_source = False

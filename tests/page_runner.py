@@ -52,20 +52,21 @@ def run_page(path: Path) -> int:
         if block.slack is not None:
             check_output(block.text, printed, block.slack, where)
         elif block.kind == "python":
-            printed = _run_python(block, path, namespace)
+            printed = run_python("\n" * (block.line - 1) + block.text, str(path), namespace)
         else:
-            printed = _run_console(block.text, where)
+            printed = run_console(block.text, where)
     return len(found)
 
 
-def _run_python(block: Block, path: Path, namespace: dict[str, Any]) -> str:
-    code = compile("\n" * (block.line - 1) + block.text, str(path), "exec")
+def run_python(code: str, where: str, namespace: dict[str, Any]) -> str:
+    """Run code in a namespace; returns what it prints."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(code, namespace)
+        exec(compile(code, where, "exec"), namespace)
     return out.getvalue()
 
 
-def _run_console(text: str, where: str) -> str:
+def run_console(text: str, where: str) -> str:
+    """Run the commands of a console block; returns what they print. AssertionError where one fails."""
     everything = ""
     for command, wanted in _commands(text):
         if command.split()[0] != "analog-samson":

@@ -88,7 +88,8 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     listed = re.search(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)
     assert listed is not None
     names = {line for line in listed[1].splitlines() if line and not line.startswith(":")}
-    pages = {str(page.relative_to(DOCS).with_suffix("")) for page in [*DOCS.glob("*.md"), *DOCS.glob("*/*.md")]}
+    found = [page for form in ("*.md", "*/*.md", "notebooks/*.ipynb") for page in DOCS.glob(form)]
+    pages = {str(page.relative_to(DOCS).with_suffix("")) for page in found}
     assert names == pages - {"index"}
 
 
@@ -182,7 +183,7 @@ def test_page_runner_when_output_fits_counts_the_blocks(elsewhere: Path) -> None
 
 @pytest.mark.slow
 def test_pages_build_without_a_warning(tmp_path: Path) -> None:
-    for package in ("sphinx", "myst_parser", "furo"):
+    for package in ("sphinx", "myst_nb", "furo"):
         pytest.importorskip(package, reason="needs the extra `docs`")
     command = [
         sys.executable,
