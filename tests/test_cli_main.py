@@ -264,6 +264,14 @@ def test_bug_when_it_happens_exits_with_3(capsys, monkeypatch):
     assert "please report" in err
 
 
+@pytest.mark.parametrize("arguments", [[], ["presets"], ["zoo"]])
+def test_command_without_a_command_prints_its_help_and_no_error(arguments, capsys):
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert "Usage: " in shown.out + shown.err
+    assert "error:" not in shown.out + shown.err
+
+
 def test_usage_error_exits_with_2(capsys):
     code, _, err = run(capsys, "simulate", "--no-such-option")
     assert code == 2

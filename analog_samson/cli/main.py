@@ -96,7 +96,8 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except TyperException as error:
-        tell(f"error: {error.format_message()} (see --help)")
+        if message := error.format_message():  # a group of commands without one prints its help, which is no mistake
+            tell(f"error: {message} (see --help)")
         return USAGE
     except AnalogSamsonError as error:
         print(f"error: {error}", file=sys.stderr)
