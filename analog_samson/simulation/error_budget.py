@@ -1,5 +1,6 @@
 """Error budget of a run: evaluate its variants on the same chips, into a folder inside the run folder, resumably."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 from analog_samson.analysis.error_budget import AS_IS, LAYER
 from analog_samson.chip.calibration import CALIBRATIONS, usable_calibrations
 from analog_samson.chip.input_range import InputRange
+from analog_samson.crossbar.coverage import CoverageWarning
 from analog_samson.crossbar.plan import ConversionPlan
 from analog_samson.data.batch_set import BatchSet
 from analog_samson.data.feeding import Data
@@ -121,20 +123,24 @@ class ErrorBudgetRun:
         known = "" if self.missing == count else f", {count - self.missing} of them stored already"
         chips = "1 chip" if self.instances == 1 else f"{self.instances} chips"
         place = f"error budget: {count} evaluations of {images} images ({chips} at {_when(self.time)}){known}"
-        return f"{place}; {_roughly(self.missing * self._seconds())}" if self.missing else place
+        wide = "; fewer than 5 chips give wide intervals" if self.instances < 5 else ""
+        return f"{place}; {_roughly(self.missing * self._seconds())}{wide}" if self.missing else place
 
     def finish(self, progress: Progress = lambda text: None) -> None:
         """Evaluate whatever is missing; every finished cell is stored at once."""
         self._describe(self.variants)
         digital = self._digital(progress)
         self._as_it_is(digital, progress)
-        for variant in self.variants:
-            self._evaluate(variant, progress)
-        ranking = self._ranking()
-        kept = digital_variants(self.inputs.preset, self.plan, self.options.keep_digital, ranking)
+        self._evaluate_all(self.variants, progress)
+        kept = digital_variants(self.inputs.preset, self.plan, self.options.keep_digital, self._ranking())
         self._describe([*self.variants, *kept])
-        for variant in kept:
-            self._evaluate(variant, progress)
+        self._evaluate_all(kept, progress)
+
+    def _evaluate_all(self, variants: Sequence[Variant], progress: Progress) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CoverageWarning)  # variants keep layers digital on purpose
+            for variant in variants:
+                self._evaluate(variant, progress)
 
     def _describe(self, variants: Sequence[Variant]) -> None:
         facts = {
