@@ -374,6 +374,7 @@ def test_test_images_that_are_the_training_images_are_refused(tiny, tmp_path):
     options = [f"npz:{tmp_path / 'one.npz'}" if option.startswith("npz:") else option for option in tiny]
     text = error("table1", "--out", tmp_path / "out", "--only", "resnet20_cifar10/sgd", *options)
     assert "the test images are the training images" in text
+    assert list((tmp_path / "out").rglob("*.safetensors")) == [], "found before a network is trained"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analog_samson.errors import OptionError, list_faults
 from analog_samson.experiments.catalogue import Networks, networks_of
-from analog_samson.experiments.cells import run_cell
+from analog_samson.experiments.cells import run_cell, test_images
 from analog_samson.experiments.cost import estimate_seconds, format_seconds
 from analog_samson.experiments.jobs import RUN, TRAINING, CellJob, is_complete, is_finished
 from analog_samson.experiments.plan import (
@@ -90,6 +90,8 @@ def run_missing(
         chips = options.overrides.instances
         seconds = estimate_seconds(to_train, scale, experiment.shows, chips, tuning)
         say(f"{len(missing)} to run, about {format_seconds(seconds)} on {scale.cost.machine}")
+    for job in {job.data: job for _, job in missing}.values():
+        test_images(job)  # wrong images are found before the first training
     first = [job for cell, job in missing if cell.method == PRETRAINING]
     rest = sorted((job for cell, job in missing if cell.method != PRETRAINING), key=lambda job: job.cell.seed)
     _run(first, Pool(), say)
