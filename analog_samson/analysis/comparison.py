@@ -253,7 +253,6 @@ _FACTS: tuple[tuple[str, Any, Any], ...] = (
     ("noise_device", _noise_device, _noise_device),
 )
 
-
 # The same for samples that set input ranges or batch-norm statistics, of runs that use such.
 _CALIBRATION: tuple[tuple[str, Any, Any], ...] = tuple(
     (name, shown, lambda run, shown=shown: repr(shown(run)))  # None is a value: all samples
