@@ -77,11 +77,14 @@ def made(beyond, languages, tmp_path, monkeypatch):
 
 
 def test_stages_choose_on_held_out_samples_and_read_the_test_once(beyond, made, monkeypatch):
+    exact = [(beyond.EXACT, (beyond.DAY, beyond.YEAR))]
+    monkeypatch.setattr(beyond, "HARDWARE", {"select": exact, "test": exact})
     monkeypatch.setattr(beyond, "SCALINGS", ("per_layer",))
     beyond.select(made("select"), ["sgd", "samson_inf"])
     selected = beyond.read(beyond.VALUES / "beyond_select.csv")
     assert sorted(selected.chip.dropna().unique()) == list(range(100, 105))
-    assert set(selected.condition) == {"digital", "sigma_c 0.2, none", "pcm_rasch_2023, per_layer, 86400 s"}
+    read = {f"pcm_nandakumar_2019, per_layer, {time:g} s" for time in (beyond.DAY, beyond.YEAR)}
+    assert set(selected.condition) == {"digital", "sigma_c 0.2, none", *read}
     (sizes,) = beyond.read(beyond.VALUES / "beyond_sizes.csv").itertuples()
     assert (sizes.arm, sizes.rise) == ("samson_inf", 0.05)  # no size gives the other rise
 
@@ -92,7 +95,6 @@ def test_stages_choose_on_held_out_samples_and_read_the_test_once(beyond, made, 
         "samson_inf": {"unclipped"},  # clipped, it is ASAM
     }
 
-    monkeypatch.setattr(beyond, "HARDWARE", {"test": [(beyond.EXACT, (beyond.DAY, beyond.YEAR))]})
     for _ in range(2):  # the second time, everything is there
         beyond.test(made("test"), ["sgd", "samson_inf"], [0])
     tested = beyond.read(beyond.VALUES / "beyond_test.csv")
@@ -102,13 +104,21 @@ def test_stages_choose_on_held_out_samples_and_read_the_test_once(beyond, made, 
     assert set(tested[tested.arm == "samson_inf"].groupby("condition").samples.sum()) == {20}
 
 
-def test_learned_input_ranges_of_an_lstm_are_stored_with_it(made, beyond):
+def test_lstm_learns_input_ranges_and_is_read_with_converters(made, beyond):
     study = made("select")
-    model, ranges, seconds = study.trained(beyond.Candidate("hardware_aware"))
+    candidate = beyond.Candidate("hardware_aware")
+    lines = study.lines(candidate)
+    assert set(lines.condition) == {
+        "digital",
+        "sigma_c 0.2, none",
+        "pcm_rasch_2023, per_layer, 86400 s",
+        "pcm_rasch_2023, per_column, 86400 s",
+    }
+    model, ranges, seconds = study.trained(candidate)
     assert set(ranges) >= {"tagger.lstm.weight_ih_l0", "tagger.lstm.weight_hh_l0_reverse", "tagger.head"}
     assert seconds > 0
-    first = study.trained(beyond.Candidate("hardware_aware"))[0]
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), first.parameters(), strict=True))
+    again = study.trained(candidate)[0]
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
 def test_chips_read_every_batch_once(beyond):
