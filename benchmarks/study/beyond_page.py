@@ -57,7 +57,8 @@ test samples."""
 GAIN_TEXT = """\
 A method's value minus plain training's (AdamW) of the same seed: the mean over n trainings and, in brackets, its 95 % t
 interval, which is not adjusted for the number of entries. Of the GPT, a negative difference is a gain. **Bold** is a
-gain whose interval excludes 0, *italic* a loss whose interval does; of the other entries the sign is not known."""
+gain whose interval excludes 0, *italic* a loss whose interval does; of the other entries the sign is not known.
+Learned input ranges stay near their first values here, for AdamW moves a range by about its learning rate a step."""
 SCALE_TEXT = """\
 On `pcm_rasch_2023` after one day: each method with one scale per layer, minus plain training with a scale per column. A
 method replaces these scales where its interval lies on the side of a gain; where it contains 0, neither is shown to be
