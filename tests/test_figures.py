@@ -23,6 +23,7 @@ from synthetic_runs import PRESET, synthetic_records, synthetic_run
 
 from analog_samson.analysis.runs import Run, read_runs
 from analog_samson.analysis.summary import results_of
+from analog_samson.report.artists import legend, legend_columns, look
 from analog_samson.report.contents import Contents
 from analog_samson.report.drawing import NARROW, WIDE, Drawing, make_figure, png, svg
 from analog_samson.report.figures import over_time_figure
@@ -220,6 +221,15 @@ def test_many_series_can_be_drawn(tmp_path: Path) -> None:
     runs = read_runs([open_run(synthetic_run(tmp_path / str(i), f"net{i}", fall=2.0 + i)) for i in range(8)])
     for drawing in figures(runs).values():
         assert len(svg(drawing, NARROW, text=True)) > 10_000
+
+
+def test_legend_has_as_many_columns_as_fit() -> None:
+    for letters, columns in ((4, 3), (23, 3), (39, 2), (60, 1)):
+        looks = [look(place, "x" * letters) for place in range(4)]
+        assert (legend_columns(looks, WIDE), legend_columns(looks, NARROW)) == (columns, 1)
+        figure = make_figure(Drawing(draw=lambda axes, layout, looks=looks: legend(axes, looks, layout)), WIDE)
+        figure.draw_without_rendering()
+        assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_figure_of_raw_records_is_a_matplotlib_figure() -> None:

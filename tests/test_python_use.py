@@ -12,12 +12,16 @@ from analog_samson import (
     SimulatedDevice,
     SimulationResult,
     convert,
+    load_checkpoint,
     load_preset,
     open_run,
     plan_conversion,
+    save_checkpoint,
     simulate_drift,
 )
 from analog_samson.analysis.runs import read_runs
+from analog_samson.chip.device.error_curve import conductance_error
+from analog_samson.chip.device.readings import simulated_readings
 from analog_samson.data import image_set
 from analog_samson.errors import RunError
 from analog_samson.units import as_seconds
@@ -54,6 +58,14 @@ def test_a_name_and_text_mean_the_preset_and_the_seconds(model, data, result):
     x = data[0][0]
     assert torch.allclose(convert(model, "ideal")(x), model(x), atol=1e-6)
     assert isinstance(SimulatedDevice(model, plan_conversion(model, "ideal")).plan.preset, type(preset))
+
+
+def test_devices_alone_take_a_name_and_text_too():
+    name, preset = "pcm_nandakumar_2019", load_preset("pcm_nandakumar_2019")
+    options = {"seed": 0, "points": 2, "draws": 10}
+    assert conductance_error(name, "1s,1d", **options) == conductance_error(preset, [1.0, 86400.0], **options)
+    readings = [simulated_readings(one, [5.0], times, seed=0) for one, times in ((name, "1d"), (preset, [86400.0]))]
+    assert np.array_equal(*readings)
 
 
 def test_one_number_is_one_moment():
@@ -120,3 +132,12 @@ def test_objects_show_themselves_in_a_line_and_as_a_table(model, result):
         assert len(repr(one)) < 160
     for one in (result, load_preset("ideal"), plan):
         assert "<table" in one._repr_html_()
+
+
+def test_files_show_themselves_in_a_line(model, result, tmp_path):
+    save_checkpoint(tmp_path / "net.safetensors", model, {"model": "mine"})
+    shown = repr(load_checkpoint(tmp_path / "net.safetensors"))
+    assert all(fact in shown for fact in ("net.safetensors", "mine", "4 tensors", "83 values"))
+    result.save(tmp_path / "run")
+    with open_run(tmp_path / "run") as run:
+        assert repr(run) == f"<RunFolder {tmp_path / 'run'}>"

@@ -21,7 +21,7 @@ from analog_samson.report.palette import DASHES, LIGHT, MARKERS, series_role
 from analog_samson.results.metric import Metric
 
 DOTTED = (0, (2, 2))
-_LETTERS, _HANDLE = 104, 7  # that a wide figure has room for beside each other, and a handle takes
+_LETTERS, _HANDLE = 97, 9  # that a wide figure has room for beside each other, and a handle takes
 _BAR: dict[str, Any] = {"linewidth": 2.2, "alpha": 0.55, "capstyle": "butt"}
 
 
