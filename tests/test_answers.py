@@ -14,12 +14,13 @@ from scipy import stats
 from synthetic_error_budgets import COSTS, LOSSES, synthetic_error_budget
 from synthetic_runs import META, PRESET, TIMES, synthetic_records, synthetic_run
 
-from analog_samson.analysis.comparison import compare, interval_count, refuse_unequal, unequal_options
+from analog_samson.analysis.comparison import compare, interval_count, refuse_unequal
 from analog_samson.analysis.error_budget import ErrorBudget
 from analog_samson.analysis.lifetime import Fate, find_crossing, lifetime, lifetimes
 from analog_samson.analysis.ranking import rank_networks
 from analog_samson.analysis.runs import Run, read_runs
 from analog_samson.analysis.summary import results_of
+from analog_samson.analysis.unequal_options import unequal_options
 from analog_samson.analysis.yields import share_interval, yield_at, yield_curve
 from analog_samson.errors import RunError
 from analog_samson.presets.search import list_presets

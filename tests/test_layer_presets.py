@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from small import SMALL, small_options
 
-from analog_samson.analysis.comparison import unequal_options
 from analog_samson.analysis.runs import read_runs
+from analog_samson.analysis.unequal_options import unequal_options
 from analog_samson.errors import PlanError, PresetError, RunError
 from analog_samson.presets.ablation import without
 from analog_samson.presets.search import load_preset

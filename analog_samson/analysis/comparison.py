@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from analog_samson.analysis.labels import few_names, listed_seeds
+from analog_samson.analysis.labels import listed_seeds
 from analog_samson.analysis.runs import Run
 from analog_samson.analysis.sampling import sampled_difference
 from analog_samson.analysis.statistics import Difference, paired_difference
@@ -111,28 +111,6 @@ def refuse_unequal(runs: Sequence[Run]) -> None:
         raise RunError(f"{list_faults('these runs cannot be compared', faults)}\n  {remedy}")
 
 
-def unequal_options(runs: Sequence[Run]) -> list[str]:
-    """Differences in what may well be the thing that is compared: layers kept digital, engine, input ranges."""
-    notes = []
-    for name in _NOTED:
-        values = [(run.name, repr(run.options[name]), _shown(run.options[name])) for run in runs if name in run.options]
-        notes += _unequal(name, values)
-    layers = [
-        (run.name, str((run.meta["layer_presets"] or {}).get("sha256")), str(run.options.get("layer_presets", "none")))
-        for run in runs
-    ]
-    return [*notes, *_unequal("layer_presets", layers)]
-
-
-def _unequal(name: str, values: Sequence[tuple[str, str, str]]) -> list[str]:
-    """A note on (run, content, content as shown) where not all contents are equal."""
-    owners: dict[str, tuple[str, list[str]]] = {}
-    for run, content, shown in values:
-        owners.setdefault(content, (shown, []))[1].append(run)
-    found = ", ".join(f"{shown} ({few_names(names)})" for shown, names in owners.values())
-    return [f"{name} differs: {found}"] if len(owners) > 1 else []
-
-
 @dataclass(frozen=True, slots=True)
 class _Pair:
     """Two results on one preset before they are compared, and the moments at which they will be."""
@@ -197,7 +175,7 @@ def obstacles(first: Run, second: Run, *, of_one_preset: bool = True) -> tuple[s
         of_one_preset: Whether the two are to be on one preset, with the same seeds; else samples alone have to agree.
     """
     found = () if first is second else _differences(first, second)
-    return tuple(text for name, text in found if of_one_preset or name not in ("preset", "seed"))
+    return tuple(text for name, text in found if of_one_preset or name not in _OF_CHIPS)
 
 
 def _differences(first: Run, second: Run) -> Iterator[tuple[str, str]]:
@@ -262,15 +240,8 @@ _CALIBRATION: tuple[tuple[str, Any, Any], ...] = tuple(
         ("augmentation of calibration samples", lambda run: run.options.get("calibration_augment")),
     )
 )
+_OF_CHIPS = ("preset", "seed", "noise_device")  # what decides whether instance i is the same chip
 _OF_A_PRESET = ("preset", *(name for name, _, _ in _CALIBRATION))
-_NOTED = ("keep_digital", "on_chip", "engine", "bf16", "input_range", "input_scaling")
-
-
-def _shown(value: Any) -> str:
-    """A value of an option in a sentence."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value) if isinstance(value, str) else ", ".join(map(str, value)) or "nothing"
 
 
 def _obstacle(name: str, first: object, second: object, *, differ: bool) -> str:

@@ -115,7 +115,8 @@ def _step(first: State, second: State, resolution: float | None, *, paired: bool
 
 def _same_draws(one: Run, other: Run) -> bool:
     """Whether chips of equal numbers are made from the same random numbers, in the same places."""
-    seeds = one.seeds == other.seeds and bool(one.seeds)
+    drawn_by = [run.options.get("noise_device", "cpu") for run in (one, other)]
+    seeds = one.seeds == other.seeds and bool(one.seeds) and drawn_by[0] == drawn_by[1]
     alone = not one.layers and not other.layers
     return seeds and alone and tiles(one) == tiles(other) and _models(one) == _models(other) is not None
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 
-from analog_samson.analysis.comparison import unequal_options
 from analog_samson.analysis.runs import META_KEYS, read_runs
+from analog_samson.analysis.unequal_options import unequal_options
 from analog_samson.errors import OptionError
 from analog_samson.report.contents import Contents
 from analog_samson.report.exports import render_json, render_marked_csv

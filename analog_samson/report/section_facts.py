@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
-from analog_samson.analysis.comparison import Comparison, interval_count, unequal_options
+from analog_samson.analysis.comparison import Comparison, interval_count
 from analog_samson.analysis.completeness import missing, sampling_widths, stopping
 from analog_samson.analysis.error_budget import LAYERS_SHOWN, drawn_remedies
 from analog_samson.analysis.labels import few_names, listed_seeds
+from analog_samson.analysis.unequal_options import unequal_options
 from analog_samson.report import cost_tables, error_budget_tables, lifetime_tables
 from analog_samson.report.comparison_tables import pair_names
 from analog_samson.report.contents import FEW, MOST_CURVES, Contents
