@@ -140,8 +140,7 @@ class ConversionPlan:
 
     def __repr__(self) -> str:
         """What goes on tiles, in a line; `text()` gives the rows."""
-        told = self.summary()
-        blocked = len(self.with_action(BLOCKED))
+        told, blocked = self.summary(), len(self.with_action(BLOCKED))
         return (
             f"<ConversionPlan for {self.preset.name}: {len(self.placements)} weights on {told.tiles} tiles, "
             f"{told.analog_parameters_percent:.1f} % of {told.parameters:,} parameters"
@@ -149,10 +148,11 @@ class ConversionPlan:
         )
 
     def _repr_html_(self) -> str:
-        """The rows as a table, for a notebook."""
+        """The rows as a table that scrolls in its own width, for a notebook."""
         import pandas as pd
 
-        return f"<p>{escape(repr(self))}</p>{pd.DataFrame(self.records()).to_html(index=False)}"
+        table = pd.DataFrame(self.records()).to_html(index=False)
+        return f'<p>{escape(repr(self))}</p><div style="overflow-x: auto">{table}</div>'
 
     def text(self) -> str:
         """The plan as an aligned table, with its warnings below."""
