@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; at run time `__getattr_
     from analog_samson.simulation.gaussian import sweep_conductance_noise as sweep_conductance_noise
     from analog_samson.simulation.result import SimulationResult as SimulationResult
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Loaded on first use (PEP 562): torch costs two seconds, and `presets list` or `report` need none of it.
 _HOME = {
