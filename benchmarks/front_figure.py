@@ -9,8 +9,7 @@ CIFAR-10. AdaBS recomputes the batch-norm statistics of each chip on 1,000 train
 Right: KWT-1, a keyword transformer that nobody trained for hardware, from results/networks.csv (`networks.py`).
 Bands are 95 % intervals of the mean over chips. The preset's source covers one day; later times are extrapolated.
 
-The committed values were measured on an AVX-512 CPU, 1,000 test images, ten chips of the published network and five of
-the zoo's, with input ranges whose error was that of all vectors together, before each counted by itself.
+The committed values were measured on an AVX-512 CPU, with 2,000 test images and five chips of each network.
 
 results/front_figure.csv holds the value of every chip; --draw makes docs/images/front.png from it.
 
