@@ -272,6 +272,12 @@ def test_command_without_a_command_prints_its_help_and_no_error(arguments, capsy
     assert "error:" not in shown.out + shown.err
 
 
+def test_second_preset_of_a_command_for_one_is_refused(capsys):
+    assert main(["simulate", "--preset", "ideal", "--preset", "pcm_rasch_2023"]) == 2
+    error = capsys.readouterr().err
+    assert "--preset: given 2 times, this command takes one; compare and sweep take several" in error
+
+
 def test_usage_error_exits_with_2(capsys):
     code, _, err = run(capsys, "simulate", "--no-such-option")
     assert code == 2

@@ -153,6 +153,16 @@ def test_convert_when_engine_is_unknown_names_the_engines():
 
 
 @pytest.mark.compiled_tile
+def test_network_that_aihwkit_has_converted_is_refused_by_its_layer_with_the_way_back():
+    analog = nn.Sequential(nn.Linear(3, 2), AnalogLinear(2, 2))
+    for refused in (lambda: plan_conversion(analog, IDEAL), lambda: convert(analog, IDEAL)):
+        with pytest.raises(
+            PlanError, match=r"^1: AnalogLinear of aihwkit; expected the digital network.*convert_to_digital"
+        ):
+            refused()
+
+
+@pytest.mark.compiled_tile
 @pytest.mark.parametrize("layer", [nn.Conv1d(3, 2, 3), nn.Conv3d(3, 2, 2, groups=1)], ids=["1d", "3d"])
 def test_convert_when_aihwkit_cannot_divide_the_layer_says_so(layer):
     model, limited = nn.Sequential(nn.Linear(4, 4), layer), load_preset("pcm_rasch_2023")

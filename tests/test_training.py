@@ -440,7 +440,7 @@ def test_folder_in_use_is_refused(tmp_path):
         messages.append(found.stderr)
 
     train(path, data=made_set(16), epochs=1, progress=second_process)
-    assert "RunError" in messages[0]
+    assert "LockedError" in messages[0]
     assert "is writing to this run; wait for it to end" in messages[0]
 
 

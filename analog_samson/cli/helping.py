@@ -39,6 +39,13 @@ class HelpfulCommand(TyperCommand):
         if self.epilog:
             console.print(_joined(self.epilog), markup=False)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = self.make_parser(ctx).parse_args(list(args))[2]
+        presets = [one for one in given if one.name == "preset"]
+        if len(presets) > 1 and not presets[0].multiple:  # the last alone would be used
+            ctx.fail(f"--preset: given {len(presets)} times, this command takes one; compare and sweep take several")
+        return super().parse_args(ctx, args)
+
 
 class LazyCommand(HelpfulCommand):
     """A command whose code and options are loaded when it is called, not when it is listed.

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from analog_samson.crossbar.materialize import computed_by
 from analog_samson.crossbar.slots import Slot
+from analog_samson.errors import PlanError
 
 _PACKED = (
     "qweight",
@@ -46,6 +47,18 @@ def packed_weights(module: nn.Module) -> str | None:
         return None
     remedy = _BY_LAYER if callable(getattr(module, "weight", None)) else _DEQUANTISE
     return f"its weights are packed in `{found[0]}`, as quantised layers have them; {remedy}"
+
+
+def digital_network(model: nn.Module) -> nn.Module:
+    """The unwrapped network. Raises PlanError if aihwkit has converted it: its weights lie in tiles of their own."""
+    model = unwrapped(model)
+    for path, module in model.named_modules():
+        if type(module).__module__.partition(".")[0] == "aihwkit":
+            raise PlanError(
+                f"{path or '(model)'}: {type(module).__name__} of aihwkit; expected the digital network, which "
+                "aihwkit.nn.conversion.convert_to_digital(model) gives before the tiles are programmed"
+            )
+    return model
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

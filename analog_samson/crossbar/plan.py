@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from analog_samson.crossbar.coverage import Coverage, CoverageWarning, plan_coverage, tiles_warning
 from analog_samson.crossbar.decide import ANALOG, BLOCKED, DIGITAL, Decision
-from analog_samson.crossbar.foreign import unwrapped
+from analog_samson.crossbar.foreign import digital_network, unwrapped
 from analog_samson.crossbar.layout import Layout
 from analog_samson.crossbar.observe import Example, Observation, zeros
 from analog_samson.crossbar.outliers import OutlierWarning, outlier_warning
@@ -195,8 +195,8 @@ def plan_conversion(
             `Example`, which says how the network is run on it.
 
     Raises:
-        PlanError: A pattern fits nothing, a weight is both kept digital and put on the chip, or the model cannot run
-            on the example.
+        PlanError: aihwkit has converted the network already, a pattern fits nothing, a weight is both kept digital and
+            put on the chip, or the model cannot run on the example.
 
     >>> from analog_samson import load_preset
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 10))
@@ -205,7 +205,7 @@ def plan_conversion(
     [('0', 'analog', 9, 4), ('1', 'digital', 0, 0), ('3', 'analog', 144, 10)]
     """
     preset = as_preset(preset)
-    model = unwrapped(model)
+    model = digital_network(model)
     if example is None and input_shape is not None:
         example = zeros(model, input_shape)
     if example is not None and not isinstance(example, Example):
