@@ -102,6 +102,11 @@ FAULTY = {
     "unit": (HEADER.replace("[s]", "[hr]") + GOOD, ["'time [hr]'", "unknown unit 'hr'", "did you mean 'h'", "ms"]),
     "no unit": (HEADER.replace(" [s]", "") + GOOD, ["'time': no unit", "time [UNIT]"]),
     "column": (HEADER.replace("read", "reads") + GOOD, ["'reads': unknown", "did you mean 'read'"]),
+    "round": (HEADER.replace("[uS]", "(µS)") + GOOD, ["did you mean 'target [µS]'", "did you mean 'conductance [µS]'"]),
+    "misspelt": (
+        HEADER.replace("target [uS]", "tagret (uS)") + GOOD,
+        ["'tagret (uS)': unknown; did you mean 'target [uS]'"],
+    ),
     "missing": ("device,time [s]\n1,1\n", ["column target: missing", "column conductance: missing"]),
     "nan": (HEADER + GOOD + "7,5,3,nan,0\n", ["line 42: conductance: expected a finite number", "got nan"]),
     "negative": (HEADER + GOOD + "7,5,3,-1,0\n", ["line 42: conductance", "0 or above, got -1"]),

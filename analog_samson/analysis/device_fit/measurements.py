@@ -25,6 +25,7 @@ _COLUMNS: dict[str, dict[str, float]] = {
     "read": {},
 }
 _OPTIONAL = "read"
+_ROUND = re.compile(r"\(([^()]*)\)$")  # a unit in round brackets
 _HEADER = re.compile(r"(?P<name>[^\[\]]*?)\s*(?:\[\s*(?P<unit>[^\[\]]*?)\s*\])?")
 _EXAMPLE = "device,target [uS],time [s],conductance [uS],read"
 _MOST_FAULTS = 10
@@ -150,8 +151,7 @@ def _columns(frame: pd.DataFrame) -> tuple[dict[str, tuple[str, float]], list[st
         name, unit = (found["name"].strip().lower(), found["unit"] or "") if found else (header, "")
         unit = unit.replace("\u00b5", "u").replace("\u03bc", "u")
         if name not in _COLUMNS:
-            hint = did_you_mean(name, _COLUMNS) or f"; known columns: {', '.join(_COLUMNS)}"
-            faults.append(f"column {header!r}: unknown{hint}")
+            faults.append(f"column {header!r}: unknown{_nearest(header.strip())}")
         elif name in columns:
             faults.append(f"column {header!r}: a second column {name}; expected one")
         else:
@@ -163,6 +163,16 @@ def _columns(frame: pd.DataFrame) -> tuple[dict[str, tuple[str, float]], list[st
     missing = [name for name in _COLUMNS if name not in columns and name != _OPTIONAL]
     faults += [f"column {name}: missing; expected the header {_EXAMPLE}" for name in missing]
     return columns, faults
+
+
+def _nearest(header: str) -> str:
+    """A hint with the nearest column and the unit of a header, also of one in round brackets."""
+    found = _HEADER.fullmatch(_ROUND.sub(r"[\1]", header))
+    name, unit = (found["name"].strip().lower(), found["unit"]) if found else (header, None)
+    known = {column: f"{column} [{unit}]" if unit and units else column for column, units in _COLUMNS.items()}
+    if name in known:
+        return f"; did you mean {known[name]!r}?"
+    return did_you_mean(f"{name} [{unit}]" if unit else name, known.values()) or f"; known columns: {', '.join(known)}"
 
 
 def _numbers(table: pd.DataFrame, factors: dict[str, float]) -> Iterator[str]:
