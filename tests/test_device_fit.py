@@ -66,7 +66,7 @@ def test_without_t0_times_count_from_the_first_reading():
     drift = preset_values(model, data, name="mine")["drift"]
     assert (drift["model"], drift["t0_seconds"]) == ("constant_exponent", 10.0)
     assert drift["nu_mean"] == pytest.approx(0.05, rel=1e-6)
-    assert preset_values(model, data, name="mine")["validity"]["max_seconds"] == 1e6 - 10.0
+    assert preset_values(model, data, name="mine")["validity"]["max_seconds"] == 1e6
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])

@@ -43,7 +43,8 @@ def preset_values(model: DeviceModel, data: Measurements, *, name: str, technolo
         "periphery": {"model": "perfect"},
         "compensation": {"kind": "global" if drifts else "none", "reads": 1},
         "validity": {
-            "max_seconds": max(float(model.clock.seconds[-1]), model.clock.t_read_seconds),
+            # As the file gives it: without a given t0 the clock of the drift is t0 behind it.
+            "max_seconds": max(float(data.times[-1]), model.clock.t_read_seconds),
             "max_g_microsiemens": max(data.largest, model.g_max),
             "published_seconds": [],
         },
