@@ -7,12 +7,15 @@ import pandas as pd
 import pytest
 import torch
 from commands import error_of, output_of
+from typer.testing import CliRunner
 
 from analog_samson import SimulatedDevice, load_preset, plan_conversion
-from analog_samson.analysis.device_fit.measurements import read_measurements
+from analog_samson.analysis.device_fit.measurements import from_readings, read_measurements
+from analog_samson.analysis.device_fit.model import LARGEST_MISFIT, clock_of, fit_devices
 from analog_samson.chip.device.readings import simulated_readings
 from analog_samson.cli.presets import app
 from analog_samson.errors import DataError
+from analog_samson.presets.validity import validity_of
 from analog_samson.results.condition import Condition
 
 HEADER = "device,target [uS],time [s],conductance [uS],read\n"
@@ -76,6 +79,45 @@ def test_what_was_not_measured_is_said(readings, here):
     assert "Read noise was not measured" in preset.source.notes
     assert "Read noise was not measured" in text
     assert preset.drift.t0_seconds == 3600.0
+
+
+@pytest.mark.parametrize(
+    ("early_by", "right", "wrong", "remedy"),
+    [(0.0, [], ["--t0", "20s"], "leave --t0 out"), (20.0, ["--t0", "20s"], [], "give --t0")],
+    ids=["from programming", "from t0 after programming"],
+)
+def test_times_on_which_the_law_does_not_hold_are_warned_of(early_by, right, wrong, remedy, here):
+    """Power laws with 1 % of noise; the times of the file count from programming, or from 20 s after it."""
+    times = np.array([21.0, 40.0, 120.0, 3600.0, 86420.0])
+    noise = np.random.default_rng(0).normal(1.0, 0.01, (60, 5, 3))
+    labels = (times - early_by).tolist()
+    path = write_readings(here / "pcm.csv", 10 * (times[:, None] / 20) ** -0.05 * noise, np.full(60, 10.0), labels)
+    results = {
+        name: CliRunner().invoke(app, ["fit", str(path), "--name", name, *options])
+        for name, options in (("right", right), ("wrong", wrong))
+    }
+    assert [result.exit_code for result in results.values()] == [0, 0]
+    assert results["right"].stderr == ""
+    assert results["wrong"].stderr.startswith("warning: The drift law does not hold with these times")
+    for name, facts in (("right", set()), ("wrong", {"does not hold", remedy})):
+        preset = load_preset(here / f"{name}.toml")
+        notes = " ".join(preset.source.notes.split())
+        assert {fact for fact in ("does not hold", remedy) if fact in notes} == facts
+        validity = validity_of(preset.model_dump())
+        assert [validity.coverage(time) for time in (labels[-1], labels[-1] + 1)] == ["", "extrapolated"]
+    assert load_preset(here / "right.toml").drift.nu_mean == pytest.approx(0.05, abs=0.001)
+
+
+def test_few_devices_that_follow_the_law_are_not_warned_of_chance():
+    """A misfit above the limit is common with 20 devices and one degree of freedom each."""
+    targets, times = np.resize([4.0, 10.0, 25.0], 20), np.array([1.0, 3600.0, 86400.0])
+    preset = load_preset("generic_rasch_2021_state_independent")
+    models = []
+    for seed in range(25):
+        data = from_readings(targets, times, simulated_readings(preset, targets, times.tolist(), seed=seed, reads=3))
+        models.append(fit_devices(data, clock_of(data, 20.0, 2.5e-7, drift=True)))
+    assert max(model.misfit for model in models) > LARGEST_MISFIT
+    assert not any(model.laws_fail for model in models)
 
 
 def test_units_of_the_header_are_read(tmp_path):

@@ -35,7 +35,9 @@ class FitPreset(Options):
     t0: Annotated[
         Duration | None,
         option(
-            "The t0 of g(t) = g ((t + t0) / t0)^-nu, with t as in the file.", default="t counts from the first time"
+            "The t0 of g(t) = g ((t + t0) / t0)^-nu, with t as in the file. Give it where times count from the first "
+            "reading, t0 after programming; leave it out where they count from programming.",
+            default="t counts from the first time",
         ),
         _WRITTEN,
     ] = None
@@ -90,7 +92,7 @@ def _fitted(options: FitPreset) -> Iterator[str]:
     from analog_samson.chip.device.held_out import check_held_out
     from analog_samson.presets.schema import parse_preset
     from analog_samson.report.device_fit_figures import fit_picture
-    from analog_samson.report.fitted_preset import fit_notes, fit_table, preset_file
+    from analog_samson.report.fitted_preset import fit_notes, fit_table, misfit_warnings, preset_file
     from analog_samson.report.held_out import held_out_text
     from analog_samson.report.preset_text import aligned
     from analog_samson.results.atomic import write_atomically
@@ -103,7 +105,8 @@ def _fitted(options: FitPreset) -> Iterator[str]:
     values, found = preset_values(model, data, name=options.name, technology=options.technology), estimates(model)
     values["source"] |= {"citation": options.citation, "year": date.today().year}
     notes = fit_notes(model, data, t0_given=options.t0 is not None, pulse_given=options.read_pulse is not None)
-    text = preset_file(values, found, notes)
+    warnings = misfit_warnings(model, t0_given=options.t0 is not None)
+    text = preset_file(values, found, [*notes, *warnings])
     parse_preset(parse_toml(text), str(options.target), file_stem=options.name)
     held_out = check_held_out(data, clock, options.drift_model, seed=options.seed)
     picture = fit_picture(model, held_out)
@@ -115,3 +118,5 @@ def _fitted(options: FitPreset) -> Iterator[str]:
     for path, content in ((options.target, text.encode()), (options.target.with_suffix(".png"), picture)):
         write_atomically(path, content)
         yield f"wrote {path}"
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)

@@ -104,6 +104,26 @@ def _not_measured(model: DeviceModel, data: Measurements) -> Iterator[str]:
         yield "The compensation, one factor a tile, is a choice of the digital side."
 
 
+def misfit_warnings(model: DeviceModel, *, t0_given: bool) -> list[str]:
+    """A sentence or two where the drift law does not hold, otherwise nothing.
+
+    Args:
+        model: What was fitted.
+        t0_given: Whether the user gave t0; else times count from the first reading.
+    """
+    if not model.laws_fail:
+        return []
+    remedy = (
+        "If the times count from programming, leave --t0 out."
+        if t0_given
+        else "If the times count from the first reading, give --t0, the time from programming to that reading."
+    )
+    return [
+        f"The drift law does not hold with these times: the variance of readings around it is {model.misfit:.2f} times "
+        f"what read noise explains, so the drift exponents can be wrong beyond their intervals. {remedy}"
+    ]
+
+
 def preset_file(values: Mapping[str, Any], estimates: Sequence[Estimate], notes: Sequence[str]) -> str:
     """The TOML text of a fitted preset.
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy import stats
 
 from analog_samson.analysis.device_fit.choices import DriftModel
 from analog_samson.analysis.device_fit.exponents import ExponentData, Exponents, fit_exponents
@@ -16,6 +17,8 @@ from analog_samson.units import format_duration
 
 FEWEST_TIMES_FOR_NOISE = 3
 _NO_NOISE = 1e-12  # q^2 of readings that differ by rounding alone
+LARGEST_MISFIT = 1.25  # the law is then wrong by half the read noise of a mean
+_CHANCE = 1e-3  # of a larger misfit where the laws hold; few devices exceed LARGEST_MISFIT by chance
 LARGEST_NOISE = 0.3  # of a reading; beyond it readings at 0 are too frequent for a normal distribution
 SMALLEST_SHARE = 0.25  # of its target; a device that was programmed to less is noisier than its target tells
 
@@ -57,6 +60,14 @@ class DeviceModel:
         """Error of each device in standard deviations of the programming error, shape (N,)."""
         deviation = polynomial(self.programming.values, self.targets / self.g_max)
         return (self.laws.conductance - self.targets) / np.maximum(deviation, np.finfo(float).tiny)
+
+    @property
+    def laws_fail(self) -> bool:
+        """Whether readings scatter around the power laws by much more than read noise and chance explain."""
+        if self.misfit is None:
+            return False
+        freedom, of_noise = (one[self.readable].sum() for one in (self.laws.scatter_freedom, self.laws.freedom))
+        return self.misfit > max(LARGEST_MISFIT, float(stats.f.isf(_CHANCE, freedom, of_noise)))
 
 
 def clock_of(data: Measurements, t0_seconds: float | None, t_read_seconds: float, *, drift: bool) -> Clock:
