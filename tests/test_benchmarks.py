@@ -92,6 +92,7 @@ def test_training_step_measures_the_priced_methods_beside_sgd(monkeypatch, tmp_p
     assert all(len(row["seconds"]) == 2 and min(row["seconds"]) > 0 for row in case["rows"])
 
 
+@pytest.mark.compiled_tile
 def test_hardware_aware_step_measures_every_step_beside_the_digital_one(monkeypatch, tmp_path):
     out = tmp_path / "results" / "step.json"
     arguments = ["--network", "digits_cnn", "--batch", "4", "--pixels", "8", "--rounds", "2", "--out", str(out)]
