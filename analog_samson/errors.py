@@ -49,6 +49,10 @@ class InputRangeWarning(UserWarning):
     """The tiles of a layer get its output wrong by more than 20 % with every input range of their converters."""
 
 
+class NormalizationWarning(UserWarning):
+    """The input of a trained network may be normalized in another way than in its training."""
+
+
 def list_faults(where: str, faults: Sequence[str]) -> str:
     """One message for all faults found in one place.
 

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +28,10 @@ from analog_samson.data import (
     parse_normalization,
 )
 from analog_samson.data.image_set import stratified
+from analog_samson.data.normalization import warn_of_normalization
 from analog_samson.data.sources import SOURCES
-from analog_samson.errors import CheckpointError, DataError, OptionError
+from analog_samson.errors import CheckpointError, DataError, NormalizationWarning, OptionError
+from analog_samson.models.checkpoint import Checkpoint
 from analog_samson.training.fit import fit
 from analog_samson.training.options import TrainOptions
 
@@ -516,6 +520,33 @@ def test_normalization_is_chosen_by_user_then_checkpoint_then_model_then_data():
     assert chosen(model_name="resnet20", data_spec="folder:x", channels=1) == ("half", "for images of 1 channels")
     assert default_normalization("resnet20", "npz:x").name == "imagenet"
     assert default_normalization("resnet8_mlperf", "npz:x").name == "rgb255"
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"data_spec": "npz:x"}, "a.pt: normalization half.* is a guess .usual for the data npz.*--normalization"),
+        ({"data_spec": "digits"}, "a.pt: normalization digits.* is a guess"),
+        ({"data_spec": "npz:x", "channels": 1, "model_name": "resnet20"}, "normalization half.* is a guess"),
+        ({"data_spec": "npz:x", "channels": 3, "model_name": "resnet20"}, None),
+        ({"data_spec": "npz:x", "text": "unit"}, None),
+        ({"data_spec": "npz:x", "stored": "unit"}, None),
+        ({"data_spec": "npz:x", "stored": "unit", "text": "0/1"}, None),
+        (
+            {"data_spec": "npz:x", "stored": "unit", "text": "half"},
+            "half.* .given. replaces .*, unit: mean 0",
+        ),
+    ],
+)
+def test_doubtful_normalization_of_a_trained_network_is_warned_of(told, words):
+    stored = told.pop("stored", None)
+    metadata = {} if stored is None else {"normalization": NORMALIZATIONS[stored].metadata()}
+    chosen = choose_normalization(metadata=metadata, **told)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_normalization(Checkpoint(Path("a.pt"), {}, metadata, ""), *chosen)
+    assert [one.category for one in caught] == [NormalizationWarning] * (words is not None)
+    assert not words or re.search(words, str(caught[0].message))
 
 
 def test_normalization_that_does_not_fit_the_channels_is_refused():

@@ -9,9 +9,9 @@ from typing import Any
 from analog_samson.cli.processes import tell
 from analog_samson.crossbar.coverage import CoverageWarning
 from analog_samson.crossbar.outliers import OutlierWarning
-from analog_samson.errors import InputRangeWarning
+from analog_samson.errors import InputRangeWarning, NormalizationWarning
 
-_OWN = (CoverageWarning, OutlierWarning, InputRangeWarning)
+_OWN = (CoverageWarning, OutlierWarning, InputRangeWarning, NormalizationWarning)
 _NOTED = [logging.getLogger(f"analog_samson.{name}") for name in ("models.checkpoint", "data.cache")]
 
 

@@ -1,12 +1,14 @@
 """How pixels become the input of a network: (pixel / 255 - mean) / std for each channel."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from analog_samson.errors import CheckpointError, OptionError, did_you_mean, list_faults
+from analog_samson.errors import CheckpointError, NormalizationWarning, OptionError, did_you_mean, list_faults
 from analog_samson.models.build import stated_normalization
+from analog_samson.models.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ _BY_SCHEME = {
     "imagenet": "imagenet",
 }
 
+# How the origin begins where nothing is known of the network.
+_FROM_DATA = _USUAL, _ANY = "usual for the data", "for images of"
+
 
 def parse_normalization(text: str) -> Normalization:
     """A name, or means and deviations as `m1,m2,m3/s1,s2,s3` on the [0, 1] scale.
@@ -153,5 +158,29 @@ def _default(model_name: str | None, data_spec: str, channels: int | None) -> tu
             return normalization, f"stated by the model {model_name}"
     by_data = normalization_for(data_spec)
     if channels is None or by_data.fits(channels):
-        return by_data, f"usual for the data {data_spec.partition(':')[0]}"
-    return NORMALIZATIONS["half"], f"for images of {channels} channels"
+        return by_data, f"{_USUAL} {data_spec.partition(':')[0]}"
+    return NORMALIZATIONS["half"], f"{_ANY} {channels} channels"
+
+
+def warn_of_normalization(checkpoint: Checkpoint, chosen: Normalization, origin: str) -> None:
+    """Warn where a trained network may get another input than in its training, which costs accuracy silently.
+
+    Args:
+        checkpoint: The weights.
+        chosen: The normalization that `choose_normalization` chose for them.
+        origin: Who decided it, as `choose_normalization` says.
+
+    Warns:
+        NormalizationWarning: The data alone decided, or `chosen` replaces another one that the checkpoint stores.
+    """
+    stored = checkpoint.metadata.get("normalization")
+    if origin.startswith(_FROM_DATA):
+        doubt = (
+            f"normalization {chosen} is a guess ({origin}); if the digital result is worse than the one you know, "
+            "give --normalization"
+        )
+    elif stored and (replaced := Normalization.from_metadata(stored)) != chosen:
+        doubt = f"normalization {chosen} ({origin}) replaces the one stored in the checkpoint, {replaced}"
+    else:
+        return
+    warnings.warn(f"{checkpoint.path}: {doubt}", NormalizationWarning, stacklevel=3)

@@ -14,7 +14,7 @@ from analog_samson.results.metric import LOSS, Metric, stored_metrics
 from analog_samson.results.store import open_run
 from analog_samson.runtime.workers import Pool
 from analog_samson.simulation.explore_options import ExploreOptions
-from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs
+from analog_samson.simulation.inputs import Inputs, checkpoint_label, load_inputs, warn_of_input
 from analog_samson.simulation.jobs import SweepJob
 from analog_samson.simulation.options import SimulateOptions
 from analog_samson.simulation.paths import absolute_paths
@@ -62,6 +62,7 @@ class Points:
         self._options, self._out, self._pool, self._command, self._say = options, out, pool, command, say
         self.threshold: Threshold = options.threshold
         self.inputs: Inputs = load_inputs(options.of_point())
+        warn_of_input(self.inputs)
         self.metric: Metric = self.inputs.task.headline
         self.threshold.check(self.metric)
         self.calibration = options.calibrate[0] if options.calibrate else UNCALIBRATED

@@ -28,6 +28,7 @@ from analog_samson.data.feeding import (
     tokenizer_of,
 )
 from analog_samson.data.held_out import find_held_out
+from analog_samson.data.normalization import warn_of_normalization
 from analog_samson.data.samples import SAMPLES, Samples, is_samples, open_samples
 from analog_samson.data.sources import is_own_data
 from analog_samson.errors import DataError, OptionError
@@ -124,6 +125,12 @@ def load_inputs(options: SimulateOptions) -> Inputs:
         task=choose_task(options.task, model, images),
         layer_presets=layers,
     )
+
+
+def warn_of_input(inputs: Inputs) -> None:
+    """Warn where the normalization of images is a guess, or not that of the checkpoint."""
+    if inputs.normalization is not None:
+        warn_of_normalization(inputs.checkpoint, inputs.normalization, inputs.normalization_origin)
 
 
 def _any_inputs(

@@ -15,7 +15,7 @@ from analog_samson.runtime.threads import limited_threads
 from analog_samson.simulation.adaptive import check_images
 from analog_samson.simulation.drift import Progress, check_calibrations, simulate_drift
 from analog_samson.simulation.gaussian import sweep_conductance_noise
-from analog_samson.simulation.inputs import Inputs, checkpoint_label, fits_channels_last, load_inputs
+from analog_samson.simulation.inputs import Inputs, checkpoint_label, fits_channels_last, load_inputs, warn_of_input
 from analog_samson.simulation.options import VOLATILE, SimulateOptions
 from analog_samson.simulation.paths import absolute_paths
 from analog_samson.simulation.ranges import run_input_ranges, run_plan
@@ -54,6 +54,7 @@ def run_simulation(
         stored = stored_options(options, inputs.presets)
         run = RunFolder.create(out, stored, volatile=VOLATILE, before=BEFORE, spelling=absolute_paths)
         refuse_other_contents(run, contents)
+        warn_of_input(inputs)
         begun = not run.is_empty()
         for key, value in description.items():
             if not begun or (value is not None and run.meta(key) is None):  # what is there stays

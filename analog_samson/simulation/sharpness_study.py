@@ -15,6 +15,7 @@ from analog_samson.analysis.robustness import Subject, read_robustness
 from analog_samson.analysis.sharpness import Finding, SharpnessStudy, rows_as_csv
 from analog_samson.data import ImageSet, choose_normalization, open_data
 from analog_samson.data.batches import Batches
+from analog_samson.data.normalization import warn_of_normalization
 from analog_samson.errors import OptionError, did_you_mean
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint
 from analog_samson.models.restore import restore_model
@@ -209,6 +210,7 @@ def _candidate(
         data_spec=options.data,
         channels=images.channels,
     )
+    warn_of_normalization(checkpoint, normalization, origin)
     evaluate(model, Batches(images.take(1), normalization, batch_size=1, device=device))  # do data and network fit?
     return _Candidate(
         subject=subject,

@@ -14,6 +14,7 @@ from analog_samson.data import ImageSet, choose_normalization, open_data
 from analog_samson.data.chosen_task import choose_task
 from analog_samson.data.feeding import Data, SampleBatches
 from analog_samson.data.held_out import hold_out
+from analog_samson.data.normalization import warn_of_normalization
 from analog_samson.errors import OptionError
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import Checkpoint, load_checkpoint, load_into
@@ -180,6 +181,8 @@ def prepare_training(job: TrainJob, context: DistributedContext = SINGLE_PROCESS
         data_spec=job.data,
         channels=train_set.channels,
     )
+    if start is not None:
+        warn_of_normalization(start, normalization, origin)
     recipe = recipe_for(train_set.name, fine_tuning=start is not None)
     options = TrainOptions(seed=job.seed, normalization=normalization, **with_recipe(recipe, job.training()))
     teacher, taught = _teacher(job, name, train_set)
