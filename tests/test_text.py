@@ -12,7 +12,7 @@ from helpers.words import Words
 from torch import nn
 
 from analog_samson import load_preset, simulate_drift
-from analog_samson.data.feeding import labelled_as_trained
+from analog_samson.data.feeding import Feeding, labelled_as_trained
 from analog_samson.data.text_files import read_texts
 from analog_samson.data.text_set import TextBatches, TokenBlocks
 from analog_samson.errors import DataError, ModelError
@@ -167,6 +167,33 @@ def test_language_model_of_a_folder_is_scored(folder, tmp_path):
     model = load_huggingface(parse_huggingface(f"hf:{tmp_path}"))
     values = score(model, [{"input_ids": torch.randint(12, (3, 8))}], LanguageModeling()).values
     assert values["loss"] == pytest.approx(torch.tensor(12.0).log().item(), abs=0.5)
+
+
+def test_all_lines_of_a_running_text_count_and_blocks_fit_the_network(folder, tmp_path, capsys):
+    """Two lines hold less than one block of 16 tokens, and the tokenizer states no maximum."""
+    from analog_samson.cli.main import main
+    from analog_samson.results.store import open_run
+
+    network, text = tmp_path / "network", tmp_path / "long.txt"
+    shutil.copytree(folder, network)
+    config = transformers.GPT2Config(vocab_size=10, n_positions=16, n_embd=8, n_layer=1, n_head=2)
+    transformers.GPT2LMHeadModel(config).save_pretrained(network)
+    text.write_text("the cat sat far away\n" * 40)
+    arguments = ["simulate", "--model", f"hf:{network}", "--data", f"text:{text}", "--times", "1s", "--no-html"]
+    arguments += ["--instances", "1", "--preset", "ideal", "--sigmas", "none"]
+    assert main([*arguments, "--out", str(tmp_path / "run")]) == 0, capsys.readouterr().err
+    with open_run(tmp_path / "run") as run:
+        assert run.meta("data")["count"] == 40
+    lines, feeding = (
+        read_texts(text, {}),
+        Feeding(LanguageModeling(), load_tokenizer(parse_huggingface(f"hf:{network}")), 16),
+    )
+    batches = list(feeding.batches(lines, batch_size=5, device=torch.device("cpu")))
+    assert sum(len(batch["input_ids"]) for batch in batches) == 40 * 5 // 16
+    assert {batch["input_ids"].shape[1] for batch in batches} == {16}
+    assert len(feeding.first(lines, 2)) == 8, "lines, which hold 2 blocks"
+    assert main([*arguments, "--limit", "2", "--out", str(tmp_path / "short")]) == 1
+    assert "10 tokens; one block takes 16" in capsys.readouterr().err
 
 
 def test_folder_that_is_no_network_is_refused(folder, tmp_path):

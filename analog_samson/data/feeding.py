@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from analog_samson.data.picked import pick_samples
 from analog_samson.data.samples import Samples
 from analog_samson.data.tensor_set import TensorBatches
 from analog_samson.data.text_lines import LineTexts
-from analog_samson.data.text_set import TextBatches, TextSet, TokenBlocks
+from analog_samson.data.text_set import MOST_TOKENS, STATED, TextBatches, TextSet, TokenBlocks
 from analog_samson.errors import DataError, OptionError
 from analog_samson.models.checkpoint import Checkpoint
 from analog_samson.models.huggingface import (
@@ -45,10 +45,22 @@ class Feeding:
     Attributes:
         task: What the network is scored by.
         tokenizer: Of texts; None for other data.
+        positions: The most tokens that the network takes, which decides where the tokenizer states no maximum; None
+            where that is not known.
     """
 
     task: Task
     tokenizer: Any = None
+    positions: int | None = None
+
+    def first(self, samples: Samples, count: int) -> Samples:
+        """The first samples that make `count` whole ones for the network: blocks of a running text, else samples."""
+        if not self._is_running(samples) or self.tokenizer is None:
+            return samples.take(count)
+        lines = count
+        while lines < len(samples) and self._count_tokens(samples.take(lines)) < count * self._block:
+            lines *= 2
+        return samples.take(lines)
 
     def batches(
         self, samples: Samples, *, batch_size: int, device: torch.device, shuffled: bool = False
@@ -66,15 +78,14 @@ class Feeding:
             return TensorBatches(samples, **layout)
         if self.tokenizer is None:
             raise DataError(f"{samples.name}: texts need a tokenizer; name a network with one, --model hf:DIR")
-        if isinstance(self.task, LanguageModeling) and samples.targets is None:
-            length = min(self.tokenizer.model_max_length, 512)
+        if self._is_running(samples):
             if isinstance(samples.texts, LineTexts):
                 needed = _TOKENIZED * int(samples.texts.spans[:, 1].sum())
                 refuse_size(needed, f"{samples.name}: tokenizing it in one piece", "take fewer (--limit N)", DataError)
             return TokenBlocks(
                 "\n".join(samples.texts),
                 self.tokenizer,
-                length=length,
+                length=self._block,
                 name=samples.name,
                 **layout,
             )
@@ -84,7 +95,21 @@ class Feeding:
                 ",label=COLUMN (of pairs ,score=COLUMN), or choose another --task"
             )
         joined = samples.second is not None and not isinstance(self.task, EmbeddingPairs)
-        return TextBatches(samples, self.tokenizer, joined=joined, **layout)
+        longest = None if self.tokenizer.model_max_length < STATED else self._block
+        return TextBatches(samples, self.tokenizer, joined=joined, longest=longest, **layout)
+
+    @property
+    def _block(self) -> int:
+        """Tokens of a block of a running text."""
+        return min(self.tokenizer.model_max_length, self.positions or MOST_TOKENS, MOST_TOKENS)
+
+    def _is_running(self, samples: Samples) -> TypeGuard[TextSet]:
+        """Whether samples are lines of one text, for a language model."""
+        unlabelled = isinstance(samples, TextSet) and samples.targets is None
+        return unlabelled and isinstance(self.task, LanguageModeling)
+
+    def _count_tokens(self, samples: TextSet) -> int:
+        return len(self.tokenizer(["\n".join(samples.texts)], verbose=False)["input_ids"][0])
 
 
 @dataclass(frozen=True, eq=False)

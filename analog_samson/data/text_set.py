@@ -14,6 +14,8 @@ from analog_samson.data.tensor_set import count_batches, shuffled_places
 from analog_samson.data.text_lines import LineTexts
 from analog_samson.errors import DataError
 
+MOST_TOKENS = 512  # of a text or block, where nobody names fewer
+STATED = 10**6  # tokenizers that state no maximum give a larger number
 _AT_ONCE = 4096  # texts of a file that are tokenized at a time, for their lengths
 
 
@@ -129,7 +131,7 @@ class TextBatches:
         """
         self.text_set, self.device, self._batch_size = text_set, torch.device(device), batch_size
         self._shuffled = shuffled
-        limit = longest or (tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else 512)
+        limit = longest or (tokenizer.model_max_length if tokenizer.model_max_length < STATED else MOST_TOKENS)
         options: dict[str, Any] = {"truncation": True, "max_length": limit}
         self._pair = text_set.second is not None and not joined
         self._tokenizer, self._options, self._ids = tokenizer, options, ids

@@ -262,7 +262,7 @@ class ErrorBudgetRun:
 
     def _seconds(self) -> float:
         """Of one evaluation, from the second of two passes over the first batch."""
-        few = self.images.take(self.options.batch_size)
+        few = replace(self.inputs, images=self.images).first(self.options.batch_size)
         batches = self.inputs.batches(few, self.options, channels_last=False)
         chip = self._device().program(self.options.seed, 0)
         with chip.at(Condition(stage=DRIFT, time_seconds=0.0)) as network:

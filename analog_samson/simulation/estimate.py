@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
 from analog_samson.presets.changes import split_changes
 from analog_samson.results.memory import MemoryStore
@@ -101,10 +102,10 @@ def evaluation_seconds(options: SimulateOptions) -> float:
     count, given = len(inputs.images), {"instances": 1, "calibrate": (), "calibrate_at": None, "sigmas": ()}
     one_chip = options.replace(**given, target_halfwidth=None, images="all")
 
-    def seconds(images: int) -> float:
+    def seconds(images: Any) -> float:
         begun = perf_counter()
         simulate_cells(
-            replace(inputs, images=inputs.images.take(images)),
+            replace(inputs, images=images),
             plan,
             one_chip,
             MemoryStore(),
@@ -114,10 +115,11 @@ def evaluation_seconds(options: SimulateOptions) -> float:
         )
         return (perf_counter() - begun) / (1 + len({*options.times}))
 
-    few, more = min(count, options.batch_size), min(count, _BATCHES * options.batch_size)
-    seconds(few)  # the first pass of a network is slower
-    at_few = seconds(few)
+    some, others = inputs.first(options.batch_size), inputs.first(_BATCHES * options.batch_size)
+    few, more = len(some), len(others)
+    seconds(some)  # the first pass of a network is slower
+    at_few = seconds(some)
     if more == few:
         return at_few * count / few
-    each = max(0.0, seconds(more) - at_few) / (more - few)
+    each = max(0.0, seconds(others) - at_few) / (more - few)
     return at_few + each * (count - few)

@@ -46,7 +46,7 @@ from analog_samson.simulation.options import SimulateOptions
 from analog_samson.tasks.batch import few_inputs
 from analog_samson.tasks.catalogue import task_names
 from analog_samson.tasks.evaluation import first_answers
-from analog_samson.tasks.scoring import score
+from analog_samson.tasks.scoring import most_positions, score
 from analog_samson.tasks.task import Task
 
 
@@ -77,11 +77,21 @@ class Inputs:
         if isinstance(images, BatchSet):
             return images.on(device)
         if not isinstance(images, ImageSet):
-            return Feeding(self.task, self.tokenizer).batches(images, batch_size=options.batch_size, device=device)
+            return self._feeding.batches(images, batch_size=options.batch_size, device=device)
         assert self.normalization is not None
         return Batches(
             images, self.normalization, batch_size=options.batch_size, device=device, channels_last=channels_last
         )
+
+    def first(self, count: int) -> Data | BatchSet:
+        """The first samples of the data, or as much of a running text as makes so many blocks."""
+        if isinstance(self.images, ImageSet | BatchSet):
+            return self.images.take(count)
+        return self._feeding.first(self.images, count)
+
+    @property
+    def _feeding(self) -> Feeding:
+        return Feeding(self.task, self.tokenizer, most_positions(self.model))
 
 
 def load_inputs(options: SimulateOptions) -> Inputs:
@@ -207,15 +217,17 @@ def fits_channels_last(inputs: Inputs, options: SimulateOptions) -> bool:
     """Raise DataError unless data and network fit; returns whether the network takes the faster memory layout."""
     own = isinstance(inputs.images, BatchSet)  # nothing else has looked at any of its targets
     score(
-        inputs.model, inputs.batches(inputs.images.take(None if own else 2), options, channels_last=False), inputs.task
+        inputs.model,
+        inputs.batches(inputs.images if own else inputs.first(2), options, channels_last=False),
+        inputs.task,
     )
-    batches = inputs.batches(inputs.images.take(2), options, channels_last=False)
+    batches = inputs.batches(inputs.first(2), options, channels_last=False)
     return takes_channels_last(inputs.model, few_inputs(batches, 2))
 
 
 def first_outputs(inputs: Inputs, options: SimulateOptions) -> list[float]:
     """What the digital network answers to the first two images. Raises DataError where an answer is no number."""
-    few = inputs.batches(inputs.images.take(2), options, channels_last=False)
+    few = inputs.batches(inputs.first(2), options, channels_last=False)
     outputs = first_answers(inputs.model, few, inputs.task)
     if any(map(math.isnan, outputs)):
         raise DataError(f"the network answers {inputs.images.name} with NaN; look at its forward and its weights")

@@ -46,7 +46,7 @@ def plan_of(
     given: dict[str, Any] = {"keep_digital": keep_digital, "on_chip": on_chip, "layer_presets": layers}
     if isinstance(inputs.images, ImageSet):
         return plan_conversion(inputs.model, preset, input_shape=inputs.images.images.shape[1:], **given)
-    few = inputs.batches(inputs.images.take(2), options, channels_last=False)
+    few = inputs.batches(inputs.first(2), options, channels_last=False)
     return plan_conversion(inputs.model, preset, example=Example(batch=next(iter(few)), run=inputs.task.run), **given)
 
 

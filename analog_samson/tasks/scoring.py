@@ -124,12 +124,18 @@ def explain_tokens(model: nn.Module, inputs: Any, error: Exception) -> None:
             f"the data has token ids from {int(ids.min())} to {int(ids.max())}, the network takes 0 to {rows - 1}; use "
             "the tokenizer that the network was trained with"
         ) from error
-    most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    if isinstance(most, int) and ids.shape[-1] > most:
+    most = most_positions(model)
+    if most is not None and ids.shape[-1] > most:
         raise DataError(
             f"the data has sequences of {ids.shape[-1]} tokens, the network takes {most}; cut the texts, or set "
             f'"model_max_length": {most} in tokenizer_config.json, by which they are cut'
         ) from error
+
+
+def most_positions(model: nn.Module) -> int | None:
+    """The most tokens of a sequence that a network of Hugging Face takes; None where its config does not say."""
+    most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return most if isinstance(most, int) and most > 0 else None
 
 
 def _tokens(model: nn.Module, inputs: Any) -> tuple[Tensor | None, Any]:

@@ -23,6 +23,7 @@ from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import Checkpoint, load_into
 from analog_samson.models.huggingface import HUGGING_FACE, load_huggingface, parse_huggingface
 from analog_samson.runtime.state_check import check_storable
+from analog_samson.tasks.scoring import most_positions
 from analog_samson.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def open_inputs(
     named = job.task or guess_from_data(train)
     tokenizer = tokenizer_of(spec, train, named)
     task = choose_task(named, model, train, tokenizer)
-    feeding = Feeding(task, tokenizer)
+    feeding = Feeding(task, tokenizer, most_positions(model))
     layout: dict[str, Any] = {"batch_size": batch_size, "device": device}
     return SampleInputs(
         model=as_embedder(model, task),
