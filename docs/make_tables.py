@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from analog_samson.cli.from_options import default_text, fields_of, meaning, metavar
 from analog_samson.cli.simulate import SimulateCommand
+from analog_samson.cli.train import TrainCommand
 from analog_samson.models.build import MODELS
 from analog_samson.options import shown
 from analog_samson.presets import Preset, list_presets
@@ -103,10 +104,20 @@ def methods_table() -> str:
 def training_options_table() -> str:
     """Every option of a training."""
     rows = [
-        (f"`{name}`", _in_cell(shown(field).default or _default(field.default)), _in_cell(field.description or ""))
+        (
+            f"`{name}`" + _other_flag(name),
+            _in_cell(shown(field).default or _default(field.default)),
+            _in_cell(field.description or ""),
+        )
         for name, field in TrainOptions.model_fields.items()
     ]
     return _table(("option", "default", "what it is"), rows)
+
+
+def _other_flag(name: str) -> str:
+    """The flag of an option, where it is not called after its field."""
+    typed, word = TrainCommand.typed(name) if name in TrainCommand.model_fields else "", name.replace("_", "-")
+    return "" if typed in ("", f"--{word}") else f" (`{typed}`)"
 
 
 def simulate_options_table() -> str:

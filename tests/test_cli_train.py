@@ -363,3 +363,14 @@ def test_epoch_line_aligns_its_numbers():
     assert (
         epoch_line(record, 30, ACCURACY) == "epoch  3/30  train 0.5000  87.50 %  test 0.2500 100.00 %  lr 0.05  1.2 s"
     )
+
+
+def test_option_typed_by_the_name_of_its_field_is_answered_with_its_flag(capsys):
+    from analog_samson.cli.main import main
+
+    assert main(["train", "--model", "digits_cnn", "--learning-rate", "2e-3"]) == 2
+    error = capsys.readouterr().err
+    assert "--learning-rate" in error
+    assert "did you mean --lr?" in error
+    assert main(["train", "--model", "digits_cnn", "--rho"]) == 2
+    assert "did you mean" not in capsys.readouterr().err

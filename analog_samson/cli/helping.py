@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperArgument, TyperCommand, TyperOption
+from typer.exceptions import TyperException
 
 _WIDEST = 100
 
@@ -66,6 +67,18 @@ class LazyCommand(HelpfulCommand):
         loaded = typer.main.get_command(alone)
         self.params, self.callback, self.help = loaded.params, loaded.callback, loaded.help
         return super().make_context(info_name, args, parent, **extra)
+
+
+def flag_of_field(error: TyperException) -> str:
+    """A hint with the flag of the field that an unknown option is named after, or an empty string.
+
+    Of train, --learning-rate is the field `learning_rate`, whose flag is --lr.
+    """
+    typed, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    for parameter in context.command.params if typed and context else ():
+        if f"--{parameter.name.replace('_', '-')}" == typed and typed not in parameter.opts:
+            return f"; did you mean {parameter.opts[0]}?"
+    return ""
 
 
 def _joined(text: str) -> str:

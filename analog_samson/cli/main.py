@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from analog_samson import __version__
 from analog_samson.cli import presets, zoo
-from analog_samson.cli.helping import LazyCommand
+from analog_samson.cli.helping import LazyCommand, flag_of_field
 from analog_samson.cli.interruption import told_when_interrupted
 from analog_samson.cli.notices import notices_as_lines
 from analog_samson.cli.old_names import with_present_names
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         return stop.exit_code
     except TyperException as error:
         if message := error.format_message():  # a group of commands without one prints its help, which is no mistake
-            tell(f"error: {message} (see --help)")
+            tell(f"error: {message}{flag_of_field(error)} (see --help)")
         return USAGE
     except AnalogSamsonError as error:
         print(f"error: {error}", file=sys.stderr)
