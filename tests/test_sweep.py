@@ -14,6 +14,7 @@ from analog_samson.cli.sweep import sweep
 from analog_samson.errors import DataError, InstallationError, OptionError, RunError
 from analog_samson.models.build import build_model
 from analog_samson.models.checkpoint import save_checkpoint
+from analog_samson.report.command import make_report
 from analog_samson.report.exports import render_csv
 from analog_samson.results.store import open_run
 from analog_samson.rng import stream
@@ -85,9 +86,26 @@ def test_interrupted_sweep_does_only_what_is_missing(checkpoints, tmp_path):
     stamp = (tmp_path / "b/ideal/seed0/run.toml").stat().st_mtime_ns
     text = call(*grid)
     assert "2 simulations, 1 at a time" in text
+    assert "1 of 2 were finished already" in text
     assert (tmp_path / "b/ideal/seed0/run.toml").stat().st_mtime_ns == stamp
     assert tables(tmp_path).items() >= before.items()
     assert set(tables(tmp_path)) == {"a/ideal/seed0", "b/ideal/seed0"}
+    assert "2 of 2 were finished already" in call(*grid)
+
+
+def test_sweep_ends_with_the_answer_of_compare_and_without_its_table_for_many(checkpoints, tmp_path):
+    few = call(*checkpoints, *SMALL, "--preset", "ideal", "--out", tmp_path / "few")
+    folders = sorted((tmp_path / "few").glob("*/*/seed*"))
+    said = []
+    answer = make_report(folders, "brief", out=None, html=False, say=said.append)
+    assert answer in few
+    assert "finished already" not in few
+    assert few.index(str(folders[-1])) < few.index(answer)
+    vary = ["--vary", "programming.scale=0,0.5,1,1.5,2", "--preset", "pcm_nandakumar_2019"]
+    many = call(*checkpoints, *SMALL, *vary, "--out", tmp_path / "many")
+    folders = sorted((tmp_path / "many").glob("*/*/seed*"))
+    assert len(folders) == 10
+    assert f"{make_report(folders, 'sentence', out=None, html=False, say=said.append)}\nAll tables:" in many
 
 
 def fail_on_odd(number: int) -> None:

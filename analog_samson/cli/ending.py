@@ -25,7 +25,7 @@ def print_report(folders: Sequence[Path], told: PrintOptions, *, format: str = "
     typer.echo(make_report(folders, form, say=notices.append, **options), nl=False)
     if told.quiet:
         return
-    if form == "brief":
+    if form in ("brief", "answer"):
         typer.echo(f"\nAll tables: analog-samson report {' '.join(map(str, folders[:3]))}{' ...' * (len(folders) > 3)}")
     for notice in notices:
-        typer.echo(notice, err=format != "text")
+        typer.echo(notice, err=format not in ("text", "answer"))

@@ -77,9 +77,17 @@ class SweepCommand(PoolOptions, PresetFolders, SweepOptions):
 @takes(SweepCommand, EXAMPLE)
 def sweep(given: Given) -> None:
     from analog_samson.cli.progress import cell_progress
+    from analog_samson.results.gathered import GATHERED
     from analog_samson.results.lock import locked
     from analog_samson.simulation.jobs import plan_jobs
-    from analog_samson.simulation.sweep import merge_shards, run_sweep, run_trainings, shard_folder
+    from analog_samson.simulation.sweep import (
+        SUMMARY_FILE,
+        count_finished,
+        merge_shards,
+        run_sweep,
+        run_trainings,
+        shard_folder,
+    )
 
     options = SweepCommand.from_text(expanded(given))
     pool = options.pool
@@ -107,6 +115,8 @@ def sweep(given: Given) -> None:
                         trainings, pool, out=options.out, done=lambda training: progress(str(training))
                     )
             _say(f"{len(jobs)} simulations, {pool}")
+            if finished := count_finished(jobs):
+                _say(f"{finished} of {len(jobs)} were finished already")
             with cell_progress(len(jobs)) as progress:
                 run_sweep(
                     jobs,
@@ -117,7 +127,9 @@ def sweep(given: Given) -> None:
                 )
         for job in jobs:
             print(job)
-        _report(jobs, html=options.html and options.shard is None)
+        _say(f"wrote {jobs.out / SUMMARY_FILE} and {jobs.out / GATHERED}")
+        if options.shard is None:
+            _report(jobs, html=options.html)
 
 
 def _in_turn(trainings: "list[Training]", shard: tuple[int, int] | None) -> "list[Training]":
@@ -128,22 +140,21 @@ def _in_turn(trainings: "list[Training]", shard: tuple[int, int] | None) -> "lis
 
 
 def _report(jobs: "Jobs", *, html: bool) -> None:
-    """Say what was written, and write the page of all runs where it is wanted and they fit on one."""
-    from analog_samson.report.command import make_report
+    """Print the answer of all runs, and write their page where it is wanted; where they fit on one."""
+    from analog_samson.cli.ending import print_report
+    from analog_samson.report.options import PrintOptions
     from analog_samson.report.page import PAGE_NAME
-    from analog_samson.results.gathered import GATHERED
-    from analog_samson.simulation.sweep import SUMMARY_FILE
 
-    _say(f"wrote {jobs.out / SUMMARY_FILE} and {jobs.out / GATHERED}")
-    if html and len(jobs) > MOST_ON_A_PAGE:
+    if len(jobs) > MOST_ON_A_PAGE:
         _say(
-            f"no page: {len(jobs)} runs are more than {MOST_ON_A_PAGE}; `analog-samson report RUN...` makes one of some"
+            f"no report: {len(jobs)} runs are more than {MOST_ON_A_PAGE}; `analog-samson report RUN...` makes one of "
+            "some"
         )
-    elif html:
-        try:
-            make_report([job.folder for job in jobs], "csv", out=jobs.out / PAGE_NAME, html=True, say=_say)
-        except RunError as error:
-            _say(f"no page: {error}")
+        return
+    try:
+        print_report([job.folder for job in jobs], PrintOptions(), format="answer", out=jobs.out / PAGE_NAME, html=html)
+    except RunError as error:
+        _say(f"no report: {error}")
 
 
 def _print_plan(jobs: "Jobs", pool: "Pool") -> None:

@@ -21,13 +21,14 @@ from analog_samson.results.metric import ACCURACY, Metric
 FORMATS: dict[str, Callable[[Contents], str]] = {
     "text": lambda report: render_text(report_blocks(report)),
     "brief": lambda report: render_text(brief_blocks(report)),
+    "answer": lambda report: FORMATS["sentence" if report.crowded else "brief"](report),
     "sentence": lambda report: render_text([headline(report).sentence]),
     "md": lambda report: render_markdown(report_blocks(report)),
     "csv": lambda report: render_marked_csv(report.runs),
     "json": render_json,
     "tex": lambda report: render_latex(report_blocks(report)),
 }
-_FOR_READERS = ("text", "brief", "sentence")  # formats with a page beside them
+_FOR_READERS = ("text", "brief", "answer", "sentence")  # formats with a page beside them
 TABLE_FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "text": render_text,
     "md": render_markdown,

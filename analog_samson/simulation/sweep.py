@@ -12,7 +12,7 @@ from types import MappingProxyType
 from analog_samson.analysis.completeness import missing as missing_conditions
 from analog_samson.analysis.runs import META_KEYS, read_runs
 from analog_samson.analysis.sweep_summary import SUMMARY_COLUMNS, summary_rows
-from analog_samson.errors import RunError
+from analog_samson.errors import AnalogSamsonError, RunError
 from analog_samson.results.atomic import make_folder, write_atomically
 from analog_samson.results.csv_text import csv_text
 from analog_samson.results.gathered import gather
@@ -136,8 +136,7 @@ def _merge(job: SweepJob, out: Path, shards: list[Path]) -> str | None:
     for source in (shard / job.folder.relative_to(out) for shard in shards):
         if not (source / RUN_FILE).is_file():
             continue
-        with open_run(source) as run:
-            unfinished = missing_conditions(read_runs([run])[0]) if not run.is_empty() else _MISSING
+        unfinished = _unfinished(source)
         if unfinished is None:
             part = job.folder.with_name(f".{job.folder.name}.part")
             make_folder(job.folder.parent, below=out)
@@ -147,6 +146,24 @@ def _merge(job: SweepJob, out: Path, shards: list[Path]) -> str | None:
             return None
         found = f"{source}: {unfinished}"
     return found
+
+
+def count_finished(jobs: Jobs) -> int:
+    """How many of the simulations hold every time and chip. Those with an error budget are not counted."""
+
+    def is_finished(job: SweepJob) -> bool:
+        try:
+            return job.budget is None and (job.folder / RUN_FILE).is_file() and _unfinished(job.folder) is None
+        except AnalogSamsonError:  # whoever resumes it says why
+            return False
+
+    return sum(map(is_finished, jobs))
+
+
+def _unfinished(folder: Path) -> str | None:
+    """What a run folder lacks; None where it is finished."""
+    with open_run(folder) as run:
+        return _MISSING if run.is_empty() else missing_conditions(read_runs([run])[0])
 
 
 def job_outcomes(
