@@ -340,7 +340,19 @@ def test_convert_and_simulate_commands_print_the_warning(tmp_path, monkeypatch, 
     np.savez("data.npz", images=images, labels=np.arange(6) % 3)
     assert main(["convert", "--model", "small:Small", "--checkpoint", "net.safetensors", "--keep-digital", "body"]) == 0
     assert "warning: only" in capsys.readouterr().out
-    short = ["--times", "1s", "--instances", "1", "--sigmas", "none", "--no-html", "--keep-digital", "body"]
+    short = [
+        "--times",
+        "1s",
+        "--instances",
+        "1",
+        "--sigmas",
+        "none",
+        "--no-html",
+        "--normalization",
+        "half",
+        "--keep-digital",
+        "body",
+    ]
     assert (
         main(
             ["simulate", "--model", "small:Small", "--checkpoint", "net.safetensors", "--data", "npz:data.npz", *short]
