@@ -124,7 +124,7 @@ def test_label_of_a_hugging_face_folder_has_no_colon() -> None:
 
 
 def test_text_files_are_read_and_written_with_an_encoding() -> None:
-    """Windows reads and writes another encoding unless it is told."""
+    """Windows takes another encoding where a call names none."""
     package = Path(atomic.__file__).parents[1]
     calls = ("read_text()", ".write_text(", 'open("r")', 'open("w")')
     found = [

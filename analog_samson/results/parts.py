@@ -1,4 +1,4 @@
-"""Finished parts of longer work: one small JSON file each, with what was asked and what came out.
+"""Finished parts of longer work: one small JSON file each, with its options and its values.
 
 A part is finished when its file is there; the file is written whole, so a kill leaves it out or complete.
 """
@@ -16,7 +16,7 @@ from analog_samson.runtime.plain_values import parse_json
 
 
 def read_part(path: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The values of a finished part, None where it is not finished; RunError where other things were asked."""
+    """The values of a finished part, None where it is not finished; RunError where it has other options."""
     stored = load_part(path)
     if stored is None:
         return None

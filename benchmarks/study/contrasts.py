@@ -113,7 +113,7 @@ class Outcomes:
 
 
 def measure(outcomes: Outcomes, contrasts: Iterable[Contrast]) -> list[Found]:
-    """Every contrast that has at least two pairs of trainings, with p adjusted over all that are asked."""
+    """Every contrast that has at least two pairs of trainings, with p adjusted over all of them."""
     found = []
     for contrast in contrasts:
         seeds = sorted({*outcomes.seeds(contrast.first)} & {*outcomes.seeds(contrast.second)})
